@@ -1,0 +1,56 @@
+# Everything a person needs on a machine with git, make and python3 (venv, pip):
+#   make demo    set everything up, build made cities, run the whole workflow on them
+#   make test    set everything up, run the tests
+UV_VERSION := 0.13.9
+UV         := .tools/bin/uv
+PY         := .venv/bin/python
+BIN        := .venv/bin
+CORES      ?= $(shell nproc 2>/dev/null || echo 2)
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test check format lock docs clean
+
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+env: .venv/.stamp ## set up the locked environment in .venv
+
+$(UV):
+	python3 -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# Byte-compiled at installation: where PYTHONDONTWRITEBYTECODE is set, each job would otherwise
+# compile its imports anew.
+.venv/.stamp: requirements.lock pyproject.toml .python-version | $(UV)
+	test -x $(PY) || $(UV) venv --quiet --python '>=3.12,<3.15' .venv
+	$(UV) pip sync --quiet --python $(PY) --compile-bytecode requirements.lock
+	$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: env ## run the whole workflow on made cities, in demo-run/
+	$(PY) -m witw.demo --dir demo-run --cores $(CORES)
+
+test: env ## run the tests (what needs root or a daemon is skipped with its reason)
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+check: env ## ruff, mypy, snakefmt, snakemake --lint, generated files up to date
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+	$(PY) -m witw.docs --check
+
+format: env ## format the code and regenerate the reference pages
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt Snakefile rules
+	$(PY) -m witw.docs
+
+# Universal: one lock for every platform and Python the project supports; it names no host.
+lock: $(UV) ## resolve the newest versions pyproject.toml allows into requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
+		--group dev pyproject.toml -o requirements.lock
+
+clean: ## remove the environment, the demo and every cache (never results/ or photos/)
+	rm -rf .venv .tools demo-run .snakemake .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,53 @@
+# From a list of cities to a trained photo-to-satellite geolocalizer.
+#   snakemake --cores 16                               everything in config.yaml
+#   snakemake --cores 16 results/paris/pairs.parquet   one area
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+# With --configfile, that file alone: merged with config.yaml, its eleven areas would be added.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+# Satisfies those who run with --sdm apptainer; ignored otherwise.
+container: "docker://condaforge/miniforge3:latest"
+
+
+include: "rules/common.smk"
+include: "rules/search.smk"
+include: "rules/download.smk"
+include: "rules/imagery.smk"
+include: "rules/scenes.smk"
+include: "rules/chips.smk"
+include: "rules/dataset.smk"
+include: "rules/train.smk"
+include: "rules/locate.smk"
+include: "rules/report.smk"
+
+
+report: "rules/captions/workflow.rst"
+
+
+wildcard_constraints:
+    aoi="|".join(CONFIG.aois),
+    shard=r"\d{4}",
+    strip=r"[a-z0-9_]+",
+    split="train|val|test",
+
+
+localrules:
+    all,
+
+
+onstart:
+    stop_on(preflight.check, CONFIG, jobs_to_run())
+
+
+rule all:
+    """Everything: pairs of every area, the model, its figures, a heat map, the report."""
+    default_target: True
+    input:
+        targets(),

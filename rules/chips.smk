@@ -1,0 +1,24 @@
+rule chips:
+    """Cut the square of imagery centred on each outdoor photo of a shard."""
+    input:
+        ids=f"{RESULTS}/{{aoi}}/ids/{{shard}}.parquet",
+        photos=f"{RESULTS}/{{aoi}}/photos/{{shard}}.parquet",
+        scenes=f"{RESULTS}/{{aoi}}/scenes/{{shard}}.parquet",
+        mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",
+        tifs=strips(f"{RESULTS}/{{aoi}}/strips/{{strip}}.utm.tif"),
+    output:
+        chips=directory(f"{RESULTS}/{{aoi}}/chips/{{shard}}"),
+        table=f"{RESULTS}/{{aoi}}/chips/{{shard}}.parquet",
+    log:
+        "logs/{aoi}/chips/{shard}.log",
+    benchmark:
+        "logs/{aoi}/chips/{shard}.bench.jsonl"
+    params:
+        spec=spec_of("chips"),
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    shell:
+        "python -m witw.imagery.chips --spec {params.spec:q} --ids {input.ids}"
+        " --photos {input.photos} --scenes {input.scenes} --mosaic {input.mosaic}"
+        " --tifs {input.tifs} --chips {output.chips} --table {output.table} 2> {log}"

@@ -1,0 +1,119 @@
+# Binding only: names of files and specs of jobs. Logic lives in src/witw.
+import re
+import sys
+from functools import cache
+
+from witw import paths, preflight, spec as spec_module
+from witw.config import load as load_config
+from witw.errors import UserError
+
+
+
+def stop_on(call, *args):
+    """Call; a user's mistake ends the run with one sentence instead of a traceback."""
+    try:
+        return call(*args)
+    except UserError as error:
+        sys.exit(f"witw: {error}")
+
+
+preflight.environment()
+CONFIG = stop_on(load_config, config, preflight.config_name(workflow))
+
+for variable in preflight.secrets():
+
+    envvars:
+        variable,
+
+
+RESULTS = "results"
+
+
+@cache
+def spec(stage, aoi=None, part=None):
+    return stop_on(spec_module.build, CONFIG, stage, aoi, part)
+
+
+def spec_of(stage):
+    """The `spec` param of a rule: what this stage reads, for this job's wildcards."""
+
+    def params(wildcards):
+        part = wildcards.get("strip") or wildcards.get("file")
+        return spec(stage, wildcards.get("aoi"), part)
+
+    return params
+
+
+def shards(pattern):
+    """Input function: one file per shard of the AOI."""
+
+    def files(wildcards):
+        count = CONFIG.aois[wildcards.aoi].shards
+        return [
+            pattern.format(aoi=wildcards.aoi, shard=f"{n:04d}") for n in range(count)
+        ]
+
+    return files
+
+
+def strips(pattern):
+    """Input function: one file per strip of the AOI, in config order."""
+
+    def files(wildcards):
+        area = CONFIG.aois[wildcards.aoi]
+        return [pattern.format(aoi=wildcards.aoi, strip=s.name) for s in area.strips]
+
+    return files
+
+
+def strip_source(wildcards):
+    """Input function: the local files of a strip, so that a changed file reruns it."""
+    return stop_on(paths.strip_files, CONFIG, wildcards.aoi, wildcards.strip)
+
+
+def checkpoint_source(wildcards):
+    """Input function: the AOI's Places365 checkpoint."""
+    return stop_on(paths.checkpoint_file, CONFIG, wildcards.aoi)
+
+
+def per_aoi(pattern, *splits):
+    """One file per AOI, of all or of the named splits."""
+    return [
+        pattern.format(aoi=name)
+        for name, area in CONFIG.aois.items()
+        if not splits or area.split in splits
+    ]
+
+
+def can_train():
+    """Whether there is a city to train on, one to choose the epoch on, and one never seen."""
+    return {area.split for area in CONFIG.aois.values()} == {"train", "val", "test"}
+
+
+def targets():
+    files = [
+        f"{RESULTS}/dataset/pairs.parquet",
+        f"{RESULTS}/report/report.html",
+    ]
+    if can_train():
+        files.append(f"{RESULTS}/evaluation/metrics.json")
+        files += per_aoi(RESULTS + "/locate/{aoi}/heatmap.png", "test")
+    return files
+
+
+def report_inputs():
+    trained = can_train()
+    return {
+        "pairs": per_aoi(RESULTS + "/{aoi}/pairs.parquet"),
+        "cells": per_aoi(RESULTS + "/{aoi}/cells.parquet"),
+        "training": f"{RESULTS}/model/metrics.jsonl" if trained else [],
+        "evaluation": f"{RESULTS}/evaluation/metrics.json" if trained else [],
+        "heatmaps": per_aoi(RESULTS + "/locate/{aoi}/heatmap.png", "test")
+        if trained
+        else [],
+    }
+
+
+def jobs_to_run():
+    """Rule and wildcards of every job of this run, once the plan is made."""
+    return [(job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()]

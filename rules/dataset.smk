@@ -1,0 +1,66 @@
+PER_SHARD = f"{RESULTS}/{{aoi}}/%s/{{shard}}.parquet"
+
+
+rule pairs:
+    """One row a listed photo: its fate, licence and credit, its two files."""
+    input:
+        photos=f"{RESULTS}/{{aoi}}/photos.parquet",
+        downloads=shards(PER_SHARD % "photos"),
+        scenes=shards(PER_SHARD % "scenes"),
+        chips=shards(PER_SHARD % "chips"),
+    output:
+        pairs=f"{RESULTS}/{{aoi}}/pairs.parquet",
+    log:
+        "logs/{aoi}/pairs.log",
+    params:
+        spec=spec_of("pairs"),
+    localrule: True
+    shell:
+        "python -m witw.dataset.pairs --spec {params.spec:q} --photos {input.photos}"
+        " --downloads {input.downloads} --scenes {input.scenes} --chips {input.chips}"
+        " --pairs {output.pairs} 2> {log}"
+
+
+rule dataset:
+    """All areas as one data set, with its funnel, licences, data card and Croissant."""
+    input:
+        pairs=per_aoi(RESULTS + "/{aoi}/pairs.parquet"),
+    output:
+        pairs=f"{RESULTS}/dataset/pairs.parquet",
+        funnel=f"{RESULTS}/dataset/funnel.csv",
+        licenses=f"{RESULTS}/dataset/licenses.csv",
+        card=f"{RESULTS}/dataset/README.md",
+        croissant=f"{RESULTS}/dataset/croissant.json",
+    log:
+        "logs/dataset.log",
+    params:
+        spec=spec_of("dataset"),
+    localrule: True
+    shell:
+        "python -m witw.dataset.union --spec {params.spec:q} --inputs {input.pairs}"
+        " --pairs {output.pairs} --funnel {output.funnel} --licenses {output.licenses}"
+        " --card {output.card} --croissant {output.croissant} 2> {log}"
+
+
+rule pack:
+    """The pairs of a split as resized, memory-mapped arrays."""
+    input:
+        pairs=f"{RESULTS}/dataset/pairs.parquet",
+    output:
+        photos=f"{RESULTS}/pack/{{split}}/photos.npy",
+        chips=f"{RESULTS}/pack/{{split}}/chips.npy",
+        table=f"{RESULTS}/pack/{{split}}/pairs.parquet",
+    log:
+        "logs/pack/{split}.log",
+    benchmark:
+        "logs/pack/{split}.bench.jsonl"
+    params:
+        spec=spec_of("pack"),
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    shell:
+        "python -m witw.dataset.pack --spec {params.spec:q} --threads {threads}"
+        " --split {wildcards.split} --pairs {input.pairs} --photos {output.photos}"
+        " --chips {output.chips} --table {output.table} 2> {log}"

@@ -1,0 +1,19 @@
+rule download:
+    """Fetch what is missing of a shard's 500 px photos into the photo store."""
+    input:
+        ids=f"{RESULTS}/{{aoi}}/ids/{{shard}}.parquet",
+    output:
+        table=f"{RESULTS}/{{aoi}}/photos/{{shard}}.parquet",
+    log:
+        "logs/{aoi}/download/{shard}.log",
+    benchmark:
+        "logs/{aoi}/download/{shard}.bench.jsonl"
+    params:
+        spec=spec_of("download"),
+    resources:
+        photo_host=1,
+        mem_mb=1000,
+        runtime=240,
+    shell:
+        "python -m witw.flickr.download --spec {params.spec:q}"
+        " --ids {input.ids} --table {output.table} 2> {log}"

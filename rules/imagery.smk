@@ -1,0 +1,92 @@
+STRIPS = f"{RESULTS}/{{aoi}}/strips/{{strip}}"
+
+
+rule stats:
+    """Count every value of a strip's three bands."""
+    input:
+        source=strip_source,
+    output:
+        stats=f"{STRIPS}.stats.json",
+    log:
+        "logs/{aoi}/stats/{strip}.log",
+    benchmark:
+        "logs/{aoi}/stats/{strip}.bench.jsonl"
+    params:
+        spec=spec_of("stats"),
+    resources:
+        mem_mb=2000,
+        runtime=240,
+    shell:
+        "python -m witw.imagery.stats --spec {params.spec:q}"
+        " --stats {output.stats} 2> {log}"
+
+
+rule stretch:
+    """One 16 to 8 bit stretch for the area, so that its strips meet without seams."""
+    input:
+        stats=strips(STRIPS + ".stats.json"),
+    output:
+        stretch=f"{RESULTS}/{{aoi}}/stretch.json",
+    log:
+        "logs/{aoi}/stretch.log",
+    params:
+        spec=spec_of("stretch"),
+    localrule: True
+    shell:
+        "python -m witw.imagery.stretch --spec {params.spec:q}"
+        " --stats {input.stats} --stretch {output.stretch} 2> {log}"
+
+
+rule rgb8:
+    """The strip as 8-bit RGB: a VRT with the exact table, for any GIS and for `utm`."""
+    input:
+        source=strip_source,
+        stretch=f"{RESULTS}/{{aoi}}/stretch.json",
+    output:
+        vrt=f"{STRIPS}.rgb8.vrt",
+    log:
+        "logs/{aoi}/rgb8/{strip}.log",
+    params:
+        spec=spec_of("rgb8"),
+    localrule: True
+    shell:
+        "python -m witw.imagery.rgb8 --spec {params.spec:q}"
+        " --stretch {input.stretch} --vrt {output.vrt} 2> {log}"
+
+
+rule utm:
+    """Reproject the 8-bit strip to the area's UTM zone."""
+    input:
+        source=strip_source,
+        vrt=f"{STRIPS}.rgb8.vrt",
+    output:
+        tif=f"{STRIPS}.utm.tif",
+    log:
+        "logs/{aoi}/utm/{strip}.log",
+    benchmark:
+        "logs/{aoi}/utm/{strip}.bench.jsonl"
+    params:
+        spec=spec_of("utm"),
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=480,
+    shell:
+        "python -m witw.imagery.utm --spec {params.spec:q} --threads {threads}"
+        " --vrt {input.vrt} --tif {output.tif} 2> {log}"
+
+
+rule mosaic:
+    """The strips as one raster, the first of the config on top."""
+    input:
+        tifs=strips(STRIPS + ".utm.tif"),
+    output:
+        vrt=f"{RESULTS}/{{aoi}}/mosaic.vrt",
+    log:
+        "logs/{aoi}/mosaic.log",
+    params:
+        spec=spec_of("mosaic"),
+    localrule: True
+    shell:
+        "python -m witw.imagery.mosaic --spec {params.spec:q}"
+        " --tifs {input.tifs} --vrt {output.vrt} 2> {log}"

@@ -1,0 +1,51 @@
+rule index:
+    """Describe a grid of cells over an area with the trained overhead tower."""
+    input:
+        model=f"{RESULTS}/model/model.pt",
+        mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",
+        tifs=strips(f"{RESULTS}/{{aoi}}/strips/{{strip}}.utm.tif"),
+    output:
+        codes=f"{RESULTS}/index/{{aoi}}.npy",
+        grid=f"{RESULTS}/index/{{aoi}}.json",
+    log:
+        "logs/index/{aoi}.log",
+    benchmark:
+        "logs/index/{aoi}.bench.jsonl"
+    params:
+        spec=spec_of("index"),
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=240,
+    shell:
+        "python -m witw.cvig.index --spec {params.spec:q} --threads {threads}"
+        " --model {input.model} --mosaic {input.mosaic}"
+        " --codes {output.codes} --grid {output.grid} 2> {log}"
+
+
+rule locate:
+    """A heat map over a test city for its median photo, neither the best nor the worst."""
+    input:
+        model=f"{RESULTS}/model/model.pt",
+        codes=f"{RESULTS}/index/{{aoi}}.npy",
+        grid=f"{RESULTS}/index/{{aoi}}.json",
+        mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",
+        pairs=f"{RESULTS}/{{aoi}}/pairs.parquet",
+        ranks=f"{RESULTS}/evaluation/ranks.parquet",
+    output:
+        tif=f"{RESULTS}/locate/{{aoi}}/heatmap.tif",
+        png=f"{RESULTS}/locate/{{aoi}}/heatmap.png",
+        geojson=f"{RESULTS}/locate/{{aoi}}/top.geojson",
+    log:
+        "logs/locate/{aoi}.log",
+    params:
+        spec=spec_of("locate"),
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "python -m witw.cvig.locate --spec {params.spec:q} --model {input.model}"
+        " --codes {input.codes} --grid {input.grid} --mosaic {input.mosaic}"
+        " --pairs {input.pairs} --ranks {input.ranks} --tif {output.tif}"
+        " --png {output.png} --geojson {output.geojson} 2> {log}"

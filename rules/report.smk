@@ -1,0 +1,20 @@
+rule report:
+    """One page a person wants to look at."""
+    input:
+        **report_inputs(),
+    output:
+        html=report(
+            f"{RESULTS}/report/report.html",
+            category="Overview",
+            caption="captions/report.rst",
+        ),
+    log:
+        "logs/report.log",
+    params:
+        spec=spec_of("report"),
+    localrule: True
+    shell:
+        "python -m witw.report --spec {params.spec:q} --pairs {input.pairs}"
+        " --cells {input.cells} --training {input.training}"
+        " --evaluation {input.evaluation} --heatmaps {input.heatmaps}"
+        " --html {output.html} 2> {log}"

@@ -1,0 +1,36 @@
+rule weights:
+    """Fetch a checkpoint that the config names by address."""
+    output:
+        file="models/{file}",
+    log:
+        "logs/weights/{file}.log",
+    params:
+        spec=spec_of("weights"),
+    wildcard_constraints:
+        file="|".join(map(re.escape, paths.weights(CONFIG))) or "none",
+    localrule: True
+    shell:
+        "python -m witw.weights --spec {params.spec:q} --file {output.file} 2> {log}"
+
+
+rule scenes:
+    """Score every photo of a shard with the Places365 network; no threshold is applied here."""
+    input:
+        photos=f"{RESULTS}/{{aoi}}/photos/{{shard}}.parquet",
+        checkpoint=checkpoint_source,
+    output:
+        table=f"{RESULTS}/{{aoi}}/scenes/{{shard}}.parquet",
+    log:
+        "logs/{aoi}/scenes/{shard}.log",
+    benchmark:
+        "logs/{aoi}/scenes/{shard}.bench.jsonl"
+    params:
+        spec=spec_of("scenes"),
+    threads: 2
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    shell:
+        "python -m witw.scenes --spec {params.spec:q} --threads {threads}"
+        " --photos {input.photos} --checkpoint {input.checkpoint}"
+        " --table {output.table} 2> {log}"

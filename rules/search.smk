@@ -1,0 +1,40 @@
+rule search:
+    """List every openly licensed photo of the area once."""
+    output:
+        photos=f"{RESULTS}/{{aoi}}/photos.parquet",
+        cells=f"{RESULTS}/{{aoi}}/cells.parquet",
+    log:
+        "logs/{aoi}/search.log",
+    benchmark:
+        "logs/{aoi}/search.bench.jsonl"
+    params:
+        spec=spec_of("search"),
+    resources:
+        flickr_api=1,
+        mem_mb=2000,
+        runtime=600,
+    shell:
+        "python -m witw.flickr.search --spec {params.spec:q}"
+        " --photos {output.photos} --cells {output.cells} 2> {log}"
+
+
+# The number of shards is part of the rule's outputs, so: one rule for each number in use.
+for count, names in paths.by_shards(CONFIG).items():
+
+    rule:
+        name:
+            f"shards_{count}"
+        input:
+            photos=f"{RESULTS}/{{aoi}}/photos.parquet",
+        output:
+            ids=[f"{RESULTS}/{{aoi}}/ids/{n:04d}.parquet" for n in range(count)],
+        log:
+            f"logs/{{aoi}}/shards_{count}.log",
+        params:
+            spec=spec_of("shards"),
+        wildcard_constraints:
+            aoi="|".join(names),
+        localrule: True
+        shell:
+            "python -m witw.flickr.shards --spec {params.spec:q}"
+            " --photos {input.photos} --ids {output.ids} 2> {log}"

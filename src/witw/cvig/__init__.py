@@ -1,0 +1,1 @@
+"""Cross-view image geolocalization: the network. Knows nothing of Flickr."""

@@ -1,0 +1,4 @@
+"""Evaluate."""
+
+VERSION = 1
+READS = ()

@@ -1,0 +1,4 @@
+"""Index."""
+
+VERSION = 1
+READS = ("index", "bbox_deg")

@@ -1,0 +1,4 @@
+"""Locate."""
+
+VERSION = 1
+READS = ()

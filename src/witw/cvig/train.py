@@ -1,0 +1,4 @@
+"""Train."""
+
+VERSION = 1
+READS = ("train", "chip_m")

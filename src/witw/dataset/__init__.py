@@ -1,0 +1,1 @@
+"""From per-AOI tables to a data set."""

@@ -1,0 +1,4 @@
+"""Pack."""
+
+VERSION = 1
+READS = ("pack",)

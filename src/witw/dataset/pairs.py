@@ -1,0 +1,4 @@
+"""Join."""
+
+VERSION = 1
+READS = ("pairs", "city", "satellite", "split")

@@ -1,0 +1,4 @@
+"""All areas."""
+
+VERSION = 1
+READS = ("areas",)

@@ -1,0 +1,1 @@
+"""Made cities and a stand-in for Flickr; nothing but the tests imports this."""

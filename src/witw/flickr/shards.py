@@ -1,0 +1,4 @@
+"""Divide photo ids into fixed shards."""
+
+VERSION = 1
+READS = ("shards",)

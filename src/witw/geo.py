@@ -1,0 +1,56 @@
+"""Plain geography: UTM zones, grid alignment, distances. No I/O."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+EARTH_RADIUS_M = 6_371_008.8  # mean radius of GRS80 (Moritz 1980)
+
+
+def utm_epsg(lon: float, lat: float) -> int:
+    """EPSG code of the WGS 84 / UTM zone of a point (Norway and Svalbard exceptions included).
+
+    Args:
+        lon: longitude, EPSG:4326 [degrees].
+        lat: latitude [degrees].
+    """
+    zone = min(60, int((lon + 180) // 6) + 1)
+    if 56 <= lat < 64 and 3 <= lon < 12:
+        zone = 32
+    elif lat >= 72 and 0 <= lon < 42:
+        zone = 31 + 2 * int((lon + 3) // 12)
+    return (32600 if lat >= 0 else 32700) + zone
+
+
+def snap(low: float, high: float, step: float) -> tuple[float, float]:
+    """Widen an interval to whole multiples of ``step``, so that rasters of one grid stack.
+
+    A bound within a millionth of a step of a multiple counts as on it: reprojected corners carry
+    rounding noise that must not add a row.
+    """
+    return (
+        math.floor(low / step + 1e-6) * step,
+        math.ceil(high / step - 1e-6) * step,
+    )
+
+
+def haversine_m(
+    lon1: NDArray[Any], lat1: NDArray[Any], lon2: NDArray[Any], lat2: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Great-circle distance [m] between points of EPSG:4326 [degrees], broadcasting."""
+    lon1, lat1, lon2, lat2 = (np.radians(v) for v in (lon1, lat1, lon2, lat2))
+    a = (
+        np.sin((lat2 - lat1) / 2) ** 2
+        + np.cos(lat1) * np.cos(lat2) * np.sin((lon2 - lon1) / 2) ** 2
+    )
+    return np.asarray(2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(a)), dtype=np.float64)
+
+
+def box_area_km2(bbox_deg: tuple[float, float, float, float]) -> float:
+    """Area of a longitude/latitude box [km2] on the sphere."""
+    west, south, east, north = (math.radians(v) for v in bbox_deg)
+    return EARTH_RADIUS_M**2 * (math.sin(north) - math.sin(south)) * (east - west) / 1e6

@@ -1,0 +1,4 @@
+"""Chips."""
+
+VERSION = 1
+READS = ("chips", "pairs.min_outdoor_vote", "utm_epsg", "strip_names")

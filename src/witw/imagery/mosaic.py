@@ -1,0 +1,4 @@
+"""Strips as one raster."""
+
+VERSION = 1
+READS = ("strip_names",)

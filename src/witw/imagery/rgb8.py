@@ -1,0 +1,4 @@
+"""8-bit RGB."""
+
+VERSION = 1
+READS = ("strip",)

@@ -1,0 +1,4 @@
+"""Count every value."""
+
+VERSION = 1
+READS = ("strip",)

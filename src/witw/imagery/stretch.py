@@ -1,0 +1,4 @@
+"""The stretch."""
+
+VERSION = 1
+READS = ("stretch",)

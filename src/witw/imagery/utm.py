@@ -1,0 +1,4 @@
+"""Reproject."""
+
+VERSION = 1
+READS = ("utm_epsg", "utm")

@@ -1,0 +1,75 @@
+"""Which files a config names: pure path logic, nothing is opened."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+
+from witw.config import Config
+from witw.errors import UserError
+
+
+def is_remote(path: str) -> bool:
+    """Whether a strip's or checkpoint's path is an address rather than a local file."""
+    return "://" in path or path.startswith("/vsi")
+
+
+def by_shards(config: Config) -> dict[int, list[str]]:
+    """AOI names by their number of shards."""
+    groups: dict[int, list[str]] = defaultdict(list)
+    for name, area in sorted(config.aois.items()):
+        groups[area.shards].append(name)
+    return dict(sorted(groups.items()))
+
+
+def strip_files(config: Config, aoi: str, strip: str) -> list[str]:
+    """Local files of a strip; none for a remote one.
+
+    Raises:
+        UserError: a file is missing; names AOI and path.
+    """
+    chosen = [s for s in config.aois[aoi].strips if s.name == strip]
+    if not chosen:
+        names = ", ".join(s.name for s in config.aois[aoi].strips)
+        raise UserError(f"AOI {aoi!r} has no strip {strip!r}; its strips are {names}.")
+    path = chosen[0].path
+    if is_remote(path):
+        return []
+    files = sorted(glob.glob(path)) if "*" in path else [path]  # noqa: PTH207
+    if not files or not all(Path(name).is_file() for name in files):
+        raise UserError(
+            f"AOI {aoi!r}: strip file {path} does not exist (relative to {Path.cwd()}); "
+            f"correct `aois.{aoi}.strips` in the config or put the file there."
+        )
+    return files
+
+
+def weights_name(url: str) -> str:
+    """File name under ``models/`` of a checkpoint given by address."""
+    digest = hashlib.sha256(url.encode()).hexdigest()[:8]
+    return f"{digest}_{PurePosixPath(url.split('?')[0]).name}"
+
+
+def checkpoint_file(config: Config, aoi: str) -> str:
+    """Local file of the AOI's Places365 checkpoint; rule ``weights`` makes it if it is an address.
+
+    Raises:
+        UserError: the file is missing; names the key.
+    """
+    path = config.aois[aoi].scenes.checkpoint
+    if is_remote(path):
+        return f"models/{weights_name(path)}"
+    if not Path(path).is_file():
+        raise UserError(
+            f"AOI {aoi!r}: `scenes.checkpoint` {path} does not exist (relative to {Path.cwd()}); "
+            "give the path or the address of a published Places365 checkpoint."
+        )
+    return path
+
+
+def weights(config: Config) -> dict[str, str]:
+    """File name under ``models/`` -> address, of every checkpoint given by address."""
+    paths = {area.scenes.checkpoint for area in config.aois.values()}
+    return {weights_name(path): path for path in sorted(paths) if is_remote(path)}

@@ -1,0 +1,75 @@
+"""What is checked while the workflow is planned and before its first job."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from dotenv import load_dotenv
+
+from witw.config import Config
+from witw.errors import UserError
+from witw.spec import build
+
+KEY = "FLICKR_API_KEY"
+SECRETS = (KEY, "FLICKR_API_SECRET")
+NO_KEY = (
+    f"{KEY} is not set: get a key at https://www.flickr.com/services/apps/create/ (Flickr gives "
+    f"them to Pro accounts), then `export {KEY}=...` or put {KEY}=... into a file .env here."
+)
+
+
+def environment() -> None:
+    """Load ``.env`` of the run folder; what is set already wins."""
+    load_dotenv(Path(".env"), override=False)
+
+
+def secrets() -> list[str]:
+    """Names of the secrets that are set, for Snakemake's ``envvars:``."""
+    return [name for name in SECRETS if os.environ.get(name)]
+
+
+def config_name(workflow: Any) -> str:
+    """The config file's name, for error texts."""
+    files = workflow.overwrite_configfiles or ["config.yaml"]
+    return str(files[-1])
+
+
+def check(config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
+    """Stop before the first job where one is bound to fail.
+
+    Args:
+        config: the validated config.
+        jobs: rule name and wildcards of every job that is to run.
+
+    Raises:
+        UserError: no key although something is to be searched, or an unreadable strip.
+    """
+    if any(rule == "search" for rule, _ in jobs) and not os.environ.get(KEY):
+        raise UserError(NO_KEY)
+    strips = sorted(
+        {(w["aoi"], w["strip"]) for rule, w in jobs if rule in ("stats", "rgb8", "utm")}
+    )
+    if strips:
+        check_strips(config, strips)
+
+
+def check_strips(config: Config, strips: list[tuple[str, str]]) -> None:
+    """Open every strip and look at its bands, in a process of its own.
+
+    In its own: importing osgeo here would set PROJ_DATA for every job started from this process.
+    """
+    specs = [json.loads(build(config, "stats", aoi, strip)) for aoi, strip in strips]
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "witw.imagery.source"],
+        input=json.dumps(specs),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise UserError(done.stderr.strip().removeprefix("witw: "))

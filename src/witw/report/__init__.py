@@ -1,0 +1,4 @@
+"""Report."""
+
+VERSION = 1
+READS = ("areas",)

@@ -1,0 +1,4 @@
+"""Places365 scores."""
+
+VERSION = 1
+READS = ("scenes.arch",)

@@ -1,0 +1,173 @@
+"""What a stage's result depends on: the keys it reads and its module's version, as one string.
+
+Snakemake compares a rule's params as an unordered set of values, ignores objects it does not know
+and does not look into imported modules. One canonical JSON string per job makes "the config or the
+code of this stage changed for this AOI" exactly what reruns it.
+
+Each stage module says what it reads in two literals at its top::
+
+    VERSION = 1                              # raised when the same inputs give other outputs
+    READS = ("bbox_deg", "flickr.api_url")   # key paths: of the AOI, or of the config's top level
+
+They are read from the source text, not by import: torch and GDAL must not be loaded to plan.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from witw.config import Aoi, Config
+from witw.errors import UserError
+from witw.paths import weights
+
+# stage -> module; the order is the order of the flow.
+STAGES = {
+    "search": "witw.flickr.search",
+    "shards": "witw.flickr.shards",
+    "download": "witw.flickr.download",
+    "weights": "witw.weights",
+    "scenes": "witw.scenes",
+    "stats": "witw.imagery.stats",
+    "stretch": "witw.imagery.stretch",
+    "rgb8": "witw.imagery.rgb8",
+    "utm": "witw.imagery.utm",
+    "mosaic": "witw.imagery.mosaic",
+    "chips": "witw.imagery.chips",
+    "pairs": "witw.dataset.pairs",
+    "dataset": "witw.dataset.union",
+    "pack": "witw.dataset.pack",
+    "train": "witw.cvig.train",
+    "evaluate": "witw.cvig.evaluate",
+    "index": "witw.cvig.index",
+    "locate": "witw.cvig.locate",
+    "report": "witw.report",
+}
+
+
+@cache
+def literals(stage: str) -> tuple[int, tuple[str, ...]]:
+    """Return ``(VERSION, READS)`` of a stage's module without importing it."""
+    module = STAGES[stage]
+    found = _source(module)
+    values: dict[str, Any] = {}
+    for node in ast.parse(found.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if name in ("VERSION", "READS"):
+                values[name] = ast.literal_eval(node.value)
+    return int(values["VERSION"]), tuple(values["READS"])
+
+
+def _source(module: str) -> Path:
+    """Path of a module's source; looking up a submodule imports only its (empty) packages."""
+    found = find_spec(module)
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(module)
+    return Path(found.origin)
+
+
+def build(config: Config, stage: str, aoi: str | None = None, part: str | None = None) -> str:
+    """Canonical JSON of what one job of a stage depends on.
+
+    Args:
+        config: the validated config.
+        stage: a key of :data:`STAGES`.
+        aoi: name of the AOI, for stages that run per AOI.
+        part: name of the strip or checkpoint file, for stages that run per strip or file.
+
+    Returns:
+        JSON with sorted keys: ``stage``, ``version``, ``aoi`` and every key path of ``READS``,
+        nested as in the config. Some paths are derived: ``utm_epsg``, ``strip`` (that strip
+        alone, bands and nodata resolved), ``strip_names`` (in config order), ``weights`` (the
+        checkpoint's address), ``areas`` (what the joint stages say of each AOI) and ``chip_m``.
+    """
+    version, reads = literals(stage)
+    out: dict[str, Any] = {"stage": stage, "version": version}
+    area = None
+    if aoi is not None:
+        out["aoi"] = aoi
+        area = config.aois[aoi]
+    for path in reads:
+        _put(out, path, _value(config, area, path, part))
+    return json.dumps(out, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _value(config: Config, area: Aoi | None, path: str, part: str | None) -> Any:
+    if path in _DERIVED:
+        return _DERIVED[path](config, area, part)
+    first = path.split(".")[0]
+    node: Any = area if area is not None and first in type(area).model_fields else config
+    for name in path.split("."):
+        node = getattr(node, name)
+    return node.model_dump(mode="json") if hasattr(node, "model_dump") else _plain(node)
+
+
+def _strip(_config: Config, area: Aoi | None, part: str | None) -> dict[str, Any]:
+    if area is None:
+        raise ValueError("a strip belongs to an AOI")
+    chosen = next(s for s in area.strips if s.name == part)
+    return {
+        "name": chosen.name,
+        "path": chosen.path,
+        "bands": list(chosen.bands or area.bands),
+        "nodata": area.nodata if chosen.nodata is None else chosen.nodata,
+    }
+
+
+def _areas(config: Config, _area: Aoi | None, _part: str | None) -> dict[str, Any]:
+    return {
+        name: {
+            "city": area.city,
+            "split": area.split,
+            "bbox_deg": list(area.bbox_deg),
+            "satellite": area.satellite,
+            "imagery_license": area.imagery_license,
+            "snapshot": area.search.model_dump(mode="json")["snapshot"],
+            "gsd_m": area.utm.gsd_m,
+            "chip_px": area.chips.size_px,
+        }
+        for name, area in config.aois.items()
+    }
+
+
+_DERIVED: dict[str, Callable[[Config, Aoi | None, str | None], Any]] = {
+    "utm_epsg": lambda _, area, __: area.utm_epsg if area else None,
+    "strip_names": lambda _, area, __: [s.name for s in area.strips] if area else [],
+    "strip": _strip,
+    "areas": _areas,
+    "chip_m": lambda config, _, __: config.chip_m,
+    "weights": lambda config, _, part: weights(config)[str(part)],
+}
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, so that a spec read back from JSON equals the one written."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _put(out: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for part in parents:
+        out = out.setdefault(part, {})
+    out[last] = value
+
+
+def parse(text: str, stage: str) -> dict[str, Any]:
+    """Read a ``--spec`` back.
+
+    Raises:
+        UserError: it is not JSON, or another stage's.
+    """
+    try:
+        spec = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--spec is not JSON: {error}.") from None
+    if not isinstance(spec, dict) or spec.get("stage") != stage:
+        raise UserError(f"--spec belongs to another stage than {stage!r}.")
+    return spec

@@ -1,0 +1,173 @@
+"""What every stage module shares: arguments, logging, progress, outputs that are whole or absent.
+
+A stage module has ``VERSION`` and ``READS`` (see :mod:`witw.spec`), a pure ``run(...)`` and::
+
+    def main(argv: Sequence[str] | None = None) -> None:
+        args = stage.arguments("chips", __doc__, inputs=["mosaic"], outputs=["table"], argv=argv)
+        run(args.spec, args.mosaic, args.table, threads=args.threads)
+
+    if __name__ == "__main__":
+        stage.execute(main)
+
+so that it runs with and without Snakemake.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+
+from witw import spec as spec_module
+from witw.errors import UserError
+
+log = logging.getLogger("witw")
+
+
+def arguments(
+    stage: str,
+    doc: str | None,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    many: Sequence[str] = (),
+    argv: Sequence[str] | None = None,
+) -> argparse.Namespace:
+    """Parse ``--spec JSON --threads N`` and one path option for each named input and output.
+
+    Args:
+        stage: key of :data:`witw.spec.STAGES`; ``--spec`` must be that stage's.
+        doc: the module's docstring; its first line is the help text.
+        inputs: names of the input paths.
+        outputs: names of the output paths; their parent folders are made.
+        many: those of ``inputs`` that take several paths.
+        argv: command line; default: the process's.
+    """
+    parser = argparse.ArgumentParser(description=(doc or stage).splitlines()[0])
+    parser.add_argument("--spec", required=True, help="JSON of the keys this stage reads")
+    parser.add_argument("--threads", type=int, default=1, help="threads to use")
+    for name in inputs:
+        nargs = {"nargs": "*"} if name in many else {}
+        parser.add_argument(f"--{name}", type=Path, required=True, **nargs)  # type: ignore[arg-type]
+    for name in outputs:
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    args = parser.parse_args(argv)
+    args.spec = spec_module.parse(args.spec, stage)
+    for name in outputs:
+        Path(getattr(args, name)).parent.mkdir(parents=True, exist_ok=True)
+    return args
+
+
+def execute(main: Callable[[], None]) -> None:
+    """Run a stage's ``main``; a user's mistake becomes one line and exit code 1."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
+    # Slurm and Snakemake ask with SIGTERM: unwind, so that temporary files are removed.
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        main()
+    except UserError as error:
+        print(f"witw: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _stop(signum: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + signum)
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary file name beside ``path``; on success fsync it and rename it to ``path``.
+
+    The temporary name keeps the suffix (drivers look at it) and is removed on any failure, so that
+    nothing half-written is ever taken for whole.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=f".part{path.suffix}", dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o666 & ~_umask())
+        _sync(part)
+        part.replace(path)
+        _sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_dir(path: Path) -> Iterator[Path]:
+    """As :func:`atomic`, for a folder: it appears with all its files or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=path.parent))
+    try:
+        yield part
+        part.chmod(0o777 & ~_umask())
+        if path.exists():
+            shutil.rmtree(path)
+        part.replace(path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _umask() -> int:
+    """The process's umask; the temporary files are made private whatever it is."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write sorted, indented JSON atomically; equal values give equal bytes."""
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        UserError: the file is not whole JSON; says how to make it anew.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise UserError(f"{path} is not readable JSON; delete it and run again.") from None
+
+
+def progress[T](items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
+    """Show a progress bar on a terminal; elsewhere a line every 30 s."""
+    quiet = not sys.stderr.isatty()
+    return tqdm(
+        items, desc=label, total=total, mininterval=30 if quiet else 0.2, ascii=quiet, leave=True
+    )

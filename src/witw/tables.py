@@ -1,0 +1,233 @@
+"""Every table's columns, in one place: name, dtype, unit, meaning. The data card is made from it.
+
+Tables are parquet, sorted, without an index and without clocks: equal content gives equal bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+
+from witw.errors import UserError
+from witw.stage import atomic
+
+
+class Status(StrEnum):
+    """What became of a listed photo; the first that applies, in the order of the flow."""
+
+    GONE = "gone"  # the host says it no longer exists, or serves its placeholder
+    FAILED = "failed"  # the host did not answer usefully in many tries; asked again when rerun
+    CORRUPT = "corrupt"  # what came is not a whole, decodable still picture of usable size
+    GREY = "grey"  # a single-band picture
+    INDOOR = "indoor"  # the Places365 vote is below the threshold
+    OFF_IMAGERY = "off_imagery"  # not a pixel of the chip has imagery
+    BLANK = "blank"  # too much of the chip has no imagery
+    PAIRED = "paired"  # photo and chip
+
+
+STATUS_MEANING = {
+    Status.GONE: "no longer on the photo host",
+    Status.FAILED: "the photo host did not deliver it, after many tries",
+    Status.CORRUPT: "what came is not a whole still picture of usable size",
+    Status.GREY: "a single-band picture",
+    Status.INDOOR: "taken indoors, by the Places365 vote",
+    Status.OFF_IMAGERY: "no imagery at all around its geotag",
+    Status.BLANK: "too little imagery around its geotag",
+    Status.PAIRED: "has its photo and its chip",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: pandas dtype, unit ('' for none) and a sentence."""
+
+    dtype: str
+    unit: str
+    meaning: str
+
+
+_ID = Column("string", "", "Flickr's photo id.")
+_LAT = Column("Float64", "degrees", "Latitude of the geotag, EPSG:4326.")
+_LON = Column("Float64", "degrees", "Longitude of the geotag, EPSG:4326.")
+_URL = Column("string", "", "Address of the 500 px file; empty: the answer had none.")
+
+PHOTOS = {
+    "id": _ID,
+    "owner": Column("string", "", "Owner's NSID."),
+    "owner_name": Column("string", "", "Owner's screen name."),
+    "title": Column("string", "", "Title as given by the owner."),
+    "license_id": Column("Int16", "", "Flickr's licence id at the time of the search."),
+    "license": Column("string", "", "Name of the licence, from flickr.photos.licenses.getInfo."),
+    "license_url": Column("string", "", "Address of the licence's text."),
+    "date_taken": Column("string", "", "When taken, the camera's local time, as Flickr gives it."),
+    "date_upload": Column("Int64", "s", "When uploaded, seconds since 1970-01-01 UTC."),
+    "lat": _LAT,
+    "lon": _LON,
+    "accuracy": Column("Int16", "", "Flickr's geotag accuracy, 1 (world) to 16 (street)."),
+    "url": _URL,
+    "photo_page": Column("string", "", "The photo's page on Flickr."),
+    "cell": Column("string", "", "Cell of the search tree that listed it."),
+}
+CELLS = {
+    "cell": Column("string", "", "Path in the tree: r, then 0-3 for each split."),
+    "west": Column("Float64", "degrees", "Box, EPSG:4326."),
+    "south": Column("Float64", "degrees", "Box, EPSG:4326."),
+    "east": Column("Float64", "degrees", "Box, EPSG:4326."),
+    "north": Column("Float64", "degrees", "Box, EPSG:4326."),
+    "total": Column("Int64", "photos", "What the service said the box holds."),
+    "listed": Column("Int64", "photos", "Distinct photos first listed by this cell."),
+    "calls": Column("Int64", "calls", "API calls spent on this cell alone."),
+    "is_leaf": Column("boolean", "", "Whether the box was paged through instead of split."),
+    "unreachable": Column("Int64", "photos", "Photos the service counts but cannot list."),
+}
+IDS = {"id": _ID, "url": _URL, "lat": _LAT, "lon": _LON}
+DOWNLOADS = {
+    "id": _ID,
+    "status": Column("string", "", "`ok`, `gone`, `failed`, `corrupt` or `grey`."),
+    "reason": Column("string", "", "Why, where the status is not `ok`."),
+    "url": Column("string", "", "Address the file was fetched from."),
+    "path": Column("string", "", "File in the photo store, relative to the run folder."),
+    "width": Column("Int32", "px", "Width as stored."),
+    "height": Column("Int32", "px", "Height as stored."),
+    "bytes": Column("Int64", "bytes", "Size of the file."),
+    "sha256": Column("string", "", "SHA-256 of the file."),
+}
+SCENES = {
+    "id": _ID,
+    "io_vote": Column("Float64", "", "Outdoor share among the ten likeliest scenes, unweighted."),
+    "p_outdoor": Column("Float64", "", "Probability mass of the outdoor scenes."),
+    "scene_top1": Column("string", "", "Likeliest of the 365 scenes."),
+}
+CHIPS = {
+    "id": _ID,
+    "chip_path": Column("string", "", "Chip, relative to the run folder."),
+    "easting": Column("Float64", "m", "Geotag in the AOI's UTM zone."),
+    "northing": Column("Float64", "m", "Geotag in the AOI's UTM zone."),
+    "epsg": Column("Int32", "", "EPSG code of the AOI's UTM zone."),
+    "blank_fraction": Column("Float64", "", "Share of the chip without imagery."),
+    "strip": Column("string", "", "Topmost strip with imagery at the geotag, else empty."),
+}
+_CITY = Column("string", "", "Name of the city.")
+_SPLIT = Column("string", "", "`train`, `val` or `test`, by whole city.")
+PAIRS = {
+    "id": _ID,
+    "aoi": Column("string", "", "Area of interest, as named in the config."),
+    "city": _CITY,
+    "lat": _LAT,
+    "lon": _LON,
+    "easting": CHIPS["easting"],
+    "northing": CHIPS["northing"],
+    "epsg": CHIPS["epsg"],
+    "accuracy": PHOTOS["accuracy"],
+    "owner": PHOTOS["owner"],
+    "owner_name": PHOTOS["owner_name"],
+    "title": PHOTOS["title"],
+    "license_id": PHOTOS["license_id"],
+    "license": PHOTOS["license"],
+    "license_url": PHOTOS["license_url"],
+    "date_taken": PHOTOS["date_taken"],
+    "date_upload": PHOTOS["date_upload"],
+    "url": PHOTOS["photo_page"],
+    "photo_path": DOWNLOADS["path"],
+    "photo_width": DOWNLOADS["width"],
+    "photo_height": DOWNLOADS["height"],
+    "photo_bytes": DOWNLOADS["bytes"],
+    "photo_sha256": DOWNLOADS["sha256"],
+    "p_outdoor": SCENES["p_outdoor"],
+    "io_vote": SCENES["io_vote"],
+    "scene_top1": SCENES["scene_top1"],
+    "chip_path": CHIPS["chip_path"],
+    "blank_fraction": CHIPS["blank_fraction"],
+    "satellite": Column("string", "", "Satellite of the imagery."),
+    "strip": CHIPS["strip"],
+    "split": _SPLIT,
+    "status": Column("string", "", "What became of the photo; every listed photo has one."),
+    "credit": Column("string", "", "Line of attribution the licence asks for."),
+}
+PACK = {
+    "row": Column("Int64", "", "Row of the arrays."),
+    "id": _ID,
+    "aoi": PAIRS["aoi"],
+    "easting": CHIPS["easting"],
+    "northing": CHIPS["northing"],
+    "photo_width": Column("Int32", "px", "Width of the photo inside its padded square."),
+    "photo_height": Column("Int32", "px", "Height of the photo inside its padded square."),
+}
+RANKS = {
+    "id": _ID,
+    "aoi": PAIRS["aoi"],
+    "rank": Column("Int64", "", "Rank of the photo's own chip, 1 is best; ties count against."),
+    "gallery": Column("Int64", "chips", "Size of the gallery."),
+    "heading_deg": Column("Float64", "degrees", "Heading the network gives the photo."),
+}
+TABLES: dict[str, dict[str, Column]] = {
+    "photos": PHOTOS,
+    "cells": CELLS,
+    "ids": IDS,
+    "downloads": DOWNLOADS,
+    "scenes": SCENES,
+    "chips": CHIPS,
+    "pairs": PAIRS,
+    "pack": PACK,
+    "ranks": RANKS,
+}
+
+
+def frame(name: str, rows: object = None) -> pd.DataFrame:
+    """Return rows (a list of dicts or a DataFrame) as table ``name``: its columns, its dtypes.
+
+    Raises:
+        KeyError: a column is missing; extra ones are dropped.
+    """
+    columns = TABLES[name]
+    data = pd.DataFrame(rows if rows is not None else [])
+    if data.empty:
+        data = pd.DataFrame(columns=list(columns))
+    return data[list(columns)].astype({key: col.dtype for key, col in columns.items()})
+
+
+def write(path: Path, name: str, rows: object) -> pd.DataFrame:
+    """Write a table atomically, sorted by its first column (which must be unique)."""
+    data = frame(name, rows)
+    key = data.columns[0]
+    if data[key].duplicated().any():
+        twice = data.loc[data[key].duplicated(), key].iloc[0]
+        raise ValueError(f"{path}: {key} {twice!r} appears twice")
+    data = data.sort_values(key, ignore_index=True)
+    with atomic(path) as part:
+        data.to_parquet(part, index=False, compression="zstd")
+    return data
+
+
+def write_geo(path: Path, name: str, rows: object) -> gpd.GeoDataFrame:
+    """As :func:`write`, as GeoParquet with a point geometry from ``lon``/``lat`` (EPSG:4326)."""
+    data = frame(name, rows)
+    data = data.sort_values([c for c in ("aoi", "id") if c in data], ignore_index=True)
+    points = gpd.points_from_xy(
+        data["lon"].to_numpy(dtype=float, na_value=float("nan")),
+        data["lat"].to_numpy(dtype=float, na_value=float("nan")),
+    )
+    geo = gpd.GeoDataFrame(data, geometry=points, crs="EPSG:4326")
+    with atomic(path) as part:
+        geo.to_parquet(part, index=False, compression="zstd")
+    return geo
+
+
+def read(path: Path, name: str) -> pd.DataFrame:
+    """Read a table written by :func:`write` or :func:`write_geo`.
+
+    Raises:
+        UserError: the file is not whole or lacks a column; says how to make it anew.
+    """
+    try:
+        return frame(name, pd.read_parquet(path))
+    except (OSError, ValueError, KeyError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise UserError(
+            f"{path} is not a readable {name} table; delete it and run again."
+        ) from error

@@ -1,0 +1,4 @@
+"""Fetch a published checkpoint."""
+
+VERSION = 1
+READS = ("weights",)
