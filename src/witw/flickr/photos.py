@@ -1,0 +1,145 @@
+"""What Flickr answers as typed rows; no I/O.
+
+Flickr is loose with types: the same field comes as number or as text, empty or not at all. All of
+that is settled here, once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from witw.flickr.hosts import is_loopback
+from witw.store import PHOTO_ID
+
+
+class UnusableError(ValueError):
+    """A photo of an answer that cannot become a row; its text is the reason, a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A listed photo; the fields are columns of the table ``photos``, see :mod:`witw.tables`."""
+
+    id: str
+    owner: str
+    owner_name: str
+    title: str
+    license_id: int
+    date_taken: str
+    date_upload: int
+    lat: float
+    lon: float
+    accuracy: int | None
+    url: str
+
+    @property
+    def page(self) -> str:
+        """Address of the photo's page, which the API's terms ask to link to."""
+        return f"https://www.flickr.com/photos/{quote(self.owner, safe='@')}/{self.id}"
+
+
+def text(value: object) -> str:
+    """Text of a field that may be missing, a number or wrapped in ``_content``."""
+    if isinstance(value, Mapping):
+        value = value.get("_content")
+    # Half of a surrogate pair is legal in JSON, but not in UTF-8 and so not in a table.
+    return "" if value is None else str(value).encode("utf-8", "replace").decode("utf-8")
+
+
+def integer(value: object) -> int | None:
+    """Whole number from a number or its text; None where there is none."""
+    number = real(value)
+    return int(number) if number is not None and number == int(number) else None
+
+
+def real(value: object) -> float | None:
+    """Finite number from a number or its text; None where there is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def rows_of(
+    answer: Mapping[str, Any], group: str, item: str
+) -> tuple[Mapping[str, Any], list[Any]]:
+    """Return the object ``group`` of an answer and its list ``item``.
+
+    Raises:
+        ValueError: they are not there, so this is not the API's answer.
+    """
+    found = answer.get(group)
+    if not isinstance(found, Mapping) or not isinstance(found.get(item, []), list):
+        raise ValueError(f"no {group}.{item} in the answer")
+    return found, list(found.get(item, []))
+
+
+def parse(raw: object, host: str) -> Photo:
+    """Read one photo of flickr.photos.search.
+
+    Args:
+        raw: the photo's object, with the extras that :mod:`witw.flickr.search` asks for.
+        host: scheme and name of the photo host, see :func:`address`.
+
+    Raises:
+        UnusableError: no proper id, no geotag (coordinates 0, 0 or accuracy 0), no upload date or
+            no licence.
+    """
+    if not isinstance(raw, Mapping):
+        raise UnusableError("not an object")
+    photo_id = text(raw.get("id"))
+    if not PHOTO_ID.fullmatch(photo_id):
+        raise UnusableError("an id that is not a number")
+    lat, lon = real(raw.get("latitude")), real(raw.get("longitude"))
+    accuracy = integer(raw.get("accuracy"))
+    if lat is None or lon is None or (lat == 0 and lon == 0) or accuracy == 0:
+        raise UnusableError("no geotag")
+    date_upload, license_id = integer(raw.get("dateupload")), integer(raw.get("license"))
+    if date_upload is None:
+        raise UnusableError("no upload date")
+    if license_id is None:
+        raise UnusableError("no licence")
+    return Photo(
+        id=photo_id,
+        owner=text(raw.get("owner")),
+        owner_name=text(raw.get("ownername")),
+        title=text(raw.get("title")),
+        license_id=license_id,
+        date_taken=text(raw.get("datetaken")),
+        date_upload=date_upload,
+        lat=lat,
+        lon=lon,
+        accuracy=accuracy if accuracy in range(1, 17) else None,
+        url=_url(raw, photo_id, host),
+    )
+
+
+def _url(raw: Mapping[str, Any], photo_id: str, host: str) -> str:
+    """Address of the 500 px file: as answered, else by the documented rule, else empty.
+
+    The 500 px file has no suffix (https://www.flickr.com/services/api/misc.urls.html); ``_m``,
+    which the name ``url_m`` suggests, is 240 px. Server 0, seen in answers, is none.
+    """
+    given = text(raw.get("url_m"))
+    if re.fullmatch(r"https?://[^/\s]+/\S+", given):
+        return given
+    server, secret = text(raw.get("server")), text(raw.get("secret"))
+    if not re.fullmatch(r"[1-9][0-9]*", server) or not re.fullmatch(r"[0-9a-zA-Z]+", secret):
+        return ""
+    return f"{host}/{server}/{photo_id}_{secret}.jpg"
+
+
+def address(photo_hosts: Sequence[str]) -> str:
+    """Scheme and name of the first photo host: https unless it says http or is this machine."""
+    first = photo_hosts[0].rstrip("/")
+    if "://" in first:
+        return first
+    return f"{'http' if is_loopback(urlsplit(f'//{first}').hostname or '') else 'https'}://{first}"

@@ -1,0 +1,282 @@
+"""The stage against the stand-in for Flickr, over HTTP and through flickrapi."""
+
+import json
+import logging
+import math
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from witw import tables
+from witw.demo.flickr_server import CatalogPhoto, Faults, FlickrServer
+from witw.errors import UserError
+from witw.flickr import search
+from witw.flickr.api import Client
+
+KEY = "0123456789abcdef0123456789abcdef"
+SECRET = "fedcba9876543210"
+BBOX = (32.4191484, 15.4365912, 32.5687824, 15.8719878)
+SNAPSHOT = 1_750_000_000
+OPEN = (1, 2, 4, 5, 9, 11, 16)
+TITLES = ("Čaj", "", "<b>&amp;</b>", "写真 📷", "x" * 300)
+
+
+def photo(number, lon, lat, upload, license_id=4, **changes):
+    return CatalogPhoto(
+        id=str(50_000_000_000 + number),
+        owner=f"{number % 97:08d}@N00",
+        owner_name=f"owner {number % 97}",
+        title=TITLES[number % len(TITLES)],
+        lat=lat,
+        lon=lon,
+        accuracy=16 - number % 5,
+        license_id=license_id,
+        date_upload=upload,
+        date_taken="2019-05-16 12:16:36",
+        secret=f"{number:010x}",
+        server="65535",
+        has_url=number % 3 > 0,
+        **changes,
+    )
+
+
+def catalog(count, pin=0, second=0, seed=0):
+    """Photos, ``pin`` on one point and ``second`` of one second; a third do not belong."""
+    rng = np.random.default_rng(seed)
+    west, south, east, north = BBOX
+    lon = np.round(rng.uniform(west - 0.02, east + 0.02, count), 6)
+    lat = np.round(rng.normal((south + north) / 2, (north - south) / 8, count), 6)
+    upload = rng.integers(1_100_000_000, SNAPSHOT + 20_000_000, count)
+    licenses = rng.choice([*OPEN, 0, 3], count)
+    lon[:pin], lat[:pin] = 32.53251, 15.60313
+    upload[-second or count :] = 1_400_000_000
+    columns = (range(count), lon.tolist(), lat.tolist(), upload.tolist(), licenses.tolist())
+    return [photo(*row) for row in zip(*columns, strict=True)]
+
+
+def wanted(photos):
+    west, south, east, north = BBOX
+    return {
+        p.id
+        for p in photos
+        if west <= p.lon <= east
+        and south <= p.lat <= north
+        and p.license_id in OPEN
+        and p.date_upload <= SNAPSHOT
+    }
+
+
+def spec_of(server, **settings):
+    return {
+        "stage": "search",
+        "version": 1,
+        "aoi": "khartoum",
+        "bbox_deg": list(BBOX),
+        "flickr": {"api_url": server.api_url, "photo_hosts": [server.photo_host]},
+        "search": {
+            "snapshot": "2025-06-15T15:06:40Z",
+            "licenses": list(OPEN),
+            "box_total": 20_000,
+            **settings,
+        },
+    }
+
+
+def serve(photos, **options):
+    return FlickrServer(photos, lambda _: None, key=KEY, secret=SECRET, **options)
+
+
+def searched(tmp_path, server, name="run", secret=SECRET, **settings):
+    client = Client(server.api_url, KEY, secret, pause_s=0.01)
+    photos, cells = search.run(spec_of(server, **settings), client)
+    folder = tmp_path / name
+    return (
+        tables.write(folder / "photos.parquet", "photos", photos),
+        tables.write(folder / "cells.parquet", "cells", cells),
+        client,
+    )
+
+
+def assert_adds_up(photos, cells):
+    assert cells["listed"].sum() == len(photos)
+    listed = Counter(photos["cell"])
+    assert all(listed[row.cell] == row.listed for row in cells.itertuples())
+    assert cells["unreachable"].sum() == 0
+
+
+@pytest.mark.parametrize("past_cap", ["repeat", "error20"])
+def test_a_city_with_a_crowded_point_is_listed_whole(tmp_path, caplog, past_cap):
+    caplog.set_level(logging.INFO)
+    made = catalog(14_000, pin=6_000, second=900)
+    with serve(made, past_cap=past_cap) as server:
+        photos, cells, client = searched(tmp_path, server)
+        assert all(call.params.get("min_upload_date", "1") == "1" for call in server.calls)
+    assert set(photos["id"]) == wanted(made)
+    assert_adds_up(photos, cells)
+    least = math.ceil(len(photos) / 250)
+    assert client.calls <= 1.05 * least + 2  # the licence table, and a busy second's pages
+    assert f"khartoum: {len(photos)} photos in {client.calls - 1} calls" in caplog.text
+    assert KEY not in caplog.text
+
+
+def test_rows_are_what_the_service_knows(tmp_path):
+    made = {p.id: p for p in catalog(500)}
+    with serve(list(made.values())) as server:
+        photos, _, _ = searched(tmp_path, server)
+        host = server.photo_host
+    assert len(photos) > 200
+    for row in photos.itertuples():
+        truth = made[row.id]
+        assert (row.lat, row.lon, row.accuracy) == (truth.lat, truth.lon, truth.accuracy)
+        assert (row.owner, row.owner_name, row.title) == (
+            truth.owner,
+            truth.owner_name,
+            truth.title,
+        )
+        assert (row.date_upload, row.date_taken) == (truth.date_upload, truth.date_taken)
+        assert row.url == f"{host}/65535/{truth.id}_{truth.secret}.jpg"
+        assert row.photo_page == f"https://www.flickr.com/photos/{truth.owner}/{truth.id}"
+        assert row.license_id == truth.license_id
+    by_id = photos.set_index("license_id")
+    assert set(by_id.loc[[11], "license"]) == {"CC BY 4.0"}
+    assert set(by_id.loc[[9], "license_url"]) == {
+        "https://creativecommons.org/publicdomain/zero/1.0/"
+    }
+
+
+def test_splitting_faults_and_another_run_change_no_byte_of_what_is_listed(tmp_path):
+    made = catalog(6_000, pin=1_500)
+    faults = Faults(
+        seed=3, api_503=0.1, api_429=0.1, html_200=0.1, api_busy=0.1, retry_after_s=0.02
+    )
+    with serve(made) as server:
+        calm, _, _ = searched(tmp_path, server, "calm", box_total=500)
+        searched(tmp_path, server, "again", box_total=500)
+        port = server.port
+    with serve(made[::-1], faults=faults, port=port) as server:
+        rough, cells, client = searched(tmp_path, server, "rough", box_total=500)
+    assert client.calls > cells["calls"].sum() + 10
+    assert not cells["is_leaf"].all()
+    assert set(calm["id"]) == set(rough["id"]) == wanted(made)
+    assert_adds_up(rough, cells)
+    for file in ("photos.parquet", "cells.parquet"):
+        calm_bytes = (tmp_path / "calm" / file).read_bytes()
+        assert calm_bytes == (tmp_path / "again" / file).read_bytes()
+        assert calm_bytes == (tmp_path / "rough" / file).read_bytes()
+
+
+def test_a_photo_on_the_area_s_edge_is_inside_and_one_beside_it_is_not(tmp_path):
+    west, south, east, north = 32.4, 15.4, 32.5, 15.5
+    inside = [(west, 15.45), (east, 15.45), (32.45, south), (32.45, north), (east, north)]
+    outside = [(west - 1e-6, 15.45), (32.45, north + 1e-6)]
+    made = [photo(n, lon, lat, 1_500_000_000 + n) for n, (lon, lat) in enumerate(inside + outside)]
+    with serve(made) as server:
+        spec = spec_of(server) | {"bbox_deg": [west, south, east, north]}
+        photos, _ = search.run(spec, Client(server.api_url, KEY, SECRET))
+    assert {row["id"] for row in photos} == {p.id for p in made[: len(inside)]}
+
+
+def test_an_area_without_photos_is_an_empty_table(tmp_path):
+    with serve([photo(1, 0.5, 0.5, 1_500_000_000)]) as server:
+        photos, cells, client = searched(tmp_path, server)
+    assert len(photos) == 0
+    assert list(photos) == list(tables.PHOTOS)
+    assert_adds_up(photos, cells)
+    assert client.calls == 2 + len(OPEN)
+    assert tables.read(tmp_path / "run" / "photos.parquet", "photos").empty
+
+
+def test_a_list_of_licences_that_finds_nothing_is_asked_one_by_one(tmp_path):
+    made = catalog(1_500)
+    with serve(made) as server:
+        catalog_search = server.catalog.search
+
+        def several_find_nothing(params, host):
+            far = {"bbox": "0,0,1,1"} if "," in params.get("license", "") else {}
+            return catalog_search({**params, **far}, host)
+
+        server.catalog.search = several_find_nothing
+        photos, cells, _ = searched(tmp_path, server)
+    assert set(photos["id"]) == wanted(made)
+    assert_adds_up(photos, cells)
+    assert set(cells["cell"]) == {"r", *(f"{number}:r" for number in OPEN)}
+
+
+def test_what_the_service_answers_although_not_asked_is_left_out(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    made = catalog(400)
+    with serve(made) as server:
+        catalog_search = server.catalog.search
+
+        def loose(params, host):
+            ignored = {"license", "bbox", "max_upload_date"}
+            return catalog_search({k: v for k, v in params.items() if k not in ignored}, host)
+
+        server.catalog.search = loose
+        photos, _, _ = searched(tmp_path, server)
+    assert set(photos["id"]) <= wanted(made)
+    for reason in ("outside the box", "uploaded after the snapshot", "another licence"):
+        assert f"answered but not listed: {reason}" in caplog.text
+
+
+def test_a_licence_the_service_does_not_know_stops_before_the_search(tmp_path):
+    with serve([]) as server:
+        with pytest.raises(UserError, match=r"'khartoum': `search\.licenses` has 17"):
+            searched(tmp_path, server, licenses=[4, 17])
+        assert [call.name for call in server.calls] == ["flickr.photos.licenses.getInfo"]
+
+
+@pytest.mark.parametrize(
+    ("key", "secret", "named"),
+    [("f" * 32, SECRET, "FLICKR_API_KEY"), (KEY, "wrong", "FLICKR_API_SECRET")],
+)
+def test_a_wrong_key_or_secret_stops_at_once(key, secret, named):
+    with serve([]) as server:
+        with pytest.raises(UserError, match=named) as caught:
+            search.run(spec_of(server), Client(server.api_url, key, secret))
+        assert key not in str(caught.value)
+        assert len(server.calls) == 1
+
+
+def test_without_a_secret_calls_are_unsigned_and_work(tmp_path):
+    made = catalog(300)
+    with serve(made) as server:
+        photos, _, _ = searched(tmp_path, server, secret="")
+    assert set(photos["id"]) == wanted(made)
+
+
+def command(tmp_path, server, **environment):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("FLICKR_")}
+    spec = json.dumps(spec_of(server))
+    args = [sys.executable, "-m", "witw.flickr.search", "--spec", spec]
+    args += ["--photos", "results/a/photos.parquet", "--cells", "results/a/cells.parquet"]
+    env = clean | environment
+    return subprocess.run(args, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+
+
+def test_the_stage_runs_by_itself_and_leaves_the_key_nowhere(tmp_path):
+    made = catalog(300)
+    with serve(made, faults=Faults(api_busy=0.5, most=1)) as server:
+        done = command(tmp_path, server, FLICKR_API_KEY=KEY, FLICKR_API_SECRET=SECRET)
+    assert done.returncode == 0, done.stderr
+    assert set(tables.read(tmp_path / "results/a/photos.parquet", "photos")["id"]) == wanted(made)
+    assert "times the least possible" in done.stderr
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {"photos.parquet", "cells.parquet"}
+    for secret in (KEY, SECRET):
+        assert secret not in done.stderr + done.stdout
+        assert all(secret.encode() not in path.read_bytes() for path in files)
+
+
+def test_without_a_key_the_stage_says_how_to_get_one(tmp_path):
+    with serve([]) as server:
+        done = command(tmp_path, server)
+        assert server.calls == []
+    assert done.returncode == 1
+    assert done.stderr.startswith("witw: FLICKR_API_KEY is not set")
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.parquet"))
