@@ -1,4 +1,158 @@
-"""Places365 scores."""
+"""Score every photo of a shard with a Places365 network; no threshold is applied here."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from witw import places365, stage, tables
+from witw.config import Scenes
+from witw.dataset.fate import has_file
+from witw.errors import UserError
+from witw.photos import open_photo
 
 VERSION = 1
 READS = ("scenes.arch",)
+
+log = logging.getLogger(__name__)
+
+# Every batch has this size, the last one too: a photo's scores must not depend on its company.
+BATCH = 16
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
+def run(
+    spec: dict[str, Any], photos: Path, checkpoint: Path, table: Path, threads: int = 1
+) -> pd.DataFrame:
+    """Write one row of scores for each photo of the shard that has a file.
+
+    Args:
+        spec: ``scenes.arch``.
+        photos: table ``downloads``.
+        checkpoint: Places365 checkpoint.
+        table: table ``scenes`` to write; a photo that cannot be decoded has null scores.
+        threads: for decoding and, without a GPU, for the network.
+
+    Raises:
+        UserError: the checkpoint is of no use, or not one of the photos is in the store.
+    """
+    arch = Scenes.model_validate(spec["scenes"]).arch
+    net = places365.load(checkpoint, arch)
+    log.info("%s: Places365 %s, sha256 %s", checkpoint.name, arch, _sha256(checkpoint))
+    _warn_of_name(checkpoint, arch)
+    downloads = tables.read(photos, "downloads")
+    wanted = downloads[has_file(downloads)].sort_values("id")
+    paths = [Path(path) for path in wanted["path"]]
+    if paths and not any(path.exists() for path in paths):
+        raise UserError(
+            f"Not one photo of {photos} is in the photo store below {Path.cwd()}; run from the "
+            f"run folder, or delete {photos} and run again to fetch them."
+        )
+    rows = score(net, arch, paths, threads)
+    data = tables.write(table, "scenes", rows.assign(id=wanted["id"].to_numpy()))
+    log.info("%d photos scored, %d not readable", len(data), data["io_vote"].isna().sum())
+    return data
+
+
+def score(
+    net: nn.Module, arch: places365.Arch, paths: Sequence[Path], threads: int
+) -> pd.DataFrame:
+    """Score photos.
+
+    Args:
+        net: from :func:`witw.places365.load`.
+        arch: its architecture, which decides the preprocessing.
+        paths: files of the photos.
+        threads: for decoding and, without a GPU, for the network.
+
+    Returns:
+        ``io_vote``, ``p_outdoor``, ``scene_top1``, a row a path; null where it cannot be decoded.
+        Rounded to 6 decimals: what lies below is noise of the arithmetic.
+    """
+    torch.set_num_threads(threads)
+    # TF32 would move probabilities by a thousandth between machines.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = net.to(device)
+    names = np.array(places365.categories(), dtype=object)
+    out = pd.DataFrame(
+        {"io_vote": np.nan, "p_outdoor": np.nan, "scene_top1": None}, index=range(len(paths))
+    ).astype({"scene_top1": object})
+    for rows, pixels in stage.progress(
+        _batches(paths, arch, threads), "scenes", -(-len(paths) // BATCH)
+    ):
+        with torch.inference_mode():
+            logits = net(places365.normalise(torch.from_numpy(pixels).to(device))).cpu().numpy()
+        share, mass, top = places365.vote(logits[: len(rows)])
+        out.loc[rows, "io_vote"] = share.round(6)
+        out.loc[rows, "p_outdoor"] = mass.round(6)
+        out.loc[rows, "scene_top1"] = names[top]
+    return out.astype({"io_vote": "Float64", "p_outdoor": "Float64"})
+
+
+def _batches(
+    paths: Sequence[Path], arch: places365.Arch, threads: int
+) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
+    """Yield row numbers and pixels (BATCH, 224, 224, 3), decoding one batch ahead."""
+    starts = range(0, len(paths), BATCH)
+    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+
+        def submit(start: int) -> list[Any]:
+            return [pool.submit(_decode, p, arch) for p in paths[start : start + BATCH]]
+
+        ahead = submit(0)
+        for start in starts:
+            here, ahead = ahead, submit(start + BATCH)
+            pixels = np.zeros((BATCH, places365.INPUT_PX, places365.INPUT_PX, 3), np.uint8)
+            rows: list[int] = []
+            for offset, future in enumerate(here):
+                photo = future.result()
+                if photo is not None:
+                    pixels[len(rows)] = photo
+                    rows.append(start + offset)
+            if rows:
+                yield rows, pixels
+
+
+def _decode(path: Path, arch: places365.Arch) -> NDArray[np.uint8] | None:
+    try:
+        return places365.preprocess(open_photo(path), arch)
+    except UNREADABLE as error:
+        log.warning("%s cannot be decoded: %s", path, error)
+        return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _warn_of_name(checkpoint: Path, arch: str) -> None:
+    """The two networks have the same tensors: only the file's name can tell a mix-up."""
+    told = "wideresnet18" if "wideresnet18" in checkpoint.name.lower() else None
+    if told is None and "resnet18" in checkpoint.name.lower():
+        told = "resnet18"
+    if told is not None and told != arch:
+        log.warning("%s is named after %s, but `scenes.arch` is %s", checkpoint, told, arch)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line."""
+    args = stage.arguments("scenes", __doc__, ["photos", "checkpoint"], ["table"], argv=argv)
+    run(args.spec, args.photos, args.checkpoint, args.table, threads=args.threads)
+
+
+if __name__ == "__main__":
+    stage.execute(main)

@@ -1,0 +1,147 @@
+"""Places365 networks as published: classes, checkpoints, preprocessing, the indoor/outdoor vote.
+
+Source: B. Zhou et al., "Places: a 10 million image database for scene recognition", TPAMI 2018, and
+the scripts ``run_placesCNN_basic.py`` and ``run_placesCNN_unified.py`` of
+https://github.com/CSAILVision/places365 (MIT).
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+from witw.errors import UserError
+
+Arch = Literal["resnet18", "wideresnet18"]
+
+CLASSES = 365
+INPUT_PX = 224
+VOTERS = 10
+# Side the photo is squashed to, whatever its aspect; the centre 224 px are cropped out of it.
+RESIZE_PX: dict[str, int] = {"resnet18": 256, "wideresnet18": INPUT_PX}
+# Of ImageNet, as every published Places365 script has it; RGB in 0..1.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+@cache
+def _table() -> tuple[tuple[str, ...], tuple[bool, ...]]:
+    text = files("witw").joinpath("data/places365.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    return tuple(r["category"] for r in rows), tuple(r["indoor"] == "1" for r in rows)
+
+
+def categories() -> list[str]:
+    """Names of the 365 scenes, in the order of the networks' outputs."""
+    return list(_table()[0])
+
+
+def indoor() -> NDArray[np.bool_]:
+    """Whether each scene is indoor, shape (365,); 160 are."""
+    return np.array(_table()[1], dtype=bool)
+
+
+def network(arch: Arch) -> nn.Module:
+    """Return the untrained network: (N, 3, 224, 224) normalised RGB to (N, 365) logits.
+
+    ``wideresnet18`` is ResNet-18 without the stem's max-pool, so that its last map is 14 x 14.
+    """
+    net: nn.Module = resnet18(num_classes=CLASSES)
+    if arch == "wideresnet18":
+        net.maxpool = nn.Identity()
+    return net
+
+
+def load(path: Path, arch: Arch) -> nn.Module:
+    """Load a checkpoint in the published format, for inference.
+
+    The format is a torch pickle holding a dict with ``state_dict``, whose keys begin with
+    ``module.``; a bare ``state_dict`` does as well. Nothing but tensors and plain containers is
+    unpickled.
+
+    Raises:
+        UserError: the file is missing, damaged, of another format or of another network.
+    """
+    state = _state_dict(path)
+    net = network(arch)
+    try:
+        net.load_state_dict(state)
+    except (RuntimeError, AttributeError) as error:
+        detail = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"`scenes.checkpoint` {path} does not fit `scenes.arch` {arch} with {CLASSES} classes "
+            f"({detail}); give a Places365 checkpoint of that network."
+        ) from None
+    return net.eval()
+
+
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UserError(f"`scenes.checkpoint` {path} does not exist; correct the key.")
+    try:
+        saved: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch raises a dozen types for damaged files.
+        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
+            reason = (
+                "it holds pickled code, which is refused; give the file that holds `state_dict`"
+            )
+        else:
+            reason = "it is truncated or of another format; fetch it anew or correct the key"
+        raise UserError(
+            f"`scenes.checkpoint` {path} is not a readable Places365 checkpoint: {reason}."
+        ) from None
+    state = saved.get("state_dict", saved) if isinstance(saved, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(
+            f"`scenes.checkpoint` {path} holds no `state_dict` of tensors; "
+            "give a Places365 checkpoint as published."
+        )
+    return {str(key).removeprefix("module."): value for key, value in state.items()}
+
+
+def preprocess(photo: Image.Image, arch: Arch) -> NDArray[np.uint8]:
+    """Photo (RGB) as the network's script sees it, shape (224, 224, 3), not normalised."""
+    side = RESIZE_PX[arch]
+    small = photo.resize((side, side), Image.Resampling.BILINEAR)
+    edge = (side - INPUT_PX) // 2
+    return np.asarray(small, dtype=np.uint8)[edge : edge + INPUT_PX, edge : edge + INPUT_PX]
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """(N, 224, 224, 3) uint8 RGB to the (N, 3, 224, 224) float32 the networks take."""
+    values = pixels.permute(0, 3, 1, 2).float() / 255
+    mean = torch.tensor(MEAN, device=values.device)[:, None, None]
+    std = torch.tensor(STD, device=values.device)[:, None, None]
+    return (values - mean) / std
+
+
+def vote(
+    logits: NDArray[np.floating[Any]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
+    """Indoor/outdoor scores of each photo.
+
+    Args:
+        logits: (N, 365).
+
+    Returns:
+        The outdoor share among the ten likeliest scenes, unweighted, (N,), which from 0.5 on is
+        outdoor; the probability mass of all outdoor scenes, (N,); the likeliest scene, (N,). Of
+        equally likely scenes the first of the list goes first.
+    """
+    wide = np.asarray(logits, dtype=np.float64)
+    scores = np.exp(wide - wide.max(axis=1, keepdims=True))
+    scores /= scores.sum(axis=1, keepdims=True)
+    outdoor = ~indoor()
+    order = np.argsort(-wide, axis=1, kind="stable")
+    return outdoor[order[:, :VOTERS]].mean(axis=1), scores @ outdoor, order[:, 0]
