@@ -1,4 +1,147 @@
-"""Join."""
+"""One row a listed photo of an AOI: its fate, its licence and credit, its two files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+
+from witw import stage, tables
+from witw.config import Pairs
+from witw.dataset import fate
+from witw.dataset.credit import credit
+from witw.errors import UserError
 
 VERSION = 1
 READS = ("pairs", "city", "satellite", "split")
+
+log = logging.getLogger(__name__)
+
+# What each of the joined tables gives to `pairs`, under which name.
+_FROM_DOWNLOADS = {
+    "status": "status",
+    "path": "photo_path",
+    "width": "photo_width",
+    "height": "photo_height",
+    "bytes": "photo_bytes",
+    "sha256": "photo_sha256",
+}
+_FROM_SCENES = ("io_vote", "p_outdoor", "scene_top1")
+_FROM_CHIPS = ("chip_path", "easting", "northing", "epsg", "blank_fraction", "strip")
+
+
+def run(
+    spec: dict[str, Any],
+    photos: Path,
+    downloads: Sequence[Path],
+    scenes: Sequence[Path],
+    chips: Sequence[Path],
+    pairs: Path,
+) -> gpd.GeoDataFrame:
+    """Join the AOI's tables and write ``pairs`` (GeoParquet).
+
+    Args:
+        spec: ``aoi``, ``city``, ``satellite``, ``split`` and ``pairs``.
+        photos: table ``photos``.
+        downloads: tables ``downloads``, one a shard.
+        scenes: tables ``scenes``, one a shard.
+        chips: tables ``chips``, one a shard.
+        pairs: table to write.
+
+    Raises:
+        UserError: a table lacks a photo it should have, or has one it should not.
+    """
+    settings = Pairs.model_validate(spec["pairs"])
+    aoi = str(spec["aoi"])
+    listed = tables.read(photos, "photos")
+    fetched = _read_all(downloads, "downloads")
+    scored = _read_all(scenes, "scenes")
+    cut = _read_all(chips, "chips")
+    wanted = fate.wants_chip(fetched, scored, settings.min_outdoor_vote)
+    _match(aoi, "downloads", fetched["id"], listed["id"], downloads)
+    _match(aoi, "scenes", scored["id"], fetched.loc[fate.has_file(fetched), "id"], scenes)
+    _match(aoi, "chips", cut["id"], wanted, chips)
+    rows = join(listed, fetched, scored, cut, settings)
+    rows = rows.assign(**{key: spec[key] for key in ("aoi", "city", "satellite", "split")})
+    out = tables.write_geo(pairs, "pairs", rows)
+    counts = out["status"].value_counts()
+    log.info("%s: %d listed; %s", aoi, len(out), ", ".join(f"{n} {s}" for s, n in counts.items()))
+    return out
+
+
+def join(
+    photos: pd.DataFrame,
+    downloads: pd.DataFrame,
+    scenes: pd.DataFrame,
+    chips: pd.DataFrame,
+    settings: Pairs,
+) -> pd.DataFrame:
+    """Table ``pairs`` but for the AOI's own columns.
+
+    What a stage did not come to is null: the file of a photo that is gone, the scores of one
+    without a file, chip and UTM coordinates of one that wants no chip.
+
+    Args:
+        photos: table ``photos``, one row a listed photo.
+        downloads: table ``downloads``, a row for each of them.
+        scenes: table ``scenes``, a row for each that has a file.
+        chips: table ``chips``, a row for each that is fetched, in colour and outdoor.
+        settings: section ``pairs``.
+    """
+    rows = photos.drop(columns=["url", "cell"]).rename(columns={"photo_page": "url"})
+    rows = rows.merge(
+        downloads[["id", *_FROM_DOWNLOADS]].rename(columns=_FROM_DOWNLOADS),
+        on="id",
+        how="left",
+        validate="1:1",
+    )
+    for table, columns in ((scenes, _FROM_SCENES), (chips, _FROM_CHIPS)):
+        rows = rows.merge(table[["id", *columns]], on="id", how="left", validate="1:1")
+    rows["status"] = fate.final_status(rows, settings.min_outdoor_vote, settings.max_blank_fraction)
+    rows["credit"] = [
+        credit(title, name or owner, license_name, page)
+        for title, name, owner, license_name, page in zip(
+            *(rows[key].fillna("") for key in ("title", "owner_name", "owner", "license", "url")),
+            strict=True,
+        )
+    ]
+    return rows
+
+
+def _read_all(paths: Sequence[Path], name: str) -> pd.DataFrame:
+    frames = [tables.frame(name), *(tables.read(path, name) for path in paths)]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _match(
+    aoi: str, table: str, have: pd.Series[str], want: pd.Series[str], files: Sequence[Path]
+) -> None:
+    """Compare the ids of a table with those it should have, each once."""
+    folder = files[0].parent if files else Path()
+    twice = have[have.duplicated()]
+    lacking = sorted(set(want) - set(have))
+    extra = sorted(set(have) - set(want))
+    if len(twice):
+        fault = f"has photo {twice.iloc[0]} twice"
+    elif lacking:
+        fault = f"lacks {len(lacking)} photo(s), the first is {lacking[0]}"
+    elif extra:
+        fault = f"has {len(extra)} photo(s) it should not have, the first is {extra[0]}"
+    else:
+        return
+    raise UserError(f"AOI {aoi!r}: table {table} {fault}; delete {folder}/*.parquet and run again.")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line."""
+    many = ["downloads", "scenes", "chips"]
+    args = stage.arguments("pairs", __doc__, ["photos", *many], ["pairs"], many, argv=argv)
+    run(args.spec, args.photos, args.downloads, args.scenes, args.chips, args.pairs)
+
+
+if __name__ == "__main__":
+    stage.execute(main)

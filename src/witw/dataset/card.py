@@ -1,0 +1,167 @@
+"""The data card: what the data set is, how it came about, what may be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from witw import tables
+from witw.dataset.credit import clean
+
+FLICKR_NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
+
+_HEAD = """# witw: photos and the imagery around them
+
+Openly licensed, geotagged Flickr photos of {cities}, each paired with the square of satellite or
+aerial imagery centred on its geotag: for learning, and testing, where an ordinary photo was taken.
+
+**{paired:,} pairs** out of {listed:,} photos listed. Photos uploaded up to {snapshot} were listed.
+
+{notice}
+
+## Areas
+
+{areas}
+
+## From listed to paired
+
+Every listed photo has one row in `pairs.parquet` and one status; each row of this table adds up.
+
+{funnel}
+
+{meanings}
+
+Splits are by whole city: no place of `test` was seen in `train` or `val`.
+"""
+
+_TAIL = """## Columns of `pairs.parquet`
+
+GeoParquet, one row a listed photo, sorted by `aoi` and `id`, with the geotag as point geometry in
+EPSG:4326. Paths are relative to the run folder. What a stage did not come to is null: the file of a
+photo that is gone, the scores of one without a file, chip and UTM coordinates of one that wanted no
+chip. Where areas overlap, a photo has a row in each of them.
+
+{columns}
+
+## Licences of the photos
+
+As given by Flickr at the time of the search; `license_url` leads to the text, `credit` holds the
+line of attribution to print with a photo. Licences differ: some forbid commercial use or changes.
+
+{licenses}
+
+## Licence of the imagery
+
+{imagery}
+
+## Limits
+
+- Geotags are set by cameras and people; errors of tens of metres are common, of kilometres
+  possible.
+- Photos show what Flickr's members photographed: centres, sights and events, few of them in winter
+  or at night, many of them by few people.
+- Indoor photos are told by a network's vote, which errs in a few of a hundred.
+- Photo and imagery were not taken on the same day, often not in the same year.
+- Owners may remove a photo or change its licence at any time; whoever keeps the data set has to
+  follow. Photos may show people; do not use them to identify anyone.
+- The heading of a photo is not known.
+"""
+
+
+def card(
+    pairs: pd.DataFrame,
+    funnel: pd.DataFrame,
+    licenses: pd.DataFrame,
+    areas: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Markdown of the card.
+
+    Args:
+        pairs: table ``pairs`` of all AOIs.
+        funnel: from :func:`witw.dataset.funnel.funnel`.
+        licenses: from :func:`witw.dataset.funnel.licenses`.
+        areas: what the config says of each AOI, by name.
+    """
+    ordered = [areas[name] for name in sorted(areas)]
+    total = funnel.iloc[-1]
+    head = _HEAD.format(
+        cities=_and([cell(area["city"]) for area in ordered]),
+        paired=int(total["paired"]),
+        listed=int(total["listed"]),
+        snapshot=_and(sorted({area["snapshot"] for area in ordered})),
+        notice=FLICKR_NOTICE,
+        areas=_areas(areas),
+        funnel=markdown(funnel.columns, funnel.itertuples(index=False)),
+        meanings="\n".join(f"- `{s.value}`: {tables.STATUS_MEANING[s]}." for s in tables.Status),
+    )
+    columns = [
+        (f"`{name}`", col.dtype, col.unit, col.meaning) for name, col in tables.PAIRS.items()
+    ]
+    tail = _TAIL.format(
+        columns=markdown(["column", "dtype", "unit", "meaning"], columns),
+        licenses=markdown(licenses.columns, licenses.itertuples(index=False)),
+        imagery=_imagery(areas),
+    )
+    return head + "\n" + _spread(pairs) + tail
+
+
+def markdown(header: Iterable[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table; numbers are grouped by thousands, what would break a cell is escaped."""
+    names = list(header)
+    lines = [names, ["---"] * len(names), *([cell(value) for value in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def cell(value: object) -> str:
+    """Text of a table cell; names from outside must not become markup."""
+    if value is None or value is pd.NA:
+        return ""
+    if isinstance(value, int | np.integer):
+        return f"{int(value):,}"
+    text = clean(str(value)).replace("\\", "\\\\").replace("|", "\\|")
+    return text.replace("<", "&lt;").replace("[", "\\[")
+
+
+def _areas(areas: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [
+        (
+            name,
+            area["city"],
+            area["split"],
+            ", ".join(f"{edge:.4f}" for edge in area["bbox_deg"]),
+            area["satellite"],
+            f"{area['chip_px']} px at {area['gsd_m']:g} m",
+            area["snapshot"],
+        )
+        for name, area in sorted(areas.items())
+    ]
+    header = ["aoi", "city", "split", "west, south, east, north", "satellite", "chip", "snapshot"]
+    return markdown(header, rows)
+
+
+def _imagery(areas: Mapping[str, Mapping[str, Any]]) -> str:
+    by_license: dict[str, list[str]] = {}
+    for name, area in sorted(areas.items()):
+        by_license.setdefault(area["imagery_license"], []).append(name)
+    return "\n".join(
+        f"- {cell(text) or 'not stated in the config'}: {', '.join(names)}"
+        for text, names in sorted(by_license.items())
+    )
+
+
+def _spread(pairs: pd.DataFrame) -> str:
+    """When the paired photos were taken and by how many people."""
+    paired = pairs[pairs["status"] == tables.Status.PAIRED]
+    if not len(paired):
+        return ""
+    years = paired["date_taken"].str[:4].dropna()
+    years = years[years.str.fullmatch(r"[12]\d{3}")]
+    span = f", taken {years.min()} to {years.max()} by their cameras' clocks" if len(years) else ""
+    return f"The pairs are photos of {paired['owner'].nunique():,} people{span}.\n\n"
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)

@@ -1,0 +1,35 @@
+"""The line of attribution that open licences ask for."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Emoji are joined with these; every other format character (among them the ones that turn the
+# direction of text) is dropped, as it would change how the rest of the line reads.
+JOINERS = "\u200c\u200d"
+
+
+def clean(text: str) -> str:
+    """One line of the text: control characters and line breaks are blanks, runs of blanks one."""
+    kept = []
+    for char in text:
+        kind = unicodedata.category(char)
+        if kind in ("Cc", "Zl", "Zp"):
+            kept.append(" ")
+        elif kind not in ("Cf", "Cs") or char in JOINERS:
+            kept.append(char)
+    return " ".join("".join(kept).split())
+
+
+def credit(title: str, owner: str, license_name: str, page: str) -> str:
+    """``"Title" by Owner, LICENCE, page``, as Creative Commons recommends (title, author, ...).
+
+    Args:
+        title: as given by the owner; may be empty.
+        owner: the owner's name.
+        license_name: name of the licence.
+        page: address of the photo's page.
+    """
+    name = clean(title).replace('"', "'")
+    start = f'"{name}"' if name else "Untitled"
+    return f"{start} by {clean(owner)}, {clean(license_name)}, {clean(page)}"

@@ -1,0 +1,68 @@
+"""How many photos were listed, what became of them, and under which licences they come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from witw.errors import UserError
+from witw.tables import Status
+
+TOTAL = "total"
+COLUMNS = ["aoi", "city", "split", "listed", *(status.value for status in Status)]
+
+
+def funnel(pairs: pd.DataFrame, areas: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """One row an AOI and a last one with the sums: listed, and the count of each status.
+
+    Args:
+        pairs: table ``pairs`` of all AOIs.
+        areas: ``city`` and ``split`` of every AOI, by name; one without a photo has a row too.
+
+    Returns:
+        :data:`COLUMNS`; in every row ``listed`` is the sum of the statuses.
+
+    Raises:
+        UserError: a photo has no or an unknown status, or belongs to no AOI of ``areas``.
+    """
+    _check(pairs, areas)
+    counts = pd.crosstab(pairs["aoi"].astype(str), pairs["status"].astype(str))
+    rows = []
+    for name in sorted(areas):
+        row: dict[str, Any] = {"aoi": name, "city": areas[name]["city"]}
+        row |= {"split": areas[name]["split"], "listed": int((pairs["aoi"] == name).sum())}
+        for status in Status:
+            known = name in counts.index and status.value in counts.columns
+            row[status.value] = int(counts.loc[name, status.value]) if known else 0  # type: ignore[arg-type]
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    sums = table[COLUMNS[3:]].sum()
+    table.loc[len(table)] = [TOTAL, "", "", *sums]
+    return table
+
+
+def _check(pairs: pd.DataFrame, areas: Mapping[str, Any]) -> None:
+    known = {status.value for status in Status}
+    odd = pairs[~pairs["status"].isin(known)]
+    if len(odd):
+        first = odd.iloc[0]
+        raise UserError(
+            f"AOI {first['aoi']!r}: photo {first['id']} has the status {first['status']!r}, which "
+            f"is none of {', '.join(sorted(known))}; delete the AOI's pairs.parquet and run again."
+        )
+    strange = sorted(set(pairs["aoi"]) - set(areas))
+    if strange:
+        raise UserError(f"AOI {strange[0]!r} has pairs but is not in the config; name it there.")
+
+
+def licenses(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Photos listed and paired under each licence.
+
+    Returns:
+        ``license_id``, ``license``, ``license_url``, ``listed``, ``paired``, sorted by id.
+    """
+    keys = ["license_id", "license", "license_url"]
+    marked = pairs[keys].assign(listed=1, paired=(pairs["status"] == Status.PAIRED).astype(int))
+    return marked.groupby(keys, dropna=False, sort=True)[["listed", "paired"]].sum().reset_index()

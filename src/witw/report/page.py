@@ -1,0 +1,179 @@
+"""From tables to the page: what is said, in which order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from witw.dataset.card import FLICKR_NOTICE
+from witw.dataset.funnel import funnel, licenses
+from witw.report import figures
+from witw.report.samples import MAX_PHOTOS, samples, web_address
+from witw.tables import STATUS_MEANING, Status
+
+SHOWN = 24  # pairs shown; two of a row of pictures on a wide screen, and below MAX_PHOTOS
+PER_CALL = 250  # photos Flickr gives at most for one call
+
+METRICS = {
+    "recall_at_1": ("Own chip ranked first", "%"),
+    "recall_at_5": ("Own chip among the best 5", "%"),
+    "recall_at_10": ("Own chip among the best 10", "%"),
+    "recall_at_1pct": ("Own chip among the best 1 %", "%"),
+    "median_percentile": ("Median percentile of the own chip (0 is best)", ""),
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the page is made of, read but not yet interpreted."""
+
+    areas: Mapping[str, Mapping[str, Any]]
+    pairs: pd.DataFrame
+    cells: Mapping[str, pd.DataFrame]
+    epochs: Sequence[Mapping[str, Any]]
+    evaluation: Mapping[str, Any]
+    heatmaps: Mapping[str, bytes]
+
+
+def render(sources: Sources) -> str:
+    """The page as HTML; everything from outside is escaped."""
+    environment = Environment(
+        loader=PackageLoader("witw.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = lambda value: f"{int(value):,}"
+    table = funnel(sources.pairs, sources.areas)
+    # Heat maps show a photo each.
+    shown = min(SHOWN, MAX_PHOTOS - len(sources.heatmaps))
+    text = environment.get_template("report.html.j2").render(
+        notice=FLICKR_NOTICE,
+        snapshots=sorted({area["snapshot"] for area in sources.areas.values()}),
+        statuses=[(s.value, STATUS_MEANING[s], figures.COLORS[s]) for s in figures.COLORS],
+        headline=headline(sources, table),
+        funnel=table.to_dict("records"),
+        columns=[s.value for s in Status],
+        areas=[_area(name, sources) for name in sorted(sources.areas)],
+        licenses=_licenses(sources.pairs),
+        imagery=_imagery(sources.areas),
+        samples=samples(sources.pairs, shown),
+        charts=training_charts(sources.epochs),
+        results=results(sources),
+        heatmaps=[(_city(a, sources), figures.png_uri(p)) for a, p in sources.heatmaps.items()],
+    )
+    return text.rstrip() + "\n"
+
+
+def headline(sources: Sources, table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Number and what it counts."""
+    total = table.iloc[-1]
+    paired = sources.pairs[sources.pairs["status"] == Status.PAIRED]
+    areas = len(sources.areas)
+    out = [
+        (f"{total['listed']:,}", "photos listed"),
+        (f"{total['paired']:,}", "pairs of photo and imagery"),
+        (f"{areas:,}", "area" if areas == 1 else "areas"),
+        (f"{paired['owner'].nunique():,}", "people took the paired photos"),
+    ]
+    chips = sources.evaluation.get("protocols", {}).get("chips", {})
+    if "median_percentile" in chips:
+        what = "median percentile of the right place in a city never seen (chance 50, best 0)"
+        out.append((f"{chips['median_percentile']:.1f}", what))
+    return out
+
+
+def _area(name: str, sources: Sources) -> dict[str, Any]:
+    area = sources.areas[name]
+    rows = sources.pairs[sources.pairs["aoi"] == name]
+    return {
+        "name": name,
+        "city": area["city"],
+        "split": area["split"],
+        "satellite": area["satellite"],
+        "map": figures.photo_map(rows, area["bbox_deg"]),
+        "search": verdict(sources.cells[name]) if name in sources.cells else None,
+    }
+
+
+def verdict(cells: pd.DataFrame) -> dict[str, Any]:
+    """What the search tree says: photos, calls, calls against the least possible, and gaps."""
+    listed, calls = int(cells["listed"].sum()), int(cells["calls"].sum())
+    least = max(1, math.ceil(listed / PER_CALL))
+    return {
+        "listed": listed,
+        "calls": calls,
+        "ratio": calls / least,
+        "boxes": int(cells["is_leaf"].sum()),
+        "unreachable": int(cells["unreachable"].sum()),
+    }
+
+
+def training_charts(epochs: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Loss, and the validation city's percentile and recalls, by epoch; what is there of them."""
+    wanted = {
+        "loss": ("Training loss", None),
+        "val_median_percentile": ("Validation: median percentile", (50.0, "chance")),
+        "val_recall_at_10": ("Validation: own chip among the best 10 [%]", None),
+        "val_recall_at_1": ("Validation: own chip first [%]", None),
+    }
+    charts = []
+    for key, (title, level) in wanted.items():
+        points = [
+            (float(line.get("epoch", number)), float(line[key]))
+            for number, line in enumerate(epochs, start=1)
+            if isinstance(line.get(key), int | float) and math.isfinite(line[key])
+        ]
+        if points:
+            xs, ys = zip(*points, strict=True)
+            charts.append(figures.line_chart(xs, ys, title, level))
+    return charts
+
+
+def results(sources: Sources) -> list[dict[str, Any]]:
+    """Figures of each protocol beside chance, all photos first, then each area."""
+    out = []
+    for protocol, overall in sources.evaluation.get("protocols", {}).items():
+        areas = overall.get("areas", {})
+        groups = {"All areas": overall, **{_city(a, sources): v for a, v in areas.items()}}
+        if len(groups) == 2:  # one area: the same figures twice
+            del groups["All areas"]
+        for name, values in groups.items():
+            chance = values.get("chance", {})
+            rows = [
+                {"label": label, "unit": unit, "value": values[key], "chance": chance.get(key)}
+                for key, (label, unit) in METRICS.items()
+                if values.get(key) is not None
+            ]
+            out.append({"protocol": protocol, "group": name, "n": values.get("n"), "rows": rows})
+    return out
+
+
+def _licenses(pairs: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = licenses(pairs).to_dict("records")
+    return [
+        {
+            "name": "not named" if pd.isna(row["license"]) else row["license"],
+            "url": "" if pd.isna(row["license_url"]) else web_address(row["license_url"]),
+            "listed": row["listed"],
+            "paired": row["paired"],
+        }
+        for row in rows
+    ]
+
+
+def _imagery(areas: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    groups: dict[str, list[str]] = {}
+    for name in sorted(areas):
+        groups.setdefault(areas[name]["imagery_license"], []).append(areas[name]["city"])
+    return [(text or "not stated", ", ".join(cities)) for text, cities in sorted(groups.items())]
+
+
+def _city(name: str, sources: Sources) -> str:
+    return str(sources.areas[name]["city"]) if name in sources.areas else name

@@ -1,0 +1,96 @@
+"""The pairs shown on the page: few, spread over the areas, each with owner, licence and link."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from witw.photos import open_photo
+from witw.tables import Status
+
+log = logging.getLogger(__name__)
+
+# Flickr's API terms: not more than 30 photos of its members on a page.
+MAX_PHOTOS = 30
+THUMB_PX = 300
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One pair as shown; the pictures are ``data:`` addresses."""
+
+    photo: str
+    chip: str
+    title: str
+    owner: str
+    license: str
+    license_url: str
+    page: str
+    city: str
+    scene: str
+
+
+def choose(pairs: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Up to ``count`` paired photos, as many of each AOI as of any other, by the hash of their id.
+
+    The hash makes the choice blind to upload date and place, and the same in every run.
+    """
+    paired = pairs[pairs["status"] == Status.PAIRED]
+    key = [hashlib.sha1(str(i).encode(), usedforsecurity=False).hexdigest() for i in paired["id"]]
+    order = paired.assign(_key=key).sort_values(["_key", "aoi"])
+    turn = order.groupby("aoi").cumcount()
+    chosen = order.assign(_turn=turn).sort_values(["_turn", "aoi"]).head(max(0, count))
+    return chosen.sort_values(["aoi", "_turn"]).drop(columns=["_key", "_turn"])
+
+
+def samples(pairs: pd.DataFrame, count: int) -> list[Sample]:
+    """Choose pairs and read their pictures; one whose files are gone by now is left out."""
+    found = []
+    for row in choose(pairs, count).to_dict("records"):
+        try:
+            photo = _thumb(open_photo(Path(row["photo_path"])))
+            with Image.open(row["chip_path"]) as chip:
+                overhead = _thumb(chip.convert("RGB"))
+        except (OSError, ValueError, TypeError) as error:
+            log.warning("photo %s is not shown: %s", row["id"], error)
+            continue
+        found.append(_sample(row, photo, overhead))
+    return found
+
+
+def _sample(row: dict[Any, Any], photo: str, chip: str) -> Sample:
+    def text(key: str) -> str:
+        value = row[key]
+        return "" if pd.isna(value) else str(value)
+
+    return Sample(
+        photo=photo,
+        chip=chip,
+        title=text("title") or "Untitled",
+        owner=text("owner_name") or text("owner"),
+        license=text("license"),
+        license_url=web_address(text("license_url")),
+        page=web_address(text("url")),
+        city=text("city"),
+        scene=text("scene_top1").replace("_", " "),
+    )
+
+
+def web_address(text: str) -> str:
+    """The text if it is an http(s) address, else nothing: `javascript:` must not become a link."""
+    return text if text.lower().startswith(("https://", "http://")) else ""
+
+
+def _thumb(picture: Image.Image) -> str:
+    picture.thumbnail((THUMB_PX, THUMB_PX), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
