@@ -1,4 +1,184 @@
-"""Count every value."""
+"""Count every value of a strip's three bands, in one read.
+
+Data of whole numbers between -32,768 and 65,535 are counted exactly, whatever their data type.
+Others are read a second time and counted in 65,536 equal bins between their least and largest
+value, each bin standing for its middle.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from osgeo import gdal
+
+from witw import stage
+from witw.errors import UserError
+from witw.imagery import source
+from witw.imagery.vrt import Raster
 
 VERSION = 1
 READS = ("strip",)
+
+log = logging.getLogger("witw")
+
+LEAST, MOST = -32_768, 65_535
+BINS = 65_536
+WINDOW_PX = 4 << 20
+
+Window = tuple[int, int, int, int]
+
+
+def windows(size: tuple[int, int], block: tuple[int, int], pixels: int = WINDOW_PX) -> list[Window]:
+    """Cut a raster into windows of whole blocks, so that each block is decoded once.
+
+    Args:
+        size: width and height [px].
+        block: width and height of the file's blocks [px].
+        pixels: about how many pixels a window may have.
+
+    Returns:
+        x, y, width, height of each [px], row by row.
+    """
+    (width, height), (block_w, block_h) = size, block
+    side = int(pixels**0.5)
+    step_x = width if block_w >= width else max(block_w, side // block_w * block_w)
+    step_y = max(block_h, pixels // min(step_x, width) // block_h * block_h)
+    return [
+        (x, y, min(step_x, width - x), min(step_y, height - y))
+        for y in range(0, height, step_y)
+        for x in range(0, width, step_x)
+    ]
+
+
+class Exact:
+    """Counts of whole numbers from LEAST to MOST, one histogram a band."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros((3, MOST - LEAST + 1), np.int64)
+        self.whole = True
+        self.low, self.high = np.inf, -np.inf
+
+    def add(self, band: int, values: NDArray[Any]) -> None:
+        """Count finite values; `whole` turns false where one has no place."""
+        if not values.size:
+            return
+        low, high = values.min(), values.max()
+        self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
+        self.whole = self.whole and low >= LEAST and high <= MOST
+        if self.whole and values.dtype.kind == "f":
+            self.whole = bool((np.rint(values) == values).all())
+        if self.whole:
+            shift = int(low)
+            found = np.bincount(values.astype(np.int32) - shift)
+            start = shift - LEAST
+            self.counts[band, start : start + len(found)] += found
+
+    def pairs(self) -> list[list[list[float]]]:
+        """Value and count of every value that occurs, per band."""
+        return [[[int(i) + LEAST, int(row[i])] for i in np.flatnonzero(row)] for row in self.counts]
+
+
+class Binned:
+    """Counts in equal bins between two values."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.step = low, (high - low) / BINS
+        self.counts = np.zeros((3, BINS), np.int64)
+
+    def add(self, band: int, values: NDArray[Any]) -> None:
+        """Count finite values between the two."""
+        index = ((values.astype(np.float64) - self.low) / self.step).astype(np.int64)
+        self.counts[band] += np.bincount(np.minimum(index, BINS - 1), minlength=BINS)
+
+    def pairs(self) -> list[list[list[float]]]:
+        """Middle and count of every bin that is not empty, per band."""
+        return [
+            [[self.low + (int(i) + 0.5) * self.step, int(row[i])] for i in np.flatnonzero(row)]
+            for row in self.counts
+        ]
+
+
+def valid_values(
+    ds: gdal.Dataset, areas: Sequence[Window], label: str
+) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+    """Read a plain strip window by window.
+
+    Yields:
+        The number of valid pixels and, for each of the three bands, their finite values, (n,).
+    """
+    for window in stage.progress(areas, label):
+        data = [ds.GetRasterBand(number).ReadAsArray(*window) for number in (1, 2, 3)]
+        valid = ds.GetRasterBand(4).ReadAsArray(*window) > 0
+        count = int(valid.sum())
+        if count < valid.size:
+            data = [values[valid] for values in data]
+        yield count, [_finite(values.ravel()) for values in data]
+
+
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
+    return values[np.isfinite(values)] if values.dtype.kind == "f" else values
+
+
+def run(spec: dict[str, Any], stats: Path) -> None:
+    """Write a strip's histograms.
+
+    Raises:
+        UserError: the strip cannot be read.
+    """
+    source.configure()
+    raster = source.load(spec["aoi"], spec["strip"])
+    try:
+        result = count(raster, f"stats {spec['strip']['name']}")
+    except RuntimeError as error:
+        raise UserError(
+            f"AOI {spec['aoi']!r}: strip file {spec['strip']['path']} is damaged: {error}."
+        ) from None
+    head = {"aoi": spec["aoi"], "strip": spec["strip"]["name"], "bands": spec["strip"]["bands"]}
+    text = json.dumps(head | result, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    stage.write_text(stats, text + "\n")
+    log.info("%d of %d pixels are valid", result["valid"], result["pixels"])
+
+
+def count(raster: Raster, label: str) -> dict[str, Any]:
+    """Histograms of a strip.
+
+    Returns:
+        `dtype`, `pixels`, `valid` (how many pixels), `binned` and `histogram`: for each band the
+        sorted pairs of value and count.
+    """
+    ds = source.open_plain(raster)
+    areas = windows(raster.size, raster.parts[0].block)
+    exact, valid = Exact(), 0
+    for pixels, data in valid_values(ds, areas, label):
+        valid += pixels
+        for band, values in enumerate(data):
+            exact.add(band, values)
+    counts: Exact | Binned = exact
+    if not exact.whole:
+        counts = Binned(exact.low, exact.high)
+        for _, data in valid_values(ds, areas, f"{label}, bins"):
+            for band, values in enumerate(data):
+                counts.add(band, values)
+    return {
+        "dtype": raster.dtype,
+        "pixels": raster.size[0] * raster.size[1],
+        "valid": valid,
+        "binned": not exact.whole,
+        "histogram": counts.pairs(),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    args = stage.arguments("stats", __doc__, outputs=["stats"], argv=argv)
+    run(args.spec, args.stats)
+
+
+if __name__ == "__main__":
+    stage.execute(main)

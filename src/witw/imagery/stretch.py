@@ -1,4 +1,128 @@
-"""The stretch."""
+"""One 16 to 8 bit stretch for the area, from the merged histograms of its strips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witw import stage
+from witw.config import Stretch
+from witw.errors import UserError
 
 VERSION = 1
 READS = ("stretch",)
+
+COLOURS = ("red", "green", "blue")
+
+
+def percentile(values: NDArray[Any], counts: NDArray[np.int64], pct: float) -> float:
+    """Percentile of values that occur so many times.
+
+    Equal to ``np.percentile(np.repeat(values, counts), pct)`` to the last bit: linear between
+    the two neighbours of rank ``(n - 1) * pct / 100`` (definition 7 of Hyndman and Fan 1996),
+    taken from the nearer one.
+
+    Args:
+        values: distinct values, ascending, (n,).
+        counts: how often each occurs, (n,).
+        pct: 0..100 [%].
+    """
+    ends = np.cumsum(counts)
+    rank = (int(ends[-1]) - 1) * (pct / 100)
+    below = int(rank)
+    above = min(below + 1, int(ends[-1]) - 1)
+    low, high = (float(values[np.searchsorted(ends, i, side="right")]) for i in (below, above))
+    share = rank - below
+    return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
+
+
+def table(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """The conversion to 8 bit: 0 at ``low``, 255 at ``high``, linear, halves rounded up, clipped.
+
+    A band of one value only (``low == high``) becomes mid-grey, what lies beyond it 0 or 255.
+    """
+    data = np.asarray(values, np.float64)
+    if low == high:
+        return (128 + 128 * np.sign(data - low)).clip(0, 255).astype(np.uint8)
+    scaled = np.floor((data - low) / (high - low) * 255 + 0.5)
+    return scaled.clip(0, 255).astype(np.uint8)
+
+
+def steps(low: float, high: float) -> NDArray[np.float64]:
+    """Where the table steps up: for k = 1..255 the least double that becomes k or more, (255,)."""
+    levels = np.arange(1, 256)
+    start = low + (levels - 0.5) / 255 * (high - low)
+    if low == high:
+        return np.where(levels <= 128, low, np.nextafter(low, np.inf))
+    # The formula's inverse is right but for rounding: walk the last few doubles.
+    while (late := table(np.nextafter(start, -np.inf), low, high) >= levels).any():
+        start = np.where(late, np.nextafter(start, -np.inf), start)
+    while (early := table(start, low, high) < levels).any():
+        start = np.where(early, np.nextafter(start, np.inf), start)
+    return start
+
+
+def merge(histograms: Sequence[list[list[float]]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Add up histograms of value and count: distinct values, ascending, and their counts."""
+    pairs = [np.array(h, np.float64).reshape(-1, 2) for h in histograms]
+    every = np.concatenate(pairs)
+    values, where = np.unique(every[:, 0], return_inverse=True)
+    counts = np.zeros(len(values), np.int64)
+    np.add.at(counts, where, every[:, 1].astype(np.int64))
+    return values, counts
+
+
+def limits(stats: Sequence[dict[str, Any]], config: Stretch, aoi: str) -> dict[str, Any]:
+    """The AOI's stretch.
+
+    Returns:
+        `{"kind": "keep"}` if all strips are 8-bit and stay so, else `kind` "linear", `low` and
+        `high` for red, green, blue, and `eight_bit`: what happens to strips that are 8-bit.
+
+    Raises:
+        UserError: no strip has a valid pixel.
+    """
+    if not any(s["valid"] for s in stats):
+        raise UserError(f"AOI {aoi!r}: no strip has a valid pixel; check its `bands` and `nodata`.")
+    if config.eight_bit == "keep":
+        stats = [s for s in stats if s["dtype"] != "Byte"]
+    if not stats:
+        return {"kind": "keep"}
+    low, high = [], []
+    for band in range(3):
+        values, counts = merge([s["histogram"][band] for s in stats])
+        if not len(values):
+            raise UserError(
+                f"AOI {aoi!r}: no strip has a number in the band {COLOURS[band]}; "
+                "check its `bands`."
+            )
+        low.append(percentile(values, counts, config.low_pct))
+        high.append(percentile(values, counts, config.high_pct))
+    return {"kind": "linear", "low": low, "high": high, "eight_bit": config.eight_bit}
+
+
+def run(spec: dict[str, Any], stats: Sequence[Path], stretch: Path) -> None:
+    """Write the AOI's stretch.
+
+    Raises:
+        UserError: no strip has a valid pixel.
+    """
+    config = Stretch.model_validate(spec["stretch"])
+    found = [stage.read_json(path) for path in stats]
+    stage.write_json(stretch, limits(found, config, spec["aoi"]))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    args = stage.arguments(
+        "stretch", __doc__, inputs=["stats"], outputs=["stretch"], many=["stats"], argv=argv
+    )
+    run(args.spec, args.stats, args.stretch)
+
+
+if __name__ == "__main__":
+    stage.execute(main)

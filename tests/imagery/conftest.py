@@ -1,0 +1,105 @@
+"""Small rasters made on the spot, and the chain of imagery stages run on them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from osgeo import gdal, gdal_array, osr
+
+from witw.config import load
+from witw.imagery import mosaic, rgb8, source, stats, stretch, utm
+from witw.spec import build
+
+gdal.UseExceptions()
+
+
+def write_tif(path, data, transform, epsg=32631, nodata=None, mask=None, **options):
+    """(bands, height, width) -> GeoTIFF; returns its path as the config would name it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    code = gdal_array.NumericTypeCodeToGDALTypeCode(data.dtype)
+    extra = [f"{key}={value}" for key, value in options.items()]
+    shape = (data.shape[2], data.shape[1], data.shape[0])
+    ds = gdal.GetDriverByName("GTiff").Create(str(path), *shape, code, options=extra)
+    if transform is not None:
+        ds.SetGeoTransform(transform)
+        srs = osr.SpatialReference()
+        srs.ImportFromEPSG(epsg)
+        ds.SetProjection(srs.ExportToWkt())
+    for index, band in enumerate(data):
+        ds.GetRasterBand(index + 1).WriteArray(band)
+        if nodata is not None:
+            ds.GetRasterBand(index + 1).SetNoDataValue(nodata)
+    if mask is not None:
+        with gdal.config_option("GDAL_TIFF_INTERNAL_MASK", "YES"):
+            ds.CreateMaskBand(gdal.GMF_PER_DATASET)
+        ds.GetRasterBand(1).GetMaskBand().WriteArray(mask)
+    return str(path)
+
+
+class Area:
+    """One AOI's imagery stages, run as the rules run them but in this process."""
+
+    def __init__(self, strips, box, **keys):
+        self.config = load({"aois": {"town": {"bbox_deg": box, "strips": strips, **keys}}})
+        self.names = [s.name for s in self.config.aois["town"].strips]
+        self.root = Path("results/town")
+
+    def spec(self, stage, strip=None):
+        return json.loads(build(self.config, stage, "town", strip))
+
+    def strip(self, name, suffix):
+        path = self.root / "strips" / f"{name}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def stretch(self):
+        """`stats` and `stretch`; returns what stretch.json holds."""
+        paths = [self.strip(name, "stats.json") for name in self.names]
+        for name, path in zip(self.names, paths, strict=True):
+            stats.run(self.spec("stats", name), path)
+        stretch.run(self.spec("stretch"), paths, self.root / "stretch.json")
+        return json.loads((self.root / "stretch.json").read_text())
+
+    def rgb8(self, name=None):
+        """Path of a strip's VRT; `stretch` must have run."""
+        name = name or self.names[0]
+        path = self.strip(name, "rgb8.vrt")
+        rgb8.run(self.spec("rgb8", name), self.root / "stretch.json", path)
+        return path
+
+    def utm(self, name=None, threads=1):
+        """Path of a strip's UTM raster, from its source on."""
+        name = name or self.names[0]
+        path = self.strip(name, "utm.tif")
+        utm.run(self.spec("utm"), self.rgb8(name), path, threads)
+        return path
+
+    def mosaic(self):
+        """Path of the mosaic, from the sources on."""
+        self.stretch()
+        tifs = [self.utm(name) for name in self.names]
+        mosaic.run(self.spec("mosaic"), tifs, self.root / "mosaic.vrt")
+        return self.root / "mosaic.vrt"
+
+
+@pytest.fixture(autouse=True)
+def _run_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source.configure()
+
+
+@pytest.fixture
+def tif():
+    return write_tif
+
+
+@pytest.fixture
+def area():
+    return Area
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
