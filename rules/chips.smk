@@ -13,11 +13,11 @@ rule chips:
         "logs/{aoi}/chips/{shard}.log",
     benchmark:
         "logs/{aoi}/chips/{shard}.bench.jsonl"
-    params:
-        spec=spec_of("chips"),
     resources:
         mem_mb=2000,
         runtime=120,
+    params:
+        spec=spec_of("chips"),
     shell:
         "python -m witw.imagery.chips --spec {params.spec:q} --ids {input.ids}"
         " --photos {input.photos} --scenes {input.scenes} --mosaic {input.mosaic}"

@@ -8,7 +8,6 @@ from witw.config import load as load_config
 from witw.errors import UserError
 
 
-
 def stop_on(call, *args):
     """Call; a user's mistake ends the run with one sentence instead of a traceback."""
     try:
@@ -19,6 +18,7 @@ def stop_on(call, *args):
 
 preflight.environment()
 CONFIG = stop_on(load_config, config, preflight.config_name(workflow))
+preflight.announce(CONFIG)
 
 for variable in preflight.secrets():
 
@@ -97,23 +97,25 @@ def targets():
     ]
     if can_train():
         files.append(f"{RESULTS}/evaluation/metrics.json")
-        files += per_aoi(RESULTS + "/locate/{aoi}/heatmap.png", "test")
+        files += per_aoi(f"{RESULTS}/locate/{{aoi}}/heatmap.png", "test")
     return files
 
 
 def report_inputs():
     trained = can_train()
     return {
-        "pairs": per_aoi(RESULTS + "/{aoi}/pairs.parquet"),
-        "cells": per_aoi(RESULTS + "/{aoi}/cells.parquet"),
+        "pairs": per_aoi(f"{RESULTS}/{{aoi}}/pairs.parquet"),
+        "cells": per_aoi(f"{RESULTS}/{{aoi}}/cells.parquet"),
         "training": f"{RESULTS}/model/metrics.jsonl" if trained else [],
         "evaluation": f"{RESULTS}/evaluation/metrics.json" if trained else [],
-        "heatmaps": per_aoi(RESULTS + "/locate/{aoi}/heatmap.png", "test")
-        if trained
-        else [],
+        "heatmaps": (
+            per_aoi(f"{RESULTS}/locate/{{aoi}}/heatmap.png", "test") if trained else []
+        ),
     }
 
 
 def jobs_to_run():
     """Rule and wildcards of every job of this run, once the plan is made."""
-    return [(job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()]
+    return [
+        (job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()
+    ]

@@ -12,9 +12,9 @@ rule pairs:
         pairs=f"{RESULTS}/{{aoi}}/pairs.parquet",
     log:
         "logs/{aoi}/pairs.log",
+    localrule: True
     params:
         spec=spec_of("pairs"),
-    localrule: True
     shell:
         "python -m witw.dataset.pairs --spec {params.spec:q} --photos {input.photos}"
         " --downloads {input.downloads} --scenes {input.scenes} --chips {input.chips}"
@@ -24,7 +24,7 @@ rule pairs:
 rule dataset:
     """All areas as one data set, with its funnel, licences, data card and Croissant."""
     input:
-        pairs=per_aoi(RESULTS + "/{aoi}/pairs.parquet"),
+        pairs=per_aoi(f"{RESULTS}/{{aoi}}/pairs.parquet"),
     output:
         pairs=f"{RESULTS}/dataset/pairs.parquet",
         funnel=f"{RESULTS}/dataset/funnel.csv",
@@ -33,9 +33,9 @@ rule dataset:
         croissant=f"{RESULTS}/dataset/croissant.json",
     log:
         "logs/dataset.log",
+    localrule: True
     params:
         spec=spec_of("dataset"),
-    localrule: True
     shell:
         "python -m witw.dataset.union --spec {params.spec:q} --inputs {input.pairs}"
         " --pairs {output.pairs} --funnel {output.funnel} --licenses {output.licenses}"
@@ -54,12 +54,12 @@ rule pack:
         "logs/pack/{split}.log",
     benchmark:
         "logs/pack/{split}.bench.jsonl"
-    params:
-        spec=spec_of("pack"),
     threads: 4
     resources:
         mem_mb=4000,
         runtime=240,
+    params:
+        spec=spec_of("pack"),
     shell:
         "python -m witw.dataset.pack --spec {params.spec:q} --threads {threads}"
         " --split {wildcards.split} --pairs {input.pairs} --photos {output.photos}"

@@ -8,12 +8,12 @@ rule download:
         "logs/{aoi}/download/{shard}.log",
     benchmark:
         "logs/{aoi}/download/{shard}.bench.jsonl"
-    params:
-        spec=spec_of("download"),
     resources:
         photo_host=1,
         mem_mb=1000,
         runtime=240,
+    params:
+        spec=spec_of("download"),
     shell:
         "python -m witw.flickr.download --spec {params.spec:q}"
         " --ids {input.ids} --table {output.table} 2> {log}"

@@ -11,11 +11,11 @@ rule stats:
         "logs/{aoi}/stats/{strip}.log",
     benchmark:
         "logs/{aoi}/stats/{strip}.bench.jsonl"
-    params:
-        spec=spec_of("stats"),
     resources:
         mem_mb=2000,
         runtime=240,
+    params:
+        spec=spec_of("stats"),
     shell:
         "python -m witw.imagery.stats --spec {params.spec:q}"
         " --stats {output.stats} 2> {log}"
@@ -24,14 +24,14 @@ rule stats:
 rule stretch:
     """One 16 to 8 bit stretch for the area, so that its strips meet without seams."""
     input:
-        stats=strips(STRIPS + ".stats.json"),
+        stats=strips(f"{STRIPS}.stats.json"),
     output:
         stretch=f"{RESULTS}/{{aoi}}/stretch.json",
     log:
         "logs/{aoi}/stretch.log",
+    localrule: True
     params:
         spec=spec_of("stretch"),
-    localrule: True
     shell:
         "python -m witw.imagery.stretch --spec {params.spec:q}"
         " --stats {input.stats} --stretch {output.stretch} 2> {log}"
@@ -46,9 +46,9 @@ rule rgb8:
         vrt=f"{STRIPS}.rgb8.vrt",
     log:
         "logs/{aoi}/rgb8/{strip}.log",
+    localrule: True
     params:
         spec=spec_of("rgb8"),
-    localrule: True
     shell:
         "python -m witw.imagery.rgb8 --spec {params.spec:q}"
         " --stretch {input.stretch} --vrt {output.vrt} 2> {log}"
@@ -65,12 +65,12 @@ rule utm:
         "logs/{aoi}/utm/{strip}.log",
     benchmark:
         "logs/{aoi}/utm/{strip}.bench.jsonl"
-    params:
-        spec=spec_of("utm"),
     threads: 4
     resources:
         mem_mb=4000,
         runtime=480,
+    params:
+        spec=spec_of("utm"),
     shell:
         "python -m witw.imagery.utm --spec {params.spec:q} --threads {threads}"
         " --vrt {input.vrt} --tif {output.tif} 2> {log}"
@@ -79,14 +79,14 @@ rule utm:
 rule mosaic:
     """The strips as one raster, the first of the config on top."""
     input:
-        tifs=strips(STRIPS + ".utm.tif"),
+        tifs=strips(f"{STRIPS}.utm.tif"),
     output:
         vrt=f"{RESULTS}/{{aoi}}/mosaic.vrt",
     log:
         "logs/{aoi}/mosaic.log",
+    localrule: True
     params:
         spec=spec_of("mosaic"),
-    localrule: True
     shell:
         "python -m witw.imagery.mosaic --spec {params.spec:q}"
         " --tifs {input.tifs} --vrt {output.vrt} 2> {log}"

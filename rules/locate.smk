@@ -11,13 +11,13 @@ rule index:
         "logs/index/{aoi}.log",
     benchmark:
         "logs/index/{aoi}.bench.jsonl"
-    params:
-        spec=spec_of("index"),
     threads: 4
     resources:
         gpu=1,
         mem_mb=8000,
         runtime=240,
+    params:
+        spec=spec_of("index"),
     shell:
         "python -m witw.cvig.index --spec {params.spec:q} --threads {threads}"
         " --model {input.model} --mosaic {input.mosaic}"
@@ -39,11 +39,11 @@ rule locate:
         geojson=f"{RESULTS}/locate/{{aoi}}/top.geojson",
     log:
         "logs/locate/{aoi}.log",
-    params:
-        spec=spec_of("locate"),
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        spec=spec_of("locate"),
     shell:
         "python -m witw.cvig.locate --spec {params.spec:q} --model {input.model}"
         " --codes {input.codes} --grid {input.grid} --mosaic {input.mosaic}"

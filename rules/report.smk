@@ -10,9 +10,9 @@ rule report:
         ),
     log:
         "logs/report.log",
+    localrule: True
     params:
         spec=spec_of("report"),
-    localrule: True
     shell:
         "python -m witw.report --spec {params.spec:q} --pairs {input.pairs}"
         " --cells {input.cells} --training {input.training}"

@@ -4,11 +4,11 @@ rule weights:
         file="models/{file}",
     log:
         "logs/weights/{file}.log",
-    params:
-        spec=spec_of("weights"),
     wildcard_constraints:
         file="|".join(map(re.escape, paths.weights(CONFIG))) or "none",
     localrule: True
+    params:
+        spec=spec_of("weights"),
     shell:
         "python -m witw.weights --spec {params.spec:q} --file {output.file} 2> {log}"
 
@@ -24,12 +24,12 @@ rule scenes:
         "logs/{aoi}/scenes/{shard}.log",
     benchmark:
         "logs/{aoi}/scenes/{shard}.bench.jsonl"
-    params:
-        spec=spec_of("scenes"),
     threads: 2
     resources:
         mem_mb=3000,
         runtime=120,
+    params:
+        spec=spec_of("scenes"),
     shell:
         "python -m witw.scenes --spec {params.spec:q} --threads {threads}"
         " --photos {input.photos} --checkpoint {input.checkpoint}"

@@ -7,12 +7,12 @@ rule search:
         "logs/{aoi}/search.log",
     benchmark:
         "logs/{aoi}/search.bench.jsonl"
-    params:
-        spec=spec_of("search"),
     resources:
         flickr_api=1,
         mem_mb=2000,
         runtime=600,
+    params:
+        spec=spec_of("search"),
     shell:
         "python -m witw.flickr.search --spec {params.spec:q}"
         " --photos {output.photos} --cells {output.cells} 2> {log}"
@@ -30,11 +30,11 @@ for count, names in paths.by_shards(CONFIG).items():
             ids=[f"{RESULTS}/{{aoi}}/ids/{n:04d}.parquet" for n in range(count)],
         log:
             f"logs/{{aoi}}/shards_{count}.log",
-        params:
-            spec=spec_of("shards"),
         wildcard_constraints:
             aoi="|".join(names),
         localrule: True
+        params:
+            spec=spec_of("shards"),
         shell:
             "python -m witw.flickr.shards --spec {params.spec:q}"
             " --photos {input.photos} --ids {output.ids} 2> {log}"

@@ -14,13 +14,13 @@ rule train:
         "logs/train.log",
     benchmark:
         "logs/train.bench.jsonl"
-    params:
-        spec=spec_of("train"),
     threads: 8
     resources:
         gpu=1,
         mem_mb=16000,
         runtime=1440,
+    params:
+        spec=spec_of("train"),
     shell:
         "python -m witw.cvig.train --spec {params.spec:q} --threads {threads}"
         f" --train {PACK}/train --val {PACK}/val"
@@ -38,13 +38,13 @@ rule evaluate:
         plot=f"{RESULTS}/evaluation/recall.png",
     log:
         "logs/evaluate.log",
-    params:
-        spec=spec_of("evaluate"),
     threads: 4
     resources:
         gpu=1,
         mem_mb=8000,
         runtime=120,
+    params:
+        spec=spec_of("evaluate"),
     shell:
         "python -m witw.cvig.evaluate --spec {params.spec:q} --threads {threads}"
         f" --model {{input.model}} --test {PACK}/test --metrics {{output.metrics}}"

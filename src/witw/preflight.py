@@ -24,13 +24,29 @@ NO_KEY = (
 
 
 def environment() -> None:
-    """Load ``.env`` of the run folder; what is set already wins."""
+    """Load ``.env`` of the run folder (what is set already wins) and let jobs find ``python``.
+
+    The rules say ``python``; where snakemake is called by its path, in an environment that is not
+    activated, that would be another one.
+    """
     load_dotenv(Path(".env"), override=False)
+    here, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    if here not in path.split(os.pathsep):
+        os.environ["PATH"] = here + os.pathsep + path
 
 
 def secrets() -> list[str]:
     """Names of the secrets that are set, for Snakemake's ``envvars:``."""
     return [name for name in SECRETS if os.environ.get(name)]
+
+
+def announce(config: Config) -> None:
+    """Tell the jobs whom their requests speak for.
+
+    By the environment, not by ``spec``: another contact must not rerun anything.
+    """
+    if config.flickr.contact:
+        os.environ["WITW_CONTACT"] = config.flickr.contact
 
 
 def config_name(workflow: Any) -> str:
@@ -64,7 +80,7 @@ def check_strips(config: Config, strips: list[tuple[str, str]]) -> None:
     In its own: importing osgeo here would set PROJ_DATA for every job started from this process.
     """
     specs = [json.loads(build(config, "stats", aoi, strip)) for aoi, strip in strips]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-m", "witw.imagery.source"],
         input=json.dumps(specs),
         capture_output=True,

@@ -42,6 +42,8 @@ def arguments(
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     many: Sequence[str] = (),
+    values: Sequence[str] = (),
+    optional: Sequence[str] = (),
     argv: Sequence[str] | None = None,
 ) -> argparse.Namespace:
     """Parse ``--spec JSON --threads N`` and one path option for each named input and output.
@@ -52,16 +54,22 @@ def arguments(
         inputs: names of the input paths.
         outputs: names of the output paths; their parent folders are made.
         many: those of ``inputs`` that take several paths.
+        values: names of options that are words, not paths.
+        optional: names of input paths that may be left out (then None).
         argv: command line; default: the process's.
     """
     parser = argparse.ArgumentParser(description=(doc or stage).splitlines()[0])
     parser.add_argument("--spec", required=True, help="JSON of the keys this stage reads")
     parser.add_argument("--threads", type=int, default=1, help="threads to use")
     for name in inputs:
-        nargs = {"nargs": "*"} if name in many else {}
-        parser.add_argument(f"--{name}", type=Path, required=True, **nargs)  # type: ignore[arg-type]
+        nargs = "*" if name in many else None
+        parser.add_argument(f"--{name}", type=Path, required=True, nargs=nargs)
     for name in outputs:
         parser.add_argument(f"--{name}", type=Path, required=True)
+    for name in values:
+        parser.add_argument(f"--{name}", required=True)
+    for name in optional:
+        parser.add_argument(f"--{name}", type=Path)
     args = parser.parse_args(argv)
     args.spec = spec_module.parse(args.spec, stage)
     for name in outputs:

@@ -5,9 +5,11 @@ Tables are parquet, sorted, without an index and without clocks: equal content g
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import pandas as pd
@@ -73,12 +75,16 @@ PHOTOS = {
     "cell": Column("string", "", "Cell of the search tree that listed it."),
 }
 CELLS = {
-    "cell": Column("string", "", "Path in the tree: r, then 0-3 for each split."),
+    "cell": Column(
+        "string", "", "Path in the tree: r, then 0-3 for each split; 4:r is licence 4 asked alone."
+    ),
     "west": Column("Float64", "degrees", "Box, EPSG:4326."),
     "south": Column("Float64", "degrees", "Box, EPSG:4326."),
     "east": Column("Float64", "degrees", "Box, EPSG:4326."),
     "north": Column("Float64", "degrees", "Box, EPSG:4326."),
-    "total": Column("Int64", "photos", "What the service said the box holds."),
+    "total": Column(
+        "Int64", "photos", "What the service said the box holds, less what parents listed already."
+    ),
     "listed": Column("Int64", "photos", "Distinct photos first listed by this cell."),
     "calls": Column("Int64", "calls", "API calls spent on this cell alone."),
     "is_leaf": Column("boolean", "", "Whether the box was paged through instead of split."),
@@ -91,8 +97,8 @@ DOWNLOADS = {
     "reason": Column("string", "", "Why, where the status is not `ok`."),
     "url": Column("string", "", "Address the file was fetched from."),
     "path": Column("string", "", "File in the photo store, relative to the run folder."),
-    "width": Column("Int32", "px", "Width as stored."),
-    "height": Column("Int32", "px", "Height as stored."),
+    "width": Column("Int32", "px", "Width as displayed, EXIF orientation applied."),
+    "height": Column("Int32", "px", "Height as displayed, EXIF orientation applied."),
     "bytes": Column("Int64", "bytes", "Size of the file."),
     "sha256": Column("string", "", "SHA-256 of the file."),
 }
@@ -177,20 +183,24 @@ TABLES: dict[str, dict[str, Column]] = {
 }
 
 
-def frame(name: str, rows: object = None) -> pd.DataFrame:
+Rows = pd.DataFrame | Sequence[Mapping[str, Any]]
+
+
+def frame(name: str, rows: Rows = ()) -> pd.DataFrame:
     """Return rows (a list of dicts or a DataFrame) as table ``name``: its columns, its dtypes.
 
     Raises:
         KeyError: a column is missing; extra ones are dropped.
     """
     columns = TABLES[name]
-    data = pd.DataFrame(rows if rows is not None else [])
+    data = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     if data.empty:
         data = pd.DataFrame(columns=list(columns))
-    return data[list(columns)].astype({key: col.dtype for key, col in columns.items()})
+    dtypes: Any = {key: col.dtype for key, col in columns.items()}
+    return data[list(columns)].astype(dtypes)
 
 
-def write(path: Path, name: str, rows: object) -> pd.DataFrame:
+def write(path: Path, name: str, rows: Rows) -> pd.DataFrame:
     """Write a table atomically, sorted by its first column (which must be unique)."""
     data = frame(name, rows)
     key = data.columns[0]
@@ -203,7 +213,7 @@ def write(path: Path, name: str, rows: object) -> pd.DataFrame:
     return data
 
 
-def write_geo(path: Path, name: str, rows: object) -> gpd.GeoDataFrame:
+def write_geo(path: Path, name: str, rows: Rows) -> gpd.GeoDataFrame:
     """As :func:`write`, as GeoParquet with a point geometry from ``lon``/``lat`` (EPSG:4326)."""
     data = frame(name, rows)
     data = data.sort_values([c for c in ("aoi", "id") if c in data], ignore_index=True)

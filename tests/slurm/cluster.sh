@@ -1,0 +1,175 @@
+#!/usr/bin/env bash
+# A real Slurm of one node on this machine, from Debian's packages, for tests/slurm.
+#   tests/slurm/cluster.sh start|stop|status      (as root; start installs what is missing)
+# Everything it writes lies in $WITW_SLURM_DIR (default /tmp/witw-slurm) but for two links in
+# /etc/slurm: Snakemake's job steps drop SLURM_CONF from the environment, so the configuration must
+# be where Slurm looks by itself. A Slurm that is configured there already is left alone.
+set -euo pipefail
+
+DIR=${WITW_SLURM_DIR:-/tmp/witw-slurm}
+ETC=/etc/slurm
+unset SLURM_CONF
+# Debian keeps the daemons where a user's PATH does not look.
+PATH=$PATH:/usr/sbin:/sbin
+
+die() {
+    echo "cluster.sh: $*" >&2
+    exit 1
+}
+
+install_packages() {
+    local missing=0 program
+    for program in slurmctld slurmd sbatch munged; do
+        command -v "$program" > /dev/null || missing=1
+    done
+    ((missing)) || return 0
+    command -v apt-get > /dev/null || die "Slurm is not installed and there is no apt-get."
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update
+    apt-get -qq install -y --no-install-recommends \
+        slurmctld slurmd slurm-client munge > "$DIR/apt.log" 2>&1 < /dev/null ||
+        die "apt-get failed; see $DIR/apt.log."
+}
+
+write_config() {
+    local host cpus memory
+    host=$(hostname -s)
+    # The node declares what the profile's largest job asks for, whatever the machine has
+    # (config_overrides): what is tested is that resources are asked for and accounted.
+    cpus=$(nproc)
+    memory=$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
+    ((cpus >= 8)) || cpus=8
+    ((memory >= 20000)) || memory=20000
+    mkdir -p "$DIR/state" "$DIR/spool"
+    touch "$DIR/gpu0"
+    cat > "$DIR/gres.conf" << EOF
+Name=gpu File=$DIR/gpu0
+EOF
+    # No systemd and no cgroups are needed: linuxproc tracks jobs by process tree, and
+    # OverMemoryKill enforces --mem by sampling. There is no slurmdbd; finished jobs are recorded
+    # in jobs.txt for good and by `scontrol show job` for MinJobAge seconds.
+    cat > "$DIR/slurm.conf" << EOF
+ClusterName=witw
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=16817
+SlurmdPort=16818
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket=$DIR/munge/socket
+StateSaveLocation=$DIR/state
+SlurmdSpoolDir=$DIR/spool
+SlurmctldPidFile=$DIR/slurmctld.pid
+SlurmdPidFile=$DIR/slurmd.pid
+SlurmctldLogFile=$DIR/slurmctld.log
+SlurmdLogFile=$DIR/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+ReturnToService=2
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerParameters=sched_interval=2
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=5
+JobAcctGatherParams=OverMemoryKill
+JobCompType=jobcomp/filetxt
+JobCompLoc=$DIR/jobs.txt
+MinJobAge=600
+GresTypes=gpu
+SlurmdParameters=config_overrides
+NodeName=witw NodeHostname=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory Gres=gpu:1
+PartitionName=main Nodes=witw Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes=witw MaxTime=INFINITE State=UP
+EOF
+    mkdir -p "$ETC"
+    ln -sfn "$DIR/slurm.conf" "$ETC/slurm.conf"
+    ln -sfn "$DIR/gres.conf" "$ETC/gres.conf"
+}
+
+# ours: whether the configuration that Slurm finds is this script's, or there is none.
+ours() {
+    [[ $(readlink "$ETC/slurm.conf") == "$DIR/slurm.conf" ||
+        ! -e $ETC/slurm.conf ]]
+}
+
+# running NAME PIDFILE: whether the process that PIDFILE names lives and is NAME.
+running() {
+    [[ -r $2 && $(cat "/proc/$(cat "$2")/comm" 2> /dev/null) == "$1" ]]
+}
+
+start_munge() {
+    running munged "$DIR/munge/pid" && return
+    mkdir -p "$DIR/munge"
+    [[ -s $DIR/munge/key ]] || head -c 128 /dev/urandom > "$DIR/munge/key"
+    chown -R munge: "$DIR/munge"
+    # Clients of every user connect to the socket, so the folder is open to them; the key is not.
+    chmod 755 "$DIR/munge"
+    chmod 400 "$DIR/munge/key"
+    setpriv --reuid munge --regid munge --clear-groups munged \
+        --key-file="$DIR/munge/key" --socket="$DIR/munge/socket" --pid-file="$DIR/munge/pid" \
+        --log-file="$DIR/munge/log" --seed-file="$DIR/munge/seed" < /dev/null
+}
+
+start() {
+    ((EUID == 0)) || die "start needs root (munge, slurmctld and slurmd are installed and started)."
+    ours || die "$ETC/slurm.conf is another Slurm's; the tests run on that one."
+    mkdir -p "$DIR"
+    chmod 755 "$DIR"
+    install_packages
+    if ! running slurmctld "$DIR/slurmctld.pid" || ! running slurmd "$DIR/slurmd.pid"; then
+        write_config
+        start_munge
+        running slurmctld "$DIR/slurmctld.pid" || slurmctld < /dev/null > /dev/null 2>&1
+        running slurmd "$DIR/slurmd.pid" || slurmd < /dev/null > /dev/null 2>&1
+    fi
+    for _ in $(seq 60); do
+        if [[ $(sinfo -h -p main -o %T 2> /dev/null) =~ ^(idle|mixed|allocated)$ ]]; then
+            echo "cluster.sh: Slurm is up; its records and logs are in $DIR"
+            return
+        fi
+        sleep 0.5
+    done
+    tail -n 20 "$DIR"/slurmctld.log "$DIR"/slurmd.log >&2 || true
+    die "the node is not up after 30 s; its logs are in $DIR."
+}
+
+# stop_one NAME PIDFILE: end what PIDFILE names, if it is what was started.
+stop_one() {
+    running "$1" "$2" || return 0
+    local pid
+    pid=$(cat "$2")
+    kill "$pid"
+    for _ in $(seq 100); do
+        [[ -d /proc/$pid ]] || return 0
+        sleep 0.1
+    done
+    die "$1 ($pid) did not end in 10 s."
+}
+
+stop() {
+    ((EUID == 0)) || die "stop needs root."
+    # Jobs outlive slurmd, so they are cancelled first.
+    if running slurmctld "$DIR/slurmctld.pid"; then
+        scancel --state=PENDING --state=RUNNING --user="$(id -un)" 2> /dev/null || true
+    fi
+    stop_one slurmd "$DIR/slurmd.pid"
+    stop_one slurmctld "$DIR/slurmctld.pid"
+    stop_one munged "$DIR/munge/pid"
+    # The state would bring back old jobs under old numbers; records and logs stay.
+    rm -rf "$DIR/state" "$DIR/spool"
+    if ours; then rm -f "$ETC/slurm.conf" "$ETC/gres.conf"; fi
+    echo "cluster.sh: Slurm is stopped; its logs are in $DIR"
+}
+
+status() {
+    running slurmctld "$DIR/slurmctld.pid" || die "not running."
+    sinfo
+    squeue
+}
+
+case ${1:-} in
+    start | stop | status) "$1" ;;
+    *) die "usage: cluster.sh start|stop|status" ;;
+esac

@@ -1,0 +1,108 @@
+"""Generated pages: up to date, and a drift is seen."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from witw import docs, tables
+from witw.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ["pyproject.toml", "requirements.lock", ".python-version"]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name in SOURCES:
+        shutil.copy(ROOT / name, tmp_path / name)
+    docs.main(["--root", str(tmp_path)])
+    return tmp_path
+
+
+def test_the_pages_of_the_repository_are_up_to_date():
+    command = [sys.executable, "-m", "witw.docs", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", list(docs.build(ROOT)))
+def test_a_drift_is_named(tree, name):
+    docs.main(["--root", str(tree), "--check"])
+    (tree / name).write_text((tree / name).read_text() + "# drift\n")
+    with pytest.raises(UserError, match=re.escape(f"{name} is not up to date")):
+        docs.main(["--root", str(tree), "--check"])
+    (tree / name).unlink()
+    with pytest.raises(UserError, match=re.escape(name)):
+        docs.main(["--root", str(tree), "--check"])
+    assert not (tree / name).exists()
+
+
+def test_check_exits_with_1_and_one_line(tree):
+    (tree / "docs" / "config.md").unlink()
+    command = [sys.executable, "-m", "witw.docs", "--check", "--root", str(tree)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "witw: docs/config.md is not up to date; run `python -m witw.docs`.\n"
+
+
+def test_the_schema_takes_the_shipped_config_and_no_other_key():
+    schema = docs.config_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    config = json.loads(json.dumps(yaml.safe_load((ROOT / "config.yaml").read_text()), default=str))
+    jsonschema.validate(config, schema)
+    config["aois"]["paris"]["shard"] = 3
+    with pytest.raises(jsonschema.ValidationError, match="shard"):
+        jsonschema.validate(config, schema)
+
+
+def keys_of(schema, part):
+    """Every key of a part of the schema, sections included."""
+    for name, value in part["properties"].items():
+        yield name
+        ref = value.get("$ref") or value.get("items", {}).get("$ref")
+        if ref:
+            below = schema["$defs"][ref.rsplit("/", 1)[1]]
+            yield from keys_of(schema, below.get("anyOf", [None, below])[1])
+
+
+def test_every_key_is_on_the_config_page_with_its_default():
+    schema = docs.config_schema()
+    text = docs.config_page(schema)
+    for key in [*keys_of(schema, schema), *keys_of(schema, schema["$defs"]["Aoi"])]:
+        assert f"`{key}`" in text, key
+    assert "| `gsd_m` | number (> 0) | `0.3` | m |" in text
+    assert "| `bbox_deg` | 4 x number | **required** | degrees |" in text
+    assert '| `split` | `train` or `val` or `test` | `"train"` |' in text
+
+
+def test_every_column_is_on_the_tables_page():
+    text = docs.tables_page()
+    assert set(docs.TABLE_FILES) == set(tables.TABLES)
+    for columns in tables.TABLES.values():
+        for name, column in columns.items():
+            assert f"| `{name}` | {column.dtype} | {column.unit} | {column.meaning}" in text
+    for status, meaning in tables.STATUS_MEANING.items():
+        assert f"| `{status.value}` | {meaning} |" in text
+
+
+def test_the_conda_environment_has_the_versions_of_the_lock():
+    environment = yaml.safe_load(docs.build(ROOT)["envs/witw.yaml"])
+    pins = dict(line.split("=") for line in environment["dependencies"])
+    lock = (ROOT / "requirements.lock").read_text()
+    for name, version in pins.items():
+        if name != "python":
+            pip = {"gdal": "gdal-wheel", "pytorch": "torch"}.get(name, name)
+            assert re.search(rf"^{re.escape(pip)}=={re.escape(version)}[ ;]", lock, re.MULTILINE)
+    assert {"gdal", "pytorch", "snakemake", "python", "numpy"} <= set(pins)
+
+
+def test_a_lock_without_a_dependency_is_told():
+    with pytest.raises(UserError, match="lacks numpy"):
+        docs.conda_environment('[project]\ndependencies = ["numpy>=2"]\n', "", "3.13")

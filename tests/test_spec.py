@@ -1,0 +1,94 @@
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from witw import paths, spec
+from witw.config import load
+from witw.errors import UserError
+
+RAW = {
+    "aois": {
+        "oslo": {
+            "bbox_deg": [10.7, 59.9, 10.8, 59.95],
+            "bands": [3, 2, 1],
+            "nodata": 7,
+            "strips": ["a.tif", {"path": "b.tif", "bands": [1, 2, 3], "nodata": "none"}],
+        },
+        "bern": {"bbox_deg": [7.4, 46.9, 7.5, 46.97], "strips": ["c.tif"]},
+    }
+}
+PER_STRIP = ("stats", "rgb8", "utm")
+JOINT = ("dataset", "pack", "train", "evaluate", "report")
+
+
+def build(config, stage):
+    """A spec of the stage, as the rules ask for it."""
+    if stage == "weights":
+        return spec.build(config, stage, None, next(iter(paths.weights(config))))
+    if stage in JOINT:
+        return spec.build(config, stage)
+    return spec.build(config, stage, "oslo", "b" if stage in PER_STRIP else None)
+
+
+@pytest.mark.parametrize("stage", spec.STAGES)
+def test_the_literals_are_what_the_module_holds_when_it_runs(stage):
+    module = importlib.import_module(spec.STAGES[stage])
+    assert spec.literals(stage) == (module.VERSION, tuple(module.READS))
+    assert module.VERSION >= 1
+
+
+@pytest.mark.parametrize("stage", spec.STAGES)
+def test_a_spec_is_canonical_json_of_the_keys_that_are_read(stage):
+    text = build(load(RAW), stage)
+    value = json.loads(text)
+    assert text == json.dumps(value, sort_keys=True, separators=(",", ":"))
+    version, reads = spec.literals(stage)
+    assert value.pop("stage") == stage
+    assert value.pop("version") == version
+    value.pop("aoi", None)
+    assert set(value) == {path.split(".")[0] for path in reads}
+
+
+def test_a_key_path_takes_that_key_alone():
+    value = json.loads(build(load(RAW), "chips"))
+    assert value["pairs"] == {"min_outdoor_vote": 0.5}
+
+
+def test_a_strip_comes_with_its_bands_and_nodata_resolved():
+    config = load(RAW)
+    first = json.loads(spec.build(config, "stats", "oslo", "a"))["strip"]
+    second = json.loads(spec.build(config, "stats", "oslo", "b"))["strip"]
+    assert (first["bands"], first["nodata"]) == ([3, 2, 1], 7)
+    assert (second["bands"], second["nodata"]) == ([1, 2, 3], "none")
+
+
+def test_the_spec_of_one_area_does_not_know_the_other():
+    raw = {"aois": dict(RAW["aois"])}
+    before = {s: build(load(raw), s) for s in spec.STAGES if s not in JOINT}
+    raw["aois"]["bern"] = {**raw["aois"]["bern"], "shards": 3, "utm": {"resampling": "cubic"}}
+    assert {s: build(load(raw), s) for s in before} == before
+
+
+def test_no_spec_holds_a_secret(monkeypatch):
+    monkeypatch.setenv("FLICKR_API_KEY", "top-secret")
+    config = load(RAW)
+    assert not [stage for stage in spec.STAGES if "top-secret" in build(config, stage)]
+
+
+def test_every_stage_can_be_specified_for_the_committed_config():
+    raw = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
+    config = load(raw)
+    for name, area in config.aois.items():
+        for stage in set(spec.STAGES) - set(JOINT) - {"weights"}:
+            part = area.strips[0].name if stage in PER_STRIP else None
+            assert spec.parse(spec.build(config, stage, name, part), stage)["aoi"] == name
+
+
+def test_a_foreign_or_broken_spec_is_refused():
+    with pytest.raises(UserError, match="another stage than 'chips'"):
+        spec.parse('{"stage": "pairs"}', "chips")
+    with pytest.raises(UserError, match="not JSON"):
+        spec.parse("{", "chips")

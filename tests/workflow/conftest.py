@@ -1,0 +1,141 @@
+"""A small workflow that is planned with the real rules and, where it runs, with a stub `python`."""
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPO = Path(__file__).parents[2]
+KEY = "FLICKR_API_KEY"
+# A job's command is `python -m witw.<stage> ... paths ...`. Snakemake removes outputs before a job,
+# so of the paths in a command line those that are not there yet are the outputs.
+STUB = """#!/bin/sh
+for path; do
+    case $path in results/*|models/*) ;; *) continue ;; esac
+    test -e "$path" && continue
+    mkdir -p "$(dirname "$path")"
+    case ${path##*/} in
+        *.*) echo made > "$path" ;;
+        *) mkdir "$path" ;;
+    esac
+done
+echo "key: ${FLICKR_API_KEY:+present}" >&2
+"""
+BASE = {
+    "defaults": {"shards": 2, "scenes": {"checkpoint": "places.pth.tar"}},
+    "aois": {
+        "oslo": {"bbox_deg": [10.7, 59.9, 10.8, 59.95], "strips": ["strips/oslo.tif"]},
+        "bern": {
+            "bbox_deg": [7.4, 46.9, 7.5, 46.97],
+            "strips": ["strips/bern_1.tif", "strips/bern_2.tif"],
+            "split": "val",
+        },
+        "lima": {
+            "bbox_deg": [-77.1, -12.1, -77.0, -12.0],
+            "strips": ["strips/lima.tif"],
+            "split": "test",
+        },
+    },
+    "pack": {"chip_px": 128, "photo_px": 96},
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a snakemake command did: exit code and both outputs."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def jobs(self):
+        """`rule` or `rule:aoi` of every job that was planned or run, `all` left out."""
+        found = set()
+        blocks = re.split(r"\n(?=(?:local)?rule )", self.stdout + self.stderr)
+        for block in blocks[1:]:
+            rule = re.match(r"(?:local)?rule (\w+):", block)[1]
+            wildcards = re.search(r"^ {4}wildcards: .*?aoi=(\w+)", block, re.M)
+            found.add(f"{rule}:{wildcards[1]}" if wildcards else rule)
+        return found - {"all"}
+
+    @property
+    def complaints(self):
+        return [line for line in self.stderr.splitlines() if line.startswith("witw: ")]
+
+
+class Workplace:
+    """A run folder with empty strips and a checkpoint, and snakemake in it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.bin = folder / "bin"
+        for name in ("oslo", "bern_1", "bern_2", "lima", "graz"):
+            self.touch(f"strips/{name}.tif")
+        self.touch("places.pth.tar")
+        self.bin.mkdir()
+        (self.bin / "python").write_text(STUB)
+        (self.bin / "python").chmod(0o755)
+        self.configure()
+
+    def touch(self, name):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    def configure(self, change=None, name="config.yaml"):
+        """Write the config, after ``change`` has worked on a copy of it in place."""
+        config = copy.deepcopy(BASE)
+        if change:
+            change(config)
+        path = self.folder / name
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        return path
+
+    def snakemake(self, *args, key="top-secret", cwd=None, env=None, snakefile=True):
+        """Run snakemake with the stub first on PATH; ``key`` None leaves FLICKR_API_KEY unset."""
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("FLICKR_")}
+        environ["PATH"] = f"{self.bin}:{Path(sys.executable).parent}:{environ['PATH']}"
+        if key is not None:
+            environ[KEY] = key
+        command = [sys.executable, "-m", "snakemake"]
+        if snakefile:
+            command += ["--snakefile", str(REPO / "Snakefile")]
+        done = subprocess.run(
+            [*command, *map(str, args)],
+            cwd=cwd or self.folder,
+            env=environ | (env or {}),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, done.stderr)
+
+    def plan(self, change=None, **kwargs):
+        """The jobs that would run once ``change`` is made to the config."""
+        path = self.configure(change, "changed.yaml")
+        done = self.snakemake("-n", "--configfile", path, **kwargs)
+        assert done.returncode == 0, done.stderr
+        return done.jobs
+
+
+@pytest.fixture
+def workplace(tmp_path):
+    return Workplace(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A workplace in which everything has run, with Snakemake's own records of it."""
+    place = Workplace(tmp_path_factory.mktemp("finished"))
+    # Without hooks: the strips are empty, and looking at them is preflight's business.
+    done = place.snakemake("--cores", 2, "--no-hooks")
+    assert done.returncode == 0, done.stderr
+    return place

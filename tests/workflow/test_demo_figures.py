@@ -1,0 +1,28 @@
+"""What `make demo` must reach on a city the network never saw."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def demo():
+    folder = os.environ.get("WITW_DEMO_DIR")
+    if not folder:
+        pytest.skip("WITW_DEMO_DIR does not name a finished demo (`make demo` makes demo-run)")
+    return Path(folder) / "results"
+
+
+def test_the_demo_beats_chance_by_a_wide_margin(demo):
+    figures = json.loads((demo / "evaluation/metrics.json").read_text())["protocols"]["chips"]
+    assert figures["n"] >= 20
+    assert figures["chance"]["median_percentile"] == 50
+    assert figures["median_percentile"] < 25
+    assert figures["recall_at_10"] >= 3 * figures["chance"]["recall_at_10"]
+
+
+def test_the_demo_leaves_the_report_and_a_heat_map(demo):
+    assert (demo / "report/report.html").stat().st_size > 10_000
+    assert list(demo.glob("locate/*/heatmap.png"))

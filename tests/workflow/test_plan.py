@@ -1,0 +1,155 @@
+"""What a change reruns, as `snakemake -n` lists it. The rules are real, the stages are stubs."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from witw import spec
+
+REPO = Path(__file__).parents[2]
+pytestmark = pytest.mark.workflow
+
+# What follows from the pairs of any area: the joint stages, and the test city's index and map.
+JOINT = {"dataset", "pack", "train", "evaluate", "index:lima", "locate:lima", "report"}
+
+
+def jobs(aoi, *stages):
+    return {f"{stage}:{aoi}" for stage in stages}
+
+
+def test_one_key_of_one_area_reruns_that_area_from_its_stage_on(finished):
+    def quality(config):
+        config["aois"]["oslo"]["chips"] = {"jpeg_quality": 80}
+
+    assert finished.plan(quality) == jobs("oslo", "chips", "pairs") | JOINT
+
+
+def test_a_threshold_redoes_the_join_and_no_search_download_or_warp(finished):
+    def blank(config):
+        config["aois"]["bern"]["pairs"] = {"max_blank_fraction": 0.2}
+
+    assert finished.plan(blank) == jobs("bern", "pairs") | JOINT
+
+
+def test_a_key_of_one_strip_reruns_that_strip_alone(finished):
+    def bands(config):
+        config["aois"]["bern"]["strips"][1] = {"path": "strips/bern_2.tif", "bands": [1, 2, 3]}
+
+    path = finished.configure(bands, "changed.yaml")
+    done = finished.snakemake(
+        "results/bern/strips/bern_1.stats.json", "results/bern/strips/bern_2.stats.json",
+        "-n", "--configfile", path,
+    )  # fmt: skip
+    assert done.jobs == {"stats:bern"}
+    assert "    output: results/bern/strips/bern_2.stats.json" in done.stdout
+    assert "    output: results/bern/strips/bern_1.stats.json" not in done.stdout
+
+
+def test_two_values_swapped_are_a_change(finished):
+    def swap(config):
+        pack = config["pack"]
+        pack["chip_px"], pack["photo_px"] = pack["photo_px"], pack["chip_px"]
+
+    assert finished.plan(swap) == JOINT - {"dataset"}
+
+
+def test_the_order_of_the_file_and_defaults_spelt_out_mean_nothing(finished):
+    def rewrite(config):
+        config["aois"] = {
+            name: dict(reversed(area.items())) for name, area in reversed(config["aois"].items())
+        }
+        config["aois"]["oslo"] |= {"utm": {"gsd_m": 0.3}, "satellite": ""}
+
+    assert finished.plan(rewrite) == set()
+
+
+def test_another_area_runs_its_own_jobs_and_the_joint_ones(finished):
+    def add(config):
+        config["aois"]["graz"] = {
+            "bbox_deg": [15.4, 47.0, 15.5, 47.1],
+            "strips": ["strips/graz.tif"],
+        }
+
+    stages = [
+        "search", "shards_2", "download", "scenes", "stats", "stretch", "rgb8", "utm", "mosaic",
+        "chips", "pairs",
+    ]  # fmt: skip
+    assert finished.plan(add) == jobs("graz", *stages) | JOINT
+
+
+def test_another_number_of_shards_reshards_that_area_without_a_search(finished):
+    def shards(config):
+        config["aois"]["oslo"]["shards"] = 3
+
+    expected = jobs("oslo", "shards_3", "download", "scenes", "chips", "pairs")
+    assert finished.plan(shards) == expected | JOINT
+
+
+def test_training_settings_touch_no_area(finished):
+    def rate(config):
+        config["train"] = {"learning_rate": 0.001}
+
+    planned = finished.plan(rate)
+    assert planned == {"train", "evaluate", "index:lima", "locate:lima", "report"}
+
+
+def test_another_api_key_and_a_touched_config_rerun_nothing(finished):
+    os.utime(finished.folder / "config.yaml")
+    done = finished.snakemake("-n", key="rotated")
+    assert done.returncode == 0
+    assert done.jobs == set()
+
+
+def test_a_changed_strip_file_reruns_its_area(finished):
+    strip = finished.folder / "strips" / "oslo.tif"
+    strip.write_text("other bytes")
+    planned = finished.plan()
+    strip.write_text("")
+    imagery = ["stats", "stretch", "rgb8", "utm", "mosaic"]
+    assert planned == jobs("oslo", *imagery, "chips", "pairs") | JOINT
+
+
+@pytest.mark.parametrize("stage", ["scenes", "mosaic", "train"])
+def test_a_raised_version_reruns_its_stage(finished, tmp_path, stage):
+    shutil.copytree(REPO / "src" / "witw", tmp_path / "witw")
+    module = Path(spec.find_spec(spec.STAGES[stage]).origin).relative_to(REPO / "src")
+    source = (tmp_path / module).read_text()
+    version = spec.literals(stage)[0]
+    raised = source.replace(f"\nVERSION = {version}\n", f"\nVERSION = {version + 1}\n")
+    assert raised != source
+    (tmp_path / module).write_text(raised)
+    planned = finished.plan(env={"PYTHONPATH": str(tmp_path)})
+    areas = ["oslo", "bern", "lima"]
+    expected = {
+        "scenes": {j for a in areas for j in jobs(a, "scenes", "chips", "pairs")} | JOINT,
+        "mosaic": {j for a in areas for j in jobs(a, "mosaic", "chips", "pairs")} | JOINT,
+        "train": JOINT - {"dataset", "pack"},
+    }
+    assert planned == expected[stage]
+
+
+def test_the_key_is_written_nowhere(finished):
+    assert "key: present" in (finished.folder / "logs/oslo/search.log").read_text()
+    files = [path for path in finished.folder.rglob("*") if path.is_file()]
+    assert any(".snakemake" in path.parts for path in files)
+    assert not [path for path in files if b"top-secret" in path.read_bytes()]
+
+
+def test_the_committed_config_plans_every_stage_without_a_key(workplace):
+    done = workplace.snakemake("-n", "--configfile", REPO / "config.yaml", key=None)
+    assert done.returncode == 0, done.stderr
+    rules = {job.split(":")[0] for job in done.jobs}
+    assert {"shards" if rule.startswith("shards_") else rule for rule in rules} == set(spec.STAGES)
+    searched = {job.split(":")[1] for job in done.jobs if job.startswith("search:")}
+    assert len(searched) == 11
+
+
+def test_the_slurm_profile_asks_for_a_gpu_and_keeps_the_default_profile(workplace):
+    done = workplace.snakemake("-n", "--profile", REPO / "profiles" / "slurm")
+    assert done.returncode == 0, done.stderr
+    block = done.stdout.split("\nrule train:")[1].split("\n\n")[0]
+    assert "gpu=1" in block
+    assert "slurm_partition=gpu" in block
+    assert "workflow specific profile" in done.stderr
