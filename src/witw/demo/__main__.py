@@ -1,0 +1,128 @@
+"""Everything on made cities: build them, stand in for Flickr, run the whole workflow, sum it up.
+
+``python -m witw.demo --dir demo-run --cores 2``; run again, it continues where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from witw import stage
+from witw.demo.build import CITIES, PHOTOS, build, served
+from witw.demo.cities import City
+from witw.demo.flickr_server import FlickrServer
+from witw.errors import UserError
+from witw.preflight import KEY
+from witw.tables import STATUS_MEANING, Status
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+# Accepted by the stand-in, as any is; it opens nothing anywhere else.
+MADE_KEY = "0123456789abcdef0123456789abcdef"
+
+
+def snakemake(run_dir: Path, cores: int, targets: Sequence[str]) -> int:
+    """Run the repository's workflow in a run folder, its output to the terminal.
+
+    Returns:
+        Its exit status.
+
+    Raises:
+        UserError: the package does not lie in a clone.
+    """
+    snakefile = REPOSITORY / "Snakefile"
+    if not snakefile.is_file():
+        raise UserError(f"{snakefile} does not exist; the demo runs from a clone (`make demo`).")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile)]
+    command += ["--directory", str(run_dir), "--cores", str(cores), *targets]
+    # The cores are shared by several jobs: threads that spin while they wait would stop the others.
+    made = {KEY: MADE_KEY, "OMP_WAIT_POLICY": "PASSIVE"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {**os.environ, **made, "PATH": path}
+    return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
+
+
+def summary(run_dir: Path, cities: Sequence[City], server: FlickrServer) -> str:
+    """What was made, how good the model is next to chance, and what to open."""
+    results = run_dir / "results"
+    splits = pd.Series([city.split for city in cities]).value_counts()
+    lines = [
+        "",
+        f"{len(cities)} made cities ("
+        + ", ".join(f"{splits[name]} {name}" for name in ("train", "val", "test") if name in splits)
+        + f"); the stand-in for Flickr knows {len(server.catalog.photos)} photos",
+    ]
+    union = results / "dataset" / "pairs.parquet"
+    if union.is_file():
+        pairs = pd.read_parquet(union, columns=["status"])
+        lines += ["", f"{len(pairs):7d} photos listed with an open licence, of which"]
+        counts = pairs["status"].value_counts()
+        for status in Status:
+            if counts.get(status, 0):
+                lines.append(f"{counts[status]:7d}   {status:<12} {STATUS_MEANING[status]}")
+    metrics = results / "evaluation" / "metrics.json"
+    if metrics.is_file():
+        lines += ["", *_scores(json.loads(metrics.read_text(encoding="utf-8")))]
+    lines += ["", "To open:"]
+    shown = [results / "report" / "report.html", results / "dataset" / "README.md"]
+    shown += sorted(results.glob("locate/*/heatmap.png"))
+    lines += [f"  {path}" for path in shown if path.is_file()]
+    return "\n".join(lines)
+
+
+def _scores(metrics: dict[str, dict[str, dict[str, float | dict[str, float]]]]) -> list[str]:
+    chips = metrics["protocols"]["chips"]
+    chance = chips["chance"]
+    assert isinstance(chance, dict)
+    lines = [
+        f"A city never seen, {chips['n']} photos: where was each taken?",
+        f"{'':23}model chance",
+    ]
+    rows = {
+        "recall_at_1": ("right at once", "%"),
+        "recall_at_5": ("among the first 5", "%"),
+        "recall_at_10": ("among the first 10", "%"),
+        "recall_at_1pct": ("among the first 1 %", "%"),
+        "median_percentile": ("median rank", "% of the city"),
+    }
+    for key, (label, unit) in rows.items():
+        if key in chips and key in chance:
+            ours, luck = (float(v[key]) for v in (chips, chance))  # type: ignore[arg-type]
+            lines.append(f"  {label:<20} {ours:5.1f}  {luck:5.1f} {unit}")
+    return lines
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Run the whole workflow on made cities.")
+    parser.add_argument("--dir", type=Path, default=Path("demo-run"), help="run folder")
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 2, help="cores to use")
+    parser.add_argument("--cities", type=int, default=CITIES, help="made cities")
+    parser.add_argument("--photos", type=int, default=PHOTOS, help="photos of each city")
+    parser.add_argument("--seed", type=int, default=0, help="of everything made")
+    parser.add_argument("--port", type=int, help="of the stand-in for Flickr")
+    parser.add_argument("targets", nargs="*", help="files to make; default: everything")
+    args = parser.parse_args(argv)
+    cities = build(
+        args.dir,
+        cities=args.cities,
+        photos=args.photos,
+        seed=args.seed,
+        cores=args.cores,
+        port=args.port,
+    )
+    with served(args.dir) as server:
+        status = snakemake(args.dir, args.cores, args.targets)
+        print(summary(args.dir, cities, server))  # noqa: T201
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    stage.execute(main)

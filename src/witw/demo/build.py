@@ -1,0 +1,250 @@
+"""Build a demo: made cities as imagery, photos and a catalog, a checkpoint, a config.
+
+Everything follows from a seed. Layout of the run folder::
+
+    config.yaml                    as a user writes it; kept when the demo is built again
+    world/strips/*.tif             the imagery
+    world/pictures/{id}.jpg        what the stand-in's photo host serves
+    world/catalog.parquet          what its API knows
+    world/truth.parquet            where each photo was really taken, for tests
+    world/built.json               written last: from what this was built
+    models/...                     the made Places365 checkpoint
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pandas as pd
+import yaml
+
+from witw import stage
+from witw.demo.cities import AOI_HALF_M, CHECKPOINT, City, choose
+from witw.demo.flickr_catalog import CatalogPhoto
+from witw.demo.flickr_server import (
+    Faults,
+    FlickrServer,
+    folder_pictures,
+    load_catalog,
+    save_catalog,
+)
+from witw.errors import UserError
+
+VERSION = 1  # raised when the same seed gives another world
+PORT = 18365
+CITIES = 14
+PHOTOS = 115
+FAULTS = Faults(
+    seed=7,
+    api_503=0.08,
+    api_429=0.05,
+    html_200=0.05,
+    api_busy=0.05,
+    photo_503=0.01,
+    photo_429=0.004,
+    photo_truncated=0.01,
+    photo_reset=0.01,
+    retry_after_s=1.0,
+    most=2,
+)
+_HEAD = """\
+# A demo of witw on made cities; every key is explained in docs/config.md.
+# Change one city's entry and run `make demo` again: only that city's jobs and what follows rerun.
+"""
+
+
+def build(
+    run_dir: Path,
+    *,
+    cities: int = CITIES,
+    photos: int = PHOTOS,
+    seed: int = 0,
+    cores: int = 2,
+    half_m: float = AOI_HALF_M,
+    port: int | None = None,
+) -> tuple[City, ...]:
+    """Build the world of a demo, or take the one that is there.
+
+    Args:
+        run_dir: the demo's run folder; made if absent.
+        cities: how many; from 3 on one is for validation and one for the test.
+        photos: openly licensed photos of each city.
+        seed: of everything.
+        cores: processes.
+        half_m: half the side of the area photos are taken in [m].
+        port: of the stand-in; default: 18365, or any free one if that is taken.
+
+    Returns:
+        The cities.
+
+    Raises:
+        UserError: the folder holds another world.
+    """
+    chosen = tuple(replace(city, half_m=half_m) for city in choose(cities))
+    stamp = {
+        "version": VERSION,
+        "cities": [city.name for city in chosen],
+        "photos": photos,
+        "seed": seed,
+        "half_m": half_m,
+    }
+    world = run_dir / "world"
+    mark, config = world / "built.json", run_dir / "config.yaml"
+    if mark.is_file() and stage.read_json(mark) != stamp:
+        raise UserError(
+            f"{world} holds a demo that was built differently; delete {run_dir} or choose another "
+            "--dir."
+        )
+    if not mark.is_file():
+        _build_world(run_dir, chosen, photos, seed, cores)
+        stage.write_json(mark, stamp)
+    if not config.is_file():
+        write_config(config, chosen, port or _free_port(PORT))
+    return chosen
+
+
+def _build_world(
+    run_dir: Path, cities: tuple[City, ...], photos: int, seed: int, cores: int
+) -> None:
+    """Draw all cities and the checkpoint, in processes of their own.
+
+    In their own: importing osgeo sets PROJ_DATA for every process started afterwards.
+    """
+    world = run_dir / "world"
+    for folder in (world / "strips", world / "pictures", run_dir / "models"):
+        folder.mkdir(parents=True, exist_ok=True)
+    # Not forked: torch may have threads in this process.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max(1, cores), mp_context=context) as pool:
+        model = pool.submit(_checkpoint, run_dir / "models" / CHECKPOINT, seed)
+        jobs = [
+            pool.submit(build_city, world, city, number, photos, seed)
+            for number, city in enumerate(cities)
+        ]
+        done = [job.result() for job in stage.progress(jobs, "made cities", total=len(jobs))]
+        model.result()
+    save_catalog(world / "catalog.parquet", [photo for catalog, _ in done for photo in catalog])
+    truths = pd.concat([table for _, table in done]).sort_values("id", ignore_index=True)
+    with stage.atomic(world / "truth.parquet") as part:
+        truths.to_parquet(part, index=False)
+
+
+def _checkpoint(path: Path, seed: int) -> None:
+    from witw.demo.checkpoint import make_checkpoint
+
+    if not path.is_file():
+        make_checkpoint(path, seed)
+
+
+def build_city(
+    world_dir: Path, city: City, number: int, count: int, seed: int
+) -> tuple[list[CatalogPhoto], pd.DataFrame]:
+    """Write a city's strips and pictures.
+
+    Returns:
+        Its photos as the catalog has them, and where they were really taken.
+    """
+    # Only here, in a process of the pool: see _build_world.
+    from witw.demo import photos, strips
+    from witw.demo.raster import rasterise
+    from witw.demo.world import World
+
+    world = World(1_000 * seed + number + 1)
+    raster = rasterise(world, city.raster_half_m)
+    strips.write_strips(city, raster, world_dir / "strips", seed + number)
+    shots = photos.plan(city, number, raster, count, seed)
+    for shot in shots:
+        path = world_dir / "pictures" / f"{shot.photo.id}.jpg"
+        path.write_bytes(photos.shoot(shot, world, raster, seed))
+    return [shot.photo for shot in shots], photos.truth(city, shots)
+
+
+def write_config(path: Path, cities: tuple[City, ...], port: int) -> None:
+    """Write the demo's ``config.yaml``."""
+    host = f"http://127.0.0.1:{port}"
+    config: dict[str, Any] = {
+        "flickr": {
+            "api_url": f"{host}/services/rest/",
+            "photo_hosts": [host],
+            "contact": "demo@localhost",
+        },
+        "defaults": {
+            "satellite": "made",
+            "imagery_license": "CC0-1.0",
+            "shards": 1,
+            "scenes": {"checkpoint": f"models/{CHECKPOINT}", "arch": "resnet18"},
+        },
+        "aois": {city.name: _aoi(city) for city in cities},
+        # Small enough for two cores and a few minutes.
+        "pack": {"chip_px": 96, "photo_px": 48},
+        "train": {
+            "width": 48,
+            "blocks": 1,
+            "headings": 32,
+            "polar_rows": 32,
+            "epochs": 30,
+            "batch": 64,
+        },
+    }
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    stage.write_text(path, _HEAD + text)
+
+
+def _aoi(city: City) -> dict[str, Any]:
+    names = [city.name]
+    if city.imagery == "two_strips":
+        names = [f"{city.name}_west", f"{city.name}_east"]
+    entry: dict[str, Any] = {
+        "bbox_deg": list(city.bbox_deg),
+        "strips": [f"world/strips/{name}.tif" for name in names],
+    }
+    if city.split != "train":
+        entry["split"] = city.split
+    if city.shards != 1:
+        entry["shards"] = city.shards
+    return entry
+
+
+def _free_port(wanted: int) -> int:
+    """``wanted`` if it is free, else any that is."""
+    for port in (wanted, 0):
+        try:
+            with socket.create_server(("127.0.0.1", port)) as probe:
+                return int(probe.getsockname()[1])
+        except OSError:
+            continue
+    raise UserError("No port of 127.0.0.1 is free for the demo's stand-in for Flickr.")
+
+
+@contextmanager
+def served(run_dir: Path, faults: Faults | None = FAULTS) -> Iterator[FlickrServer]:
+    """Run the stand-in for a built demo, on the port its config names.
+
+    Args:
+        run_dir: of :func:`build`.
+        faults: what goes wrong on purpose; None: nothing.
+
+    Raises:
+        UserError: the port is taken; says how to go on.
+    """
+    config = run_dir / "config.yaml"
+    port = urlsplit(yaml.safe_load(config.read_text())["flickr"]["api_url"]).port or 80
+    world = run_dir / "world"
+    catalog, pictures = load_catalog(world / "catalog.parquet"), folder_pictures(world / "pictures")
+    try:
+        server = FlickrServer(catalog, pictures, port=port, faults=faults)
+    except UserError:
+        raise UserError(
+            f"Port {port} of 127.0.0.1, which {config} names, is taken; end what uses it, or "
+            f"replace {port} there by a free one (the searches and downloads then run again)."
+        ) from None
+    with server:
+        yield server

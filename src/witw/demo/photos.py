@@ -1,0 +1,253 @@
+"""The photos of a made city: who took them, where, which way, and what came out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from witw.demo.cities import MARGIN_M, City
+from witw.demo.film import develop, encode
+from witw.demo.flickr_catalog import CatalogPhoto
+from witw.demo.materials import Material
+from witw.demo.raster import RES_M, Raster
+from witw.demo.render import render
+from witw.demo.rooms import render_room
+from witw.demo.sight import Camera, sees
+from witw.demo.world import World
+
+Kind = Literal["street", "room", "grey", "outskirts"]
+
+GEOTAG_SIGMA_M = 8.0
+_BORDER_M = 25.0  # kept by photographers, so that hardly a geotag strays out of the AOI's box
+RENDERED_PX = 190  # long side as rendered; the file has 500
+LONG_SIDE_PX = 500
+_SHAPES = [(4, 3), (3, 2), (16, 9), (1, 1), (3, 4), (2, 3)]
+_SHAPE_SHARE = [0.36, 0.26, 0.1, 0.08, 0.12, 0.08]
+_OPEN = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
+_OPEN_SHARE = np.array([14, 13, 12, 16, 12, 6, 3, 1, 4, 3, 5, 4, 1, 2, 2, 2]) / 100
+# When Flickr began to offer the 4.0 licences (ids from 11 on).
+_CC4 = int(datetime(2025, 6, 18, tzinfo=UTC).timestamp())
+_FIRST = int(datetime(2008, 1, 1, tzinfo=UTC).timestamp())
+_LAST = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())
+_TITLES = [
+    "",
+    "IMG_{n}",
+    "DSC0{n}",
+    "Untitled",
+    "Corner of {n}th street",
+    "Sonntagsspaziergang im Grünen",
+    "Place du marché",
+    "Вечерняя прогулка",
+    "散歩道 {n}",
+    "شارع قديم",
+    "Houses & trees <b>after rain</b>",
+    "«Blue hour», almost",
+    "Nothing to see here 🙂",
+    'My "new" lens, test {n}',
+]
+_OWNERS = ["ana.b", "Jörg", "walker<3", "Мария", "tanaka", "O'Neill & co", "zoë", "plain_name"]
+# Where people stand to take photos, and how readily.
+_STAND = np.zeros(256)
+_STAND[[Material.PAVEMENT, Material.PATH, Material.PAVING, Material.BRICK]] = 1.0
+_STAND[[Material.GRASS, Material.CONCRETE, Material.MARKING, Material.CLAY]] = 0.45
+_STAND[[Material.ASPHALT, Material.MEADOW, Material.GRAVEL, Material.PITCH]] = 0.3
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One photo to be taken.
+
+    Attributes:
+        photo: what the stand-in's API says of it.
+        kind: what it shows.
+        camera: where from; x and y are the true position.
+        focal_35mm: written into its EXIF data; None: nothing is.
+    """
+
+    photo: CatalogPhoto
+    kind: Kind
+    camera: Camera
+    focal_35mm: int | None
+
+
+def plan(city: City, number: int, raster: Raster, count: int, seed: int) -> list[Shot]:
+    """Decide what photos there are of a city.
+
+    Args:
+        city: the city.
+        number: its place in the list, part of the photos' ids.
+        raster: says where one can stand.
+        count: openly licensed photos inside the AOI's box; a few more are all rights reserved.
+        seed: of the whole demo.
+    """
+    rng = np.random.default_rng([seed, number, 31])
+    kinds = _kinds(city, count, rng)
+    reserved = max(1, round(0.05 * count))
+    hot = set(
+        rng.permutation([k for k, kind in enumerate(kinds) if kind == "street"])[
+            : city.hot_spot if count >= 60 else 0
+        ].tolist()
+    )
+    spot = _stand(raster, rng, 0.5 * city.half_m)
+    base = 53_000_000_000 + number * 10_000_000
+    ids = base + rng.choice(9_999_999, count + reserved, replace=False)
+    shots = []
+    for k in range(count + reserved):
+        kind: Kind = kinds[k] if k < count else "street"
+        camera = _aim(city, raster, rng, spot if k in hot else None)
+        if kind == "outskirts":
+            # From box's edge to beyond the imagery: some chips are half full, some empty.
+            x = city.half_m + MARGIN_M + rng.uniform(-30, city.outskirts_m - 5)
+            tag = x, float(rng.uniform(-0.9, 0.9) * city.half_m)
+        elif k in hot:
+            tag = spot
+        else:
+            tag = (
+                camera.x + rng.normal(0, GEOTAG_SIGMA_M),
+                camera.y + rng.normal(0, GEOTAG_SIGMA_M),
+            )
+        photo = _photo(city, str(ids[k]), tag, k >= count, rng)
+        shots.append(_shot(photo, kind, camera, rng))
+    return _remove_some(shots, count, rng)
+
+
+def _kinds(city: City, count: int, rng: np.random.Generator) -> list[Kind]:
+    """What each photo shows, in a mixed order."""
+    kinds: list[Kind] = ["room"] * round(0.07 * count)
+    kinds += ["grey"] * round(0.035 * count)
+    kinds += ["outskirts"] * (round(0.07 * count) if city.outskirts_m else 0)
+    kinds += ["street"] * (count - len(kinds))
+    return [kinds[k] for k in rng.permutation(count)]
+
+
+def _stand(raster: Raster, rng: np.random.Generator, half_m: float) -> tuple[float, float]:
+    """A place where a person can stand, metres from the centre."""
+    n = len(raster.material)
+    while True:
+        x, y = rng.uniform(-half_m, half_m, 2)
+        row, column = int((raster.top - y) / RES_M), int((x - raster.left) / RES_M)
+        free = 0 <= row < n and 0 <= column < n and raster.height[row, column] == 0
+        if free and rng.random() < _STAND[raster.material[row, column]]:
+            return float(x), float(y)
+
+
+def _aim(
+    city: City, raster: Raster, rng: np.random.Generator, spot: tuple[float, float] | None
+) -> Camera:
+    """A camera that is not right in front of a wall."""
+    while True:
+        if spot is None:
+            x, y = _stand(raster, rng, city.half_m - _BORDER_M)
+        else:
+            x, y = (value + float(rng.normal(0, 4)) for value in spot)
+        camera = Camera(
+            round(x, 2),
+            round(y, 2),
+            round(float(rng.uniform(0, 360)), 1),
+            round(float(rng.uniform(55, 80)), 1),
+            float(rng.normal(2.5, 2)),
+            float(rng.normal(1.65, 0.08)),
+        )
+        distance = sees(raster, camera)
+        if distance.min() > 3 and np.median(distance) > 12:
+            return camera
+
+
+def _photo(
+    city: City,
+    photo_id: str,
+    tag: tuple[float, float],
+    reserved: bool,
+    rng: np.random.Generator,
+) -> CatalogPhoto:
+    west, south, east, north = city.bbox_deg
+    lon, lat = city.geographic(np.array(tag[0]), np.array(tag[1]))
+    license_id = 0 if reserved else int(rng.choice(_OPEN, p=_OPEN_SHARE))
+    upload = int(rng.integers(_CC4 if license_id > 10 else _FIRST, _LAST))
+    taken = datetime.fromtimestamp(upload - int(rng.integers(600, 30 * 86_400)), UTC)
+    owner = int(rng.integers(0, 24))
+    width, height = _SHAPES[rng.choice(len(_SHAPES), p=_SHAPE_SHARE)]
+    longest = max(width, height)
+    return CatalogPhoto(
+        id=photo_id,
+        owner=f"{10_000_000 + 97 * owner}@N0{owner % 8}",
+        owner_name=_OWNERS[owner % len(_OWNERS)] + (f" {owner}" if owner > 7 else ""),
+        title=_TITLES[rng.integers(len(_TITLES))].format(n=rng.integers(100, 999)),
+        # Flickr keeps six decimals.
+        lat=round(float(lat.clip(south + 1e-5, north - 1e-5)), 6),
+        lon=round(float(lon.clip(west + 1e-5, east - 1e-5)), 6),
+        accuracy=int(rng.choice([16, 16, 16, 15, 14])),
+        license_id=license_id,
+        date_upload=upload,
+        date_taken=taken.strftime("%Y-%m-%d %H:%M:%S"),
+        secret=f"{rng.integers(16**10):010x}",
+        server=str(rng.integers(65000, 65999)),
+        has_url=bool(rng.random() > 0.03),
+        width=round(LONG_SIDE_PX * width / longest),
+        height=round(LONG_SIDE_PX * height / longest),
+    )
+
+
+def _shot(photo: CatalogPhoto, kind: Kind, camera: Camera, rng: np.random.Generator) -> Shot:
+    """Give the field of view to the long side, as lenses do, and note the focal length in some."""
+    half = np.tan(np.radians(camera.fov_deg) / 2)
+    share = photo.width / LONG_SIDE_PX
+    fov = round(float(2 * np.degrees(np.arctan(half * share))), 2)
+    focal = round(18 / float(half)) if rng.random() < 0.4 else None
+    turned = Camera(camera.x, camera.y, camera.heading_deg, fov, camera.pitch_deg, camera.eye_m)
+    return Shot(photo, kind, turned, focal)
+
+
+def _remove_some(shots: list[Shot], count: int, rng: np.random.Generator) -> list[Shot]:
+    """Have the host answer for a few photos that they are gone, in each of its ways."""
+    ways = ("404", "410", "placeholder")
+    gone = rng.permutation(count)[: max(1, round(0.025 * count))]
+    for k, index in enumerate(gone):
+        shot = shots[index]
+        fields: dict[str, Any] = {**vars(shot.photo), "removed": ways[k % len(ways)]}
+        shots[index] = Shot(CatalogPhoto(**fields), shot.kind, shot.camera, shot.focal_35mm)
+    return sorted(shots, key=lambda shot: shot.photo.id)
+
+
+def shoot(shot: Shot, world: World, raster: Raster, seed: int) -> bytes:
+    """Take a photo.
+
+    Returns:
+        The JPEG file.
+    """
+    rng = np.random.default_rng([seed, int(shot.photo.id), 41])
+    size = shot.photo.width, shot.photo.height
+    width, height = (max(8, round(side * RENDERED_PX / LONG_SIDE_PX)) for side in size)
+    if shot.kind == "room":
+        light = render_room(rng, shot.camera.fov_deg, width, height)
+    else:
+        light = render(world, raster, shot.camera, width, height)
+    image: Image.Image = develop(light, rng, size)
+    return encode(image.convert("L") if shot.kind == "grey" else image, shot.focal_35mm)
+
+
+def truth(city: City, shots: list[Shot]) -> pd.DataFrame:
+    """Where each photo was really taken and which way it looks, which the flow never learns.
+
+    Returns:
+        ``id``, ``aoi``, ``kind``, ``x`` and ``y`` (UTM of the city [m]), ``heading_deg``
+        (clockwise from grid north) and ``fov_deg`` (horizontal).
+    """
+    rows = [
+        {
+            "id": shot.photo.id,
+            "aoi": city.name,
+            "kind": shot.kind,
+            "x": city.centre[0] + shot.camera.x,
+            "y": city.centre[1] + shot.camera.y,
+            "heading_deg": shot.camera.heading_deg,
+            "fov_deg": shot.camera.fov_deg,
+        }
+        for shot in shots
+    ]
+    return pd.DataFrame(rows)
