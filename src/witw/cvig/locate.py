@@ -1,4 +1,220 @@
-"""Locate."""
+"""A photo's heat map over an area: GeoTIFF, GeoJSON of the best cells, and a picture.
+
+In the workflow the photo is the one of median rank among the area's test photos, of two the better:
+neither the best nor the worst the network can do. By hand, ``--photo my.jpg`` takes any photo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import rasterio
+import torch
+from numpy.typing import NDArray
+from rasterio.warp import transform
+
+from witw import stage, tables
+from witw.cvig import search
+from witw.cvig.figure import Scene, draw
+from witw.cvig.grid import Grid
+from witw.cvig.model import Model, device
+from witw.errors import UserError
+from witw.photos import open_photo
+from witw.pictures import letterbox
 
 VERSION = 1
 READS = ()
+
+TOP = 10  # cells in the GeoJSON
+BLOCK = 8192  # cells read at a time: 128 MB of codes as float16 when they are 128 x 64
+
+
+@dataclass(frozen=True)
+class Query:
+    """The photo to be placed, and what is known of it."""
+
+    path: Path
+    place: tuple[float, float] | None = None  # geotag in the area's UTM zone [m]
+    rank: int | None = None  # of its own chip among the area's test chips
+    gallery: int | None = None
+    credit: str = ""
+
+
+@dataclass(frozen=True)
+class Heat:
+    """What the network says of every cell."""
+
+    probability: NDArray[np.float64]  # (N,), sums to 1
+    heading_deg: NDArray[np.float64]  # (N,) of the photo's middle, clockwise from grid north
+
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """Cells from the likeliest down; of equals the first."""
+        return np.argsort(-self.probability, kind="stable")
+
+
+def median_photo(pairs: Path, ranks: Path, aoi: str) -> Query:
+    """The photo of median rank among an area's, the better of the two middle ones.
+
+    Raises:
+        UserError: the area has no ranked photo.
+    """
+    table = tables.read(ranks, "ranks")
+    table = table[table["aoi"] == aoi].sort_values(["rank", "id"], ignore_index=True)
+    if table.empty:
+        raise UserError(f"AOI {aoi!r}: {ranks} holds no photo of it; only test areas are ranked.")
+    chosen = table.iloc[(len(table) - 1) // 2]
+    rows = tables.read(pairs, "pairs")
+    row = rows[rows["id"] == chosen["id"]].iloc[0]
+    return Query(
+        Path(row["photo_path"]),
+        (float(row["easting"]), float(row["northing"])),
+        int(chosen["rank"]),
+        int(chosen["gallery"]),
+        row["credit"] if pd.notna(row["credit"]) else "",
+    )
+
+
+@torch.inference_mode()
+def heat(model: Model, photo: NDArray[np.uint8], size: tuple[int, int], codes: Path) -> Heat:
+    """Softmax of the photo's scores over all cells.
+
+    Args:
+        model: network and temperature.
+        photo: ``(photo_px, photo_px, 3)``, centred in its square.
+        size: width and height inside the square [px].
+        codes: ``(N, D, headings)`` float16, from the stage ``index``.
+    """
+    where = device()
+    network = model.network
+    pixels = torch.from_numpy(photo[None]).to(where)
+    code, mask = network.encode_photos(pixels, torch.tensor([size], device=where))
+    cells = np.load(codes, mmap_mode="r")
+    scores, headings = [], []
+    for start in range(0, len(cells), BLOCK):
+        block = torch.from_numpy(np.array(cells[start : start + BLOCK])).to(where).float()
+        score, heading = search.score(code, mask, block)
+        scores.append(score[0].double().cpu())
+        headings.append(heading[0].double().cpu())
+    logits = torch.cat(scores) / model.temperature
+    return Heat(torch.softmax(logits, 0).numpy(), torch.cat(headings).numpy())
+
+
+def write_tif(path: Path, grid: Grid, found: Heat) -> None:
+    """Write probabilities as float32 GeoTIFF in the area's CRS; NaN is no cell."""
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "dtype": "float32",
+        "count": 1,
+        "width": grid.columns,
+        "height": grid.rows,
+        "crs": f"EPSG:{grid.epsg}",
+        "transform": grid.transform,
+        "nodata": np.nan,
+        "compress": "deflate",
+        "predictor": 3,
+    }
+    with stage.atomic(path) as part, rasterio.open(part, "w", **profile) as out:
+        out.write(grid.raster(found.probability), 1)
+        out.set_band_description(1, "probability that the photo was taken in this cell")
+
+
+def features(grid: Grid, found: Heat) -> dict[str, Any]:
+    """The best cells as a GeoJSON FeatureCollection (EPSG:4326, RFC 7946)."""
+    best = found.order[:TOP]
+    centres = grid.centres()[best]
+    lons, lats = transform(f"EPSG:{grid.epsg}", "EPSG:4326", *centres.T)
+    items = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Point", "coordinates": [round(lon, 7), round(lat, 7)]},
+            "properties": {
+                "rank": place + 1,
+                "probability": float(f"{found.probability[cell]:.6g}"),
+                "heading_deg": round(float(found.heading_deg[cell]) % 360, 1),
+                "easting": round(float(centres[place, 0]), 2),
+                "northing": round(float(centres[place, 1]), 2),
+                "epsg": grid.epsg,
+                "cell_m": round(grid.step_m, 3),
+            },
+        }
+        for place, (cell, lon, lat) in enumerate(zip(best, lons, lats, strict=True))
+    ]
+    return {"type": "FeatureCollection", "features": items}
+
+
+def run(
+    aoi: str,
+    query: Query,
+    model_path: Path,
+    codes: Path,
+    grid_path: Path,
+    mosaic: Path,
+    tif: Path,
+    png: Path,
+    geojson: Path,
+) -> Heat:
+    """Place one photo in an area.
+
+    Args:
+        aoi: name of the area.
+        query: the photo.
+        model_path: ``model.pt``.
+        codes: cells' codes.
+        grid_path: the cells.
+        mosaic: the area's raster, for the picture.
+        tif: output, float32 probability a cell, in the area's CRS.
+        png: output, photo and map.
+        geojson: output, the ten best cells with heading [degrees from grid north] and probability.
+
+    Raises:
+        UserError: the photo cannot be read, or the index belongs to another network.
+    """
+    model, grid = Model.load(model_path, device()), Grid.read(grid_path)
+    shape = model.network.shape
+    size = (len(grid.cells), shape.embed_dim, shape.headings)
+    if np.load(codes, mmap_mode="r").shape != size:
+        raise UserError(f"{codes} is not of {grid_path} and {model_path}; delete it and run again.")
+    try:
+        photo = open_photo(query.path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{query.path} is not a readable JPEG photo: {error}.") from error
+    square, width, height = letterbox(photo, shape.photo_px)
+    found = heat(model, square, (width, height), codes)
+    write_tif(tif, grid, found)
+    stage.write_json(geojson, features(grid, found))
+    half = np.tan(np.radians(shape.photo_fov_deg) / 2) * width / max(width, height)
+    scene = Scene(
+        aoi, photo, query.credit, query.place, query.rank, query.gallery, found.probability,
+        found.heading_deg, 2 * float(np.degrees(np.arctan(half))),
+    )  # fmt: skip
+    draw(scene, grid, mosaic, png)
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    args = stage.arguments(
+        "locate",
+        __doc__,
+        inputs=["model", "codes", "grid", "mosaic"],
+        outputs=["tif", "png", "geojson"],
+        optional=["pairs", "ranks", "photo"],
+        argv=argv,
+    )
+    torch.set_num_threads(args.threads)
+    if args.photo is None and (args.pairs is None or args.ranks is None):
+        raise UserError("Give `--photo my.jpg`, or `--pairs` and `--ranks` to take the median one.")
+    aoi = args.spec["aoi"]
+    query = Query(args.photo) if args.photo else median_photo(args.pairs, args.ranks, aoi)
+    paths = (args.model, args.codes, args.grid, args.mosaic, args.tif, args.png, args.geojson)
+    run(aoi, query, *paths)
+
+
+if __name__ == "__main__":
+    stage.execute(main)

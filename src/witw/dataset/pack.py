@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from witw import stage, tables
-from witw.config import Pack
 from witw.errors import UserError
 from witw.photos import open_photo
 from witw.pictures import letterbox, shrink
+from witw.settings import Pack
 from witw.tables import Status
 
 VERSION = 1

@@ -1,0 +1,88 @@
+"""Augmentation on tensors: drawn on the CPU, applied where the pictures are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from witw.settings import Train
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Random numbers of one batch."""
+
+    shift: Tensor  # (B, 2) of the chip's centre, in half sides
+    zoom: Tensor  # (B,) factor on distances
+    turn_deg: Tensor  # (B,) where the chip's columns begin
+    fov: Tensor  # (B,) factor on the field of view taken
+    mirror: Tensor  # (B,) bool, both pictures
+    photo_colour: Tensor  # (B, 2, 3) gain and offset of each channel
+    chip_colour: Tensor  # (B, 2, 3)
+    erase: Tensor  # (B, 2) first and last erased column, in widths; equal is none
+
+    def to(self, device: torch.device) -> Jitter:
+        """The numbers on ``device``."""
+        return Jitter(**{name: value.to(device) for name, value in vars(self).items()})
+
+
+def draw(count: int, settings: Train, chip_m: float, seed: int) -> Jitter:
+    """Draw a batch's numbers; the same seed gives the same on every device.
+
+    Args:
+        count: pairs in the batch.
+        settings: ranges.
+        chip_m: side of a chip on the ground [m].
+        seed: of this step alone, so that an interrupted run goes on as if it had not been.
+    """
+    rng = torch.Generator().manual_seed(seed)
+
+    def spread(*shape: int) -> Tensor:
+        return torch.rand(count, *shape, generator=rng) * 2 - 1
+
+    def colour() -> Tensor:
+        # Exposure and haze shift all channels, white balance each by half as much.
+        both = settings.colour * (spread(2, 1) + 0.5 * spread(2, 3))
+        return torch.stack([both[:, 0].exp(), both[:, 1] * 2], dim=1)
+
+    start = torch.rand(count, generator=rng)
+    length = torch.rand(count, generator=rng) * 0.4
+    length = length * (torch.rand(count, generator=rng) < settings.erase)
+    return Jitter(
+        shift=torch.randn(count, 2, generator=rng) * settings.shift_m / (chip_m / 2),
+        zoom=1 + settings.zoom * spread(),
+        # Headings are not given, so any turn is as true as another, and the towers' columns,
+        # being several pixels wide, are not to learn where they begin.
+        turn_deg=180 * spread(),
+        fov=1 + settings.fov_jitter * spread(),
+        mirror=torch.rand(count, generator=rng) < 0.5,
+        photo_colour=colour(),
+        chip_colour=colour(),
+        erase=torch.stack([start, start + length], dim=1),
+    )
+
+
+def recolour(pictures: Tensor, colour: Tensor) -> Tensor:
+    """Apply gain and offset, ``(B, 2, 3)``, to normalised ``(B, 3, h, w)``."""
+    return pictures * colour[:, 0, :, None, None] + colour[:, 1, :, None, None]
+
+
+def mirror(views: Tensor, which: Tensor) -> Tensor:
+    """Flip the headings of some views.
+
+    Photo and chip are mirrored together: a mirrored town is a town. Flipping the columns of a
+    polar view is mirroring its chip east to west.
+    """
+    return torch.where(which[:, None, None, None], views.flip(-1), views)
+
+
+def erase(views: Tensor, span: Tensor) -> Tensor:
+    """Blank the columns of ``(B, 3, h, w)`` that lie in ``span`` ``(B, 2)``, in widths.
+
+    A passer-by, a bus, a tree: part of a photo has nothing to do with the map.
+    """
+    at = (torch.arange(views.shape[-1], device=views.device) + 0.5) / views.shape[-1]
+    keep = (at[None] < span[:, :1]) | (at[None] >= span[:, 1:])  # (B, w)
+    return views * keep[:, None, None, :]

@@ -1,0 +1,113 @@
+"""Both pictures seen as headings by distance: one ``grid_sample`` each, on whatever device.
+
+Conventions: a column is a heading, counted clockwise from grid north (chips are north up); column
+``j`` of ``C`` is centred on ``(j + 0.5) / C * 360`` degrees. Far is up, as in a photo.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Rows of the polar view are r = R * t ** 1.5: finer near the camera, which fills most of a photo.
+RADIUS_EXPONENT = 1.5
+
+
+def polar_view(
+    chips: Tensor,
+    rows: int,
+    columns: int,
+    shift: Tensor | None = None,
+    zoom: Tensor | None = None,
+    turn_deg: Tensor | None = None,
+) -> Tensor:
+    """Unroll chips around their centres.
+
+    Args:
+        chips: ``(B, 3, S, S)`` float, north up.
+        rows: distances, the last row nearest.
+        columns: headings, from north clockwise.
+        shift: ``(B, 2)`` east and north displacement of the centre, in half sides of the chip.
+        zoom: ``(B,)`` factor on all distances.
+        turn_deg: ``(B,)`` heading the first column begins at instead of north [degrees].
+
+    Returns:
+        ``(B, 3, rows, columns)``; beyond the chip its edge goes on.
+    """
+    device = chips.device
+    t = (torch.arange(rows, device=device) + 0.5) / rows
+    radius = t.flip(0) ** RADIUS_EXPONENT  # (rows,) in half sides
+    angle = (torch.arange(columns, device=device) + 0.5)[None] * (2 * math.pi / columns)
+    if turn_deg is not None:
+        angle = angle + torch.deg2rad(turn_deg)[:, None]
+    direction = torch.stack([angle.sin(), -angle.cos()], dim=-1)  # (B or 1, columns, 2)
+    grid = (radius[:, None, None] * direction[:, None]).expand(len(chips), -1, -1, -1)
+    if zoom is not None:
+        grid = grid * zoom[:, None, None, None]
+    if shift is not None:
+        grid = grid + (shift * shift.new_tensor([1.0, -1.0]))[:, None, None, :]
+    return F.grid_sample(chips, grid.to(chips.dtype), padding_mode="border", align_corners=False)
+
+
+def photo_columns(fov_deg: float, headings: int) -> int:
+    """Heading columns that hold a photo of ``fov_deg`` when 360 degrees are ``headings``."""
+    return max(1, math.ceil(fov_deg / 360 * headings - 1e-6))
+
+
+def photo_view(
+    photos: Tensor,
+    sizes: Tensor,
+    fov_deg: Tensor,
+    shape: tuple[int, int],
+    span_deg: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Project photos on a cylinder, so that equal columns are equal angles.
+
+    A pinhole camera sees heading ``a`` at ``x = f tan a`` and elevation tangent ``e`` at
+    ``y = f e / cos a``; ``f = (S / 2) / tan(fov / 2)`` for a long side of ``S`` pixels. A portrait
+    photo is narrower than its square and so sees a smaller angle across.
+
+    Args:
+        photos: ``(B, 3, S, S)`` float, each centred in its square.
+        sizes: ``(B, 2)`` width and height of the photo inside the square [px].
+        fov_deg: ``(B,)`` field of view along the long side [degrees].
+        shape: rows and columns of the view.
+        span_deg: angle the view's columns span [degrees].
+
+    Returns:
+        The views, ``(B, 3, rows, columns)``; which of their pixels show the photo,
+        ``(B, 1, rows, columns)``; and which columns its width covers, ``(B, columns)``; 0 or 1.
+    """
+    rows, columns = shape
+    side = photos.shape[-1]
+    focal = 1 / torch.tan(torch.deg2rad(fov_deg) / 2)  # (B,) in half sides
+    step = math.radians(span_deg) / columns
+    angle = (torch.arange(columns, device=photos.device) + 0.5 - columns / 2) * step
+    # A square view: as many tangents up and down as fit the middle column of a square photo.
+    rise = (torch.arange(rows, device=photos.device) + 0.5) / rows * 2 - 1
+    x = focal[:, None] * angle.tan()[None, :]  # (B, columns)
+    y = rise[None, :, None] / angle.cos()[None, None, :]  # (1, rows, columns)
+    grid = torch.stack([x[:, None, :].expand(-1, rows, -1), y.expand(len(x), -1, -1)], dim=-1)
+    half = sizes.to(x.dtype) / side  # (B, 2) half width and height, in half sides
+    inside = (grid.abs() <= half[:, None, None, :]).all(dim=-1)[:, None]
+    view = F.grid_sample(photos, grid.to(photos.dtype), align_corners=False)
+    return view, inside.to(photos.dtype), (x.abs() <= half[:, :1]).to(photos.dtype)
+
+
+def column_mask(seen: Tensor, columns: int) -> Tensor:
+    """Heading columns of which a photo sees at least half; always the middle one.
+
+    Args:
+        seen: ``(B, view columns)`` of 0 or 1, from :func:`photo_view`.
+        columns: heading columns, a divisor of the view's.
+
+    Returns:
+        ``(B, columns)`` of 0 or 1.
+    """
+    share = seen.reshape(len(seen), columns, -1).mean(dim=-1)
+    mask: Tensor = (share >= 0.5).to(seen.dtype)
+    mask[:, columns // 2] = 1
+    return mask

@@ -1,0 +1,42 @@
+"""Made-up splits and a city, and a network that has learned the splits."""
+
+import numpy as np
+import pytest
+from made_city import BBOX, write_mosaic
+from made_pairs import SPEC, write_pack
+
+from witw.cvig import index, train
+
+
+@pytest.fixture
+def packs(tmp_path, monkeypatch):
+    """Folders ``train`` and ``val`` in a run folder of their own, which becomes the working one."""
+    monkeypatch.chdir(tmp_path)
+    write_pack(tmp_path / "train", 64, 1, aois=("a", "b"))
+    write_pack(tmp_path / "val", 24, 2, aois=("c",))
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A model that has learned the made-up pairs; never seen: its ``test`` split of two areas."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_pack(folder / "train", 480, 1, aois=tuple("abcdef"))
+    write_pack(folder / "val", 60, 2, aois=("c",))
+    headings = write_pack(folder / "test", 90, 3, aois=("y", "z", "z"))
+    np.save(folder / "headings.npy", headings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        train.run(SPEC, *(folder / n for n in ("train", "val", "model.pt", "metrics.jsonl")))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def city(trained, tmp_path_factory):
+    """A city the network has not seen: ``mosaic.tif``, indexed as ``codes.npy``, ``grid.json``."""
+    folder = tmp_path_factory.mktemp("city")
+    write_mosaic(folder / "mosaic.tif")
+    spec = {"aoi": "made", "bbox_deg": BBOX, "index": {"step_m": 28.0}}
+    out = folder / "codes.npy", folder / "grid.json"
+    index.run(spec, trained / "model.pt", folder / "mosaic.tif", *out, threads=1)
+    return folder

@@ -1,0 +1,64 @@
+import time
+
+import numpy as np
+import pytest
+from made_pairs import write_pack
+
+from witw.cvig.batches import Packed, ahead, order
+from witw.errors import UserError
+
+
+def test_batches_are_whole_and_distinct_and_leave_less_than_one_out():
+    batches = order(154, 8, seed=0, epoch=3)
+    rows = np.concatenate(batches)
+    assert [len(batch) for batch in batches] == [8] * 19
+    assert len(np.unique(rows)) == 152
+    assert set(rows) <= set(range(154))
+
+
+def test_order_is_a_function_of_seed_and_epoch():
+    first, again = (np.concatenate(order(100, 8, 0, 1)) for _ in range(2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, np.concatenate(order(100, 8, 0, 2)))
+    assert not np.array_equal(first, np.concatenate(order(100, 8, 1, 1)))
+
+
+def test_fewer_rows_than_a_batch_are_one_batch():
+    assert [sorted(batch) for batch in order(5, 64, 0, 0)] == [[0, 1, 2, 3, 4]]
+
+
+def test_ahead_keeps_order_and_passes_errors_on():
+    assert list(ahead(iter(range(20)))) == list(range(20))
+
+    def broken():
+        yield 1
+        raise KeyError("row")
+
+    items = ahead(broken())
+    assert next(items) == 1
+    with pytest.raises(KeyError, match="row"):
+        next(items)
+
+
+def test_ahead_stops_reading_when_left():
+    made = []
+
+    def endless():
+        while True:
+            made.append(len(made))
+            yield made[-1]
+
+    items = ahead(endless(), depth=2)
+    assert next(items) == 0
+    items.close()
+    count = len(made)
+    time.sleep(0.05)
+    assert len(made) == count <= 5
+
+
+def test_packs_that_do_not_belong_together_are_refused(tmp_path):
+    write_pack(tmp_path / "a", 6, 0)
+    write_pack(tmp_path / "b", 5, 0)
+    (tmp_path / "b" / "photos.npy").replace(tmp_path / "a" / "photos.npy")
+    with pytest.raises(UserError, match="run again"):
+        Packed.open(tmp_path / "a")

@@ -1,0 +1,107 @@
+import json
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from made_city import BBOX, CENTRE, EPSG, GSD_M, SIDE_M
+
+from witw.cvig import index
+from witw.cvig.grid import Grid, pictures, plan
+from witw.cvig.model import Model
+from witw.errors import UserError
+
+SPEC = {"stage": "index", "version": 1, "aoi": "made", "bbox_deg": BBOX, "index": {"step_m": 28.0}}
+CHIP_M, CHIP_PX = 225.0, 32
+PIXEL_M = CHIP_M / CHIP_PX
+
+
+def window(mosaic, east, north):
+    """The chip at a place: whole pixels, then the exact mean over each packed pixel."""
+    column, row = (round(v) for v in ~mosaic.transform @ (east, north))
+    half = round(CHIP_M / GSD_M / 2)
+    chip = mosaic.read()[:, row - half : row + half, column - half : column + half]
+    fine = chip.astype(float).repeat(8, axis=1).repeat(8, axis=2)  # 100 px to 800, 25 a pixel
+    return fine.reshape(3, CHIP_PX, 25, CHIP_PX, 25).mean(axis=(2, 4)).transpose(1, 2, 0)
+
+
+def test_cells_lie_on_a_grid_over_the_area(city):
+    with rasterio.open(city / "mosaic.tif") as mosaic:
+        grid = plan(mosaic, BBOX, 28.0, PIXEL_M, "made")
+    assert grid.epsg == EPSG
+    assert grid.step_m == 4 * PIXEL_M == 28.125
+    centres = grid.centres()
+    assert np.allclose((centres - grid.step_m / 2) % grid.step_m, 0)
+    inside = np.abs(centres - CENTRE).max(axis=1)
+    assert SIDE_M / 2 - 30 < inside.max() < SIDE_M / 2 + 15
+    row, column = np.divmod(grid.cells, grid.columns)
+    np.testing.assert_allclose(
+        np.stack(rasterio.transform.xy(grid.transform, row, column), axis=1), centres
+    )
+
+
+def offsets(grid):
+    """East and north of the city's centre of every cell, those without imagery too."""
+    row, column = np.mgrid[: grid.rows, : grid.columns].reshape(2, -1)
+    east = grid.west + (column + 0.5) * grid.step_m
+    return np.stack([east, grid.north - (row + 0.5) * grid.step_m], axis=1) - CENTRE
+
+
+def test_exactly_the_cells_with_imagery(city):
+    with rasterio.open(city / "mosaic.tif") as mosaic:
+        grid = plan(mosaic, BBOX, 28.0, PIXEL_M, "made")
+    at = offsets(grid)
+    # The blank corner is a fifth of the side each way: from 0.3 sides off the centre on.
+    has = (np.abs(at).max(axis=1) < SIDE_M / 2) & (at.min(axis=1) < 0.3 * SIDE_M)
+    assert 0 < (~has).sum() < 0.2 * len(has)
+    assert grid.cells.tolist() == np.flatnonzero(has).tolist()
+
+
+def test_pictures_are_what_packing_a_chip_gives(city):
+    with rasterio.open(city / "mosaic.tif") as mosaic:
+        grid = plan(mosaic, BBOX, 28.0, PIXEL_M, "made")
+        chips = np.zeros((len(grid.cells), CHIP_PX, CHIP_PX, 3), np.uint8)
+        for at, some in pictures(mosaic, grid, CHIP_PX, PIXEL_M):
+            chips[at] = some
+        left, top = mosaic.bounds.left, mosaic.bounds.top
+        on_corner = np.abs((grid.centres() - [left, top]) / GSD_M % 1) < 1e-6
+        full = np.abs(grid.centres() - CENTRE).max(axis=1) < (SIDE_M - CHIP_M) / 2
+        full &= (grid.centres() - CENTRE + CHIP_M / 2 < 0.3 * SIDE_M).any(axis=1)
+        cells = np.flatnonzero(full & on_corner.all(axis=1))
+        assert len(cells) > 50
+        for cell in cells[::5]:
+            error = np.abs(chips[cell] - window(mosaic, *grid.centres()[cell]))
+            assert error.max() <= 1
+    # Outside the imagery a chip is black, as in the pipeline.
+    west = np.argmin(grid.centres()[:, 0])
+    assert chips[west][:, 0].max() == 0
+    assert chips[west][:, -1].max() > 0
+
+
+def test_codes_are_those_of_the_pictures(trained, city):
+    model = Model.load(trained / "model.pt", torch.device("cpu"))
+    codes = np.load(city / "codes.npy", mmap_mode="r")
+    grid = Grid.read(city / "grid.json")
+    assert codes.dtype == np.float16
+    assert codes.shape == (len(grid.cells), 32, 16)
+    with rasterio.open(city / "mosaic.tif") as mosaic, torch.inference_mode():
+        for at, chips in pictures(mosaic, grid, CHIP_PX, PIXEL_M):
+            expected = model.network.encode_chips(torch.from_numpy(chips)).numpy()
+            np.testing.assert_allclose(codes[at], expected, atol=2e-2, rtol=2e-3)
+
+
+def test_the_same_inputs_give_the_same_bytes(trained, city, tmp_path):
+    out = tmp_path / "codes.npy", tmp_path / "grid.json"
+    index.run(SPEC, trained / "model.pt", city / "mosaic.tif", *out, threads=1)
+    assert out[0].read_bytes() == (city / "codes.npy").read_bytes()
+    assert out[1].read_bytes() == (city / "grid.json").read_bytes()
+
+
+def test_an_area_off_its_imagery_is_named(trained, city, tmp_path):
+    spec = json.dumps(SPEC | {"bbox_deg": [3.5, 45.0, 3.6, 45.1]})
+    argv = ["--spec", spec, "--model", str(trained / "model.pt")]
+    argv += ["--mosaic", str(city / "mosaic.tif")]
+    argv += ["--codes", str(tmp_path / "c.npy"), "--grid", str(tmp_path / "g.json")]
+    with pytest.raises(UserError, match=r"AOI 'made': its mosaic has no imagery"):
+        index.main(argv)
+    assert not list(tmp_path.iterdir())

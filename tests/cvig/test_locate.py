@@ -1,0 +1,167 @@
+import json
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from made_city import CENTRE, EPSG, shoot
+from PIL import Image
+from rasterio.warp import transform
+
+from witw import tables
+from witw.cvig import locate
+from witw.cvig.grid import Grid
+from witw.cvig.locate import Query
+from witw.cvig.model import Model
+from witw.errors import UserError
+from witw.photos import open_photo
+from witw.pictures import letterbox
+
+OUTPUTS = ("heatmap.tif", "heatmap.png", "top.geojson")
+SPEC = {"stage": "locate", "version": 1, "aoi": "made"}
+PLACES = [(-180, -150, 30), (60, -200, 200), (-100, 40, 290), (10, 120, 120), (190, -30, 75)]
+
+
+def place_photo(trained, city, out, query):
+    inputs = [trained / "model.pt", city / "codes.npy", city / "grid.json", city / "mosaic.tif"]
+    out.mkdir(exist_ok=True)
+    return locate.run("made", query, *inputs, *(out / name for name in OUTPUTS))
+
+
+def test_finds_photos_and_their_headings_in_a_city_never_seen(trained, city, tmp_path):
+    model = Model.load(trained / "model.pt", torch.device("cpu"))
+    centres = Grid.read(city / "grid.json").centres()
+    away, turned = [], []
+    for *offset, heading in PLACES:
+        shoot(tmp_path / "photo.jpg", CENTRE + offset, heading)
+        square, *size = letterbox(open_photo(tmp_path / "photo.jpg"), 24)
+        found = locate.heat(model, square, tuple(size), city / "codes.npy")
+        best = found.order[0]
+        away.append(np.hypot(*(centres[best] - CENTRE - offset)))
+        turned.append(abs((found.heading_deg[best] - heading + 180) % 360 - 180))
+    # Chance of a cell within 60 m is 1.4 %.
+    assert np.median(away) < 60
+    assert np.median(turned) < 25
+
+
+@pytest.fixture
+def placed(trained, city, tmp_path):
+    shoot(tmp_path / "photo.jpg", CENTRE, 100)
+    query = Query(
+        tmp_path / "photo.jpg", tuple(CENTRE + 9), 3, 40, r"5$ a \frac{ for 6$ by its owner, CC BY"
+    )
+    return place_photo(trained, city, tmp_path / "out", query), tmp_path / "out"
+
+
+def test_the_raster_holds_the_probabilities(placed, city):
+    found, out = placed
+    grid = Grid.read(city / "grid.json")
+    with rasterio.open(out / "heatmap.tif") as raster:
+        values = raster.read(1)
+        assert raster.dtypes == ("float32",)
+        assert raster.crs.to_epsg() == EPSG
+        assert np.isnan(raster.nodata)
+        row, column = np.unravel_index(np.nanargmax(values), values.shape)
+        assert raster.xy(row, column) == pytest.approx(grid.centres()[found.order[0]])
+    assert np.nansum(values) == pytest.approx(1, abs=1e-5)
+    assert np.isfinite(values).sum() == len(grid.cells)
+
+
+def test_the_ten_best_cells_as_geojson(placed, city):
+    found, out = placed
+    grid = Grid.read(city / "grid.json")
+    content = json.loads((out / "top.geojson").read_text())
+    assert content["type"] == "FeatureCollection"
+    assert [f["properties"]["rank"] for f in content["features"]] == list(range(1, 11))
+    shares = [f["properties"]["probability"] for f in content["features"]]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] == pytest.approx(found.probability.max(), rel=1e-5)
+    for feature, cell in zip(content["features"], found.order, strict=False):
+        lon, lat = feature["geometry"]["coordinates"]
+        (east,), (north,) = transform("EPSG:4326", f"EPSG:{EPSG}", [lon], [lat])
+        assert (east, north) == pytest.approx(tuple(grid.centres()[cell]), abs=0.05)
+        assert 0 <= feature["properties"]["heading_deg"] < 360
+
+
+def test_the_picture_shows_photo_and_map(placed):
+    with Image.open(placed[1] / "heatmap.png") as picture:
+        assert picture.width > 1200
+        pixels = np.asarray(picture.convert("RGB"), int)
+    # The marks of geotag and best cell are on the map, the right-hand part.
+    for colour in ((0x4A, 0xDE, 0x80), (0x22, 0xD3, 0xEE)):
+        hits = np.argwhere(np.abs(pixels - colour).max(axis=2) < 12)
+        assert (hits[:, 1] > pixels.shape[1] * 0.4).sum() > 20
+
+
+def test_the_same_inputs_give_the_same_bytes(placed, trained, city, tmp_path):
+    query = Query(
+        tmp_path / "photo.jpg", tuple(CENTRE + 9), 3, 40, r"5$ a \frac{ for 6$ by its owner, CC BY"
+    )
+    place_photo(trained, city, tmp_path / "again", query)
+    for name in OUTPUTS:
+        assert (tmp_path / "again" / name).read_bytes() == (placed[1] / name).read_bytes()
+
+
+def test_reading_codes_in_blocks_changes_nothing(placed, trained, city, tmp_path, monkeypatch):
+    monkeypatch.setattr(locate, "BLOCK", 100)
+    found = place_photo(trained, city, tmp_path / "b", Query(tmp_path / "photo.jpg"))
+    np.testing.assert_allclose(found.probability, placed[0].probability, rtol=1e-3)
+
+
+def rank_tables(folder, ranks, aoi="made"):
+    ids = [str(n + 1) for n in range(len(ranks))]
+    rows = [
+        dict.fromkeys(tables.PAIRS)
+        | {"id": i, "aoi": aoi, "easting": 5e5, "northing": 5e6, "lon": 3.0, "lat": 45.0}
+        | {"photo_path": f"{i}.jpg", "credit": f"by {i}"}
+        for i in ids
+    ]
+    tables.write_geo(folder / "pairs.parquet", "pairs", rows)
+    table = [
+        {"id": i, "aoi": aoi, "rank": r, "gallery": len(ranks), "heading_deg": 0.0}
+        for i, r in zip(ids, ranks, strict=True)
+    ]
+    tables.write(folder / "ranks.parquet", "ranks", table)
+    return folder / "pairs.parquet", folder / "ranks.parquet"
+
+
+@pytest.mark.parametrize(
+    ("ranks", "chosen"), [([5, 1, 3], "3"), ([4, 1, 9, 2], "4"), ([7], "1"), ([2, 2, 2], "2")]
+)
+def test_takes_the_photo_of_median_rank(tmp_path, ranks, chosen):
+    query = locate.median_photo(*rank_tables(tmp_path, ranks), "made")
+    rank = sorted(ranks)[(len(ranks) - 1) // 2]
+    assert (query.path.stem, query.rank, query.credit) == (chosen, rank, f"by {chosen}")
+
+
+def test_an_area_without_ranks_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"AOI 'other': .* holds no photo of it"):
+        locate.median_photo(*rank_tables(tmp_path, [1, 2]), "other")
+
+
+def command(trained, city, out, *extra):
+    argv = ["--spec", json.dumps(SPEC), "--model", str(trained / "model.pt")]
+    for name, file in {"codes": "codes.npy", "grid": "grid.json", "mosaic": "mosaic.tif"}.items():
+        argv += [f"--{name}", str(city / file)]
+    for name, file in zip(("tif", "png", "geojson"), OUTPUTS, strict=True):
+        argv += [f"--{name}", str(out / file)]
+    locate.main([*argv, *map(str, extra)])
+
+
+def test_command_line_of_the_rule_and_by_hand(trained, city, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shoot(tmp_path / "1.jpg", CENTRE, 10)
+    pairs, ranks = rank_tables(tmp_path, [1])
+    command(trained, city, tmp_path / "rule", "--pairs", pairs, "--ranks", ranks)
+    command(trained, city, tmp_path / "hand", "--photo", "1.jpg")
+    for name in ("heatmap.tif", "top.geojson"):
+        rule, hand = (tmp_path / kind / name for kind in ("rule", "hand"))
+        assert rule.read_bytes() == hand.read_bytes()
+
+
+def test_mistakes_are_named(trained, city, tmp_path):
+    with pytest.raises(UserError, match="Give `--photo"):
+        command(trained, city, tmp_path)
+    (tmp_path / "no.jpg").write_bytes(b"no")
+    with pytest.raises(UserError, match=r"no\.jpg is not a readable JPEG photo"):
+        command(trained, city, tmp_path, "--photo", tmp_path / "no.jpg")

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from witw.cvig.metrics import chance, curve, rank_own, summary
+
+
+def test_ranks_count_ties_against():
+    scores = np.array([[0.9, 0.5, 0.1], [0.9, 0.5, 0.5], [0.2, 0.2, 0.2]])
+    assert rank_own(scores, np.array([0, 1, 2])).tolist() == [1, 3, 3]
+
+
+def test_nearly_equal_is_a_tie():
+    assert rank_own(np.array([[0.5, 0.5 - 1e-8, 0.4]]), np.array([0])).tolist() == [2]
+
+
+def test_a_constant_model_ranks_last():
+    gallery = np.full(200, 200)
+    figures = summary(rank_own(np.zeros((200, 200)), np.arange(200)), gallery)
+    guess = chance(gallery)
+    for key in ("recall_at_1", "recall_at_5", "recall_at_10", "recall_at_1pct"):
+        assert figures[key] == 0 <= guess[key]
+    assert figures["median_percentile"] > 99
+
+
+def test_random_scores_are_chance():
+    rng = np.random.default_rng(0)
+    gallery = np.full(1500, 1500)
+    figures = summary(rank_own(rng.random((1500, 1500)), np.arange(1500)), gallery)
+    for key, value in chance(gallery).items():
+        spread = 3 * 100 * np.sqrt(value / 100 * (1 - min(value, 100) / 100) / 1500)
+        assert figures[key] == pytest.approx(value, abs=4 if "percentile" in key else spread + 0.1)
+
+
+def test_figures_of_known_ranks():
+    rank, gallery = np.array([1, 2, 5, 10, 11, 200]), np.full(6, 200)
+    figures = summary(rank, gallery)
+    assert figures["n"] == 6
+    assert figures["recall_at_1"] == pytest.approx(100 / 6, abs=1e-3)
+    assert figures["recall_at_5"] == 50
+    assert figures["recall_at_10"] == pytest.approx(400 / 6, abs=1e-3)
+    assert figures["recall_at_1pct"] == pytest.approx(200 / 6, abs=1e-3)  # 100 * 2 <= 200
+    assert figures["median_percentile"] == 100 * (7.5 - 0.5) / 200
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (200, (0.5, 2.5, 5.0, 1.0)),
+        (7, (100 / 7, 500 / 7, 100.0, 0.0)),
+        (150, (2 / 3, 10 / 3, 20 / 3, 2 / 3)),
+    ],
+)
+def test_chance_of_a_gallery(size, expected):
+    guess = chance(np.full(3, size))
+    keys = ("recall_at_1", "recall_at_5", "recall_at_10", "recall_at_1pct")
+    assert [guess[key] for key in keys] == pytest.approx(expected, abs=1e-3)
+    assert guess["median_percentile"] == 50
+
+
+def test_each_query_has_its_own_gallery():
+    assert summary(np.array([1, 2]), np.array([100, 199]))["recall_at_1pct"] == 50
+    assert summary(np.array([1, 1]), np.array([10, 2]))["median_percentile"] == 15
+
+
+def test_curve_ends_at_all():
+    found, guess = curve(np.array([1, 4]), np.array([4, 4]), np.array([1, 2, 4]))
+    assert found.tolist() == [50, 50, 100]
+    assert guess.tolist() == [25, 50, 100]

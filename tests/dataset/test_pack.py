@@ -1,0 +1,138 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from witw import tables
+from witw.dataset import pack
+from witw.errors import UserError
+from witw.pictures import letterbox, shrink
+
+SPEC = {"stage": "pack", "version": 1, "pack": {"chip_px": 50, "photo_px": 40}}
+
+
+def pairs_row(folder, name, **values):
+    """A row of the pairs table; with ``size`` its photo and chip are written too."""
+    size = values.pop("size", None)
+    row = dict.fromkeys(tables.PAIRS)
+    row |= {"id": name, "aoi": "a", "split": "train", "status": "paired", "easting": 5e5}
+    row |= {"northing": 4e6, "lat": 1.0, "lon": 2.0}
+    row |= {"photo_path": f"photos/{name}.jpg", "chip_path": f"chips/{name}.jpg"}
+    if size:
+        rng = np.random.default_rng(int(name))
+        for kind, (width, height) in (("photo", size), ("chip", (750, 750))):
+            path = folder / row[f"{kind}_path"]
+            path.parent.mkdir(exist_ok=True)
+            coarse = Image.fromarray(rng.integers(0, 255, (9, 9, 3), np.uint8))
+            smooth = coarse.resize((width, height), Image.Resampling.BICUBIC)
+            smooth.save(path, quality=95, exif=values.pop("exif", None) or Image.Exif())
+    return row | values
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(folder, rows, split="train", out="pack", threads=2):
+    tables.write_geo(folder / "pairs.parquet", "pairs", rows)
+    paths = [folder / out / name for name in ("photos.npy", "chips.npy", "pairs.parquet")]
+    pack.run(SPEC, split, folder / "pairs.parquet", *paths, threads=threads)
+    photos, chips = (np.load(path, mmap_mode="r") for path in paths[:2])
+    return photos, chips, tables.read(paths[2], "pack")
+
+
+def test_only_pairs_of_the_split_in_order_of_area_and_id(folder):
+    rows = [
+        pairs_row(folder, "3", size=(500, 375)),
+        pairs_row(folder, "1", size=(375, 500), aoi="b", easting=7.0, northing=8.0),
+        pairs_row(folder, "2", size=(500, 500)),
+        pairs_row(folder, "4", size=(500, 375), split="val"),
+        pairs_row(folder, "5", status="indoor", photo_path=None, chip_path=None),
+    ]
+    photos, chips, table = run(folder, rows)
+    assert photos.shape == (3, 40, 40, 3)
+    assert chips.shape == (3, 50, 50, 3)
+    assert photos.dtype == chips.dtype == np.uint8
+    assert list(zip(table["row"], table["aoi"], table["id"], strict=True)) == [
+        (0, "a", "2"), (1, "a", "3"), (2, "b", "1"),
+    ]  # fmt: skip
+    assert table[["photo_width", "photo_height"]].to_numpy().tolist() == [
+        [40, 40],
+        [40, 30],
+        [30, 40],
+    ]
+    assert table.loc[2, ["easting", "northing"]].tolist() == [7, 8]
+
+
+def test_pictures_are_those_of_their_row(folder):
+    rows = [pairs_row(folder, str(n), size=(500, 375)) for n in (1, 2)]
+    photos, chips, _ = run(folder, rows)
+    for row, name in enumerate(("1", "2")):
+        with Image.open(f"chips/{name}.jpg") as chip:
+            blocks = np.asarray(chip, float).reshape(50, 15, 50, 15, 3).mean(axis=(1, 3))
+        assert np.abs(chips[row] - blocks).max() <= 1
+        with Image.open(f"photos/{name}.jpg") as photo:
+            # Black above and below; between them the photo, not stretched.
+            assert photos[row][:5].max() == photos[row][35:].max() == 0
+            small = np.asarray(photo.resize((40, 30), Image.Resampling.LANCZOS), float)
+            assert np.abs(photos[row][5:35] - small).mean() < 3
+
+
+def test_a_photo_on_its_side_is_set_upright(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned clockwise
+    photos, _, table = run(folder, [pairs_row(folder, "1", size=(500, 250), exif=exif)])
+    assert table[["photo_width", "photo_height"]].to_numpy().tolist() == [[20, 40]]
+    with Image.open("photos/1.jpg") as photo:
+        upright = photo.transpose(Image.Transpose.ROTATE_270).resize((20, 40))
+    assert np.abs(photos[0][:, 10:30].astype(float) - np.asarray(upright)).mean() < 3
+
+
+def test_threads_do_not_change_the_bytes(folder):
+    rows = [pairs_row(folder, str(n), size=(200 + n, 150)) for n in range(1, 9)]
+    run(folder, rows, out="one", threads=1)
+    run(folder, rows, out="four", threads=4)
+    for name in ("photos.npy", "chips.npy", "pairs.parquet"):
+        assert (folder / "one" / name).read_bytes() == (folder / "four" / name).read_bytes()
+
+
+@pytest.mark.parametrize("size", [(500, 1), (1, 500), (13, 7)])
+def test_odd_photos_fit_their_square(size):
+    square, width, height = letterbox(Image.new("RGB", size, "white"), 32)
+    assert square.shape == (32, 32, 3)
+    assert max(width, height) == 32
+    assert min(width, height) >= 1
+    assert (square > 250).all(axis=2).sum() == width * height
+
+
+def test_shrinking_keeps_the_mean():
+    noise = np.random.default_rng(0).integers(0, 255, (75, 75, 3), np.uint8)
+    small = shrink(Image.fromarray(noise), 32)
+    assert abs(small.mean() - noise.mean()) < 0.5
+
+
+def test_no_pair_says_which_split_and_why(folder):
+    with pytest.raises(UserError, match=r"Split 'test' has no pair.*no photo was listed in an AOI"):
+        run(folder, [pairs_row(folder, "1", size=(50, 50))], split="test")
+    rows = [pairs_row(folder, "1", status="indoor"), pairs_row(folder, "2", status="gone")]
+    with pytest.raises(UserError, match="of its photos, 1 are 'gone', 1 are 'indoor'"):
+        run(folder, rows)
+
+
+def test_a_missing_picture_is_named_and_nothing_is_left(folder):
+    rows = [pairs_row(folder, "1", size=(50, 50)), pairs_row(folder, "2", size=(50, 50))]
+    (folder / "chips/2.jpg").unlink()
+    with pytest.raises(UserError, match=r"chips/2\.jpg cannot be read"):
+        run(folder, rows)
+    assert [path.name for path in (folder / "pack").iterdir()] == ["photos.npy"]
+
+
+def test_command_line(folder):
+    tables.write_geo(folder / "pairs.parquet", "pairs", [pairs_row(folder, "1", size=(50, 40))])
+    argv = ["--spec", json.dumps(SPEC), "--split", "train", "--pairs", "pairs.parquet"]
+    argv += ["--photos", "p/photos.npy", "--chips", "p/chips.npy", "--table", "p/pairs.parquet"]
+    pack.main(argv)
+    assert len(np.load("p/photos.npy")) == 1
