@@ -43,6 +43,7 @@ localrules:
 
 
 onstart:
+    stop_on(preflight.claim, Path.cwd())
     stop_on(preflight.check, CONFIG, jobs_to_run())
 
 

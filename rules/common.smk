@@ -2,6 +2,7 @@
 import re
 import sys
 from functools import cache
+from pathlib import Path
 
 from witw import paths, preflight, spec as spec_module
 from witw.config import load as load_config

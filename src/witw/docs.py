@@ -40,8 +40,9 @@ CHANNELS = ("conda-forge", "bioconda", "nodefaults")
 
 _CONFIG_HEAD = """# Every key of `config.yaml`
 
-Generated from the models in `src/witw/config.py`; [config.schema.json](config.schema.json) is the
-same for editors: begin the file with `# yaml-language-server: $schema=docs/config.schema.json`.
+Generated from the models in `src/witw/config.py` and `src/witw/settings.py`.
+[config.schema.json](config.schema.json) is the same for editors: begin the file with
+`# yaml-language-server: $schema=docs/config.schema.json`.
 
 An unknown key is an error that names it. Keys under `defaults` and under an area are the same, but
 for those marked "area only"; an area overrides `defaults`, key by key. Config is science only:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dotenv import load_dotenv
 
@@ -21,6 +22,8 @@ NO_KEY = (
     f"{KEY} is not set: get a key at https://www.flickr.com/services/apps/create/ (Flickr gives "
     f"them to Pro accounts), then `export {KEY}=...` or put {KEY}=... into a file .env here."
 )
+
+_held: list[IO[str]] = []  # open until this process ends: closing a file gives up its lock
 
 
 def environment() -> None:
@@ -53,6 +56,27 @@ def config_name(workflow: Any) -> str:
     """The config file's name, for error texts."""
     files = workflow.overwrite_configfiles or ["config.yaml"]
     return str(files[-1])
+
+
+def claim(folder: Path) -> None:
+    """Hold a run folder for this process, until it ends in whatever way.
+
+    Snakemake's own lock is a file that outlives a killed run; it is off in profiles/default.
+
+    Raises:
+        UserError: another run holds it.
+    """
+    path = folder / ".snakemake" / "witw.lock"
+    path.parent.mkdir(exist_ok=True)
+    handle = path.open("a")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        raise UserError(
+            f"Another run is at work in {folder.resolve()}: wait for it to end, or end it."
+        ) from None
+    _held.append(handle)
 
 
 def check(config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:

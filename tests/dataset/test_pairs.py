@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from witw import tables
-from witw.config import Pairs
 from witw.dataset import pairs
 from witw.dataset.credit import credit
 from witw.errors import UserError
+from witw.settings import Pairs
 
 SPEC = {
     "stage": "pairs",

@@ -137,6 +137,16 @@ def test_a_signed_call_has_the_signature_of_rfc_5849_and_no_key_elsewhere(server
     assert oauth["oauth_signature"] == base64.b64encode(digest).decode()
 
 
+def test_a_server_that_reads_the_key_from_the_header_only_is_asked_in_that_form(server):
+    server.script[:] = [fail(100, "Invalid API Key (Key has invalid format)"), OK]
+    client = Client(server.url, KEY)
+    for _ in range(2):
+        assert client.call("flickr.test.echo", content)
+    forms = ["OAuth" in headers.get("Authorization", "") for headers, _, _ in server.seen]
+    assert forms == [False, True, True]
+    assert client.calls == 3
+
+
 def test_without_a_secret_the_call_is_unsigned_and_the_key_in_the_body(server):
     assert ask(server, [OK])[0] == "42"
     headers, form, path = server.seen[0]

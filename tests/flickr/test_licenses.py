@@ -5,9 +5,9 @@ import re
 import pytest
 import yaml
 
-from witw.config import Search
 from witw.errors import UserError
 from witw.flickr.licenses import License, check, parse
+from witw.settings import Search
 
 ANSWER = {
     "licenses": {

@@ -100,7 +100,7 @@ def run(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         config = {
             "flickr": {"api_url": server.api_url, "photo_hosts": [server.photo_host]},
             "defaults": {
-                "shards": 2,
+                "shards": 1,
                 "scenes": {"checkpoint": "made_resnet18_places365.pth.tar"},
                 # The made network knows nothing of real scenes: every photo is kept.
                 "pairs": {"min_outdoor_vote": 0.0, "max_blank_fraction": 0.1},
@@ -167,7 +167,9 @@ def expected_patch(tile: Path, bands: list[int], lon: float, lat: float, epsg: i
     with rasterio.open(tile) as source:
         to_source = Transformer.from_crs(epsg, source.crs, always_xy=True)
         sx, sy = to_source.transform(east.ravel(), north.ravel())
-        cols, rows = ~source.transform * (np.asarray(sx), np.asarray(sy))
+        inverse = ~source.transform
+        cols = inverse.a * np.asarray(sx) + inverse.b * np.asarray(sy) + inverse.c
+        rows = inverse.d * np.asarray(sx) + inverse.e * np.asarray(sy) + inverse.f
         values = np.stack([stretched(source.read(band)) for band in bands]).mean(axis=0)
     cols, rows = cols - 0.5, rows - 0.5
     c0, r0 = np.floor(cols).astype(int), np.floor(rows).astype(int)

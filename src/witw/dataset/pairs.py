@@ -11,10 +11,10 @@ import geopandas as gpd
 import pandas as pd
 
 from witw import stage, tables
-from witw.config import Pairs
 from witw.dataset import fate
 from witw.dataset.credit import credit
 from witw.errors import UserError
+from witw.settings import Pairs
 
 VERSION = 1
 READS = ("pairs", "city", "satellite", "split")

@@ -49,6 +49,10 @@ class RefusedError(UserError):
         self.code = code
 
 
+class _RefusedKeyError(UserError):
+    """The service does not accept the key."""
+
+
 class _BusyError(Exception):
     """One try failed in a way that passes."""
 
@@ -67,12 +71,12 @@ class _Session(requests.Session):
         self.status = 0
         self.retry_after = ""
         self.body = ""
-        self._unsigned_key = unsigned_key
+        self.unsigned_key = unsigned_key
 
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         # Public methods need no signature, and one made without the secret would be refused.
-        if self._unsigned_key:
-            kwargs |= {"auth": None, "data": {**kwargs["data"], "api_key": self._unsigned_key}}
+        if self.unsigned_key:
+            kwargs |= {"auth": None, "data": {**kwargs["data"], "api_key": self.unsigned_key}}
         self.status, self.retry_after, self.body = 0, "", ""
         response = super().request(*args, **kwargs | {"allow_redirects": False})
         self.status = response.status_code
@@ -180,7 +184,7 @@ class Client:
             self._quota.take()
             self.calls += 1
             try:
-                return self._once(method, read, params)
+                return self._signed_or_not(method, read, params)
             except _BusyError as busy:
                 why = self._clean(str(busy))
                 if number < self._tries:
@@ -189,6 +193,24 @@ class Client:
             f"{self._url} did not answer {method} in {self._tries} tries (the last time: {why}); "
             "run again when the service is back, or check `flickr.api_url`."
         )
+
+    def _signed_or_not[T](
+        self, method: str, read: Callable[[Mapping[str, Any]], T], params: Mapping[str, object]
+    ) -> T:
+        """One request; where a server looks for the key in flickrapi's own header only, two."""
+        try:
+            return self._once(method, read, params)
+        except _RefusedKeyError as refused:
+            unsigned, self._session.unsigned_key = self._session.unsigned_key, ""
+            if not unsigned:
+                raise
+            try:
+                self._quota.take()
+                self.calls += 1
+                return self._once(method, read, params)
+            except UserError:
+                self._session.unsigned_key = unsigned
+                raise refused from None
 
     def _once[T](
         self, method: str, read: Callable[[Mapping[str, Any]], T], params: Mapping[str, object]
@@ -223,7 +245,7 @@ class Client:
         if code in BUSY_CODES:
             raise _BusyError(f"error {said}") from None
         if code in KEY_CODES:
-            raise UserError(
+            raise _RefusedKeyError(
                 f"Flickr does not accept {KEY} (error {said}); check it, and {SECRET} if you set "
                 "it, at https://www.flickr.com/services/apps/by/me."
             ) from None
@@ -239,7 +261,7 @@ class Client:
             raise _BusyError(f"HTTP {status}", wait_s, 32 if status == 429 else 1) from None
         if status == 401:
             wrong = f"{SECRET} (or {KEY})" if "signature" in self._session.body else KEY
-            raise UserError(
+            raise _RefusedKeyError(
                 f"Flickr does not accept {wrong} (HTTP 401); check it at "
                 "https://www.flickr.com/services/apps/by/me."
             ) from None

@@ -15,12 +15,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from witw import stage, tables
-from witw.config import Download
 from witw.errors import UserError
 from witw.flickr.fetch import HostDown, Job, fetch, host_of
 from witw.flickr.files import Outcome, sync_folders, verify
 from witw.flickr.hosts import Origin, allowed, refusal
 from witw.flickr.throttle import Limits
+from witw.settings import Download
 from witw.store import PHOTO_ID, photo_path
 
 VERSION = 1

@@ -14,12 +14,12 @@ from typing import Any
 from tqdm import tqdm
 
 from witw import stage, tables
-from witw.config import Search
 from witw.flickr import licenses
 from witw.flickr.api import PAST_END, Client, RefusedError
 from witw.flickr.photos import Photo, UnusableError, address, integer, parse, rows_of, text
 from witw.flickr.quadtree import Ask, Box, Cell, Entry, Page, Walk
 from witw.preflight import environment
+from witw.settings import Search
 
 VERSION = 1
 READS = ("bbox_deg", "search", "flickr.api_url", "flickr.photo_hosts")

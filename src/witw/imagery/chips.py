@@ -17,9 +17,9 @@ from pyproj import Transformer
 from rasterio.windows import Window
 
 from witw import stage, tables
-from witw.config import Chips
 from witw.dataset.fate import wants_chip
 from witw.errors import UserError
+from witw.settings import Chips
 
 VERSION = 1
 READS = ("chips", "pairs.min_outdoor_vote", "utm_epsg", "strip_names")

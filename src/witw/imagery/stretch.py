@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witw import stage
-from witw.config import Stretch
 from witw.errors import UserError
+from witw.settings import Stretch
 
 VERSION = 1
 READS = ("stretch",)

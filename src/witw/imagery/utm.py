@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from osgeo import gdal, osr
 
 from witw import stage
-from witw.config import Utm
 from witw.errors import UserError
 from witw.geo import snap
 from witw.imagery import source
 from witw.imagery.vrt import describe_masked
+from witw.settings import Utm
 
 VERSION = 1
 READS = ("utm_epsg", "utm")
@@ -35,6 +35,8 @@ WARP_MEGABYTES = 256
 TILED = ["TILED=YES", "BLOCKXSIZE=512", "BLOCKYSIZE=512", "BIGTIFF=YES", "SPARSE_OK=TRUE"]
 COG = [
     "COMPRESS=DEFLATE",
+    # Half the time of the default level for files 6 % larger.
+    "LEVEL=1",
     "PREDICTOR=YES",
     "BLOCKSIZE=512",
     "OVERVIEW_RESAMPLING=AVERAGE",
