@@ -55,6 +55,10 @@ def test_success_replaces_and_leaves_no_temporary_file(tmp_path, context):
     assert list(target.parent.iterdir()) == [target]
 
 
+def interruptible():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("context", WRITERS)
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_killed_stage_leaves_the_target_as_it_was(tmp_path, context, signum):
@@ -63,7 +67,8 @@ def test_a_killed_stage_leaves_the_target_as_it_was(tmp_path, context, signum):
     before = content(target)
     code = HOLD.format(context=context, inner=WRITERS[context])
     command = [sys.executable, "-c", code, str(target)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    # A test run started in the background ignores SIGINT, and its children would too.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=interruptible) as process:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signum)
         returncode = process.wait(20)

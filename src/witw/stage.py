@@ -121,15 +121,28 @@ def atomic(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
     """As :func:`atomic`, for a folder: it appears with all its files or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=path.parent))
-    try:
+    with scratch(path) as part:
         yield part
         part.chmod(0o777 & ~_umask())
         if path.exists():
             shutil.rmtree(path)
         part.replace(path)
         _sync(path.parent)
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``, on its disk, and remove it afterwards.
+
+    What a killed job left for the same path is removed first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{path.name}."
+    for stale in path.parent.glob(f"{prefix}*.part"):
+        shutil.rmtree(stale, ignore_errors=True)
+    part = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=path.parent))
+    try:
+        yield part
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

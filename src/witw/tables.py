@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import geopandas as gpd
 import pandas as pd
 
 from witw.errors import UserError
 from witw.stage import atomic
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 
 class Status(StrEnum):
@@ -215,6 +217,9 @@ def write(path: Path, name: str, rows: Rows) -> pd.DataFrame:
 
 def write_geo(path: Path, name: str, rows: Rows) -> gpd.GeoDataFrame:
     """As :func:`write`, as GeoParquet with a point geometry from ``lon``/``lat`` (EPSG:4326)."""
+    # Half a second that jobs without geometries need not pay.
+    import geopandas as gpd
+
     data = frame(name, rows)
     data = data.sort_values([c for c in ("aoi", "id") if c in data], ignore_index=True)
     points = gpd.points_from_xy(

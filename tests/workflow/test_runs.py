@@ -100,12 +100,13 @@ def test_runs_killed_again_and_again_end_in_the_same_bytes(made):
 
 
 def digest(folder: Path) -> dict[str, bytes]:
-    """Every file of a run's results and photo store."""
+    """Every file of a run's results and photo store, but for what a killed job left hidden."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for top in ("results", "photos")
         for path in sorted((folder / top).rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     }
 
 

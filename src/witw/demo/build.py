@@ -40,8 +40,8 @@ from witw.errors import UserError
 
 VERSION = 1  # raised when the same seed gives another world
 PORT = 18365
-CITIES = 11
-PHOTOS = 140
+CITIES = 10
+PHOTOS = 130
 FAULTS = Faults(
     seed=7,
     api_503=0.08,
@@ -192,7 +192,7 @@ def write_config(path: Path, cities: tuple[City, ...], port: int) -> None:
             "blocks": 1,
             "headings": 32,
             "polar_rows": 32,
-            "epochs": 24,
+            "epochs": 22,
             "batch": 64,
         },
     }

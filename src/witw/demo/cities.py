@@ -13,7 +13,7 @@ from pyproj import Transformer
 from witw.geo import utm_epsg
 
 CHECKPOINT = "demo_made_resnet18_places365.pth.tar"
-AOI_HALF_M = 440.0
+AOI_HALF_M = 400.0
 # A chip reaches 112.5 m beyond its photo; geotags stray by a few metres more.
 MARGIN_M = 130.0
 METRES_PER_DEGREE = 111_195.0  # of latitude, on the sphere
@@ -124,7 +124,7 @@ _TRAIN = (
     City("maple", 174.7615, -36.8127),
 )
 _VAL = City("oak", -3.5203, 40.1216, split="val")
-_TEST = City("rowan", 11.0218, 45.3207, split="test", shards=2)
+_TEST = City("rowan", 11.0218, 45.3207, split="test")
 ALL = (*_TRAIN, _VAL, _TEST)
 
 

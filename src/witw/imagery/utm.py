@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -163,9 +162,9 @@ def run(spec: dict[str, Any], vrt: Path, tif: Path, threads: int = 1) -> None:
     """
     source.configure()
     config = Utm.model_validate(spec["utm"])
-    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=tif.parent) as work:
+    with stage.scratch(tif) as work:
         log.info("warping %s by way of the temporary folder %s", vrt, work)
-        warped, cog = Path(work) / "rgba.tif", Path(work) / "cog.tif"
+        warped, cog = work / "rgba.tif", work / "cog.tif"
         try:
             warp(gdal.Open(str(vrt)), warped, spec["utm_epsg"], config, threads)
             raster = source.rgb_raster([str(warped)])
