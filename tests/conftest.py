@@ -1,6 +1,7 @@
 """Shared by all tests."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,3 +15,10 @@ def real_data():
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is absent (set WITW_REAL_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """A port of 127.0.0.1 nobody uses: tests run side by side, and the demo's own is one."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]

@@ -39,9 +39,9 @@ def digests(folder):
 
 
 @pytest.fixture(scope="module")
-def run_dir(tmp_path_factory):
+def run_dir(tmp_path_factory, free_port):
     folder = tmp_path_factory.mktemp("demo")
-    build(folder, **OPTIONS)
+    build(folder, **OPTIONS, port=free_port)
     return folder
 
 

@@ -18,7 +18,8 @@ from urllib.parse import parse_qsl, quote, unquote
 import pytest
 
 from witw.errors import UserError
-from witw.flickr.api import Client, RefusedError, retry_after_s, user_agent
+from witw.flickr.agent import user_agent
+from witw.flickr.api import Client, RefusedError, retry_after_s
 from witw.flickr.quota import Quota
 
 KEY = "0123456789abcdef0123456789abcdef"

@@ -27,6 +27,7 @@ from witw import tables
 from witw.demo.flickr_server import CatalogPhoto, Faults, FlickrServer
 from witw.errors import UserError
 from witw.flickr import download
+from witw.flickr.agent import user_agent
 from witw.flickr.files import inspect
 from witw.flickr.hosts import allowed, refusal
 from witw.flickr.throttle import Limits, Throttle, retry_after_s
@@ -480,13 +481,13 @@ def test_the_user_agent_says_who_asks(host, monkeypatch):
     host.plan = {"/1": [send(GOOD)], "/2": [send(GOOD)]}
     monkeypatch.delenv("WITW_CONTACT", raising=False)
     fetch({"1": f"{host.url}/1"}, host.entry)
-    assert host.agents == {download.user_agent()}
-    assert download.user_agent().startswith("witw/")
+    assert host.agents == {user_agent()}
+    assert user_agent().startswith("witw/")
     monkeypatch.setenv("WITW_CONTACT", "me@example.org\r\nX-Evil: (1)")
     fetch({"2": f"{host.url}/2"}, host.entry)
-    assert f"{download.user_agent()}" in host.agents
-    assert "me@example.org" in download.user_agent()
-    assert "\n" not in download.user_agent()
+    assert f"{user_agent()}" in host.agents
+    assert "me@example.org" in user_agent()
+    assert "\n" not in user_agent()
 
 
 def test_retry_after_as_number_and_as_date():

@@ -39,10 +39,10 @@ def slurm():
 
 
 @pytest.fixture(scope="module")
-def run(slurm, tmp_path_factory):
+def run(slurm, tmp_path_factory, free_port):
     """The run folder, the areas, and Slurm's records of the jobs this run submitted."""
     folder = tmp_path_factory.mktemp("run")
-    areas = [city.name for city in build(folder, cities=2, photos=12)]
+    areas = [city.name for city in build(folder, cities=2, photos=12, port=free_port)]
     before = set(records())
     with served(folder):
         done = subprocess.run(

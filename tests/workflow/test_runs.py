@@ -42,10 +42,11 @@ def finish(folder: Path, areas: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, free_port):
     """A made world and the same one in two run folders, one finished undisturbed."""
     calm = tmp_path_factory.mktemp("calm")
-    areas = [city.name for city in build(calm, cities=2, photos=12, half_m=70)]
+    made_cities = build(calm, cities=2, photos=12, half_m=70, port=free_port)
+    areas = [city.name for city in made_cities]
     rough = tmp_path_factory.mktemp("rough")
     shutil.copytree(calm, rough, dirs_exist_ok=True)
     with served(calm):

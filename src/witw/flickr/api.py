@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from importlib.metadata import version
 from typing import Any, NoReturn
 
 import requests
@@ -21,6 +20,7 @@ from flickrapi import FlickrAPI
 from flickrapi.exceptions import FlickrError
 
 from witw.errors import UserError
+from witw.flickr.agent import user_agent
 from witw.flickr.hosts import is_loopback, origin
 from witw.flickr.quota import Quota
 from witw.preflight import KEY, NO_KEY
@@ -83,14 +83,6 @@ class _Session(requests.Session):
         self.retry_after = response.headers.get("Retry-After", "")
         self.body = response.text if response.status_code == 401 else ""
         return response
-
-
-def user_agent() -> str:
-    """Who asks: name, version and, where ``WITW_CONTACT`` is set, how to reach its user."""
-    contact = " ".join(
-        os.environ.get("WITW_CONTACT", "").encode("ascii", "ignore").decode().split()
-    )
-    return f"witw/{version('witw')}" + (f" ({contact})" if contact else "")
 
 
 def retry_after_s(header: str) -> float:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from tqdm import tqdm
 
 from witw import stage, tables
 from witw.errors import UserError
+from witw.flickr.agent import user_agent
 from witw.flickr.fetch import HostDown, Job, fetch, host_of
 from witw.flickr.files import Outcome, sync_folders, verify
 from witw.flickr.hosts import Origin, allowed, refusal
@@ -139,13 +138,6 @@ def _check_hosts(aoi: str, jobs: list[Job], fetched: dict[str, Outcome]) -> None
                 f"({outcomes[0].reason}); check the network and `flickr.photo_hosts`, "
                 "then run again."
             )
-
-
-def user_agent() -> str:
-    """An honest name: the program, and whoever runs it, from the environment."""
-    contact = os.environ.get("WITW_CONTACT", "")
-    clean = "".join(c for c in contact if c.isprintable() and c.isascii() and c not in "()")
-    return f"witw/{version('witw')}" + (f" ({clean})" if clean else "")
 
 
 def _rows(listed: pd.DataFrame, aoi: str, outcomes: dict[str, Outcome]) -> list[dict[str, Any]]:
