@@ -186,9 +186,15 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is not readable JSON; delete it and run again.") from None
 
 
-def progress[T](items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
-    """Show a progress bar on a terminal; elsewhere a line every 30 s."""
+def bar(
+    label: str, total: int | None = None, unit: str = "it", items: Iterable[Any] | None = None
+) -> tqdm[Any]:
+    """Return a progress bar on a terminal; elsewhere a line every 30 s."""
     quiet = not sys.stderr.isatty()
-    return tqdm(
-        items, desc=label, total=total, mininterval=30 if quiet else 0.2, ascii=quiet, leave=True
-    )
+    every_s = 30 if quiet else 0.2
+    return tqdm(items, desc=label, total=total, unit=unit, mininterval=every_s, ascii=quiet)
+
+
+def progress[T](items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
+    """Show progress over items as :func:`bar` does."""
+    return bar(label, total, items=items)

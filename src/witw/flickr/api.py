@@ -23,9 +23,8 @@ from witw.errors import UserError
 from witw.flickr.agent import user_agent
 from witw.flickr.hosts import is_loopback, origin
 from witw.flickr.quota import Quota
-from witw.preflight import KEY, NO_KEY
+from witw.preflight import KEY, NO_KEY, SECRET
 
-SECRET = "FLICKR_API_SECRET"  # noqa: S105 (its name, not the secret)
 # Codes of flickr.photos.search; 0 and 201 are undocumented and say "not currently available".
 KEY_CODES = frozenset({96, 97, 98, 99, 100})
 BUSY_CODES = frozenset({0, 10, 105, 201})

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from witw import stage, tables
 from witw.errors import UserError
@@ -96,16 +94,10 @@ def _triage(
 
 
 def _fetch(jobs: list[Job], aoi: str, settings: Download, limits: Limits) -> dict[str, Outcome]:
-    quiet = not sys.stderr.isatty()
+    if not jobs:
+        return {}
     try:
-        with tqdm(
-            total=len(jobs),
-            desc="download",
-            unit="photo",
-            mininterval=30 if quiet else 0.2,
-            ascii=quiet,
-            disable=not jobs,
-        ) as bar:
+        with stage.bar("download", len(jobs), unit="photo") as bar:
             return fetch(
                 jobs,
                 user_agent=user_agent(),

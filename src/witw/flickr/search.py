@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
-
-from tqdm import tqdm
 
 from witw import stage, tables
 from witw.flickr import licenses
@@ -145,10 +142,7 @@ def run(spec: Mapping[str, Any], client: Client) -> tuple[Rows, Rows]:
     bbox_deg = tuple(spec["bbox_deg"])
     host = address(spec["flickr"]["photo_hosts"])
     listing = Listing(bbox_deg, snapshot, settings.licenses, host)
-    quiet = not sys.stderr.isatty()
-    with tqdm(
-        desc=f"{aoi}: search", unit=" photos", mininterval=30 if quiet else 0.2, ascii=quiet
-    ) as bar:
+    with stage.bar(f"{aoi}: search", unit=" photos") as bar:
 
         def show(page: Page) -> None:
             bar.total = max(bar.total or 0, page.total)
