@@ -8,7 +8,7 @@ BIN        := .venv/bin
 CORES      ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test check format lock docs clean
+.PHONY: help env demo plan test check format lock docs clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,9 @@ $(UV):
 
 demo: env ## run the whole workflow on made cities, in demo-run/
 	$(PY) -m witw.demo --dir demo-run --cores $(CORES)
+
+plan: env ## what a run will ask for: photos, calls, hours, gigabytes (needs FLICKR_API_KEY)
+	$(PY) -m witw plan $(AOI)
 
 test: env ## run the tests (what needs root or a daemon is skipped with its reason)
 	$(PY) -m pytest $(PYTEST_ARGS)

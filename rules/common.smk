@@ -107,6 +107,7 @@ def report_inputs():
     return {
         "pairs": per_aoi(f"{RESULTS}/{{aoi}}/pairs.parquet"),
         "cells": per_aoi(f"{RESULTS}/{{aoi}}/cells.parquet"),
+        "searches": per_aoi(f"{RESULTS}/{{aoi}}/search.json"),
         "training": f"{RESULTS}/model/metrics.jsonl" if trained else [],
         "evaluation": f"{RESULTS}/evaluation/metrics.json" if trained else [],
         "heatmaps": (

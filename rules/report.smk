@@ -15,6 +15,6 @@ rule report:
         spec=spec_of("report"),
     shell:
         "python -m witw.report --spec {params.spec:q} --pairs {input.pairs}"
-        " --cells {input.cells} --training {input.training}"
+        " --cells {input.cells} --searches {input.searches} --training {input.training}"
         " --evaluation {input.evaluation} --heatmaps {input.heatmaps}"
         " --html {output.html} 2> {log}"

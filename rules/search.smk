@@ -3,6 +3,7 @@ rule search:
     output:
         photos=f"{RESULTS}/{{aoi}}/photos.parquet",
         cells=f"{RESULTS}/{{aoi}}/cells.parquet",
+        summary=f"{RESULTS}/{{aoi}}/search.json",
     log:
         "logs/{aoi}/search.log",
     benchmark:
@@ -15,7 +16,8 @@ rule search:
         spec=spec_of("search"),
     shell:
         "python -m witw.flickr.search --spec {params.spec:q}"
-        " --photos {output.photos} --cells {output.cells} 2> {log}"
+        " --photos {output.photos} --cells {output.cells}"
+        " --summary {output.summary} 2> {log}"
 
 
 # The number of shards is part of the rule's outputs, so: one rule for each number in use.

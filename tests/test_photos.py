@@ -1,3 +1,4 @@
+import contextlib
 import io
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path, monkeypatch):
     path = tmp_path / "1.jpg"
     path.write_bytes(jpeg(quadrants()))
     monkeypatch.setattr(photos, "MAX_PIXELS", 64 * 96 - 1)
-    with pytest.raises(ValueError, match="96 x 64"):
+    with pytest.raises(photos.TooManyPixels, match="96 x 64"):
         photos.open_photo(path)
 
 
@@ -60,3 +61,31 @@ def test_what_is_not_a_picture_is_an_oserror(tmp_path):
     path.write_bytes(b"<html>")
     with pytest.raises(OSError):
         photos.open_photo(path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_described_as_it_is_shown(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    body = jpeg(quadrants(), exif=exif)
+    traits = photos.examine(body)
+    assert (traits.width, traits.height) == photos.decode(body).size
+    assert (traits.bands, traits.is_single) == (3, True)
+
+
+def test_several_pictures_in_one_file_are_seen():
+    out = io.BytesIO()
+    quadrants().save(out, "MPO", save_all=True, append_images=[quadrants().rotate(90)])
+    assert not photos.examine(out.getvalue(), ("JPEG",)).is_single
+    assert photos.examine(jpeg(quadrants().convert("L"))).bands == 1
+
+
+def test_broken_bytes_raise_what_is_promised():
+    whole = jpeg(quadrants())
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        body = bytearray(whole)
+        for place in rng.integers(0, len(body), 4):
+            body[place] = rng.integers(0, 256)
+        with contextlib.suppress(OSError, photos.TooManyPixels):
+            photos.examine(bytes(body))

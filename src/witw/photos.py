@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -21,6 +25,30 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# What Pillow's parsers raise besides OSError, led there by the bytes of a broken file.
+_BROKEN = (SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
+_LYING = (5, 6, 7, 8)  # orientations whose width and height change places
+
+
+class TooManyPixels(ValueError):  # noqa: N818
+    """A picture holds more than :data:`MAX_PIXELS` pixels; seen before it is decoded."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a file holds, all of it decoded.
+
+    Attributes:
+        width: as displayed, EXIF orientation applied [px].
+        height: as displayed [px].
+        bands: 1 grey, 3 colour, 4 CMYK or with transparency.
+        is_single: whether it is one still picture; else it is animated, or several in one file.
+    """
+
+    width: int
+    height: int
+    bands: int
+    is_single: bool
 
 
 def open_photo(path: Path) -> Image.Image:
@@ -30,14 +58,14 @@ def open_photo(path: Path) -> Image.Image:
     nowhere else.
 
     Args:
-        path: JPEG, PNG or WebP file.
+        path: JPEG, PNG or WebP file; of an animated one, the first frame.
 
     Returns:
         RGB picture, 8 bits a band, the right way up; decoded, its file closed.
 
     Raises:
         OSError: the file cannot be read or decoded.
-        ValueError: it holds more than :data:`MAX_PIXELS` pixels.
+        TooManyPixels: it holds more than :data:`MAX_PIXELS`.
     """
     return decode(path.read_bytes()).convert("RGB")
 
@@ -47,18 +75,39 @@ def decode(body: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
 
     Raises:
         OSError: it is of no known format, or broken.
-        ValueError: it holds more than :data:`MAX_PIXELS` pixels; seen before it is decoded.
+        TooManyPixels: it holds more than :data:`MAX_PIXELS`; seen before it is decoded.
     """
+    with _opened(body, formats) as picture:
+        turn = _UPRIGHT.get(_orientation(picture))
+        return picture.copy() if turn is None else picture.transpose(turn)
+
+
+def examine(body: bytes, formats: tuple[str, ...] = FORMATS) -> Traits:
+    """Decode the whole of a picture and say what it is; raises as :func:`decode` does."""
+    with _opened(body, formats) as picture:
+        width, height = picture.size
+        if _orientation(picture) in _LYING:
+            width, height = height, width
+        # Pillow calls a JPEG file with further pictures behind the first (CIPA DC-007) an MPO.
+        is_single = picture.format != "MPO" and not getattr(picture, "is_animated", False)
+        return Traits(width, height, len(picture.getbands()), is_single)
+
+
+@contextmanager
+def _opened(body: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     try:
         with Image.open(io.BytesIO(body), formats=formats) as picture:
             if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError(f"{picture.width} x {picture.height} px")
+                raise TooManyPixels(f"{picture.width} x {picture.height} px")
+            # All bytes in one go: between two the decoding thread would wait for the interpreter.
+            picture.decodermaxblock = max(picture.decodermaxblock, len(body))
             picture.load()
-            turn = _UPRIGHT.get(_orientation(picture))
-            return picture.copy() if turn is None else picture.transpose(turn)
+            yield picture
     except Image.DecompressionBombError:
-        raise ValueError("a decompression bomb") from None
-    except SyntaxError as error:  # what Pillow's parsers raise
+        raise TooManyPixels("a decompression bomb") from None
+    except TooManyPixels:
+        raise
+    except _BROKEN as error:
         raise OSError(str(error)) from error
 
 

@@ -45,12 +45,15 @@ def secrets() -> list[str]:
 
 
 def announce(config: Config) -> None:
-    """Tell the jobs whom their requests speak for.
+    """Tell the jobs whom their requests speak for, and how hard they may ask.
 
-    By the environment, not by ``spec``: another contact must not rerun anything.
+    By the environment, not by ``spec``: another contact or pace must not rerun anything.
     """
     if config.flickr.contact:
         os.environ["WITW_CONTACT"] = config.flickr.contact
+    os.environ["WITW_CALLS_PER_HOUR"] = str(config.flickr.calls_per_hour)
+    slots = {name: area.download.max_slots for name, area in config.aois.items()}
+    os.environ["WITW_MAX_SLOTS"] = json.dumps(slots)
 
 
 def config_name(workflow: Any) -> str:
@@ -88,15 +91,26 @@ def check(config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
         jobs: rule name and wildcards of every job that is to run.
 
     Raises:
-        UserError: no key although something is to be searched, or an unreadable strip.
+        UserError: no key, or a refused one, although something is to be searched, or an unreadable
+            strip.
     """
-    if any(rule == "search" for rule, _ in jobs) and not os.environ.get(KEY):
-        raise UserError(NO_KEY)
+    if any(rule == "search" for rule, _ in jobs):
+        check_key(config.flickr.api_url)
     strips = sorted(
         {(w["aoi"], w["strip"]) for rule, w in jobs if rule in ("stats", "rgb8", "utm")}
     )
     if strips:
         check_strips(config, strips)
+
+
+def check_key(api_url: str) -> None:
+    """Ask the service once whether it accepts the key: else every area's search would."""
+    if not os.environ.get(KEY):
+        raise UserError(NO_KEY)
+    # Here only: it imports this module, and most commands ask Flickr nothing.
+    from witw.flickr.api import Client
+
+    Client.from_environment(api_url).check_key()
 
 
 def check_strips(config: Config, strips: list[tuple[str, str]]) -> None:

@@ -43,6 +43,13 @@ class Flickr(Section):
     contact: str = Field(
         "", description="E-mail or page of whoever runs this, sent in the User-Agent."
     )
+    calls_per_hour: int = Field(
+        3600,
+        ge=1,
+        le=3600,
+        description="API calls in any hour, of all searches with this key on this machine "
+        "together; 3,600 is what Flickr allows [calls].",
+    )
 
     @field_validator("api_url")
     @classmethod
@@ -71,6 +78,18 @@ class Search(Section):
         description="A box with more photos than this is split into four; smaller ones are paged "
         "through by upload date [photos].",
     )
+    audit: Share = Field(
+        0.05,
+        description="Further calls, as a share of those of the search, that ask at random upload "
+        "dates whether photos are missing; 0: none.",
+    )
+    sweeps: int = Field(
+        1,
+        ge=1,
+        le=4,
+        description="Times the area is searched, each with other boxes: what one server does not "
+        "know yet, another may.",
+    )
 
     @field_validator("snapshot")
     @classmethod
@@ -92,6 +111,9 @@ class Download(Section):
 
     max_megabytes: float = Field(
         20.0, gt=0, description="A larger answer is refused [MB of 10^6 bytes]."
+    )
+    max_slots: int = Field(
+        32, ge=1, le=256, description="Requests under way at a photo host, at most."
     )
     min_side_px: int = Field(64, ge=1, description="A photo with a shorter side is `corrupt` [px].")
 

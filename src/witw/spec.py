@@ -24,6 +24,7 @@ from typing import Any
 
 from witw.config import Aoi, Config
 from witw.errors import UserError
+from witw.forgotten import digest
 from witw.paths import weights
 
 # stage -> module; the order is the order of the flow.
@@ -85,7 +86,8 @@ def build(config: Config, stage: str, aoi: str | None = None, part: str | None =
         JSON with sorted keys: ``stage``, ``version``, ``aoi`` and every key path of ``READS``,
         nested as in the config. Some paths are derived: ``utm_epsg``, ``strip`` (that strip
         alone, bands and nodata resolved), ``strip_names`` (in config order), ``weights`` (the
-        checkpoint's address), ``areas`` (what the joint stages say of each AOI) and ``chip_m``.
+        checkpoint's address), ``areas`` (what the joint stages say of each AOI), ``chip_m`` and
+        ``forgotten`` (a digest of the removals asked for in the AOI).
     """
     version, reads = literals(stage)
     out: dict[str, Any] = {"stage": stage, "version": version}
@@ -94,7 +96,8 @@ def build(config: Config, stage: str, aoi: str | None = None, part: str | None =
         out["aoi"] = aoi
         area = config.aois[aoi]
     for path in reads:
-        _put(out, path, _value(config, area, path, part))
+        value = digest(aoi or "") if path == "forgotten" else _value(config, area, path, part)
+        _put(out, path, value)
     return json.dumps(out, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 

@@ -74,11 +74,20 @@ PHOTOS = {
     "accuracy": Column("Int16", "", "Flickr's geotag accuracy, 1 (world) to 16 (street)."),
     "url": _URL,
     "photo_page": Column("string", "", "The photo's page on Flickr."),
-    "cell": Column("string", "", "Cell of the search tree that listed it."),
+    "cell": Column(
+        "string", "", "Cell of the search tree that listed it; `audit`, `check`: see search.json."
+    ),
+    "first_seen": Column("string", "", "Snapshot of the first search that listed it."),
+    "last_seen": Column("string", "", "Snapshot of the latest search that listed it."),
+    "is_gone": Column("boolean", "", "Listed once, no longer; what its owner wrote is not kept."),
 }
 CELLS = {
     "cell": Column(
-        "string", "", "Path in the tree: r, then 0-3 for each split; 4:r is licence 4 asked alone."
+        "string",
+        "",
+        "Path in the tree: r, then 0-3 for each split of the box. Where dates hold no order: p, "
+        "a and b (later and earlier half of the dates), @s/ (second s), Ln (licence n). Before "
+        "r: s2: (second sweep), 4: (licence 4 asked alone).",
     ),
     "west": Column("Float64", "degrees", "Box, EPSG:4326."),
     "south": Column("Float64", "degrees", "Box, EPSG:4326."),
@@ -90,9 +99,14 @@ CELLS = {
     "listed": Column("Int64", "photos", "Distinct photos first listed by this cell."),
     "calls": Column("Int64", "calls", "API calls spent on this cell alone."),
     "is_leaf": Column("boolean", "", "Whether the box was paged through instead of split."),
+    "is_ordered": Column("boolean", "", "Whether it was paged through by upload date."),
     "unreachable": Column("Int64", "photos", "Photos the service counts but cannot list."),
+    "steps": Column("Int64", "", "Comparisons of totals with photos shown."),
+    "over": Column("Int64", "", "Of them, those where totals say more than was shown."),
+    "under": Column("Int64", "", "Of them, those where totals say less than was shown."),
+    "worst": Column("Int64", "photos", "Largest such difference."),
 }
-IDS = {"id": _ID, "url": _URL, "lat": _LAT, "lon": _LON}
+IDS = {"id": _ID, "url": _URL, "lat": _LAT, "lon": _LON, "is_gone": PHOTOS["is_gone"]}
 DOWNLOADS = {
     "id": _ID,
     "status": Column("string", "", "`ok`, `gone`, `failed`, `corrupt` or `grey`."),

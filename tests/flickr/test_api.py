@@ -10,6 +10,8 @@ import re
 import socket
 import struct
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +21,7 @@ import pytest
 
 from witw.errors import UserError
 from witw.flickr.agent import user_agent
-from witw.flickr.api import Client, RefusedError, retry_after_s
+from witw.flickr.api import Client, RefusedError
 from witw.flickr.quota import Quota
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -99,10 +101,24 @@ def content(answer):
     return answer["answer"]["_content"]
 
 
+class Clock:
+    """Time that passes by sleeping only."""
+
+    def __init__(self):
+        self.slept = []
+
+    def time(self):
+        return 1e9 + sum(self.slept)
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+
+
 def ask(server, script, secret="", **options):
     server.script[:] = script
-    pauses = []
-    settings = {"tries": 4, "pause_s": 0.001, "sleep": pauses.append, **options}
+    pauses, clock = [], Clock()
+    quota = Quota(clock=clock.time, sleep=clock.sleep)
+    settings = {"tries": 4, "pause_s": 0.001, "sleep": pauses.append, "quota": quota, **options}
     client = Client(server.url, KEY, secret, **settings)
     answer = client.call("flickr.test.echo", content, bbox="1,2")
     return answer, client, pauses
@@ -145,7 +161,7 @@ def test_a_server_that_reads_the_key_from_the_header_only_is_asked_in_that_form(
         assert client.call("flickr.test.echo", content)
     forms = ["OAuth" in headers.get("Authorization", "") for headers, _, _ in server.seen]
     assert forms == [False, True, True]
-    assert client.calls == 3
+    assert client.requests == 3
 
 
 def test_without_a_secret_the_call_is_unsigned_and_the_key_in_the_body(server):
@@ -192,7 +208,7 @@ def test_the_user_agent_is_honest(server, monkeypatch):
 def test_what_passes_is_tried_again_with_a_fresh_nonce(server, fault):
     answer, client, pauses = ask(server, [fault, fault, OK], SECRET)
     assert answer == "42"
-    assert client.calls == len(server.seen) == 3
+    assert client.requests == len(server.seen) == 3
     assert len(pauses) == 2
     nonces = {re.search(r'oauth_nonce="(\w+)"', h["Authorization"])[1] for h, _, _ in server.seen}
     assert len(nonces) == 3
@@ -201,12 +217,12 @@ def test_what_passes_is_tried_again_with_a_fresh_nonce(server, fault):
 def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(server, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert ask(server, [OK])[1].calls == 1
+    assert ask(server, [OK])[1].requests == 1
 
 
 def test_a_peer_that_never_answers_does_not_hang_the_client(server):
     answer, client, _ = ask(server, ["stall", OK], timeout_s=(1.0, 0.2))
-    assert (answer, client.calls) == ("42", 2)
+    assert (answer, client.requests) == ("42", 2)
     assert not server.outlasted
 
 
@@ -226,12 +242,61 @@ def test_retry_after_is_never_undercut(server):
     assert 85 <= pauses[0] <= 91
 
 
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [("", 0), ("soon", 0), ("-3", 0), ("nan", 0), ("2.5", 2.5), ("999999", 3600), ("inf", 3600)],
-)
-def test_odd_retry_after_headers(header, seconds):
-    assert retry_after_s(header) == seconds
+def test_a_retry_after_of_days_is_not_waited_for(server):
+    _, _, pauses = ask(server, [(503, {"Retry-After": "999999"}, ""), OK])
+    assert 3600 <= pauses[0] <= 3601
+
+
+def test_a_429_closes_the_gate_for_every_thread_and_process(server):
+    clock = Clock()
+    quota = Quota(clock=clock.time, sleep=clock.sleep)
+    server.script[:] = [(429, {"Retry-After": "7"}, ""), OK]
+    with pytest.raises(UserError):
+        Client(server.url, KEY, tries=1, quota=quota).call("flickr.test.echo", content)
+    other = Client(server.url, KEY, quota=quota)
+    assert other.call("flickr.test.echo", content) == "42"
+    assert sum(clock.slept) == 7
+
+
+def test_every_request_is_told_of(server):
+    seen = []
+    server.script[:] = [(503, {}, "<html>"), fail(105, "out"), OK]
+    client = Client(server.url, KEY, sleep=lambda _: None)
+    assert client.call("flickr.test.echo", content, seen.append) == "42"
+    told = [(a.number, a.ok, a.status, a.code) for a in seen]
+    assert told == [(1, False, 503, None), (2, False, 200, 105), (3, True, 200, None)]
+    assert [a.body for a in seen] == [b"", b"", OK[2].encode()]
+    assert all(a.seconds > 0 and abs(a.started - time.time()) < 60 for a in seen)
+
+
+def test_threads_do_not_take_each_other_s_answers_for_their_own(server):
+    """Each thread judges the status and body of its own answer."""
+    server.script[:] = [OK]
+    client = Client(server.url, KEY)
+    bodies = []
+
+    def watch(attempt):
+        bodies.append((attempt.status, attempt.body))
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(40):
+            pool.submit(client.call, "flickr.test.echo", content, watch)
+    assert bodies == [(200, OK[2].encode())] * 40
+    assert client.requests == 40
+
+
+@pytest.mark.parametrize("answer", [fail(100, "Invalid API Key"), (401, {}, "oauth_problem")])
+def test_a_refused_key_is_found_out_by_one_call(server, answer):
+    server.script[:] = [answer]
+    with pytest.raises(UserError, match="does not accept FLICKR_API_KEY"):
+        Client(server.url, KEY, SECRET).check_key()
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("answer", [OK, (503, {}, ""), fail(105), fail(112), "reset"])
+def test_an_outage_says_nothing_about_the_key(server, answer):
+    server.script[:] = [answer]
+    Client(server.url, KEY, SECRET).check_key()
 
 
 def test_pauses_are_full_jitter_up_to_a_limit(server):

@@ -7,15 +7,18 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from witw import tables
+from witw import forgotten, stage, tables
+from witw.demo.flickr_behaviour import Behaviour
 from witw.demo.flickr_server import CatalogPhoto, Faults, FlickrServer
 from witw.errors import UserError
 from witw.flickr import search
 from witw.flickr.api import Client
+from witw.flickr.journal import Journal
 
 KEY = "0123456789abcdef0123456789abcdef"
 SECRET = "fedcba9876543210"
@@ -81,8 +84,10 @@ def spec_of(server, **settings):
             "snapshot": "2025-06-15T15:06:40Z",
             "licenses": list(OPEN),
             "box_total": 20_000,
+            "audit": 0.05,
             **settings,
         },
+        "forgotten": "",
     }
 
 
@@ -90,15 +95,32 @@ def serve(photos, **options):
     return FlickrServer(photos, lambda _: None, key=KEY, secret=SECRET, **options)
 
 
-def searched(tmp_path, server, name="run", secret=SECRET, **settings):
+@pytest.fixture(autouse=True)
+def in_a_run_folder(tmp_path, monkeypatch):
+    """Journals and the list of what is forgotten lie in the run folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def run(spec, client, name="run", workers=4):
+    url, snapshot = spec["flickr"]["api_url"], spec["search"]["snapshot"]
+    with Journal(Path(name) / "journal.sqlite", url, snapshot) as journal:
+        return search.run(spec, client, journal, workers)
+
+
+def searched(tmp_path, server, name="run", secret=SECRET, workers=4, **settings):
     client = Client(server.api_url, KEY, secret, pause_s=0.01)
-    photos, cells = search.run(spec_of(server, **settings), client)
+    found = run(spec_of(server, **settings), client, name, workers)
     folder = tmp_path / name
+    stage.write_json(folder / "search.json", found.summary)
     return (
-        tables.write(folder / "photos.parquet", "photos", photos),
-        tables.write(folder / "cells.parquet", "cells", cells),
+        tables.write(folder / "photos.parquet", "photos", found.photos),
+        tables.write(folder / "cells.parquet", "cells", found.cells),
         client,
     )
+
+
+def summary(tmp_path, name="run"):
+    return json.loads((tmp_path / name / "search.json").read_text())
 
 
 def assert_adds_up(photos, cells):
@@ -117,9 +139,15 @@ def test_a_city_with_a_crowded_point_is_listed_whole(tmp_path, caplog, past_cap)
         assert all(call.params.get("min_upload_date", "1") == "1" for call in server.calls)
     assert set(photos["id"]) == wanted(made)
     assert_adds_up(photos, cells)
-    least = math.ceil(len(photos) / 250)
-    assert client.calls <= 1.05 * least + 2  # the licence table, and a busy second's pages
-    assert f"khartoum: {len(photos)} photos in {client.calls - 1} calls" in caplog.text
+    said = summary(tmp_path)
+    assert said["verdict"] == "complete"
+    assert said["ledger"]["steps"] >= cells["calls"].sum() - 4  # a busy second's pages are no steps
+    assert said["ledger"]["over"] == said["ledger"]["under"] == 0
+    assert said["calls"] == cells["calls"].sum()
+    assert said["calls"] <= 1.05 * math.ceil(len(photos) / 250) + 1  # a busy second's page
+    # The licence table, two accuracies, the audit; nothing else.
+    assert client.requests == said["calls"] + 3 + said["audit"]["calls"]
+    assert f"{len(photos)} photos in {said['calls']} calls" in caplog.text
     assert KEY not in caplog.text
 
 
@@ -155,15 +183,15 @@ def test_splitting_faults_and_another_run_change_no_byte_of_what_is_listed(tmp_p
     )
     with serve(made) as server:
         calm, _, _ = searched(tmp_path, server, "calm", box_total=500)
-        searched(tmp_path, server, "again", box_total=500)
+        searched(tmp_path, server, "again", workers=1, box_total=500)
         port = server.port
     with serve(made[::-1], faults=faults, port=port) as server:
         rough, cells, client = searched(tmp_path, server, "rough", box_total=500)
-    assert client.calls > cells["calls"].sum() + 10
+    assert client.requests > cells["calls"].sum() + 30
     assert not cells["is_leaf"].all()
     assert set(calm["id"]) == set(rough["id"]) == wanted(made)
     assert_adds_up(rough, cells)
-    for file in ("photos.parquet", "cells.parquet"):
+    for file in ("photos.parquet", "cells.parquet", "search.json"):
         calm_bytes = (tmp_path / "calm" / file).read_bytes()
         assert calm_bytes == (tmp_path / "again" / file).read_bytes()
         assert calm_bytes == (tmp_path / "rough" / file).read_bytes()
@@ -176,8 +204,8 @@ def test_a_photo_on_the_area_s_edge_is_inside_and_one_beside_it_is_not(tmp_path)
     made = [photo(n, lon, lat, 1_500_000_000 + n) for n, (lon, lat) in enumerate(inside + outside)]
     with serve(made) as server:
         spec = spec_of(server) | {"bbox_deg": [west, south, east, north]}
-        photos, _ = search.run(spec, Client(server.api_url, KEY, SECRET))
-    assert {row["id"] for row in photos} == {p.id for p in made[: len(inside)]}
+        found = run(spec, Client(server.api_url, KEY, SECRET))
+    assert {row["id"] for row in found.photos} == {p.id for p in made[: len(inside)]}
 
 
 def test_an_area_without_photos_is_an_empty_table(tmp_path):
@@ -186,7 +214,8 @@ def test_an_area_without_photos_is_an_empty_table(tmp_path):
     assert len(photos) == 0
     assert list(photos) == list(tables.PHOTOS)
     assert_adds_up(photos, cells)
-    assert client.calls == 2 + len(OPEN)
+    # The licence table, the box with three accuracies, each licence alone.
+    assert client.requests == 1 + 3 + len(OPEN)
     assert tables.read(tmp_path / "run" / "photos.parquet", "photos").empty
 
 
@@ -206,8 +235,7 @@ def test_a_list_of_licences_that_finds_nothing_is_asked_one_by_one(tmp_path):
     assert set(cells["cell"]) == {"r", *(f"{number}:r" for number in OPEN)}
 
 
-def test_what_the_service_answers_although_not_asked_is_left_out(tmp_path, caplog):
-    caplog.set_level(logging.INFO)
+def test_what_the_service_answers_although_not_asked_is_left_out(tmp_path):
     made = catalog(400)
     with serve(made) as server:
         catalog_search = server.catalog.search
@@ -219,8 +247,9 @@ def test_what_the_service_answers_although_not_asked_is_left_out(tmp_path, caplo
         server.catalog.search = loose
         photos, _, _ = searched(tmp_path, server)
     assert set(photos["id"]) <= wanted(made)
-    for reason in ("outside the box", "uploaded after the snapshot", "another licence"):
-        assert f"answered but not listed: {reason}" in caplog.text
+    left_out = summary(tmp_path)["left_out"]
+    assert set(left_out) == {"outside the box", "uploaded after the snapshot", "another licence"}
+    assert len(photos) + sum(left_out.values()) == len(made)
 
 
 def test_a_licence_the_service_does_not_know_stops_before_the_search(tmp_path):
@@ -237,7 +266,7 @@ def test_a_licence_the_service_does_not_know_stops_before_the_search(tmp_path):
 def test_a_wrong_key_or_secret_stops_at_once(key, secret, named):
     with serve([]) as server:
         with pytest.raises(UserError, match=named) as caught:
-            search.run(spec_of(server), Client(server.api_url, key, secret))
+            run(spec_of(server), Client(server.api_url, key, secret))
         assert key not in str(caught.value)
         assert len(server.calls) == 1
 
@@ -254,7 +283,8 @@ def command(tmp_path, server, **environment):
     spec = json.dumps(spec_of(server))
     args = [sys.executable, "-m", "witw.flickr.search", "--spec", spec]
     args += ["--photos", "results/a/photos.parquet", "--cells", "results/a/cells.parquet"]
-    env = clean | environment
+    args += ["--summary", "results/a/search.json"]
+    env = clean | {"XDG_STATE_HOME": str(tmp_path / "state")} | environment
     return subprocess.run(args, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
 
 
@@ -266,7 +296,9 @@ def test_the_stage_runs_by_itself_and_leaves_the_key_nowhere(tmp_path):
     assert set(tables.read(tmp_path / "results/a/photos.parquet", "photos")["id"]) == wanted(made)
     assert "times the least possible" in done.stderr
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {path.name for path in files} == {"photos.parquet", "cells.parquet"}
+    names = {path.name for path in files if path.parent.name == "a"}
+    assert names == {"photos.parquet", "cells.parquet", "search.json"}
+    assert (tmp_path / "journal" / "khartoum.sqlite").is_file()
     for secret in (KEY, SECRET):
         assert secret not in done.stderr + done.stdout
         assert all(secret.encode() not in path.read_bytes() for path in files)
@@ -280,3 +312,75 @@ def test_without_a_key_the_stage_says_how_to_get_one(tmp_path):
     assert done.stderr.startswith("witw: FLICKR_API_KEY is not set")
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_finished_search_that_is_run_again_asks_nothing(tmp_path):
+    with serve(catalog(3_000)) as server:
+        searched(tmp_path, server)
+        first = (tmp_path / "run" / "photos.parquet").read_bytes()
+        calls = len(server.calls)
+        searched(tmp_path, server)
+        assert [c.name for c in server.calls[calls:]] == ["flickr.photos.licenses.getInfo"]
+    assert (tmp_path / "run" / "photos.parquet").read_bytes() == first
+
+
+def test_a_later_snapshot_lists_what_is_new_and_marks_what_is_gone(tmp_path):
+    made = catalog(3_000)
+    with serve(made) as server:
+        before, _, _ = searched(tmp_path, server)
+        port = server.port
+    gone = set(before["id"].iloc[::40])
+    new = photo(9_999, 32.5, 15.6, SNAPSHOT + 1_000)
+    with serve([p for p in made if p.id not in gone] + [new], port=port) as server:
+        after, _, _ = searched(tmp_path, server, snapshot="2025-08-01T00:00:00Z")
+    late = {p.id for p in made if SNAPSHOT < p.date_upload <= 1_754_006_400} & set(after["id"])
+    assert set(after["id"]) == set(before["id"]) | late | {new.id}
+    assert set(after.loc[after["is_gone"], "id"]) == gone
+    tombs = after[after["is_gone"]]
+    assert set(tombs["owner"] + tombs["title"] + tombs["url"] + tombs["date_taken"]) == {""}
+    assert set(tombs["last_seen"]) == {"2025-06-15T15:06:40Z"}
+    there = after[~after["is_gone"]].set_index("id")
+    assert there.loc[new.id, "first_seen"] == there.loc[new.id, "last_seen"]
+    assert set(there.loc[sorted(set(before["id"]) - gone), "first_seen"]) == {
+        "2025-06-15T15:06:40Z"
+    }
+    assert summary(tmp_path)["gone"] == len(gone)
+
+
+def test_what_is_forgotten_is_never_listed_again(tmp_path):
+    made = catalog(400)
+    with serve(made) as server:
+        before, _, _ = searched(tmp_path, server)
+        removed, owner = before["id"].iloc[0], before["owner"].iloc[1]
+        forgotten.add([removed], [owner], ["khartoum"])
+        after, cells, _ = searched(tmp_path, server)
+    left = before[(before["id"] != removed) & (before["owner"] != owner)]
+    assert set(after["id"]) == set(left["id"])
+    assert len(left) < len(before) - 1
+    assert cells["listed"].sum() == len(after)
+    assert summary(tmp_path)["forgotten"] == len(before) - len(after)
+
+
+def test_an_accuracy_that_must_be_named_is_found_out(tmp_path):
+    made = catalog(1_000)
+    with serve(made, behaviour=Behaviour(accuracy_unset="street")) as server:
+        photos, _, _ = searched(tmp_path, server)
+    assert set(photos["id"]) == wanted(made)
+    totals = summary(tmp_path)["accuracy_totals"]
+    assert totals["1"] == len(photos)
+    assert totals["unset"] == totals["16"] < len(photos)
+
+
+def test_servers_that_lag_are_found_out_and_more_sweeps_mend_it(tmp_path):
+    made = catalog(6_000)
+    lagging = Behaviour(replicas=3, lag=0.02, seed=5)
+    with serve(made, behaviour=lagging) as server:
+        once, _, _ = searched(tmp_path, server, "once")
+        thrice, _, _ = searched(tmp_path, server, "thrice", sweeps=3)
+    said = summary(tmp_path, "once")
+    everything = wanted(made)
+    missing = 1 - (len(once) - said["audit"]["unknown"]) / len(everything)
+    assert said["audit"]["low"] <= missing <= said["audit"]["high"]
+    assert said["verdict"] != "complete"
+    assert "`search.sweeps`" in " ".join(said["reasons"])
+    assert len(everything) - len(thrice) < 0.2 * (len(everything) - len(once))

@@ -14,6 +14,7 @@ from witw.flickr import shards
 
 def photo(photo_id):
     row = dict.fromkeys(tables.PHOTOS, "x") | {"license_id": 4, "date_upload": 1, "accuracy": 16}
+    row |= {"is_gone": False}
     return row | {"id": photo_id, "lat": 1.5, "lon": int(photo_id) / 1e4, "url": f"u{photo_id}"}
 
 
@@ -21,7 +22,7 @@ def run(tmp_path, ids, count, files=None):
     photos = tmp_path / "photos.parquet"
     tables.write(photos, "photos", [photo(i) for i in ids])
     paths = [tmp_path / "ids" / f"{n:04d}.parquet" for n in range(files or count)]
-    spec = json.dumps({"stage": "shards", "version": 1, "aoi": "demo", "shards": count})
+    spec = json.dumps({"stage": "shards", "version": 2, "aoi": "demo", "shards": count})
     shards.main(["--spec", spec, "--photos", str(photos), "--ids", *map(str, paths)])
     return paths
 
@@ -64,7 +65,7 @@ def test_a_wrong_number_of_files_is_told(tmp_path):
 
 def test_the_stage_runs_by_itself(tmp_path):
     tables.write(tmp_path / "photos.parquet", "photos", [photo("5")])
-    spec = json.dumps({"stage": "shards", "version": 1, "aoi": "demo", "shards": 1})
+    spec = json.dumps({"stage": "shards", "version": 2, "aoi": "demo", "shards": 1})
     command = [sys.executable, "-m", "witw.flickr.shards", "--spec", spec]
     command += ["--photos", "photos.parquet", "--ids", "ids/0000.parquet"]
     subprocess.run(command, cwd=tmp_path, check=True)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from witw import report, tables
+from witw import report, stage, tables
 from witw.errors import UserError
 from witw.report import figures, page, samples
 
@@ -63,6 +63,20 @@ def pair_rows(aoi):
     return rows
 
 
+def search(aoi):
+    """What a search says of itself."""
+    return {
+        "photos": 40,
+        "calls": 2,
+        "calls_least": 1,
+        "verdict": "complete" if aoi == "paris" else "nearly complete",
+        "reasons": ["Totals & photos agree."],
+        "audit": {"calls": 1},
+        "gone": 5,
+        "left_out": {"no <geotag>": 2},
+    }
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Make a run folder with pairs, cells, pictures, figures and a heat map."""
@@ -78,8 +92,9 @@ def folder(tmp_path, monkeypatch):
                     color = tuple(int(v) for v in rng.integers(0, 255, 3))
                     Image.new("RGB", size, color).save(path)
         cell = {**dict.fromkeys(tables.CELLS), "is_leaf": True, "calls": 2, "listed": 40}
-        cell |= {"cell": "r", "total": 40, "unreachable": 3 if aoi == "rio" else 0}
+        cell |= {"cell": "r", "total": 40}
         tables.write(Path(f"results/{aoi}/cells.parquet"), "cells", [cell])
+        stage.write_json(Path(f"results/{aoi}/search.json"), search(aoi))
     Path("results/model").mkdir()
     lines = [
         {"epoch": n, "loss": 5 / n, "val_median_percentile": 50 / n, "new": "key"}
@@ -102,6 +117,7 @@ def arguments(trained=True):
     args = ["--spec", spec]
     for name in ("pairs", "cells"):
         args += [f"--{name}", *(f"results/{aoi}/{name}.parquet" for aoi in AREAS)]
+    args += ["--searches", *(f"results/{aoi}/search.json" for aoi in AREAS)]
     args += ["--training", *(["results/model/metrics.jsonl"] if trained else [])]
     args += ["--evaluation", *(["results/evaluation/metrics.json"] if trained else [])]
     args += ["--heatmaps", *(["results/locate/paris/heatmap.png"] if trained else [])]
@@ -162,9 +178,12 @@ def test_numbers(folder):
     assert "7.8 median percentile" in text
     assert "12.34 %" in text
     assert "45.60 %" in text
-    assert "Flickr counts 3 more" in text
-    assert "Flickr counts no photo beyond these" in text
-    assert "40 photos in 2 calls, 2.00 times the least possible" in text
+    assert "The list is complete." in text
+    assert "The list is nearly complete." in text
+    assert "40 photos in 2 calls, 2.00 times the least possible; 1 box, 1 calls to audit" in text
+    assert "Totals & photos agree." in text
+    assert "5 listed once are gone." in text
+    assert "2 answered but not listed: no <geotag>." in text
     assert "not endorsed or certified by SmugMug, Inc." in text
     assert "CC BY-SA 4.0 (Paris, Rio)" in text
 

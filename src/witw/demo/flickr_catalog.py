@@ -57,11 +57,17 @@ class CatalogPhoto:
         date_taken: ``YYYY-MM-DD HH:MM:SS``, local time.
         secret: the middle part of the file's address.
         server: the folder in the file's address.
-        removed: how the photo host says that it no longer exists: ``404``, ``410``,
-            ``placeholder`` (a redirect to a picture that says so); empty: it is there.
+        removed: what the photo host answers instead of the picture, one of
+            :data:`witw.demo.flickr_faults.FATES`, like ``404``, ``410`` or ``placeholder`` (a
+            redirect to a picture that says so); empty: it is there.
         has_url: whether answers carry ``url_m``.
         width: of the 500 px file [px].
         height: of the 500 px file [px].
+        context: 0 not defined, 1 indoors, 2 outdoors.
+        media: ``photo`` or ``video``.
+        content_type: 0 photo, 1 screenshot, 2 other, 3 virtual photography.
+        safety: 0 safe, 1 moderate, 2 restricted.
+        has_geo: whether there is a geotag; ``lat``, ``lon`` and ``accuracy`` count only then.
     """
 
     id: str
@@ -80,6 +86,11 @@ class CatalogPhoto:
     has_url: bool = True
     width: int = 500
     height: int = 375
+    context: int = 0
+    media: str = "photo"
+    content_type: int = 0
+    safety: int = 0
+    has_geo: bool = True
 
 
 def save_catalog(path: Path, photos: Sequence[CatalogPhoto]) -> None:

@@ -1,133 +1,91 @@
-"""How the stand-in for Flickr picks and describes photos: ``flickr.photos.search``.
-
-Pure: no HTTP here. The rules follow the official page of flickr.photos.search
-(https://www.flickr.com/services/api/flickr.photos.search.html) and, where it is silent, what users
-of the API have reported and recorded.
-"""
+"""The stand-in's flickr.photos.search, without HTTP: ``Catalog.search(params, photo_host)``."""
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from witw.demo.flickr_behaviour import Behaviour, PastCap
 from witw.demo.flickr_catalog import CatalogPhoto
-
-REACHABLE = 4000  # "at most the first 4,000 results for any given search query"
-PER_PAGE, PER_PAGE_MAX, PER_PAGE_MAX_GEO = 100, 500, 250
-RECENT = timedelta(hours=12)  # what a geo query without a limiting agent is cut to
-
-PastCap = Literal["repeat", "error20"]
-
-# Filters of the real method that this one lacks: refused, for a filter ignored is a wrong answer.
-UNKNOWN_FILTERS = frozenset(
-    {
-        "user_id",
-        "tags",
-        "tag_mode",
-        "text",
-        "contacts",
-        "group_id",
-        "machine_tags",
-        "lat",
-        "lon",
-        "radius",
-        "place_id",
-        "woe_id",
-        "geo_context",
-        "is_commons",
-        "in_gallery",
-        "is_getty",
-    }
+from witw.demo.flickr_columns import Columns, Photos, Positions, from_photos
+from witw.demo.flickr_draws import mixed, uniform
+from witw.demo.flickr_entries import entries
+from witw.demo.flickr_noise import Noise
+from witw.demo.flickr_params import (
+    ORDERS,
+    PER_PAGE,
+    PER_PAGE_MAX,
+    PER_PAGE_MAX_GEO,
+    REACHABLE,
+    ApiError,
+    BadRequest,
+    check,
+    integer,
+    uploaded,
+    wanted,
 )
 
-
-class ApiError(Exception):
-    """A ``stat: fail`` answer: Flickr's code and message, in HTTP 200."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
-class BadRequest(Exception):  # noqa: N818
-    """A malformed parameter that the real service answers with HTTP 400 and an HTML body."""
+__all__ = ["ApiError", "BadRequest", "Catalog"]
 
 
 class Catalog:
-    """Photos as arrays, in the order of ``date-posted-desc`` (ties by id)."""
+    """Photos, and the search over them.
 
-    def __init__(self, photos: Sequence[CatalogPhoto], past_cap: PastCap = "repeat") -> None:
-        self.photos = sorted(photos, key=lambda p: (-p.date_upload, -int(p.id)))
-        self.past_cap = past_cap
-        # To the six digits of the answers, so that no photo is answered outside of its box.
-        self.lat = np.array([round(p.lat, 6) for p in self.photos], dtype=np.float64)
-        self.lon = np.array([round(p.lon, 6) for p in self.photos], dtype=np.float64)
-        self.license = np.array([p.license_id for p in self.photos], dtype=np.int16)
-        self.accuracy = np.array([p.accuracy for p in self.photos], dtype=np.int16)
-        self.taken = np.array([p.date_taken for p in self.photos], dtype=np.str_)
-        # Ascending, so that a window of upload dates is a slice found by bisection.
-        self._age = np.array([-p.date_upload for p in self.photos], dtype=np.int64)
+    Args:
+        photos: in any order.
+        past_cap: shorthand for ``behaviour``'s.
+        behaviour: of the search; default: frozen and well-behaved.
 
-    def select(self, params: Mapping[str, str]) -> NDArray[np.intp]:
-        """Positions in ``photos`` of everything a query matches, in the order it asks for.
+    Attributes:
+        columns: the photos as arrays.
+        behaviour: as given.
+        searches: how many searches were answered; noise goes by their number, from 1.
+    """
 
-        Raises:
-            ApiError: no or an unknown filter, or an unknown order.
-            BadRequest: a malformed number or box.
-        """
-        unknown = sorted(UNKNOWN_FILTERS & set(params))
-        if unknown:
-            raise ApiError(1, f"This stand-in for Flickr does not filter by {unknown[0]}")
-        if not {"bbox", "license", *_DATES} & set(params):
-            raise ApiError(
-                3,
-                "Parameterless searches have been disabled. "
-                "Please use flickr.photos.getRecent instead.",
-            )
-        start, stop = self._uploaded(params)
-        keep = self._matches(params, slice(start, stop))
-        found = np.flatnonzero(keep) + start
-        order = params.get("sort", "date-posted-desc")
-        if order not in ("date-posted-desc", "date-posted-asc"):
-            raise ApiError(1, f"This stand-in for Flickr does not sort by {order}")
-        return found[::-1] if order == "date-posted-asc" else found
+    def __init__(
+        self,
+        photos: Sequence[CatalogPhoto],
+        past_cap: PastCap | None = None,
+        behaviour: Behaviour | None = None,
+    ) -> None:
+        chosen = behaviour or Behaviour()
+        self._begin(from_photos(photos), replace(chosen, past_cap=past_cap) if past_cap else chosen)
 
-    def _uploaded(self, params: Mapping[str, str]) -> tuple[int, int]:
-        """The slice of photos inside the (inclusive) upload dates."""
-        limited = {"min_upload_date", "min_taken_date"} & set(params)
-        low = _seconds(params["min_upload_date"]) if "min_upload_date" in params else None
-        if "bbox" in params and not limited and self.photos:
-            low = self.photos[0].date_upload - int(RECENT.total_seconds())
-        high = _seconds(params["max_upload_date"]) if "max_upload_date" in params else None
-        start = 0 if high is None else int(np.searchsorted(self._age, -high, side="left"))
-        stop = (
-            len(self.photos) if low is None else int(np.searchsorted(self._age, -low, side="right"))
-        )
-        return start, max(start, stop)
+    def _begin(self, columns: Columns, behaviour: Behaviour) -> None:
+        self.columns, self.behaviour = columns, behaviour
+        self.searches = 0
+        self._numbers = itertools.count(1)
+        self._noise = Noise(columns, behaviour)
+        self._rank: NDArray[np.uint64] | None = None
+        if behaviour.sort == "ignored":
+            self._rank = mixed(columns.id, behaviour.seed, "rank")
+        newest = int(columns.upload[0]) if len(columns) else 0
+        self._now = newest if behaviour.now is None else behaviour.now
 
-    def _matches(self, params: Mapping[str, str], part: slice) -> NDArray[np.bool_]:
-        lat, lon = self.lat[part], self.lon[part]
-        keep = np.ones(len(lat), dtype=np.bool_)
-        if not _every_photo(params):
-            keep[:] = False
-        if "bbox" in params:
-            west, south, east, north = parse_bbox(params["bbox"])
-            keep &= (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
-        if "license" in params:
-            keep &= np.isin(self.license[part], _integers(params["license"]))
-        if "accuracy" in params:
-            keep &= self.accuracy[part] >= _integer(params["accuracy"])
-        if "min_taken_date" in params:
-            keep &= self.taken[part] >= _local_time(params["min_taken_date"])
-        if "max_taken_date" in params:
-            keep &= self.taken[part] <= _local_time(params["max_taken_date"])
-        return keep
+    @classmethod
+    def from_columns(
+        cls, columns: Columns | Mapping[str, Any], behaviour: Behaviour | None = None
+    ) -> Self:
+        """A catalog of arrays, or of a table; see :class:`~witw.demo.flickr_columns.Columns`."""
+        made = cls.__new__(cls)
+        ready = columns if isinstance(columns, Columns) else Columns(columns)
+        made._begin(ready, behaviour or Behaviour())
+        return made
+
+    def behaving(self, behaviour: Behaviour) -> Self:
+        """The same photos, not copied, behind a search that starts anew and behaves so."""
+        return self.from_columns(self.columns, behaviour)
+
+    @property
+    def photos(self) -> Photos:
+        """The photos, newest upload first."""
+        return Photos(self.columns)
 
     def search(self, params: Mapping[str, str], photo_host: str) -> dict[str, Any]:
         """Answer flickr.photos.search: the ``photos`` object of its JSON.
@@ -137,138 +95,94 @@ class Catalog:
             photo_host: scheme, host and port of the photo addresses.
 
         Raises:
-            ApiError: as :meth:`select`, or an offset past the cap where that is an error.
-            BadRequest: as :meth:`select`.
+            ApiError: no or an unknown filter, an unknown order, or an offset past the cap where
+                that is an error.
+            BadRequest: a malformed number or box.
         """
-        found = self.select(params)
+        check(params)
+        window = self.columns.window(*uploaded(params, self._now))
+        call = self.searches = next(self._numbers)
+        found = self._noise.found(wanted(params, self.behaviour), self._noise.replica(call))
+        moving = self._noise.there(_part(found.moving, window), call)
+        counted = _part(found.counted, window)
+        total = self._noise.total(len(counted) + len(moving), call)
         most = PER_PAGE_MAX_GEO if "bbox" in params else PER_PAGE_MAX
-        size = _integer(params.get("per_page", PER_PAGE))
+        size = integer(params.get("per_page", PER_PAGE))
         size = min(size, most) if size > 0 else PER_PAGE
-        page = max(1, _integer(params.get("page", 1)))
+        page = max(1, integer(params.get("page", 1)))
         last = -(-REACHABLE // size)
-        if page > last and self.past_cap == "error20" and len(found) > REACHABLE:
+        if page > last and self.behaviour.past_cap == "error20" and total > REACHABLE:
             raise ApiError(20, "Excessive photo offset in search")
-        shown = min(page, last)
-        rows = found[(shown - 1) * size : min(shown * size, REACHABLE)]
+        start = (min(page, last) - 1) * size
+        shown = _part(found.shown, window)
+        rows = self._cut(shown, moving, params, start, min(start + size, REACHABLE))
+        if self.behaviour.phantoms:
+            rows = rows[~self._noise.phantom[rows]]
         extras = {name.strip() for name in params.get("extras", "").split(",")}
-        total, pages = len(found), -(-len(found) // size)
-        # Recorded answers give totals as numbers, as text and, of nothing, as empty text.
+        photo = entries(self.columns, rows, extras, photo_host, self.behaviour)
+        return {"page": page, **self._totals(total, size, params), "photo": photo}
+
+    def _cut(
+        self,
+        shown: Positions,
+        moving: Positions,
+        params: Mapping[str, str],
+        start: int,
+        stop: int,
+    ) -> Positions:
+        """The ``start``-th to ``stop``-th of two ascending lists taken together, in order."""
+        if self._rank is not None:
+            together = np.concatenate([shown, moving]) if len(moving) else shown
+            return together[np.argsort(self._rank[together], kind="stable")][start:stop]
+        if params.get("sort", ORDERS[0]) == "date-posted-asc":
+            shown, moving = shown[::-1], moving[::-1]
+        if not len(moving):
+            return shown[start:stop]
+        # Nothing beyond the first ``stop`` of either can be among the first ``stop`` of both.
+        first = np.sort(np.concatenate([shown[:stop], moving[:stop]]))
+        if params.get("sort", ORDERS[0]) == "date-posted-asc":
+            first = first[::-1]
+        return first[start:stop]
+
+    def _totals(self, total: int, size: int, params: Mapping[str, str]) -> dict[str, Any]:
+        """Recorded answers give totals as numbers, as text and, of nothing, as empty text."""
+        pages = -(-total // size)
         style = zlib.crc32(repr(sorted(params.items())).encode()) % 3
+        style = {"number": 0, "text": 2}.get(self.behaviour.totals, style)
+        text = "" if total == 0 and style == 2 else str(total)
         return {
-            "page": page,
             "pages": str(pages) if style == 2 else pages,
             "perpage": size,
-            "total": ("" if total == 0 and style == 2 else str(total)) if style else total,
-            "photo": [_entry(self.photos[row], extras, photo_host) for row in rows],
+            "total": text if style else total,
         }
 
+    def reachable(
+        self, params: Mapping[str, str], first: int = 1, last: int | None = None
+    ) -> list[str]:
+        """Ids that a perfect client lists: what matches and was there to be seen all the time.
 
-_DATES = ("min_upload_date", "max_upload_date", "min_taken_date", "max_taken_date")
+        Args:
+            params: as of a search; pages, order and extras do not matter.
+            first: number of the client's first search.
+            last: of its last one; default: the latest.
 
+        Returns:
+            The ids, newest upload first. Photos that came or went meanwhile, that no replica has
+            and phantoms are not among them.
+        """
+        check(params)
+        window = self.columns.window(*uploaded(params, self._now))
+        part = _part(self.columns.positions(wanted(params, self.behaviour)), window)
+        seen = self._noise.always(part, first, self.searches if last is None else last)
+        return [str(number) for number in self.columns.rows("id", seen)]
 
-def _every_photo(params: Mapping[str, str]) -> bool:
-    """Whether the filters that are the same for all photos here let them pass.
-
-    All are public, safe, geotagged still photographs.
-    """
-    return (
-        params.get("has_geo", "1") != "0"
-        and params.get("media", "all") in ("all", "photos")
-        and "0" in params.get("content_types", "0").split(",")
-        and params.get("content_type", "7") in ("1", "4", "6", "7")
-    )
-
-
-def parse_bbox(text: str) -> tuple[float, float, float, float]:
-    """``min_lon,min_lat,max_lon,max_lat``, no spaces.
-
-    Raises:
-        BadRequest: anything else.
-    """
-    parts = text.split(",")
-    if len(parts) != 4 or text != "".join(text.split()):
-        raise BadRequest(f"bbox {text!r}")
-    try:
-        west, south, east, north = (float(part) for part in parts)
-    except ValueError:
-        raise BadRequest(f"bbox {text!r}") from None
-    if not (west <= east and south <= north):
-        raise BadRequest(f"bbox {text!r}")
-    return west, south, east, north
+    def malformed(self) -> list[str]:
+        """Ids whose record is broken."""
+        share = uniform(self.columns.id, self.behaviour.seed, "malformed")
+        return [str(n) for n in self.columns.id[share < self.behaviour.malformed].tolist()]
 
 
-def _integer(text: object) -> int:
-    try:
-        return int(str(text))
-    except ValueError:
-        raise BadRequest(f"{text!r} is not a whole number") from None
-
-
-def _integers(text: str) -> list[int]:
-    return [_integer(part) for part in text.split(",")]
-
-
-def _seconds(text: str) -> int:
-    """Unix seconds of a date given as those or as MySQL's datetime (taken as UTC)."""
-    if text.isdigit():
-        return int(text)
-    try:
-        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
-    except ValueError:
-        raise BadRequest(f"date {text!r}") from None
-
-
-def _local_time(text: str) -> str:
-    return f"{datetime.fromtimestamp(_seconds(text), UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _entry(photo: CatalogPhoto, extras: set[str], photo_host: str) -> dict[str, Any]:
-    """One photo of an answer; the mixture of numbers and text is that of recorded answers."""
-    odd = int(photo.id) % 2 == 1
-    entry: dict[str, Any] = {
-        "id": photo.id,
-        "owner": photo.owner,
-        "secret": photo.secret,
-        "server": photo.server,
-        "farm": 66 if photo.server == "65535" else 1,
-        "title": photo.title,
-        "ispublic": "1" if odd else 1,
-        "isfriend": 0,
-        "isfamily": 0,
-    }
-    groups: dict[str, dict[str, Any]] = {
-        "license": {"license": str(photo.license_id) if odd else photo.license_id},
-        "description": {"description": {"_content": ""}},
-        "date_upload": {"dateupload": str(photo.date_upload)},
-        "last_update": {"lastupdate": str(photo.date_upload + 5)},
-        "date_taken": {
-            "datetaken": photo.date_taken,
-            "datetakengranularity": "0" if odd else 0,
-            "datetakenunknown": 0 if odd else "0",
-        },
-        "owner_name": {"ownername": photo.owner_name},
-        "geo": {
-            "latitude": f"{photo.lat:.6f}" if odd else round(photo.lat, 6),
-            "longitude": round(photo.lon, 6) if odd else f"{photo.lon:.6f}",
-            "accuracy": str(photo.accuracy) if odd else photo.accuracy,
-            "context": 0,
-            "place_id": "",
-            "woeid": "0",
-            "geo_is_public": 1,
-            "geo_is_contact": 0,
-            "geo_is_friend": 0,
-            "geo_is_family": 0,
-        },
-        "tags": {"tags": ""},
-        "media": {"media": "photo", "media_status": "ready"},
-    }
-    if photo.has_url:
-        groups["url_m"] = {
-            "url_m": f"{photo_host}/{photo.server}/{photo.id}_{photo.secret}.jpg",
-            "height_m": str(photo.height) if odd else photo.height,
-            "width_m": photo.width,
-        }
-    for name, values in groups.items():
-        if name in extras:
-            entry |= values
-    return entry
+def _part(positions: Positions, window: tuple[int, int]) -> Positions:
+    """The ascending positions inside a slice of the catalog."""
+    low, high = np.searchsorted(positions, window)
+    return positions[low:high]

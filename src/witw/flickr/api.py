@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import requests
@@ -20,9 +21,10 @@ from flickrapi import FlickrAPI
 from flickrapi.exceptions import FlickrError
 
 from witw.errors import UserError
-from witw.flickr.agent import user_agent
 from witw.flickr.hosts import is_loopback, origin
 from witw.flickr.quota import Quota
+from witw.flickr.session import Session
+from witw.flickr.throttle import retry_after_s
 from witw.preflight import KEY, NO_KEY, SECRET
 
 # Codes of flickr.photos.search; 0 and 201 are undocumented and say "not currently available".
@@ -55,49 +57,46 @@ class _RefusedKeyError(UserError):
 class _BusyError(Exception):
     """One try failed in a way that passes."""
 
-    def __init__(self, why: str, wait_s: float = 0.0, scale: int = 1) -> None:
+    def __init__(
+        self, why: str, wait_s: float = 0.0, scale: int = 1, code: int | None = None
+    ) -> None:
         super().__init__(why)
         self.wait_s = wait_s
         self.scale = scale
+        self.code = code
 
 
-class _Session(requests.Session):
-    """Remembers of the latest answer what flickrapi drops."""
+@dataclass(frozen=True)
+class Attempt:
+    """One request, for whoever keeps a record.
 
-    def __init__(self, unsigned_key: str) -> None:
-        super().__init__()
-        self.headers["User-Agent"] = user_agent()
-        self.status = 0
-        self.retry_after = ""
-        self.body = ""
-        self.unsigned_key = unsigned_key
+    Attributes:
+        ok: whether its answer was taken.
+        why: what was wrong with it otherwise, in words.
+        status: HTTP status; 0: there was no answer.
+        code: Flickr's error code; None: none.
+        number: counts the tries of one call, from 1.
+        started: Unix time [s].
+        seconds: until the answer was there.
+        body: of the answer; empty unless ``ok``.
+    """
 
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        # Public methods need no signature, and one made without the secret would be refused.
-        if self.unsigned_key:
-            kwargs |= {"auth": None, "data": {**kwargs["data"], "api_key": self.unsigned_key}}
-        self.status, self.retry_after, self.body = 0, "", ""
-        response = super().request(*args, **kwargs | {"allow_redirects": False})
-        self.status = response.status_code
-        self.retry_after = response.headers.get("Retry-After", "")
-        self.body = response.text if response.status_code == 401 else ""
-        return response
+    ok: bool
+    why: str
+    status: int
+    code: int | None
+    number: int
+    started: float
+    seconds: float
+    body: bytes
 
 
-def retry_after_s(header: str) -> float:
-    """Seconds that a ``Retry-After`` header asks for: a number or a date (RFC 9110, 10.2.3)."""
-    try:
-        wait_s = float(header)
-    except ValueError:
-        try:
-            wait_s = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
-        except (TypeError, ValueError):
-            return 0.0
-    return min(max(wait_s, 0.0), LONGEST_WAIT_S) if wait_s == wait_s else 0.0
+def unwatched(_attempt: Attempt) -> None:
+    """Keep no record."""
 
 
 class Client:
-    """Calls methods of the API until they succeed or cannot.
+    """Calls methods of the API until they succeed or cannot; for any number of threads.
 
     Args:
         url: REST endpoint.
@@ -110,7 +109,7 @@ class Client:
         quota: shared by the clients of one key.
 
     Attributes:
-        calls: requests made so far, failed ones included.
+        requests: made so far, failed ones included.
     """
 
     def __init__(
@@ -119,7 +118,7 @@ class Client:
         key: str,
         secret: str = "",
         *,
-        tries: int = 10,
+        tries: int = 16,
         pause_s: float = 1.0,
         max_pause_s: float = 300.0,
         timeout_s: tuple[float, float] = (10.0, 60.0),
@@ -129,7 +128,8 @@ class Client:
         # These log requests and refusals, with the key in them.
         for name in ("flickrapi", "oauthlib", "requests_oauthlib"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-        self.calls = 0
+        self.requests = 0
+        self._counting = threading.Lock()
         self._url = url
         self._secrets = [text for text in (key, secret) if text]
         self._tries, self._pause_s, self._max_pause_s = tries, pause_s, max_pause_s
@@ -139,7 +139,7 @@ class Client:
         self._random = random.Random()  # noqa: S311 (pauses only; must differ between processes)
         self._api = FlickrAPI(key, secret, format="parsed-json", store_token=False, cache=False)
         self._api.REST_URL = url
-        self._session = _Session("" if secret else key)
+        self._session = Session("" if secret else key)
         found = origin(url)
         # A proxy of the environment cannot reach a server on this machine.
         self._session.trust_env = not (found and is_loopback(found[1]))
@@ -147,8 +147,8 @@ class Client:
         self._api.flickr_oauth.session = self._session
 
     @classmethod
-    def from_environment(cls, url: str) -> Client:
-        """Make a client with the key and secret of the environment.
+    def from_environment(cls, url: str, sleep: Callable[[float], None] = time.sleep) -> Client:
+        """Make a client with the key and secret of the environment, and their shared quota.
 
         Raises:
             UserError: there is no key.
@@ -156,14 +156,22 @@ class Client:
         key = os.environ.get(KEY, "").strip()
         if not key:
             raise UserError(NO_KEY)
-        return cls(url, key, os.environ.get(SECRET, "").strip())
+        secret = os.environ.get(SECRET, "").strip()
+        return cls(url, key, secret, quota=Quota.shared(url, key), sleep=sleep)
 
-    def call[T](self, method: str, read: Callable[[Mapping[str, Any]], T], **params: object) -> T:
+    def call[T](
+        self,
+        method: str,
+        read: Callable[[Mapping[str, Any]], T],
+        watch: Callable[[Attempt], None] = unwatched,
+        **params: object,
+    ) -> T:
         """Call an API method.
 
         Args:
             method: like ``flickr.photos.search``.
             read: makes the result of the JSON answer; a ValueError counts as a broken answer.
+            watch: told of every request, before its result is returned.
             **params: of the method.
 
         Raises:
@@ -172,10 +180,8 @@ class Client:
         """
         why = ""
         for number in range(1, self._tries + 1):
-            self._quota.take()
-            self.calls += 1
             try:
-                return self._signed_or_not(method, read, params)
+                return self._watched(method, read, params, watch, number)
             except _BusyError as busy:
                 why = self._clean(str(busy))
                 if number < self._tries:
@@ -184,6 +190,37 @@ class Client:
             f"{self._url} did not answer {method} in {self._tries} tries (the last time: {why}); "
             "run again when the service is back, or check `flickr.api_url`."
         )
+
+    def check_key(self) -> None:
+        """Find out by one call whether the key is accepted; an outage says nothing about that.
+
+        Raises:
+            UserError: it is not, or the address is not the API's.
+        """
+        with suppress(_BusyError, RefusedError):
+            self._watched("flickr.test.echo", dict, {}, unwatched, 1)
+
+    def _watched[T](
+        self,
+        method: str,
+        read: Callable[[Mapping[str, Any]], T],
+        params: Mapping[str, object],
+        watch: Callable[[Attempt], None],
+        number: int,
+    ) -> T:
+        started, seen = time.time(), self._session.seen
+
+        def tell(ok: bool, why: str = "", code: int | None = None) -> None:
+            body = seen.body if ok else b""
+            watch(Attempt(ok, why, seen.status, code, number, started, time.time() - started, body))
+
+        try:
+            result = self._signed_or_not(method, read, params)
+        except (_BusyError, UserError) as error:
+            tell(False, self._clean(str(error)), getattr(error, "code", None))
+            raise
+        tell(True)
+        return result
 
     def _signed_or_not[T](
         self, method: str, read: Callable[[Mapping[str, Any]], T], params: Mapping[str, object]
@@ -196,8 +233,6 @@ class Client:
             if not unsigned:
                 raise
             try:
-                self._quota.take()
-                self.calls += 1
                 return self._once(method, read, params)
             except UserError:
                 self._session.unsigned_key = unsigned
@@ -206,6 +241,9 @@ class Client:
     def _once[T](
         self, method: str, read: Callable[[Mapping[str, Any]], T], params: Mapping[str, object]
     ) -> T:
+        self._quota.take()
+        with self._counting:
+            self.requests += 1
         # Nothing is chained: the library's errors may hold what must not be shown.
         try:
             answer = self._api.do_flickr_call(method, timeout=self._timeout_s, **params)
@@ -219,7 +257,7 @@ class Client:
             raise UserError(f"`flickr.api_url` {self._url} is not an http(s) address.") from None
         except requests.RequestException as error:
             raise _BusyError(f"no connection or a broken one, {type(error).__name__}") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise _BusyError("an answer that is not JSON of the API") from None
         try:
             if answer.get("stat") != "ok":
@@ -234,7 +272,7 @@ class Client:
         if code is None:
             self._judge_status()
         if code in BUSY_CODES:
-            raise _BusyError(f"error {said}") from None
+            raise _BusyError(f"error {said}", code=int(code)) from None
         if code in KEY_CODES:
             raise _RefusedKeyError(
                 f"Flickr does not accept {KEY} (error {said}); check it, and {SECRET} if you set "
@@ -245,13 +283,18 @@ class Client:
         ) from None
 
     def _judge_status(self) -> NoReturn:
-        status = self._session.status
-        if status in BUSY_STATUSES or status >= 500:
+        seen = self._session.seen
+        status = seen.status
+        # Seen: HTTP 400 with the sentence of error 201.
+        is_away = b"not currently available" in seen.body
+        if status in BUSY_STATUSES or status >= 500 or is_away or status == 200:
             # 429 speaks of an hour's quota, so its pauses start longer.
-            wait_s = retry_after_s(self._session.retry_after)
+            wait_s = min(retry_after_s(seen.retry_after) or 0.0, LONGEST_WAIT_S)
+            # It answers one request, but means every thread and process of the key.
+            self._quota.close(wait_s)
             raise _BusyError(f"HTTP {status}", wait_s, 32 if status == 429 else 1) from None
         if status == 401:
-            wrong = f"{SECRET} (or {KEY})" if "signature" in self._session.body else KEY
+            wrong = f"{SECRET} (or {KEY})" if b"signature" in seen.body else KEY
             raise _RefusedKeyError(
                 f"Flickr does not accept {wrong} (HTTP 401); check it at "
                 "https://www.flickr.com/services/apps/by/me."
@@ -265,6 +308,8 @@ class Client:
         scale = 1 if busy.wait_s else busy.scale
         top_s = min(self._pause_s * scale * 2 ** (number - 1), self._max_pause_s)
         wait_s = busy.wait_s + self._random.uniform(0, top_s)
+        if busy.scale > 1:
+            self._quota.close(wait_s)
         log.warning("Flickr: %s; try %d of %d in %.1f s", why, number + 1, self._tries, wait_s)
         self._sleep(wait_s)
 

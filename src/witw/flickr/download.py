@@ -1,8 +1,16 @@
-"""Fetch the 500 px files that are missing of a shard's photos, each verified."""
+"""Fetch the 500 px files that are missing of a shard's photos, each verified.
+
+A photo that the host says is gone (404, 410, a placeholder) is not asked for again in that run, and
+once in the next: its table is made anew only for a reason, mostly a newer list, which says that the
+photo is there. What must not come back does not depend on the host: a photo that Flickr no longer
+lists, or whose owner asked for its removal, is never asked for, and its file is removed.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,22 +18,29 @@ from typing import Any
 
 import pandas as pd
 
-from witw import stage, tables
+from witw import forgotten, stage, tables
 from witw.errors import UserError
 from witw.flickr.agent import user_agent
-from witw.flickr.fetch import HostDown, Job, fetch, host_of
-from witw.flickr.files import Outcome, sync_folders, verify
-from witw.flickr.hosts import Origin, allowed, refusal
+from witw.flickr.fetch import HostDown, Job, Rules, fetch
+from witw.flickr.files import remove, sync_folders, verify
+from witw.flickr.hosts import Origin, allowed, host_of, refusal
+from witw.flickr.inspect import PLACEHOLDER, Outcome, is_plain, suspects
+from witw.flickr.meter import Meter
+from witw.flickr.resolver import PrivateAddress
 from witw.flickr.throttle import Limits
 from witw.settings import Download
 from witw.store import PHOTO_ID, photo_path
 
-VERSION = 1
-READS = ("download", "flickr.photo_hosts")
+VERSION = 2
+# Not `download.max_slots`: another pace must not rerun anything, see slots_of.
+READS = ("download.max_megabytes", "download.min_side_px", "flickr.photo_hosts")
 
 READERS = 4
 # Refusals of fewer photos than this may be the photos' own; of all of more, they are the host's.
 FEW = 3
+SLOTS = "WITW_MAX_SLOTS"
+UNLISTED = "no longer listed"
+WITHDRAWN = "removed at its owner's request"
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +51,10 @@ def run(spec: dict[str, Any], ids: Path, table: Path, limits: Limits | None = No
     A photo that lies in the store, whole and of usable size, is not asked for again.
 
     Args:
-        spec: ``aoi``, section ``download`` and ``flickr.photo_hosts``.
+        spec: ``aoi``, of section ``download`` what is in READS, and ``flickr.photo_hosts``.
         ids: table ``ids`` of the shard.
         table: table ``downloads`` to write, one row an id.
-        limits: patience and eagerness towards the photo host.
+        limits: patience and eagerness towards the photo host; default: those of the environment.
 
     Returns:
         The table.
@@ -50,31 +65,52 @@ def run(spec: dict[str, Any], ids: Path, table: Path, limits: Limits | None = No
     """
     aoi: str = spec["aoi"]
     settings = Download.model_validate(spec["download"])
-    entries: list[str] = spec["flickr"]["photo_hosts"]
+    limits = limits or Limits(most_slots=slots_of(aoi))
     try:
-        origins = allowed(entries)
+        origins = allowed(spec["flickr"]["photo_hosts"])
     except ValueError as error:
         raise UserError(f"`flickr.photo_hosts`: {error.args[0]!r} is not a host.") from None
     listed = tables.read(ids, "ids")
     outcomes, jobs = _triage(listed, aoi, settings.min_side_px, origins)
     kept = sum(outcome.stored for outcome in outcomes.values())
     log.info("%d photos listed, %d in the store, %d to fetch", len(listed), kept, len(jobs))
-    fetched = _fetch(jobs, aoi, settings, limits or Limits())
+    rules = Rules(
+        origins, user_agent(), settings.min_side_px, int(settings.max_megabytes * 1e6), limits
+    )
+    fetched = _fetch(jobs, aoi, rules)
     _check_hosts(aoi, jobs, fetched)
-    outcomes |= fetched
-    sync_folders({job.path.parent for job in jobs if fetched[job.id].stored})
+    outcomes = _without_placeholders(listed, aoi, outcomes | fetched)
+    sync_folders(job.path.parent for job in jobs if fetched[job.id].stored)
     data = tables.write(table, "downloads", _rows(listed, aoi, outcomes))
     log.info("%s", ", ".join(f"{n} {s}" for s, n in sorted(data["status"].value_counts().items())))
     return data
+
+
+def slots_of(aoi: str) -> int:
+    """Requests under way at most, from the environment: a number, or JSON of one for each AOI.
+
+    Raises:
+        UserError: it is neither.
+    """
+    text = os.environ.get(SLOTS, "")
+    if not text:
+        return Download().max_slots
+    try:
+        value = json.loads(text)
+        return Download(max_slots=value[aoi] if isinstance(value, dict) else value).max_slots
+    except (ValueError, KeyError):
+        raise UserError(f"{SLOTS} is {text!r}, which gives no number for {aoi!r}.") from None
 
 
 def _triage(
     listed: pd.DataFrame, aoi: str, min_side_px: int, origins: frozenset[Origin]
 ) -> tuple[dict[str, Outcome], list[Job]]:
     """What is known without asking a host, and what has to be fetched."""
-    outcomes: dict[str, Outcome] = {}
+    outcomes = _withdrawn(listed, aoi)
     jobs = []
     for photo_id, url in zip(listed["id"], listed["url"].fillna(""), strict=True):
+        if photo_id in outcomes:
+            continue
         if PHOTO_ID.fullmatch(photo_id):
             jobs.append(Job(photo_id, url, photo_path(aoi, photo_id)))
         else:
@@ -93,23 +129,37 @@ def _triage(
     return outcomes, missing
 
 
-def _fetch(jobs: list[Job], aoi: str, settings: Download, limits: Limits) -> dict[str, Outcome]:
+def _withdrawn(listed: pd.DataFrame, aoi: str) -> dict[str, Outcome]:
+    """Photos that must not be in the store; their files are removed."""
+    asked_for = forgotten.load().ids
+    outcomes: dict[str, Outcome] = {}
+    removed = []
+    for photo_id, is_gone in zip(listed["id"], listed["is_gone"].fillna(False), strict=True):
+        if not is_gone and photo_id not in asked_for:
+            continue
+        reason = WITHDRAWN if photo_id in asked_for else UNLISTED
+        outcomes[photo_id] = Outcome("gone", reason)
+        if PHOTO_ID.fullmatch(photo_id) and remove(path := photo_path(aoi, photo_id)):
+            removed.append(path.parent)
+    sync_folders(removed)
+    return outcomes
+
+
+def _fetch(jobs: list[Job], aoi: str, rules: Rules) -> dict[str, Outcome]:
     if not jobs:
         return {}
     try:
         with stage.bar("download", len(jobs), unit="photo") as bar:
-            return fetch(
-                jobs,
-                user_agent=user_agent(),
-                min_side_px=settings.min_side_px,
-                max_bytes=int(settings.max_megabytes * 1e6),
-                limits=limits,
-                done=bar.update,
-            )
+            return fetch(jobs, rules, Meter(bar))
     except HostDown as down:
         raise UserError(
             f"AOI {aoi!r}: the photo host {down.host} has stopped answering ({down.reason}); "
             "what was fetched is kept, so run again when it is back."
+        ) from None
+    except PrivateAddress as found:
+        raise UserError(
+            f"AOI {aoi!r}: the photo host {found.host} leads to {found.address}, which is not an "
+            "address of the open internet; if it is meant, list it in `flickr.photo_hosts` too."
         ) from None
 
 
@@ -130,6 +180,27 @@ def _check_hosts(aoi: str, jobs: list[Job], fetched: dict[str, Outcome]) -> None
                 f"({outcomes[0].reason}); check the network and `flickr.photo_hosts`, "
                 "then run again."
             )
+
+
+def _without_placeholders(
+    listed: pd.DataFrame, aoi: str, outcomes: dict[str, Outcome]
+) -> dict[str, Outcome]:
+    """Tell a picture that says "no longer available" from photos; its copies are removed."""
+    places = zip(listed["lat"], listed["lon"], strict=True)
+    rows = zip(listed["id"], places, strict=True)
+    found = dict(outcomes)
+    removed = set()
+    for ids in suspects((i, outcomes[i], place) for i, place in rows):
+        if outcomes[ids[0]].stored:
+            paths = [photo_path(aoi, photo_id) for photo_id in ids]
+            if not is_plain(paths[0].read_bytes()):
+                continue
+            for path in paths:
+                remove(path)
+                removed.add(path.parent)
+        found |= dict.fromkeys(ids, Outcome("gone", PLACEHOLDER))
+    sync_folders(removed)
+    return found
 
 
 def _rows(listed: pd.DataFrame, aoi: str, outcomes: dict[str, Outcome]) -> list[dict[str, Any]]:

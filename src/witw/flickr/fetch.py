@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
 
 from witw.errors import UserError
-from witw.flickr.files import Outcome, inspect, store
-from witw.flickr.hosts import is_loopback, origin, redirect
-from witw.flickr.throttle import Limits, Throttle, retry_after_s
+from witw.flickr.client import Again, Body, ask, proxied, session
+from witw.flickr.files import store
+from witw.flickr.hosts import Origin, host_of
+from witw.flickr.inspect import Outcome, inspect
+from witw.flickr.meter import Meter
+from witw.flickr.resolver import PrivateAddress
+from witw.flickr.throttle import Limits, Throttle
 
-REDIRECTS = (301, 302, 303, 307, 308)
-HOPS = 3
 WINDOW = 512  # photos in the works, those that wait for another try included
-WRITERS = 4
-CHUNK = 1 << 16
+WRITERS = 3  # threads that decode and write; more get into each other's way
+BACKLOG = 32  # photos come and not yet kept; more, and a slow disk slows the network down
 
 log = logging.getLogger(__name__)
 
@@ -44,228 +46,164 @@ class HostDown(Exception):  # noqa: N818
         self.reason = reason
 
 
-class _Again(Exception):  # noqa: N818
-    """A request that failed in a way that may pass.
+@dataclass(frozen=True)
+class Rules:
+    """What is asked of whom.
 
     Attributes:
-        reason: in words.
-        closes: whether the host wants no requests at all for a while,
-        pause_s: and for how long; None: it did not say.
-        unreachable: whether there was no answer at all.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        closes: bool = False,
-        pause_s: float | None = None,
-        unreachable: bool = False,
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.closes = closes
-        self.pause_s = pause_s
-        self.unreachable = unreachable
-
-
-def fetch(
-    jobs: Sequence[Job],
-    *,
-    user_agent: str,
-    min_side_px: int,
-    max_bytes: int,
-    limits: Limits,
-    done: Callable[[], object] = lambda: None,
-) -> dict[str, Outcome]:
-    """Fetch photos into the store.
-
-    Args:
-        jobs: what to fetch; their addresses have been found good.
+        origins: where photos may be fetched from; the jobs' addresses have been found to be there.
         user_agent: sent along.
-        min_side_px: see :func:`witw.flickr.files.inspect`.
+        min_side_px: see :func:`witw.flickr.inspect.inspect`.
         max_bytes: a larger answer is refused.
         limits: patience and eagerness.
-        done: called after each photo.
+    """
+
+    origins: frozenset[Origin]
+    user_agent: str
+    min_side_px: int
+    max_bytes: int
+    limits: Limits
+
+
+def fetch(jobs: Sequence[Job], rules: Rules, meter: Meter) -> dict[str, Outcome]:
+    """Fetch photos into the store.
 
     Returns:
         The outcome of each by id.
 
     Raises:
         HostDown: one stopped answering; photos fetched until then are in the store.
+        PrivateAddress: a host's name leads to an address that must not be asked.
         UserError: the store cannot be written.
     """
 
     async def everything() -> dict[str, Outcome]:
-        async with _session(jobs, user_agent, limits) as session:
+        through_proxy = proxied(host_of(job.url) for job in jobs)
+        connections = session(rules.origins, rules.user_agent, rules.limits, through_proxy)
+        async with connections as client:
             with ThreadPoolExecutor(WRITERS) as pool:
-                fetcher = _Fetcher(session, pool, limits, min_side_px, max_bytes)
-                return await fetcher.all(jobs, done)
+                return await _Fetcher(client, pool, rules, meter).all(jobs)
 
     try:
         return asyncio.run(everything())
     except ExceptionGroup as group:
         for error in group.exceptions:
-            if isinstance(error, HostDown):
+            if isinstance(error, (HostDown, PrivateAddress)):
                 raise error from None
             if isinstance(error, OSError):
                 raise UserError(f"The photo store cannot be written: {error}.") from error
         raise
 
 
-def host_of(url: str) -> str:
-    """Host of an address that has been found good."""
-    found = origin(url)
-    return found[1] if found else ""
-
-
-def _session(jobs: Sequence[Job], user_agent: str, limits: Limits) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-        timeout=aiohttp.ClientTimeout(
-            total=limits.total_s, sock_connect=limits.connect_s, sock_read=limits.read_s
-        ),
-        headers={"User-Agent": user_agent, "Accept": "image/jpeg", "Accept-Encoding": "identity"},
-        cookie_jar=aiohttp.DummyCookieJar(),
-        # A cluster's proxy is found where the API client finds it; this machine needs none.
-        trust_env=not any(is_loopback(host_of(job.url)) for job in jobs),
-    )
-
-
 class _Fetcher:
     def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        pool: ThreadPoolExecutor,
-        limits: Limits,
-        min_side_px: int,
-        max_bytes: int,
+        self, client: aiohttp.ClientSession, pool: ThreadPoolExecutor, rules: Rules, meter: Meter
     ) -> None:
-        self._session = session
+        self._client = client
         self._pool = pool
-        self._limits = limits
-        self._min_side_px = min_side_px
-        self._max_bytes = max_bytes
-        self._throttles: dict[str, Throttle] = {}
+        self._rules = rules
+        self._meter = meter
+        self._throttles = meter.throttles
+        self._backlog = asyncio.Semaphore(BACKLOG)
 
-    async def all(self, jobs: Sequence[Job], done: Callable[[], object]) -> dict[str, Outcome]:
+    async def all(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
         outcomes: dict[str, Outcome] = {}
         window = asyncio.Semaphore(WINDOW)
 
         async def one(job: Job) -> None:
             try:
-                outcomes[job.id] = await self._photo(job)
-                done()
+                outcome = await self._photo(job)
+                outcomes[job.id] = outcome
+                self._meter.done()
+                if not outcome.stored:
+                    self._meter.error(outcome.status)
             finally:
                 window.release()
 
-        async with asyncio.TaskGroup() as group:
-            for job in jobs:
-                await window.acquire()
-                group.create_task(one(job))
+        shown = asyncio.create_task(self._meter.show())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for job in jobs:
+                    await window.acquire()
+                    group.create_task(one(job))
+        finally:
+            shown.cancel()
+            await asyncio.wait([shown])
         return outcomes
 
     async def _photo(self, job: Job) -> Outcome:
         """Try until there is an answer that another try would not change."""
+        limits, now = self._rules.limits, asyncio.get_running_loop().time
         host = host_of(job.url)
-        throttle = self._throttles.setdefault(host, Throttle(self._limits))
-        reason, seen, unreachable = "", "", True
-        for attempt in range(1, self._limits.tries + 1):
+        throttle = self._throttles.setdefault(host, Throttle(limits))
+        began, failed, attempt, unreachable, reason = now(), math.inf, 0, True, ""
+        steady: dict[str, float] = {}  # digest of what came -> from when on it is final
+        while attempt < limits.tries or now() - began < limits.span_s:
+            if attempt:
+                await asyncio.sleep(limits.pause_s(attempt))
+            attempt += 1
+            # Once it has failed while the host serves others, it is this photo's own failure.
+            own = failed < throttle.useful_at
             try:
-                outcome, digest = await self._once(job, throttle)
+                outcome = await self._once(job, throttle, own)
                 unreachable = False
                 if not outcome.again:
                     return outcome
-                # What comes twice alike is what the host has, not an accident on the way.
-                if outcome.status == "corrupt" and digest == seen:
+                # What comes alike after a while is what the host has, not an accident on the way.
+                if outcome.status == "corrupt" and now() >= steady.get(outcome.digest, math.inf):
                     return outcome
-                reason, seen = outcome.reason, digest
-            except _Again as again:
+                steady.setdefault(outcome.digest, now() + limits.steady_s)
+                reason = outcome.reason
+            except Again as again:
                 reason = again.reason
                 unreachable &= again.unreachable
-                if (again.pause_s or 0) > self._limits.patience_s:
+                if (again.pause_s or 0) > limits.patience_s:
                     return Outcome("failed", f"{reason}, asks to wait {again.pause_s:.0f} s")
-            if throttle.silent_s > self._limits.patience_s:
-                raise HostDown(host, reason)
+            failed = min(failed, now())
+            self._meter.error(reason)
             log.debug("%s: %s, try %d", job.id, reason, attempt)
-            if attempt < self._limits.tries:
-                await asyncio.sleep(self._limits.pause_s(attempt))
-        reason = f"{reason}, in {self._limits.tries} tries"
-        return Outcome("failed", reason, unreachable=unreachable)
+            if not own and throttle.silent_s > limits.patience_s:
+                raise HostDown(host, reason)
+        return Outcome("failed", f"{reason}, in {attempt} tries", unreachable=unreachable)
 
-    async def _once(self, job: Job, throttle: Throttle) -> tuple[Outcome, str]:
-        """One request: its outcome and the SHA-256 of what it brought."""
+    async def _once(self, job: Job, throttle: Throttle, own: bool) -> Outcome:
+        """One request, and what it brought looked at and kept."""
+        answer, asked_at = await self._ask(job.url, throttle, own)
+        if isinstance(answer, Outcome):
+            throttle.useful()
+            return answer
+        try:
+            run = asyncio.get_running_loop().run_in_executor
+            outcome = await run(self._pool, self._keep, answer.content, job.path)
+        finally:
+            self._backlog.release()
+        if outcome.again:
+            throttle.slower(asked_at, own)
+            return outcome
+        throttle.useful()
+        if answer.redirected and not outcome.stored and outcome.status != "gone":
+            return replace(outcome, status="gone", reason=f"redirected to {outcome.reason}")
+        return outcome
+
+    async def _ask(self, url: str, throttle: Throttle, own: bool) -> tuple[Body | Outcome, float]:
+        """Ask when it is this photo's turn; a body comes with a place in the backlog."""
         async with throttle.slot():
             asked_at = asyncio.get_running_loop().time()
             try:
-                answer, redirected = await self._ask(job.url)
-            except _Again as again:
+                answer = await ask(self._client, url, self._rules.max_bytes)
+            except Again as again:
                 if again.closes:
                     throttle.close(again.pause_s, asked_at)
                 else:
-                    throttle.slower(asked_at)
+                    throttle.slower(asked_at, own)
                 raise
-            if isinstance(answer, Outcome):
-                throttle.useful()
-                return answer, ""
-            # The slot is kept until the file is, so that a slow disk slows the network down.
-            keep = asyncio.get_running_loop().run_in_executor
-            outcome = await keep(self._pool, _keep, answer, job.path, self._min_side_px)
-            if outcome.again:
-                throttle.slower(asked_at)
-            else:
-                throttle.useful()
-        if redirected and not outcome.stored and not outcome.again:
-            return Outcome("gone", f"redirected to {outcome.reason}"), ""
-        return outcome, sha256(answer).hexdigest()
+            if isinstance(answer, Body):
+                self._meter.came(len(answer.content))
+                await self._backlog.acquire()
+            return answer, asked_at
 
-    async def _ask(self, url: str) -> tuple[bytes | Outcome, bool]:
-        """Get an address, following redirects on its own host; whether there were any."""
-        for hop in range(HOPS + 1):
-            try:
-                async with self._session.get(url, allow_redirects=False) as response:
-                    if response.status not in REDIRECTS:
-                        return await self._answer(response), hop > 0
-                    url, reason = redirect(url, response.headers.get("Location", ""))
-            except TimeoutError:
-                raise _Again("no answer in time", unreachable=True) from None
-            except aiohttp.ClientConnectorError:
-                raise _Again("no connection", unreachable=True) from None
-            except (aiohttp.ClientError, OSError):
-                raise _Again("the connection broke off") from None
-            if reason:
-                return Outcome("gone", reason), True
-        return Outcome("gone", "redirected in a circle"), True
-
-    async def _answer(self, response: aiohttp.ClientResponse) -> bytes | Outcome:
-        status = response.status
-        if status in (404, 410):
-            return Outcome("gone", f"HTTP {status}")
-        if status in (429, 503):
-            pause_s = retry_after_s(response.headers.get("Retry-After"))
-            closes = status == 429 or pause_s is not None
-            raise _Again(f"HTTP {status}", closes=closes, pause_s=pause_s)
-        # 403 and 408 come and go with a host's defences; other 4xx are its last word.
-        if status >= 500 or status in (403, 408):
-            raise _Again(f"HTTP {status}")
-        if status != 200:
-            return Outcome("failed", f"HTTP {status}")
-        if (response.content_length or 0) > self._max_bytes:
-            return self._too_large()
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(CHUNK):
-            body += chunk
-            if len(body) > self._max_bytes:
-                response.close()
-                return self._too_large()
-        return bytes(body)
-
-    def _too_large(self) -> Outcome:
-        return Outcome("corrupt", f"larger than {self._max_bytes / 1e6:g} MB")
-
-
-def _keep(body: bytes, path: Path, min_side_px: int) -> Outcome:
-    outcome = inspect(body, min_side_px)
-    if outcome.stored:
-        store(body, path)
-    return outcome
+    def _keep(self, body: bytes, path: Path) -> Outcome:
+        outcome = inspect(body, self._rules.min_side_px)
+        if outcome.stored:
+            store(body, path)
+        return outcome

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from yarl import URL
 
 PORTS = {"http": 80, "https": 443}
 Origin = tuple[str, str, int]
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in the last 32 bits
 
 
 def is_loopback(host: str) -> bool:
@@ -21,6 +24,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the open internet's: not loopback, private, link-local."""
+    try:
+        found: _Address = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(found, ipaddress.IPv6Address):
+        nat64 = ipaddress.IPv4Address(int(found) % 2**32) if found in _NAT64 else None
+        found = found.ipv4_mapped or found.sixtofour or nat64 or found
+    return found.is_global and not found.is_multicast
+
+
 def origin(url: str) -> Origin | None:
     """Scheme, host and port of an http(s) address; None: it is no such address."""
     try:
@@ -31,6 +46,12 @@ def origin(url: str) -> Origin | None:
     if scheme not in PORTS or not host or port is None or parts.user is not None:
         return None
     return scheme, host, port
+
+
+def host_of(url: str) -> str:
+    """Host of an address; '' if it is no http(s) address."""
+    found = origin(url)
+    return found[1] if found else ""
 
 
 def allowed(entries: Sequence[str]) -> frozenset[Origin]:
@@ -50,6 +71,24 @@ def allowed(entries: Sequence[str]) -> frozenset[Origin]:
         if "://" not in entry and is_loopback(found[1]):
             origins.add(("http", found[1], URL(f"http://{entry}").port or PORTS["http"]))
     return frozenset(origins)
+
+
+def named(origins: Iterable[Origin]) -> frozenset[str]:
+    """Hosts of which the config itself says that they are not on the open internet.
+
+    A public name must not lead to such an address (it would let whoever holds the name reach into
+    the user's network) unless the config lists that address beside the name.
+    """
+    hosts = {host for _, host, _ in origins}
+    return frozenset(host for host in hosts if is_loopback(host) or _is_address(host))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def refusal(url: str, origins: frozenset[Origin]) -> str:

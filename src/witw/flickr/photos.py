@@ -45,7 +45,7 @@ class Photo:
 
 def text(value: object) -> str:
     """Text of a field that may be missing, a number or wrapped in ``_content``."""
-    if isinstance(value, Mapping):
+    if not isinstance(value, str) and isinstance(value, Mapping):
         value = value.get("_content")
     # Half of a surrogate pair is legal in JSON, but not in UTF-8 and so not in a table.
     return "" if value is None else str(value).encode("utf-8", "replace").decode("utf-8")
@@ -103,7 +103,7 @@ def parse(raw: object, host: str) -> Photo:
     if lat is None or lon is None or (lat == 0 and lon == 0) or accuracy == 0:
         raise UnusableError("no geotag")
     date_upload, license_id = integer(raw.get("dateupload")), integer(raw.get("license"))
-    if date_upload is None:
+    if date_upload is None or date_upload < 1:
         raise UnusableError("no upload date")
     if license_id is None:
         raise UnusableError("no licence")

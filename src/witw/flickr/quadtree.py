@@ -4,118 +4,41 @@ Pure: the service is a callable. Results come newest upload first, and a query c
 date. So one page of a box holds *all* of its photos down to the page's oldest upload, and the next
 question, about the same box up to that date (inclusive), continues without a gap. What makes the
 list complete is that order; totals, which are only nearly right, steer where boxes are split and
-prove nothing. Where the order does not hold, boxes are split until they fit the 4,000.
+prove nothing. Where the order does not hold, boxes, then dates, then licences are split until the
+pieces fit the 4,000. What fits nowhere is counted as unreachable.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import NamedTuple
 
-REACH = 4000  # results of one query that can be seen, by the page of flickr.photos.search
-FULL = 0.8  # a page fuller than this may be followed by another, unless the total agrees with it
-E7 = 10_000_000
+from witw.flickr.boxes import Box
+from witw.flickr.ledger import Ledger
+from witw.flickr.pages import REACH, Ask, Entry, Page, Query
+from witw.flickr.workers import spread
+
+# An answer that leaves more than this share unaccounted for is asked for once more: totals waver
+# by a few percent.
+GAP = 0.08
+AGAIN = 50  # marks that question as its own
 
 
-@dataclass(frozen=True)
-class Box:
-    """A longitude/latitude box in whole 1e-7 degrees, EPSG:4326.
+class Node(NamedTuple):
+    """A piece of the search still to be visited: where, when, which licences."""
 
-    Geotags have six decimals; edges have seven and end in 5, so that no photo lies on an edge and
-    it does not matter whether the service includes edges.
-    """
-
-    west: int
-    south: int
-    east: int
-    north: int
-
-    @classmethod
-    def around(cls, bbox_deg: tuple[float, float, float, float]) -> Box:
-        """Smallest such box with all of ``bbox_deg`` [degrees] well inside.
-
-        1.5e-6 degrees are added, for a service that cuts off decimals and leaves out edges.
-        """
-        west, south = (math.floor(v * 1e6) * 10 - 15 for v in bbox_deg[:2])
-        east, north = (math.ceil(v * 1e6) * 10 + 15 for v in bbox_deg[2:])
-        return cls(
-            max(west, -180 * E7), max(south, -90 * E7), min(east, 180 * E7), min(north, 90 * E7)
-        )
-
-    @property
-    def degrees(self) -> tuple[float, float, float, float]:
-        """West, south, east, north [degrees]."""
-        return (self.west / E7, self.south / E7, self.east / E7, self.north / E7)
-
-    @property
-    def text(self) -> str:
-        """The box as the API takes it: no spaces, seven decimals."""
-        return ",".join(f"{value:.7f}" for value in self.degrees)
-
-    def quarters(self) -> list[Box]:
-        """South-west, south-east, north-west, north-east; fewer if thin, none if a point."""
-        xs, ys = _cut(self.west, self.east), _cut(self.south, self.north)
-        if len(xs) == len(ys) == 2:
-            return []
-        return [Box(w, s, e, n) for s, n in pairwise(ys) for w, e in pairwise(xs)]
-
-
-def _cut(low: int, high: int) -> list[int]:
-    middle = (low + high) // 20 * 10 + 5
-    return [low, middle, high] if low < middle < high else [low, high]
-
-
-class Entry(NamedTuple):
-    """A photo on a page: ``upload`` is 0 where unknown, ``wanted`` whether it is to be listed."""
-
-    id: str
-    upload: int
-    wanted: bool
-
-
-@dataclass(frozen=True)
-class Page:
-    """One answer, in the order of the service."""
-
-    total: int
-    pages: int
-    per_page: int
-    entries: list[Entry]
-
-    @property
-    def ids(self) -> list[str]:
-        """Ids, in order."""
-        return [entry.id for entry in self.entries]
-
-    @property
-    def uploads(self) -> list[int]:
-        """Known upload dates, in order [s]."""
-        return [entry.upload for entry in self.entries if entry.upload > 0]
-
-    def is_last(self, number: int = 1) -> bool:
-        """Whether nothing follows this page, the ``number``-th of its query."""
-        count = len(self.entries)
-        agrees = count < self.per_page and (number - 1) * self.per_page + count == self.total
-        ends = self.pages <= number and (agrees or count <= FULL * self.per_page)
-        return count == 0 or ends
-
-    def is_in_order(self, cursor: int) -> bool:
-        """Whether uploads are known, none after the cursor, newest first."""
-        uploads = self.uploads
-        if self.entries and not uploads:
-            return False
-        return all(new >= old for new, old in pairwise([cursor, *uploads]))
-
-
-Ask = Callable[[Box, int, int], Page]  # box, latest upload [s], number of the page from 1
+    name: str
+    box: Box
+    high: int
+    licenses: tuple[int, ...]
+    low: int = 1
+    is_ordered: bool = True
 
 
 @dataclass
 class Cell:
-    """A node of the tree; the fields but ``box`` are columns of the table ``cells``."""
+    """A node as it was visited; the fields but ``box`` and ``ledger`` are columns of ``cells``."""
 
     cell: str
     box: Box
@@ -123,138 +46,235 @@ class Cell:
     listed: int = 0
     calls: int = 0
     is_leaf: bool = True
-    unreachable: int = 0
-
-
-class _Node(NamedTuple):
-    name: str
-    box: Box
-    cursor: int
     is_ordered: bool = True
+    unreachable: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a tree is walked.
+
+    Attributes:
+        snapshot: latest upload date that counts, for every query alike [s].
+        box_total: a box that holds more is split into four.
+        accuracy: sent along, see :class:`witw.flickr.pages.Query`.
+        take: sent along.
+        cut: where boxes are cut, see :meth:`witw.flickr.boxes.Box.quarters`.
+        workers: nodes visited at a time.
+    """
+
+    snapshot: int
+    box_total: int
+    accuracy: int = 0
+    take: int = 0
+    cut: int = 8
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A walk's result; nothing in it depends on the order of the calls.
+
+    Attributes:
+        listed: id of every photo found -> name of its cell.
+        cells: in the order of their names.
+    """
+
+    listed: dict[str, str]
+    cells: list[Cell]
+
+    @property
+    def calls(self) -> int:
+        """Calls that were needed."""
+        return sum(cell.calls for cell in self.cells)
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether totals and photos shown agree in every cell, so that nothing can be missing."""
+        return all(
+            cell.is_ordered
+            and not cell.unreachable
+            and cell.ledger.steps
+            and not cell.ledger.unbalanced
+            for cell in self.cells
+        )
+
+    def __add__(self, other: Tree) -> Tree:
+        """Both; what both list belongs to the first."""
+        return Tree(other.listed | self.listed, self.cells + other.cells)
+
+
+def walk(ask: Ask, box: Box, licenses: Sequence[int], rules: Rules, name: str = "r") -> Tree:
+    """List everything in ``box``; ``name`` is its cell's."""
+    root = Node(name, box, rules.snapshot, tuple(licenses))
+
+    def visit(node: Node) -> tuple[_Visit, list[Node]]:
+        done = _Visit(ask, rules, node)
+        return done, done.run()
+
+    visits = sorted(spread([root], visit, rules.workers), key=lambda done: done.node.name)
+    listed: dict[str, str] = {}
+    for done in visits:
+        for entry in done.entries:
+            if not entry.flaw and entry.id not in listed:
+                listed[entry.id] = done.node.name
+                done.cell.listed += 1
+    cells = {done.node.name: done.cell for done in visits}
+    for done in visits:
+        _balance(done, cells)
+    return Tree(listed, list(cells.values()))
+
+
+def _balance(done: _Visit, cells: dict[str, Cell]) -> None:
+    """A box that was split holds what its page showed, and what its quarters hold."""
+    quarters = [cells[node.name] for node in done.quarters]
+    if quarters:
+        newer = sum(entry.upload > done.quarters[0].high for entry in done.entries)
+        done.cell.ledger.note(done.cell.total - newer - sum(cell.total for cell in quarters))
 
 
 class _DisorderError(Exception):
-    """A page is not newest first within its cursor, twice."""
+    """A page is not newest first within its dates."""
 
 
-@dataclass
-class Walk:
-    """A walk over the tree of a box.
+class _Visit:
+    """One node: pages asked for, photos seen, the ledger between them."""
 
-    Attributes:
-        ask: the service.
-        snapshot: latest upload date that counts, for every query alike [s].
-        box_total: a box that holds more is split into four.
-        listed: id of every wanted photo found -> name of the cell that found it first.
-        cells: the tree, by name.
-    """
+    def __init__(self, ask: Ask, rules: Rules, node: Node) -> None:
+        self.node = node
+        self.cell = Cell(node.name, node.box, is_ordered=node.is_ordered)
+        self.entries: list[Entry] = []
+        self.quarters: list[Node] = []
+        self._ask = ask
+        self._rules = rules
+        self._below: list[Node] = []
 
-    ask: Ask
-    snapshot: int
-    box_total: int
-    listed: dict[str, str] = field(default_factory=dict)
-    cells: dict[str, Cell] = field(default_factory=dict)
-    _seen: set[str] = field(default_factory=set)
+    def run(self) -> list[Node]:
+        """Split the node or list it; returns the nodes that are left to visit."""
+        if not self.node.is_ordered:
+            self._plain()
+        else:
+            try:
+                self._ordered()
+            except _DisorderError:
+                # What boxes around took to be all of the newer photos is in doubt too.
+                self._leave("p", high=self._rules.snapshot)
+        return self._below
 
-    def run(self, root: Box, name: str = "r") -> None:
-        """List everything in ``root``; ``name`` is its cell's."""
-        stack = [_Node(name, root, self.snapshot)]
-        while stack:
-            node = stack.pop()
-            cell = self.cells.setdefault(node.name, Cell(node.name, node.box))
-            self._seen = set()
-            visit = self._visit_ordered if node.is_ordered else self._visit_plain
-            below = visit(node, cell)
-            cell.is_leaf = len(below) == 0
-            # The service may count photos that it shows to nobody, or more than it lets anyone see.
-            cell.unreachable = max(0, cell.total - len(self._seen)) if cell.is_leaf else 0
-            stack += reversed(below)
-
-    def _visit_ordered(self, node: _Node, cell: Cell) -> list[_Node]:
-        """Split the box, keeping its first page, or list it; returns the nodes still to visit."""
-        try:
-            page = self._ordered_page(cell, node.box, node.cursor)
-            cell.total = page.total
-            quarters = node.box.quarters() if page.total > self.box_total else []
-            if quarters:
-                # All newer ones are known now, so the quarters need not tell them again.
-                oldest = min(page.uploads, default=node.cursor)
-                return _below(node, quarters, oldest)
-            self._sweep(cell, node.box, node.cursor, page)
-        except _DisorderError:
-            # What ancestors took to be all of the newer photos is in doubt too: from the start.
-            return self._visit_plain(node._replace(cursor=self.snapshot), cell)
-        return []
-
-    def _sweep(self, cell: Cell, box: Box, cursor: int, page: Page) -> None:
-        """Follow the upload dates down, page after page, to the first photo."""
-        while cursor > 0 and not page.is_last():
+    def _ordered(self) -> None:
+        page = self._newest(self.node.high)
+        quarters = self.node.box.quarters(self._rules.cut)
+        if page.total > self._rules.box_total and quarters:
+            # All newer ones are known now, so the quarters need not tell them again.
+            oldest = min(page.uploads, default=self.node.high)
+            self.quarters = [
+                self.node._replace(name=f"{self.node.name}{n}", box=box, high=oldest)
+                for n, box in enumerate(quarters)
+            ]
+            self._below += self.quarters
+            self.cell.is_leaf = False
+            return
+        high = self.node.high
+        while high > 0 and not page.is_last():
             newest, oldest = page.uploads[0], page.uploads[-1]
-            cursor = oldest if newest > oldest else self._second(cell, box, page)
-            if cursor > 0:
-                page = self._ordered_page(cell, box, cursor)
+            high = oldest if newest > oldest else self._second(page)
+            if high > 0:
+                page = self._newest(high)
+        self.cell.ledger.end()
 
-    def _second(self, cell: Cell, box: Box, page: Page) -> int:
-        """List the photos of one second that fills a page; returns where the sweep continues.
+    def _second(self, page: Page) -> int:
+        """List the photos of one second that fills a page; returns the date to continue from.
 
-        Offsets are used here only: a cursor cannot step inside a second. Where even they end, at
-        4,000, the second is listed for each quarter of the box.
+        Offsets are used here only: a date cannot step inside a second. Where even they end, at
+        4,000, the second becomes nodes of its own.
         """
         second = page.uploads[0]
         for number in range(2, REACH // page.per_page + 1):
-            before, page = page, self._page(cell, box, second, number)
-            if not page.entries or page.ids == before.ids:
+            before, page = page, self._page(second, number)
+            if not page.entries:
                 return second - 1
+            if page.ids == before.ids:
+                break
             if not page.is_in_order(second):
                 raise _DisorderError
             if page.is_last(number):
                 return 0
             if page.uploads[-1] < second:
                 return page.uploads[-1]
-        for quarter in box.quarters():
-            page = self._ordered_page(cell, quarter, second)
-            if page.uploads and page.uploads[-1] == second and not page.is_last():
-                self._second(cell, quarter, page)
+        self._leave(f"@{second}/", high=second, low=second)
+        self.cell.ledger.forget()
         return second - 1
 
-    def _visit_plain(self, node: _Node, cell: Cell) -> list[_Node]:
-        """List a box without trust in the order: all its pages, or split if they are too many."""
-        node = node._replace(is_ordered=False)
-        quarters = _below(node, node.box.quarters(), node.cursor)
-        page = self._page(cell, node.box, node.cursor, 1)
-        cell.total = page.total
-        if page.total > REACH and quarters:
-            return quarters
+    def _plain(self) -> None:
+        """List without trust in the order: all pages, or pieces if they are too many."""
+        page = self._page(self.node.high, 1)
+        self.cell.total = page.total
+        # Totals waver: only one far above the reach saves the pages.
+        if page.total > REACH and self._split(page):
+            return
         last = REACH // page.per_page
         for number in range(2, last + 1):
             if page.is_last(number - 1):
-                return []
-            before, page = page, self._page(cell, node.box, node.cursor, number)
+                self._compare()
+                return
+            before, page = page, self._page(self.node.high, number)
             if page.ids == before.ids:
-                return []
-        return [] if page.is_last(last) else quarters
+                break
+        else:
+            if page.is_last(last) or self._split(page):
+                return
+        self.cell.unreachable = max(0, self.cell.total - len({e.id for e in self.entries}))
 
-    def _ordered_page(self, cell: Cell, box: Box, cursor: int) -> Page:
-        """First page up to the cursor; a page out of order gets a second chance."""
-        for _ in range(2):
-            page = self._page(cell, box, cursor, 1)
-            if page.is_in_order(cursor):
-                return page
-        raise _DisorderError
+    def _compare(self) -> None:
+        """What all pages together show must be what the first one counted."""
+        shown = len({entry.id for entry in self.entries})
+        if self.cell.total >= shown:
+            self.cell.ledger.note(self.cell.total - shown)
 
-    def _page(self, cell: Cell, box: Box, cursor: int, number: int) -> Page:
-        page = self.ask(box, cursor, number)
-        cell.calls += 1
-        for entry in page.entries:
-            self._seen.add(entry.id)
-            if entry.wanted and entry.id not in self.listed:
-                self.listed[entry.id] = cell.cell
-                cell.listed += 1
+    def _split(self, page: Page) -> bool:
+        """Leave the node in pieces: of the box, of the dates, of the licences; or not at all."""
+        node, rules = self.node, self._rules
+        if quarters := node.box.quarters(rules.cut):
+            for number, box in enumerate(quarters):
+                self._leave(str(number), box=box)
+        elif node.low < node.high and all(node.low <= u <= node.high for u in page.uploads):
+            middle = (node.low + node.high) // 2
+            self._leave("a", low=middle + 1)
+            self._leave("b", high=middle)
+        elif len(node.licenses) > 1:
+            for number in node.licenses:
+                self._leave(f"L{number}", licenses=(number,))
+        self.cell.is_leaf = len(self._below) == 0
+        return not self.cell.is_leaf
+
+    def _leave(self, name: str, **changes: object) -> None:
+        piece = {"name": self.node.name + name, "is_ordered": False, **changes}
+        self._below.append(self.node._replace(**piece))  # type: ignore[arg-type]
+
+    def _newest(self, high: int) -> Page:
+        """First page up to ``high``; what it shows must agree with the totals."""
+        page, ledger = self._page(high, 1), self.cell.ledger
+        if max(ledger.gap(high, page), page.unshown) > GAP:
+            # One wrong answer would lose all that is older. Whatever either shows is kept.
+            again = self._page(high, 1, AGAIN)
+            page = min(page, again, key=lambda one: (ledger.gap(high, one), one.unshown))
+        # A gap that stays was made by a date, on the page before, to which the order does not lead.
+        if not page.is_in_order(high) or ledger.gap(high, page) > GAP:
+            raise _DisorderError
+        if not self.cell.total:
+            self.cell.total = page.total
+        self.cell.ledger.step(high, page)
         return page
 
-
-def _below(node: _Node, quarters: list[Box], cursor: int) -> list[_Node]:
-    return [
-        _Node(f"{node.name}{number}", box, cursor, node.is_ordered)
-        for number, box in enumerate(quarters)
-    ]
+    def _page(self, high: int, number: int, again: int = 0) -> Page:
+        node, rules = self.node, self._rules
+        take = rules.take + again
+        page = self._ask(
+            Query(node.box, high, node.licenses, number, node.low, rules.accuracy, take)
+        )
+        self.cell.calls += 1
+        self.entries += page.entries
+        if number > 1:
+            self.cell.ledger.more(page)
+        return page

@@ -4,210 +4,281 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from witw import stage, tables
-from witw.flickr import licenses
-from witw.flickr.api import PAST_END, Client, RefusedError
-from witw.flickr.photos import Photo, UnusableError, address, integer, parse, rows_of, text
-from witw.flickr.quadtree import Ask, Box, Cell, Entry, Page, Walk
+from witw import forgotten, stage, tables
+from witw.flickr import licenses, refresh
+from witw.flickr.api import Client, unwatched
+from witw.flickr.audit import Audit, audit
+from witw.flickr.boxes import Box
+from witw.flickr.journal import Journal
+from witw.flickr.ledger import summed
+from witw.flickr.pages import PER_PAGE, Page, Query
+from witw.flickr.photos import Photo, address
+from witw.flickr.quadtree import Cell, Rules, Tree, walk
+from witw.flickr.service import Listing, Service, params
+from witw.flickr.verdict import verdict
 from witw.preflight import environment
 from witw.settings import Search
+from witw.store import journal_path
 
-VERSION = 1
-READS = ("bbox_deg", "search", "flickr.api_url", "flickr.photo_hosts")
+VERSION = 2
+READS = ("bbox_deg", "search", "flickr.api_url", "flickr.photo_hosts", "forgotten")
 
-PER_PAGE = 250  # "geo (or bounding box) queries will only return 250 results per page"
-EXTRAS = "license,date_upload,date_taken,owner_name,geo,url_m"
+# Questions under way: an answer takes Flickr 0.6 to 7 s, and the quota is one a second.
+WORKERS = 4
+CUTS = (8, 6, 10, 7)  # where each sweep cuts its boxes
+PROBES = (1, 16)  # accuracies asked for once, beside none
 
 log = logging.getLogger("witw")
 
 Rows = list[dict[str, Any]]
 
 
-class Listing:
-    """The photos of one AOI as they come in.
+class Found(NamedTuple):
+    """Rows of the tables ``photos`` and ``cells``, and the search's judgement of itself."""
 
-    Args:
-        bbox_deg: the AOI, edges included, EPSG:4326 [degrees].
-        snapshot: latest upload date that counts [s].
-        license_ids: licences that count.
-        host: where photos lie whose answer has no address.
-    """
-
-    def __init__(
-        self,
-        bbox_deg: tuple[float, float, float, float],
-        snapshot: int,
-        license_ids: Sequence[int],
-        host: str,
-    ) -> None:
-        self.photos: dict[str, Photo] = {}
-        self.left_out: dict[str, str] = {}
-        self._bbox_deg = bbox_deg
-        self._snapshot = snapshot
-        self._license_ids = frozenset(license_ids)
-        self._host = host
-
-    def read(self, answer: Mapping[str, Any]) -> Page:
-        """Take in one answer of flickr.photos.search.
-
-        Raises:
-            ValueError: it is none.
-        """
-        group, rows = rows_of(answer, "photos", "photo")
-        return Page(
-            total=integer(group.get("total")) or 0,
-            pages=integer(group.get("pages")) or 0,
-            per_page=min(max(integer(group.get("perpage")) or PER_PAGE, 1), PER_PAGE),
-            entries=[self._entry(row) for row in rows],
-        )
-
-    def _entry(self, raw: object) -> Entry:
-        fields: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
-        photo_id, upload = text(fields.get("id")), integer(fields.get("dateupload")) or 0
-        try:
-            photo = parse(raw, self._host)
-            self._check(photo)
-        except UnusableError as reason:
-            self.left_out[photo_id] = str(reason)
-            return Entry(photo_id, upload, wanted=False)
-        self.photos.setdefault(photo.id, photo)
-        return Entry(photo.id, upload, wanted=True)
-
-    def _check(self, photo: Photo) -> None:
-        west, south, east, north = self._bbox_deg
-        if not (west <= photo.lon <= east and south <= photo.lat <= north):
-            raise UnusableError("outside the box")
-        if photo.date_upload > self._snapshot:
-            raise UnusableError("uploaded after the snapshot")
-        if photo.license_id not in self._license_ids:
-            raise UnusableError("another licence")
+    photos: Rows
+    cells: Rows
+    summary: dict[str, Any]
 
 
-def asker(
-    client: Client, listing: Listing, license_ids: Sequence[int], shown: Callable[[Page], None]
-) -> Ask:
-    """The service as the walk sees it; ``shown`` is called with every page."""
-
-    def ask(box: Box, max_upload: int, number: int) -> Page:
-        try:
-            page = client.call(
-                "flickr.photos.search",
-                listing.read,
-                bbox=box.text,
-                license=",".join(map(str, license_ids)),
-                # Without a limiting date a box is searched for the last 12 hours only.
-                min_upload_date=1,
-                max_upload_date=max_upload,
-                sort="date-posted-desc",
-                has_geo=1,
-                media="photos",
-                content_types="0",
-                extras=EXTRAS,
-                per_page=PER_PAGE,
-                page=number,
-            )
-        except RefusedError as refusal:
-            if refusal.code != PAST_END or number == 1:
-                raise
-            page = Page(0, 0, PER_PAGE, [])
-        shown(page)
-        return page
-
-    return ask
-
-
-def run(spec: Mapping[str, Any], client: Client) -> tuple[Rows, Rows]:
+def run(spec: Mapping[str, Any], client: Client, journal: Journal, workers: int = WORKERS) -> Found:
     """Search one AOI.
 
     Args:
         spec: the stage's spec.
         client: of the service.
-
-    Returns:
-        Rows of the tables ``photos`` and ``cells``.
+        journal: of this AOI, service and snapshot.
+        workers: questions under way.
 
     Raises:
         UserError: the service does not know a licence, refuses or does not answer.
     """
-    aoi, settings = spec["aoi"], Search.model_validate(spec["search"])
-    known = licenses.table(client)
-    licenses.check(settings.licenses, known, aoi)
-    snapshot = _seconds(settings.snapshot)
-    bbox_deg = tuple(spec["bbox_deg"])
-    host = address(spec["flickr"]["photo_hosts"])
-    listing = Listing(bbox_deg, snapshot, settings.licenses, host)
-    with stage.bar(f"{aoi}: search", unit=" photos") as bar:
+    return _Run(spec, client, journal, workers).all()
 
-        def show(page: Page) -> None:
-            bar.total = max(bar.total or 0, page.total)
-            bar.update(len(listing.photos) - bar.n)
 
-        walk = Walk(asker(client, listing, settings.licenses, show), snapshot, settings.box_total)
-        walk.run(Box.around(bbox_deg))
-        if not walk.listed and len(settings.licenses) > 1:
-            # Seen: a list of licences that yields nothing where each of them alone yields photos.
-            for number in settings.licenses:
-                walk.ask = asker(client, listing, [number], show)
-                walk.run(Box.around(bbox_deg), f"{number}:r")
-    _report(aoi, walk, listing, client.calls)
-    photos = [_row(listing.photos[i], known, cell) for i, cell in walk.listed.items()]
-    return photos, [_cell_row(cell) for cell in walk.cells.values()]
+def total_of(spec: Mapping[str, Any], client: Client) -> int:
+    """Photos the service counts in an AOI; one call.
+
+    Raises:
+        UserError: the service refuses or does not answer.
+    """
+    settings = Search.model_validate(spec["search"])
+    root = _root(spec, settings)._replace(take=-1)
+    listing = Listing(tuple(spec["bbox_deg"]), root.high, settings.licenses, "")
+    page = client.call(
+        "flickr.photos.search", lambda answer: listing.read(answer, root), unwatched, **params(root)
+    )
+    return max(page.total, len(page.entries))
+
+
+def _root(spec: Mapping[str, Any], settings: Search) -> Query:
+    box = Box.around(tuple(spec["bbox_deg"]))
+    return Query(box, _seconds(settings.snapshot), tuple(settings.licenses))
+
+
+def _accuracy(totals: Mapping[int, int]) -> int:
+    """Which accuracy to ask with: none (0), unless one clearly brings more photos."""
+    most = max(totals, key=lambda accuracy: (totals[accuracy], -accuracy))
+    # Totals waver by a few percent.
+    return 0 if totals[0] >= 0.9 * totals[most] else most
 
 
 def _seconds(moment: datetime) -> int:
     return math.floor(moment.timestamp())
 
 
-def _row(photo: Photo, known: Mapping[int, licenses.License], cell: str) -> dict[str, Any]:
-    found = known[photo.license_id]
-    return asdict(photo) | {
-        "license": found.name,
-        "license_url": found.url,
-        "photo_page": photo.page,
-        "cell": cell,
-    }
+class _Run:
+    """One search: sweeps, probes, audit, what is gone."""
+
+    def __init__(
+        self, spec: Mapping[str, Any], client: Client, journal: Journal, workers: int
+    ) -> None:
+        self.aoi: str = spec["aoi"]
+        self.settings = Search.model_validate(spec["search"])
+        self.bbox_deg = tuple(spec["bbox_deg"])
+        self.root = _root(spec, self.settings)
+        self.client, self.journal, self.workers = client, journal, workers
+        host = address(spec["flickr"]["photo_hosts"])
+        self.listing = Listing(self.bbox_deg, self.root.high, self.settings.licenses, host)
+        self.removed = forgotten.load()
+        self.known = licenses.table(client)
+        licenses.check(self.settings.licenses, self.known, self.aoi)
+
+    def all(self) -> Found:
+        with stage.bar(f"{self.aoi}: search", unit=" photos") as bar:
+            lock = threading.Lock()
+
+            def shown(page: Page) -> None:
+                with lock:
+                    bar.total = max(bar.total or 0, page.total)
+                    bar.update(len(self.listing.photos) - bar.n)
+
+            self.ask = Service(
+                self.aoi, self.client, self.journal, self.listing, shown, self.removed
+            ).ask
+            accuracies = self._accuracies()
+            tree = self._sweeps(_accuracy(accuracies))
+            alone = self._licenses_alone(tree)
+            tree = sum(alone.values(), tree)
+            audited = self._audit(tree)
+            rows, gone = self._rows(tree, audited)
+        self.journal.finish(rows)
+        summary = self._summary(tree, audited, rows) | {
+            "forgotten": len(self.listing.hidden),
+            "gone": gone,
+            "accuracy_totals": {str(a or "unset"): n for a, n in accuracies.items()},
+            "licenses_alone": sorted(alone),
+        }
+        return Found(rows, _cells(tree, rows), summary)
+
+    def _accuracies(self) -> dict[int, int]:
+        """Totals by accuracy: whether unset means all of them is documented nowhere."""
+        asked = (0, *PROBES) if self.settings.audit > 0 else (0,)
+        return {a: self.ask(self.root._replace(accuracy=a)).total for a in asked}
+
+    def _sweeps(self, accuracy: int) -> Tree:
+        tree = Tree({}, [])
+        for sweep in range(self.settings.sweeps):
+            rules = Rules(
+                snapshot=self.root.high,
+                box_total=self.settings.box_total,
+                accuracy=accuracy,
+                take=sweep,
+                cut=CUTS[sweep],
+                workers=self.workers,
+            )
+            name = f"s{sweep + 1}:r" if sweep else "r"
+            tree += walk(self.ask, self.root.box, self.settings.licenses, rules, name)
+        self.rules = rules
+        return tree
+
+    def _licenses_alone(self, tree: Tree) -> dict[int, Tree]:
+        """Search by single licence for those of which nothing was found.
+
+        Seen: a list of licences that yields nothing where each of them alone yields photos.
+        """
+        wanted = self.settings.licenses
+        if len(wanted) == 1 or (self.settings.audit == 0 and tree.listed):
+            return {}
+        have: set[int | None]
+        have = {self.listing.photos[photo_id].license_id for photo_id in tree.listed}
+        have |= {license_id for _, license_id in self.listing.hidden.values()}
+        alone = {}
+        for number in sorted(set(wanted) - have):
+            page = self.ask(self.root._replace(licenses=(number,)))
+            if any(not entry.flaw and entry.id not in tree.listed for entry in page.entries):
+                alone[number] = walk(self.ask, self.root.box, (number,), self.rules, f"{number}:r")
+        return alone
+
+    def _audit(self, tree: Tree) -> Audit:
+        uploads = [self.listing.photos[photo_id].date_upload for photo_id in tree.listed]
+        # So that forgetting a photo changes no question: what was asked once is not asked again.
+        uploads = sorted(uploads + [upload for upload, _ in self.listing.hidden.values()])
+        return audit(self.ask, self.root, tree.listed, uploads, tree.calls, self.settings.audit)
+
+    def _rows(self, tree: Tree, audited: Audit) -> tuple[Rows, int]:
+        """Rows of all photos, those that are gone included, and how many these are."""
+        cells = dict.fromkeys(audited.unknown, "audit") | tree.listed
+        before = {
+            photo_id: row
+            for photo_id, row in self.journal.before().items()
+            if not self.removed.covers(photo_id, row["owner"])
+        }
+        lacking = refresh.candidates(before, cells, self.bbox_deg, self.settings.licenses)
+        doubted = [r for r in lacking if not r["is_gone"]]
+        is_proved = tree.is_proved and not audited.unknown
+        there = set() if is_proved else refresh.missed(self.ask, self.root, doubted)
+        cells |= dict.fromkeys(sorted(there), "check")
+        seen = self.settings.model_dump(mode="json")["snapshot"]
+        rows = []
+        for photo_id, cell in cells.items():
+            first = before.get(photo_id, {}).get("first_seen", seen)
+            rows.append(self._row(self.listing.photos[photo_id], cell, first, seen))
+        gone = [refresh.tombstone(r, r["last_seen"]) for r in lacking if r["id"] not in there]
+        return sorted(rows + gone, key=lambda row: str(row["id"])), len(gone)
+
+    def _row(self, photo: Photo, cell: str, first: str, last: str) -> dict[str, Any]:
+        found = self.known[photo.license_id]
+        return {name: getattr(photo, name) for name in Photo.__slots__} | {
+            "license": found.name,
+            "license_url": found.url,
+            "photo_page": photo.page,
+            "cell": cell,
+            "first_seen": first,
+            "last_seen": last,
+            "is_gone": False,
+        }
+
+    def _summary(self, tree: Tree, audited: Audit, rows: Rows) -> dict[str, Any]:
+        listed = sum(not row["is_gone"] for row in rows)
+        ledger = summed(cell.ledger for cell in tree.cells)
+        unreachable = sum(cell.unreachable for cell in tree.cells)
+        word, reasons = verdict(listed, ledger, audited, unreachable)
+        ids = {row["id"] for row in rows}
+        left_out = {i: why for i, why in sorted(self.listing.left_out.items()) if i not in ids}
+        least = max(1, math.ceil(listed / PER_PAGE))
+        log.info(
+            "%s: %s. %d photos in %d calls, %.3f times the least possible, and %d to audit; %d "
+            "requests made now. %s",
+            self.aoi,
+            word,
+            listed,
+            tree.calls,
+            tree.calls / least,
+            audited.calls,
+            self.client.requests,
+            " ".join(reasons),
+        )
+        return {
+            "verdict": word,
+            "reasons": reasons,
+            "photos": listed,
+            "calls": tree.calls,
+            "calls_least": least,
+            "unreachable": unreachable,
+            "ledger": {
+                "steps": ledger.steps,
+                "over": ledger.over,
+                "under": ledger.under,
+                "worst": ledger.worst,
+            },
+            "audit": asdict(audited) | {"unknown": len(audited.unknown)},
+            "left_out": dict(sorted(Counter(left_out.values()).items())),
+            "left_out_ids": left_out,
+        }
 
 
-def _cell_row(cell: Cell) -> dict[str, Any]:
+def _cells(tree: Tree, rows: Rows) -> Rows:
+    listed = Counter(row["cell"] for row in rows)
+    return [_cell_row(cell, listed[cell.cell]) for cell in tree.cells]
+
+
+def _cell_row(cell: Cell, listed: int) -> dict[str, Any]:
     sides = dict(zip(("west", "south", "east", "north"), cell.box.degrees, strict=True))
-    return asdict(cell) | sides
-
-
-def _report(aoi: str, walk: Walk, listing: Listing, requests: int) -> None:
-    photos, calls = len(walk.listed), sum(cell.calls for cell in walk.cells.values())
-    missing = sum(cell.unreachable for cell in walk.cells.values())
-    reasons = Counter(
-        reason for photo_id, reason in listing.left_out.items() if photo_id not in walk.listed
-    )
-    for reason, count in sorted(reasons.items()):
-        log.info("%s: %d answered but not listed: %s", aoi, count, reason)
-    if missing:
-        log.warning("%s: Flickr counts %d more photos than it lists", aoi, missing)
-    least = max(1, math.ceil(photos / PER_PAGE))
-    log.info(
-        "%s: %d photos in %d calls, %.3f times the least possible; %d requests in all",
-        aoi,
-        photos,
-        calls,
-        calls / least,
-        requests,
-    )
+    account = {name: getattr(cell.ledger, name) for name in ("steps", "over", "under", "worst")}
+    names = ("cell", "total", "calls", "is_leaf", "is_ordered", "unreachable")
+    return sides | account | {name: getattr(cell, name) for name in names} | {"listed": listed}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
-    args = stage.arguments("search", __doc__, outputs=["photos", "cells"], argv=argv)
+    names = ["photos", "cells", "summary"]
+    args = stage.arguments("search", __doc__, outputs=names, argv=argv)
     environment()
-    client = Client.from_environment(args.spec["flickr"]["api_url"])
-    photos, cells = run(args.spec, client)
-    tables.write(args.photos, "photos", photos)
-    tables.write(args.cells, "cells", cells)
+    url, snapshot = args.spec["flickr"]["api_url"], args.spec["search"]["snapshot"]
+    client = Client.from_environment(url)
+    with Journal(journal_path(args.spec["aoi"]), url, snapshot) as journal:
+        found = run(args.spec, client, journal)
+    tables.write(args.photos, "photos", found.photos)
+    tables.write(args.cells, "cells", found.cells)
+    stage.write_json(args.summary, found.summary)
 
 
 if __name__ == "__main__":

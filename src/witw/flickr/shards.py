@@ -9,7 +9,7 @@ from pathlib import Path
 from witw import stage, tables
 from witw.errors import UserError
 
-VERSION = 1
+VERSION = 2
 READS = ("shards",)
 
 

@@ -14,7 +14,7 @@ from witw import stage, tables
 from witw.errors import UserError
 from witw.report.page import Sources, render
 
-VERSION = 1
+VERSION = 2
 READS = ("areas",)
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ def run(
     spec: dict[str, Any],
     pairs: Sequence[Path],
     cells: Sequence[Path],
+    searches: Sequence[Path],
     training: Path | None,
     evaluation: Path | None,
     heatmaps: Sequence[Path],
@@ -35,6 +36,7 @@ def run(
         spec: ``areas``, what the config says of each AOI.
         pairs: tables ``pairs``, one an AOI.
         cells: tables ``cells``, each in a folder named after its AOI.
+        searches: what each search says of itself, in a folder named after its AOI.
         training: JSON line an epoch, or None.
         evaluation: JSON of figures beside chance, or None.
         heatmaps: PNG files, each in a folder named after its AOI.
@@ -48,6 +50,7 @@ def run(
         areas=spec["areas"],
         pairs=pd.concat([tables.frame("pairs"), *frames], ignore_index=True),
         cells={path.parent.name: tables.read(path, "cells") for path in cells},
+        searches={path.parent.name: stage.read_json(path) for path in searches},
         epochs=_epochs(training) if training else [],
         evaluation=stage.read_json(evaluation) if evaluation else {},
         heatmaps={path.parent.name: path.read_bytes() for path in heatmaps},
@@ -69,12 +72,13 @@ def _epochs(path: Path) -> list[dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
-    inputs = ["pairs", "cells", "training", "evaluation", "heatmaps"]
+    inputs = ["pairs", "cells", "searches", "training", "evaluation", "heatmaps"]
     args = stage.arguments("report", __doc__, inputs, ["html"], many=inputs, argv=argv)
     run(
         args.spec,
         args.pairs,
         args.cells,
+        args.searches,
         next(iter(args.training), None),
         next(iter(args.evaluation), None),
         args.heatmaps,

@@ -17,7 +17,6 @@ from witw.report.samples import MAX_PHOTOS, samples, web_address
 from witw.tables import STATUS_MEANING, Status
 
 SHOWN = 24  # pairs shown; two of a row of pictures on a wide screen, and below MAX_PHOTOS
-PER_CALL = 250  # photos Flickr gives at most for one call
 
 METRICS = {
     "recall_at_1": ("Own chip ranked first", "%"),
@@ -35,6 +34,7 @@ class Sources:
     areas: Mapping[str, Mapping[str, Any]]
     pairs: pd.DataFrame
     cells: Mapping[str, pd.DataFrame]
+    searches: Mapping[str, Mapping[str, Any]]
     epochs: Sequence[Mapping[str, Any]]
     evaluation: Mapping[str, Any]
     heatmaps: Mapping[str, bytes]
@@ -98,20 +98,18 @@ def _area(name: str, sources: Sources) -> dict[str, Any]:
         "split": area["split"],
         "satellite": area["satellite"],
         "map": figures.photo_map(rows, area["bbox_deg"]),
-        "search": verdict(sources.cells[name]) if name in sources.cells else None,
+        "search": _search(name, sources) if name in sources.searches else None,
     }
 
 
-def verdict(cells: pd.DataFrame) -> dict[str, Any]:
-    """What the search tree says: photos, calls, calls against the least possible, and gaps."""
-    listed, calls = int(cells["listed"].sum()), int(cells["calls"].sum())
-    least = max(1, math.ceil(listed / PER_CALL))
+def _search(name: str, sources: Sources) -> dict[str, Any]:
+    """What the search says of itself: how many, at what cost, how sure."""
+    said = sources.searches[name]
     return {
-        "listed": listed,
-        "calls": calls,
-        "ratio": calls / least,
-        "boxes": int(cells["is_leaf"].sum()),
-        "unreachable": int(cells["unreachable"].sum()),
+        **{key: said[key] for key in ("photos", "calls", "verdict", "reasons", "gone", "left_out")},
+        "ratio": said["calls"] / said["calls_least"],
+        "audit_calls": said["audit"]["calls"],
+        "boxes": int(sources.cells[name]["is_leaf"].sum()),
     }
 
 

@@ -1,0 +1,66 @@
+"""Turning host names into addresses, never into one of the user's own network."""
+
+from __future__ import annotations
+
+import socket
+from urllib.request import getproxies
+
+from aiohttp import ThreadedResolver
+from aiohttp.abc import ResolveResult
+
+from witw.flickr.hosts import host_of, is_public
+
+
+class PrivateAddress(Exception):  # noqa: N818
+    """A public host's name leads into a private network, or to this machine."""
+
+    def __init__(self, host: str, address: str) -> None:
+        super().__init__(host, address)
+        self.host = host
+        self.address = address
+
+
+class PublicResolver(ThreadedResolver):
+    """The system's resolver, its answers checked where connections are made from them.
+
+    Checked there, because a name may lead elsewhere the next time it is asked for.
+    """
+
+    def __init__(self, named: frozenset[str]) -> None:
+        """Make one.
+
+        Args:
+            named: hosts and addresses that need not be public, see
+                :func:`witw.flickr.hosts.named`.
+        """
+        super().__init__()
+        self._named = named
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Addresses of a host.
+
+        Raises:
+            OSError: it has none.
+            PrivateAddress: it has none that may be asked.
+        """
+        found = await super().resolve(host, port, family)
+        if host in self._named:
+            return found
+        good = [a for a in found if is_public(a["host"]) or a["host"] in self._named]
+        if found and not good:
+            raise PrivateAddress(host, found[0]["host"])
+        return good
+
+
+def proxies() -> frozenset[str]:
+    """Hosts of the proxies that the environment names; they stand where the user put them."""
+    urls = [url if "://" in url else f"http://{url}" for url in getproxies().values()]
+    return frozenset(host for url in urls if (host := host_of(_bare(url))))
+
+
+def _bare(url: str) -> str:
+    """The address of a proxy without the name and password it may hold."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
