@@ -11,13 +11,14 @@ rule stats:
         "logs/{aoi}/stats/{strip}.log",
     benchmark:
         "logs/{aoi}/stats/{strip}.bench.jsonl"
+    threads: 4
     resources:
         mem_mb=2000,
         runtime=240,
     params:
         spec=spec_of("stats"),
     shell:
-        "python -m witw.imagery.stats --spec {params.spec:q}"
+        "python -m witw.imagery.stats --spec {params.spec:q} --threads {threads}"
         " --stats {output.stats} 2> {log}"
 
 

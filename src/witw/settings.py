@@ -156,6 +156,9 @@ class Utm(Section):
     resampling: Literal["lanczos", "cubic", "bilinear"] = Field(
         "lanczos", description="Resampling kernel."
     )
+    engine: Literal["sweep", "gdal"] = Field(
+        "sweep", description="witw's one-pass warper, or GDAL's (equal to one grey level)."
+    )
 
 
 class Chips(Section):

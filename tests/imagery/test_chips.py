@@ -143,7 +143,7 @@ def test_the_command_line_takes_only_photos_that_want_a_chip(tif, area):
     town = town_of(tif, area)
     found = photos_at((100, 100), (110, 100), (120, 100), (130, 100), (140, 100))
     found["url"] = "x"
-    tables.write(Path("ids.parquet"), "ids", found)
+    tables.write(Path("ids.parquet"), "ids", found.assign(is_gone=False))
     state = ["ok", "ok", "grey", "gone", "ok"]
     other = {"reason": "", "url": "", "path": "", "width": 1, "height": 1, "bytes": 1, "sha256": ""}
     rows = [{"id": i, "status": s, **other} for i, s in zip(found["id"], state, strict=True)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
+import uvloop
 
 from witw.errors import UserError
 from witw.flickr.client import Again, Body, ask, proxied, session
@@ -85,7 +86,7 @@ def fetch(jobs: Sequence[Job], rules: Rules, meter: Meter) -> dict[str, Outcome]
                 return await _Fetcher(client, pool, rules, meter).all(jobs)
 
     try:
-        return asyncio.run(everything())
+        return asyncio.run(everything(), loop_factory=uvloop.new_event_loop)
     except ExceptionGroup as group:
         for error in group.exceptions:
             if isinstance(error, (HostDown, PrivateAddress)):

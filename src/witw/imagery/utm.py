@@ -10,18 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from osgeo import gdal, osr
+from osgeo import gdal
+from rasterio.errors import RasterioError
 
 from witw import stage
 from witw.errors import UserError
-from witw.geo import snap
-from witw.imagery import source
+from witw.imagery import source, sweep
+from witw.imagery.grid import Grid
 from witw.imagery.vrt import describe_masked
 from witw.settings import Utm
 
-VERSION = 1
+VERSION = 2
 READS = ("utm_epsg", "utm")
 
 log = logging.getLogger("witw")
@@ -43,53 +42,6 @@ COG = [
 ]
 
 
-class Grid:
-    """From a source raster's pixels to the target's pixels."""
-
-    def __init__(self, ds: gdal.Dataset, epsg: int, gsd_m: float) -> None:
-        self.transform = ds.GetGeoTransform()
-        self.size = ds.RasterXSize, ds.RasterYSize
-        target = osr.SpatialReference()
-        target.ImportFromEPSG(epsg)
-        self.to_utm = osr.CoordinateTransformation(ds.GetSpatialRef(), target)
-        self.gsd_m = gsd_m
-
-    def metres(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
-        """Easting and northing [m] of source pixel positions, (n, 2)."""
-        a, b, c, d, e, f = self.transform
-        points = np.stack([a + b * x + c * y, d + e * x + f * y], axis=1)
-        return np.array(self.to_utm.TransformPoints(points.tolist()))[:, :2]
-
-    def bounds(self, along: int = 129) -> tuple[float, float, float, float]:
-        """West, south, east, north [m] of the source, widened to whole target pixels."""
-        width, height = self.size
-        t = np.linspace(0, 1, along)
-        zero, one = np.zeros(along), np.ones(along)
-        x = np.concatenate([t, t, zero, one]) * width
-        y = np.concatenate([zero, one, t, t]) * height
-        points = self.metres(x, y)
-        if not np.isfinite(points).all():
-            raise UserError("a strip lies outside what its AOI's UTM zone can show; check `epsg`.")
-        west, east = snap(points[:, 0].min(), points[:, 0].max(), self.gsd_m)
-        south, north = snap(points[:, 1].min(), points[:, 1].max(), self.gsd_m)
-        return west, south, east, north
-
-    def scale(self) -> tuple[float, float]:
-        """Target pixels per source pixel along the source's x and y, at its centre.
-
-        One pair for the whole strip: GDAL otherwise takes another for each piece it warps.
-        """
-        x, y = self.size[0] / 2, self.size[1] / 2
-        points = self.metres(np.array([x - 8, x + 8, x, x]), np.array([y, y, y - 8, y + 8]))
-        x_step, y_step = np.hypot(*(points[1::2] - points[::2]).T) / 16 / self.gsd_m
-        return _scale(float(x_step)), _scale(float(y_step))
-
-
-def _scale(measured: float) -> float:
-    """As in GDAL, a strip that is hardly finer than the grid, or coarser, is not smoothed."""
-    return measured if measured < 0.95 else 1.0
-
-
 def warp(ds: gdal.Dataset, path: Path, epsg: int, config: Utm, threads: int) -> None:
     """Reproject RGBA into a tiled GeoTIFF; transparent pixels weigh nothing.
 
@@ -97,7 +49,7 @@ def warp(ds: gdal.Dataset, path: Path, epsg: int, config: Utm, threads: int) -> 
         UserError: the strip cannot be shown in the zone.
     """
     grid = Grid(ds, epsg, config.gsd_m)
-    west, south, east, north = grid.bounds()
+    west, south, east, north = grid.bounds
     scale_x, scale_y = grid.scale()
     call = partial(
         gdal.Warp,
@@ -106,8 +58,8 @@ def warp(ds: gdal.Dataset, path: Path, epsg: int, config: Utm, threads: int) -> 
         format="GTiff",
         dstSRS=f"EPSG:{epsg}",
         outputBounds=(west, south, east, north),
-        width=round((east - west) / config.gsd_m),
-        height=round((north - south) / config.gsd_m),
+        width=grid.shape[1],
+        height=grid.shape[0],
         resampleAlg=config.resampling,
         errorThreshold=MAX_SHIFT_PX,
         srcAlpha=True,
@@ -148,6 +100,22 @@ def _watched[R](label: str, call: Callable[..., R]) -> R:
             raise
 
 
+def by_gdal(vrt: Path, epsg: int, config: Utm, threads: int, work: Path, out: Path) -> None:
+    """Write the strip in UTM by GDAL's own warper and writer: the oracle and the fallback.
+
+    Raises:
+        UserError: the strip cannot be shown in the zone.
+        RuntimeError: it cannot be read.
+    """
+    warped = work / "rgba.tif"
+    warp(gdal.Open(str(vrt)), warped, epsg, config, threads)
+    raster = source.rgb_raster([str(warped)])
+    masked = gdal.Open(describe_masked(raster, alpha=4))
+    options = [*COG, f"NUM_THREADS={threads}"]
+    write = gdal.GetDriverByName("COG").CreateCopy
+    _watched("utm: write", partial(write, str(out), masked, options=options))
+
+
 def run(spec: dict[str, Any], vrt: Path, tif: Path, threads: int = 1) -> None:
     """Write the strip in UTM as a cloud-optimised GeoTIFF with an internal mask and overviews.
 
@@ -162,21 +130,25 @@ def run(spec: dict[str, Any], vrt: Path, tif: Path, threads: int = 1) -> None:
     """
     source.configure()
     config = Utm.model_validate(spec["utm"])
+    engine = config.engine
+    epsg = spec["utm_epsg"]
     with stage.scratch(tif) as work:
         log.info("warping %s by way of the temporary folder %s", vrt, work)
-        warped, cog = work / "rgba.tif", work / "cog.tif"
+        made = work / "made.tif"
         try:
-            warp(gdal.Open(str(vrt)), warped, spec["utm_epsg"], config, threads)
-            raster = source.rgb_raster([str(warped)])
-            masked = gdal.Open(describe_masked(raster, alpha=4))
-            options = [*COG, f"NUM_THREADS={threads}"]
-            write = gdal.GetDriverByName("COG").CreateCopy
-            _watched("utm: write", partial(write, str(cog), masked, options=options))
-        except RuntimeError as error:
+            if engine == "sweep":
+                try:
+                    sweep.run(vrt, epsg, config.gsd_m, config.resampling, threads, work, made)
+                except sweep.CannotSweepError as reason:
+                    log.info("GDAL warps %s: %s", vrt, reason)
+                    engine = "gdal"
+            if engine == "gdal":
+                by_gdal(vrt, epsg, config, threads, work, made)
+        except (RuntimeError, RasterioError) as error:
             text = " ".join(str(error).split()).rstrip(".")
             raise UserError(f"AOI {spec['aoi']!r}: {vrt} cannot be reprojected: {text}.") from None
         with stage.atomic(tif) as part:
-            cog.replace(part)
+            made.replace(part)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,0 +1,112 @@
+"""From a source raster's pixels to the target's, and back. No I/O."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from osgeo import gdal, osr
+
+from witw.geo import snap
+
+Positions = NDArray[np.float64]
+OUTSIDE = "it reaches outside what its AOI's UTM zone can show; check `epsg` and the strip's CRS"
+# Interpolated positions are at most this far from the exact ones [source px].
+MAX_SHIFT_PX = 1e-4
+STEPS = (64, 32, 16, 8)
+# Beyond so many target pixels along a side a strip is not where its AOI says [150 km at 0.3 m].
+MOST_SIDE_PX = 500_000
+
+
+class Grid:
+    """The target of a strip: whole multiples of the pixel size in the UTM zone.
+
+    Attributes:
+        size: width and height of the source [px].
+        bounds: west, south, east, north of the target [m].
+        shape: height and width of the target [px].
+    """
+
+    def __init__(self, ds: gdal.Dataset, epsg: int, gsd_m: float) -> None:
+        self.transform = ds.GetGeoTransform()
+        self.inverse = gdal.InvGeoTransform(self.transform)
+        self.size = ds.RasterXSize, ds.RasterYSize
+        target = osr.SpatialReference()
+        target.ImportFromEPSG(epsg)
+        self.epsg, self.gsd_m = epsg, gsd_m
+        self.to_utm = osr.CoordinateTransformation(ds.GetSpatialRef(), target)
+        self.to_source = osr.CoordinateTransformation(target, ds.GetSpatialRef())
+        self.bounds = self._bounds()
+        west, south, east, north = self.bounds
+        self.shape = round((north - south) / gsd_m), round((east - west) / gsd_m)
+
+    def metres(self, x: Positions, y: Positions) -> Positions:
+        """Easting and northing [m] of source pixel positions, (n, 2)."""
+        points = np.stack(_affine(self.transform, x, y), axis=1)
+        return np.array(self.to_utm.TransformPoints(points.tolist()))[:, :2]
+
+    def source_px(self, x: Positions, y: Positions) -> tuple[Positions, Positions]:
+        """Source pixel positions of target pixel positions, by PROJ alone; any shape."""
+        east = self.bounds[0] + x.ravel() * self.gsd_m
+        north = self.bounds[3] - y.ravel() * self.gsd_m
+        points = np.stack([east, north], axis=1)
+        found = np.array(self.to_source.TransformPoints(points.tolist()))
+        px = _affine(self.inverse, found[:, 0], found[:, 1])
+        return px[0].reshape(x.shape), px[1].reshape(x.shape)
+
+    def _bounds(self, along: int = 129) -> tuple[float, float, float, float]:
+        width, height = self.size
+        t = np.linspace(0, 1, along)
+        zero, one = np.zeros(along), np.ones(along)
+        x = np.concatenate([t, t, zero, one]) * width
+        y = np.concatenate([zero, one, t, t]) * height
+        points = self.metres(x, y)
+        if not np.isfinite(points).all():
+            raise RuntimeError(OUTSIDE)
+        if np.ptp(points, axis=0).max() > MOST_SIDE_PX * self.gsd_m:
+            raise RuntimeError(OUTSIDE)
+        west, east = snap(points[:, 0].min(), points[:, 0].max(), self.gsd_m)
+        south, north = snap(points[:, 1].min(), points[:, 1].max(), self.gsd_m)
+        return west, south, east, north
+
+    def scale(self) -> tuple[float, float]:
+        """Target pixels per source pixel along the source's x and y, at its centre.
+
+        One pair for the whole strip: the result must not depend on the pieces it is made in.
+        """
+        x, y = self.size[0] / 2, self.size[1] / 2
+        points = self.metres(np.array([x - 8, x + 8, x, x]), np.array([y, y, y - 8, y + 8]))
+        x_step, y_step = np.hypot(*(points[1::2] - points[::2]).T) / 16 / self.gsd_m
+        return _scale(float(x_step)), _scale(float(y_step))
+
+    def nodes(self, step: int) -> tuple[Positions, Positions]:
+        """Source positions of every ``step``-th corner of target pixels, (rows, columns)."""
+        y, x = np.mgrid[0 : self.shape[0] + step : step, 0 : self.shape[1] + step : step].astype(
+            float
+        )
+        return self.source_px(x, y)
+
+    def step(self) -> int | None:
+        """Widest step at which interpolation between nodes is exact to MAX_SHIFT_PX, if any."""
+        height, width = self.shape
+        for step in STEPS:
+            y, x = np.meshgrid(
+                np.linspace(0, max(height - step, 0), 12), np.linspace(0, max(width - step, 0), 12)
+            )
+            half = step / 2
+            middle = np.stack(self.source_px(x + half, y + half))
+            corners = [self.source_px(x + i, y + j) for i in (0, step) for j in (0, step)]
+            off = np.abs(middle - np.mean(corners, axis=0))
+            if np.isfinite(off).all() and off.max() <= MAX_SHIFT_PX:
+                return step
+        return None
+
+
+def _affine(t: tuple[float, ...], x: Any, y: Any) -> tuple[Any, Any]:
+    return t[0] + t[1] * x + t[2] * y, t[3] + t[4] * x + t[5] * y
+
+
+def _scale(measured: float) -> float:
+    """As in GDAL, a strip that is hardly finer than the grid, or coarser, is not smoothed."""
+    return measured if measured < 0.95 else 1.0
