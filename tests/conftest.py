@@ -22,3 +22,14 @@ def free_port():
     """A port of 127.0.0.1 nobody uses: tests run side by side, and the demo's own is one."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def own_environment():
+    """What a command tells its jobs through the environment ends with the test."""
+    before = {key: value for key, value in os.environ.items() if key.startswith("WITW_")}
+    yield
+    for key in [key for key in os.environ if key.startswith("WITW_")]:
+        if key not in before:
+            del os.environ[key]
+    os.environ.update(before)
