@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,9 +20,8 @@ from witw.config import Config
 from witw.errors import UserError
 from witw.estimate import calls, chip_bytes, column, mean_photo
 from witw.flickr.api import Client
-from witw.flickr.quota import Quota
 from witw.flickr.search import total_of
-from witw.preflight import KEY, NO_KEY, SECRET, announce, environment
+from witw.preflight import announce, environment
 
 RESULTS = Path("results")
 # A person waits for the table, so a service that is down is told within a minute.
@@ -275,11 +273,5 @@ def command(args: argparse.Namespace) -> None:
     config = read_config(args.configfile or Path("config.yaml"))
     announce(config)
     aois = choose(config, args.aois)
-    key = os.environ.get(KEY, "").strip()
-    if not key:
-        raise UserError(NO_KEY)
-    url = config.flickr.api_url
-    secret = os.environ.get(SECRET, "").strip()
-    client = Client(url, key, secret, tries=TRIES, quota=Quota.shared(url, key))
-    plan = run(config, aois, client)
+    plan = run(config, aois, Client.from_environment(config.flickr.api_url, TRIES))
     print(as_json(plan) if args.json else text(plan))  # noqa: T201

@@ -19,6 +19,8 @@ from witw.spec import build
 KEY = "FLICKR_API_KEY"
 SECRET = "FLICKR_API_SECRET"  # noqa: S105 (its name, not the secret)
 SECRETS = (KEY, SECRET)
+# How jobs are told what must not rerun them.
+CONTACT, CALLS, SLOTS = "WITW_CONTACT", "WITW_CALLS_PER_HOUR", "WITW_MAX_SLOTS"
 NO_KEY = (
     f"{KEY} is not set: get a key at https://www.flickr.com/services/apps/create/ (Flickr gives "
     f"them to Pro accounts), then `export {KEY}=...` or put {KEY}=... into a file .env here."
@@ -50,10 +52,10 @@ def announce(config: Config) -> None:
     By the environment, not by ``spec``: another contact or pace must not rerun anything.
     """
     if config.flickr.contact:
-        os.environ["WITW_CONTACT"] = config.flickr.contact
-    os.environ["WITW_CALLS_PER_HOUR"] = str(config.flickr.calls_per_hour)
+        os.environ[CONTACT] = config.flickr.contact
+    os.environ[CALLS] = str(config.flickr.calls_per_hour)
     slots = {name: area.download.max_slots for name, area in config.aois.items()}
-    os.environ["WITW_MAX_SLOTS"] = json.dumps(slots)
+    os.environ[SLOTS] = json.dumps(slots)
 
 
 def config_name(workflow: Any) -> str:
@@ -105,8 +107,6 @@ def check(config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
 
 def check_key(api_url: str) -> None:
     """Ask the service once whether it accepts the key: else every area's search would."""
-    if not os.environ.get(KEY):
-        raise UserError(NO_KEY)
     # Here only: it imports this module, and most commands ask Flickr nothing.
     from witw.flickr.api import Client
 

@@ -206,28 +206,25 @@ def test_a_search_that_lost_photos_to_one_wrong_answer_does_not_call_itself_comp
     assert found.summary["photos"] == len(found.photos)
 
 
-def test_a_service_that_counts_and_shows_nothing_is_not_nearly_complete(tmp_path, monkeypatch):
+def showing_nothing(tmp_path, monkeypatch, total):
+    """What is found where the service counts so many photos and shows none."""
     monkeypatch.chdir(tmp_path)
     reply = Erring(0, None)
 
     def nothing(asked):
-        return body([], 500) if asked["method"] == "flickr.photos.search" else reply(asked)
+        return body([], total) if asked["method"] == "flickr.photos.search" else reply(asked)
 
     with Canned(nothing) as server, journal(tmp_path, server.api_url) as kept:
         client = Client(server.api_url, KEY, sleep=lambda _: None)
-        found = search.run(spec_of(server.api_url), client, kept, workers=1)
+        return search.run(spec_of(server.api_url), client, kept, workers=1)
+
+
+def test_a_service_that_counts_and_shows_nothing_is_not_nearly_complete(tmp_path, monkeypatch):
+    found = showing_nothing(tmp_path, monkeypatch, 500)
     assert found.photos == []
     assert found.summary["verdict"] == "incomplete"
 
 
 def test_an_area_of_which_nothing_is_known_and_nothing_counted_is_complete(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    reply = Erring(0, None)
-
-    def nothing(asked):
-        return body([], 0) if asked["method"] == "flickr.photos.search" else reply(asked)
-
-    with Canned(nothing) as server, journal(tmp_path, server.api_url) as kept:
-        client = Client(server.api_url, KEY, sleep=lambda _: None)
-        found = search.run(spec_of(server.api_url), client, kept, workers=1)
+    found = showing_nothing(tmp_path, monkeypatch, 0)
     assert (found.photos, found.summary["verdict"]) == ([], "complete")

@@ -147,7 +147,7 @@ class Client:
         self._api.flickr_oauth.session = self._session
 
     @classmethod
-    def from_environment(cls, url: str, sleep: Callable[[float], None] = time.sleep) -> Client:
+    def from_environment(cls, url: str, tries: int = 16) -> Client:
         """Make a client with the key and secret of the environment, and their shared quota.
 
         Raises:
@@ -157,7 +157,7 @@ class Client:
         if not key:
             raise UserError(NO_KEY)
         secret = os.environ.get(SECRET, "").strip()
-        return cls(url, key, secret, quota=Quota.shared(url, key), sleep=sleep)
+        return cls(url, key, secret, tries=tries, quota=Quota.shared(url, key))
 
     def call[T](
         self,

@@ -28,6 +28,7 @@ from witw.flickr.inspect import PLACEHOLDER, Outcome, is_plain, suspects
 from witw.flickr.meter import Meter
 from witw.flickr.resolver import PrivateAddress
 from witw.flickr.throttle import Limits
+from witw.preflight import SLOTS
 from witw.settings import Download
 from witw.store import PHOTO_ID, photo_path
 
@@ -38,7 +39,6 @@ READS = ("download.max_megabytes", "download.min_side_px", "flickr.photo_hosts")
 READERS = 4
 # Refusals of fewer photos than this may be the photos' own; of all of more, they are the host's.
 FEW = 3
-SLOTS = "WITW_MAX_SLOTS"
 UNLISTED = "no longer listed"
 WITHDRAWN = "removed at its owner's request"
 

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from witw.preflight import CALLS
+
 CALLS_AN_HOUR = 3600  # a key, https://www.flickr.com/services/developer/api
-VARIABLE = "WITW_CALLS_PER_HOUR"  # how jobs are told of `flickr.calls_per_hour`
 ALONE = "The count of calls cannot be shared, so this process counts its calls alone"
 NAP_S = 60.0  # the longest sleep before looking again: another process may open the gate
 
@@ -51,7 +52,7 @@ class Quota:
         state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         # A digest: the key itself is written nowhere.
         digest = hashlib.sha256(f"{url} {key}".encode()).hexdigest()[:20]
-        limit = int(os.environ.get(VARIABLE) or CALLS_AN_HOUR)
+        limit = int(os.environ.get(CALLS) or CALLS_AN_HOUR)
         # The service counts calls when they arrive, which may be later than when they are sent.
         return cls(Path(state) / "witw" / f"quota-{digest}.sqlite", limit, window_s=3660.0)
 
