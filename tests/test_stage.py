@@ -151,3 +151,16 @@ def test_a_users_mistake_is_one_line_and_exit_code_1(capsys):
         stage.execute(main)
     assert caught.value.code == 1
     assert capsys.readouterr().err == "witw: AOI 'oslo': put it right.\n"
+
+
+def test_a_bar_that_is_not_on_a_terminal_writes_lines(capfd):
+    bar = stage.bar("count", total=3)
+    bar.mininterval = 0
+    for _ in range(3):
+        bar.update()
+        bar.refresh()
+    bar.close()
+    lines = capfd.readouterr().err.split("\n")
+    assert "\r" not in "".join(lines)
+    assert all(line.startswith("count:") for line in lines[:-1])
+    assert lines[-1] == "" and "3/3" in lines[-2]

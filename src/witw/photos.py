@@ -86,12 +86,11 @@ def decode(body: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
 def examine(body: bytes, formats: tuple[str, ...] = FORMATS) -> Traits:
     """Decode the whole of a picture and say what it is; raises as :func:`decode` does."""
     with _opened(body, formats) as picture:
-        bands = len(picture.getbands())
-        # Every coefficient is still decoded, so whatever is broken shows; a fifth of the time is in
-        # the transforms of colour, which cannot fail.
-        picture.draft("L", picture.size)
+        bands, (width, height) = len(picture.getbands()), picture.size
+        # At an eighth of the size, grey, every coefficient of a JPEG is still decoded, so whatever
+        # is broken shows; the transforms that are left out cannot fail.
+        picture.draft("L", (1, 1))
         _load(picture, len(body))
-        width, height = picture.size
         if _orientation(picture) in _LYING:
             width, height = height, width
         # Pillow calls a JPEG file with further pictures behind the first (CIPA DC-007) an MPO.

@@ -190,9 +190,21 @@ def bar(
     label: str, total: int | None = None, unit: str = "it", items: Iterable[Any] | None = None
 ) -> tqdm[Any]:
     """Return a progress bar on a terminal; elsewhere a line every 30 s."""
-    quiet = not sys.stderr.isatty()
-    every_s = 30 if quiet else 0.2
-    return tqdm(items, desc=label, total=total, unit=unit, mininterval=every_s, ascii=quiet)
+    if sys.stderr.isatty():
+        return tqdm(items, desc=label, total=total, unit=unit, mininterval=0.2)
+    shape: dict[str, Any] = {"mininterval": 30, "ascii": True, "ncols": 100, "file": _Lines()}
+    return tqdm(items, desc=label, total=total, unit=unit, **shape)
+
+
+class _Lines:
+    """Standard error for a bar that is not on a terminal: what it redraws becomes a line each."""
+
+    def write(self, text: str) -> None:
+        if line := text.replace("\r", "").rstrip():
+            sys.stderr.write(f"{line}\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def progress[T](items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:

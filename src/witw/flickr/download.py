@@ -22,7 +22,7 @@ from witw import forgotten, stage, tables
 from witw.errors import UserError
 from witw.flickr.agent import user_agent
 from witw.flickr.fetch import HostDown, Job, Rules, fetch
-from witw.flickr.files import remove, sync_folders, verify
+from witw.flickr.files import is_there, remove, sync_folders, verify
 from witw.flickr.hosts import Origin, allowed, host_of, refusal
 from witw.flickr.inspect import PLACEHOLDER, Outcome, is_plain, suspects
 from witw.flickr.meter import Meter
@@ -115,13 +115,15 @@ def _triage(
             jobs.append(Job(photo_id, url, photo_path(aoi, photo_id)))
         else:
             outcomes[photo_id] = Outcome("failed", "its id is not a number")
+    kept = [job for job in jobs if is_there(job.path)]
     with ThreadPoolExecutor(READERS) as pool:
-        looked = pool.map(lambda job: verify(job.path, min_side_px), jobs)
-        found = list(stage.progress(looked, "verify", total=len(jobs)))
+        looked = pool.map(lambda job: verify(job.path, min_side_px), kept)
+        found = list(stage.progress(looked, "verify", total=len(kept)))
+    good = {job.id: outcome for job, outcome in zip(kept, found, strict=True) if outcome}
     missing = []
-    for job, outcome in zip(jobs, found, strict=True):
-        if outcome is not None:
-            outcomes[job.id] = outcome
+    for job in jobs:
+        if job.id in good:
+            outcomes[job.id] = good[job.id]
         elif reason := refusal(job.url, origins):
             outcomes[job.id] = Outcome("failed", reason)
         else:

@@ -39,6 +39,11 @@ def part_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is anything to :func:`verify`: a photo, or what a kill left of one."""
+    return os.path.lexists(path) or os.path.lexists(part_of(path))
+
+
 def verify(path: Path, min_side_px: int) -> Outcome | None:
     """Judge a file of the store; a bad one is removed, and what a kill left half-written.
 
