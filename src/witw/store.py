@@ -27,7 +27,8 @@ def photo_path(aoi: str, photo_id: str) -> Path:
     """
     if not PHOTO_ID.fullmatch(photo_id):
         raise ValueError(f"photo id {photo_id!r} is not a number")
-    return ROOT / aoi / photo_id[-2:].zfill(2) / f"{photo_id}.jpg"
+    # In one piece: joined with `/` it takes five times as long, and there are millions.
+    return Path(f"{ROOT}/{aoi}/{photo_id[-2:].zfill(2)}/{photo_id}.jpg")
 
 
 def photo_id(path: Path) -> str:

@@ -36,7 +36,8 @@ def store(body: bytes, path: Path) -> None:
 
 def part_of(path: Path) -> Path:
     """Temporary name of a photo that is being written."""
-    return path.with_name(f".{path.name}.part")
+    folder, name = os.path.split(path)
+    return Path(f"{folder or os.curdir}/.{name}.part")
 
 
 def is_there(path: Path) -> bool:
