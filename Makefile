@@ -7,6 +7,8 @@ PY         := .venv/bin/python
 BIN        := .venv/bin
 CORES      ?= $(shell nproc 2>/dev/null || echo 2)
 
+S3         := .s3/bin/moto_server
+
 .DEFAULT_GOAL := help
 .PHONY: help env demo plan test check format lock docs clean
 
@@ -27,13 +29,20 @@ $(UV):
 	$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
 	touch $@
 
+# A server that speaks S3, for the tests, apart from .venv: it needs boto3, and where that is
+# installed, rasterio imports it for half a second in every job and signs requests by it.
+$(S3): tests/s3.lock .venv/.stamp | $(UV)
+	test -x .s3/bin/python || $(UV) venv --quiet --python $(PY) .s3
+	$(UV) pip sync --quiet --python .s3/bin/python tests/s3.lock
+	touch $@
+
 demo: env ## run the whole workflow on made cities, in demo-run/
 	$(PY) -m witw.demo --dir demo-run --cores $(CORES)
 
 plan: env ## what a run will ask for: photos, calls, hours, gigabytes (needs FLICKR_API_KEY)
 	$(PY) -m witw plan $(AOI)
 
-test: env ## run the tests (what needs root or a daemon is skipped with its reason)
+test: env $(S3) ## run the tests (what needs root or a daemon is skipped with its reason)
 	$(PY) -m pytest $(PYTEST_ARGS)
 
 check: env ## ruff, mypy, snakefmt, snakemake --lint, generated files up to date
@@ -51,9 +60,11 @@ format: env ## format the code and regenerate the reference pages
 	$(PY) -m witw.docs
 
 # Universal: one lock for every platform and Python the project supports; it names no host.
-lock: $(UV) ## resolve the newest versions pyproject.toml allows into requirements.lock
+lock: $(UV) ## resolve the newest versions pyproject.toml allows into the lock files
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
 		--group dev pyproject.toml -o requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
+		--group s3 -o tests/s3.lock
 
 clean: ## remove the environment, the demo and every cache (never results/ or photos/)
-	rm -rf .venv .tools demo-run .snakemake .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .tools .s3 demo-run .snakemake .mypy_cache .ruff_cache .pytest_cache

@@ -14,7 +14,7 @@ rule chips:
     benchmark:
         "logs/{aoi}/chips/{shard}.bench.jsonl"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=120,
     params:
         spec=spec_of("chips"),

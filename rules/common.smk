@@ -6,6 +6,7 @@ from pathlib import Path
 
 from witw import paths, preflight, spec as spec_module
 from witw.config import load as load_config
+from witw.cvig.folds import folds
 from witw.errors import UserError
 
 
@@ -28,6 +29,7 @@ for variable in preflight.secrets():
 
 
 RESULTS = "results"
+FOLDS = folds({name: area.city for name, area in CONFIG.aois.items()})
 
 
 @cache
@@ -43,6 +45,19 @@ def spec_of(stage):
         return spec(stage, wildcards.get("aoi"), part)
 
     return params
+
+
+def growing(mem_mb):
+    """Memory of a job [MB]: so much at first, so much more each time it is tried again.
+
+    Again are tried only jobs of a profile with `retries`; one that ran out of memory would do so
+    again.
+    """
+
+    def memory(wildcards, attempt):
+        return attempt * mem_mb
+
+    return memory
 
 
 def shards(pattern):
@@ -72,6 +87,13 @@ def strip_source(wildcards):
     return stop_on(paths.strip_files, CONFIG, wildcards.aoi, wildcards.strip)
 
 
+def sparse_photos(wildcards):
+    """Input function: the photos whose chips alone are wanted of the AOI's strips, if so."""
+    if CONFIG.aois[wildcards.aoi].extent == "all":
+        return []
+    return f"{RESULTS}/{wildcards.aoi}/photos.parquet"
+
+
 def checkpoint_source(wildcards):
     """Input function: the AOI's Places365 checkpoint."""
     return stop_on(paths.checkpoint_file, CONFIG, wildcards.aoi)
@@ -84,6 +106,24 @@ def per_aoi(pattern, *splits):
         for name, area in CONFIG.aois.items()
         if not splits or area.split in splits
     ]
+
+
+def fold_cells(suffix):
+    """Input function: the index of each validation and test area of a fold."""
+
+    def files(wildcards):
+        fold = FOLDS[wildcards.fold]
+        return [
+            f"{RESULTS}/loo/{wildcards.fold}/index/{aoi}.{suffix}"
+            for aoi in (*fold.val, *fold.test)
+        ]
+
+    return files
+
+
+def fold_pairs(wildcards):
+    """Input function: the pairs of a fold's test areas."""
+    return [f"{RESULTS}/{aoi}/pairs.parquet" for aoi in FOLDS[wildcards.fold].test]
 
 
 def can_train():

@@ -56,7 +56,7 @@ rule pack:
         "logs/pack/{split}.bench.jsonl"
     threads: 4
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=240,
     params:
         spec=spec_of("pack"),

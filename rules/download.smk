@@ -10,7 +10,7 @@ rule download:
         "logs/{aoi}/download/{shard}.bench.jsonl"
     resources:
         photo_host=1,
-        mem_mb=1000,
+        mem_mb=growing(1000),
         runtime=240,
     params:
         spec=spec_of("download"),

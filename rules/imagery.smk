@@ -13,7 +13,7 @@ rule stats:
         "logs/{aoi}/stats/{strip}.bench.jsonl"
     threads: 4
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=240,
     params:
         spec=spec_of("stats"),
@@ -60,6 +60,7 @@ rule utm:
     input:
         source=strip_source,
         vrt=f"{STRIPS}.rgb8.vrt",
+        photos=sparse_photos,
     output:
         tif=f"{STRIPS}.utm.tif",
     log:
@@ -68,17 +69,17 @@ rule utm:
         "logs/{aoi}/utm/{strip}.bench.jsonl"
     threads: 4
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=480,
     params:
         spec=spec_of("utm"),
     shell:
         "python -m witw.imagery.utm --spec {params.spec:q} --threads {threads}"
-        " --vrt {input.vrt} --tif {output.tif} 2> {log}"
+        " --vrt {input.vrt} --photos {input.photos} --tif {output.tif} 2> {log}"
 
 
 rule mosaic:
-    """The strips as one raster, the first of the config on top."""
+    """The strips as one raster, the first of the config on top, or the clearest."""
     input:
         tifs=strips(f"{STRIPS}.utm.tif"),
     output:

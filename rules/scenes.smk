@@ -26,7 +26,7 @@ rule scenes:
         "logs/{aoi}/scenes/{shard}.bench.jsonl"
     threads: 2
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
         runtime=120,
     params:
         spec=spec_of("scenes"),

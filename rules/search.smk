@@ -10,7 +10,7 @@ rule search:
         "logs/{aoi}/search.bench.jsonl"
     resources:
         flickr_api=1,
-        mem_mb=2000,
+        mem_mb=growing(2000),
         runtime=600,
     params:
         spec=spec_of("search"),

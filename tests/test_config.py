@@ -64,6 +64,9 @@ def test_the_city_is_named_after_the_area_unless_given():
         ({"bands": [0, 1, 2]}, ["'oslo'", "`bands"]),
         ({"stretch": {"low_pct": 98, "high_pct": 2}}, ["'oslo'", "`stretch`", "low_pct 98.0"]),
         ({"split": "testing"}, ["'oslo'", "`split`"]),
+        ({"mosaic": "bestest"}, ["'oslo'", "`mosaic`", "'best'"]),
+        ({"extent": "photos", "split": "test"}, ["'oslo'", "`extent: photos`", "`extent: all`"]),
+        ({"extent": "photos", "split": "val"}, ["'oslo'", "`extent: photos`", "`extent: all`"]),
     ],
 )
 def test_a_mistake_in_an_area_is_one_sentence_that_names_file_area_and_key(area, words):
@@ -100,6 +103,19 @@ def test_a_mistake_in_the_defaults_is_named_once_and_not_blamed_on_an_area():
 def test_strips_are_named_after_their_file_or_folder():
     area = load(changed(strips=["a/B-1.vrt", "s3://bucket/Mosaic_3band/*.tif"])).aois["oslo"]
     assert [strip.name for strip in area.strips] == ["b_1", "mosaic_3band"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "https://me:secret1@host/a.tif",
+        "https://host/a.tif?x=1&X-Amz-Signature=secret1",
+        "https://host/a.tif?token=secret1",
+    ],
+)
+def test_credentials_in_a_path_are_refused_and_not_repeated(path):
+    text = complaint(changed(strips=[path]))
+    assert "'oslo'" in text and "AWS_SECRET_ACCESS_KEY" in text and "secret1" not in text
 
 
 def test_a_snapshot_without_a_zone_is_utc():

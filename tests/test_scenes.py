@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import re
 import struct
 from collections import OrderedDict
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 from torchvision import transforms
-from torchvision.models import resnet18
+from torchvision.models import get_model, resnet18
 
 from witw import places365, scenes, tables
 from witw.errors import UserError
@@ -76,7 +77,7 @@ def checkpoint(tmp_path_factory):
 def store(tmp_path, monkeypatch):
     """Return a maker of a shard's photos and of their downloads table, in a run folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(scenes, "BATCH", 4)
+    monkeypatch.setitem(scenes.BATCHES, "cpu", 4)
 
     def make(statuses, seed=0):
         rng = np.random.default_rng(seed)
@@ -282,6 +283,40 @@ def test_a_bare_state_dict_of_torchvision_does_as_well(tmp_path):
     loaded = places365.load(tmp_path / "bare.pt", "resnet18")
     pixels = torch.rand(1, 3, 224, 224)
     assert torch.equal(loaded(pixels), net(pixels))
+
+
+@pytest.mark.parametrize(
+    ("arch", "as_published"),
+    [
+        # Of 2017: only the convolutions of AlexNet were spread over devices, and DenseNet's layers
+        # had a dot before their number.
+        ("alexnet", lambda key: re.sub(r"^features\.", "features.module.", key)),
+        ("densenet161", lambda key: "module." + re.sub(r"(norm|conv)([12])\.", r"\1.\2.", key)),
+        ("convnext_tiny", lambda key: key),
+    ],
+)
+def test_the_other_networks_load_too(tmp_path, arch, as_published):
+    net = get_model(arch, weights=None, num_classes=365).eval()
+    state = {as_published(key): value for key, value in net.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "net.pth.tar")
+    loaded = places365.load(tmp_path / "net.pth.tar", arch)
+    for key, value in net.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value)
+
+
+def test_another_file_than_the_one_with_that_sha256_is_refused(store, checkpoint, tmp_path):
+    store(["ok"])
+    right = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    wrong = "0" * 64
+    for sha256 in (right, wrong):
+        spec = {**SPEC, "scenes": {"arch": "resnet18", "sha256": sha256}}
+        args = spec, Path("downloads.parquet"), checkpoint, tmp_path / sha256
+        if sha256 == right:
+            assert len(scenes.run(*args)) == 1
+            continue
+        with pytest.raises(UserError, match=right):
+            scenes.run(*args)
+        assert not (tmp_path / sha256).exists()
 
 
 def test_the_log_names_the_checkpoint_and_its_sha256(store, checkpoint, caplog):

@@ -54,7 +54,7 @@ def test_a_spec_is_canonical_json_of_the_keys_that_are_read(stage):
 
 def test_a_key_path_takes_that_key_alone():
     value = json.loads(build(load(RAW), "chips"))
-    assert value["pairs"] == {"min_outdoor_vote": 0.5}
+    assert value["pairs"] == {"min_outdoor_mass": 0.0, "min_outdoor_vote": 0.5}
 
 
 def test_a_strip_comes_with_its_bands_and_nodata_resolved():
@@ -63,6 +63,12 @@ def test_a_strip_comes_with_its_bands_and_nodata_resolved():
     second = json.loads(spec.build(config, "stats", "oslo", "b"))["strip"]
     assert (first["bands"], first["nodata"]) == ([3, 2, 1], 7)
     assert (second["bands"], second["nodata"]) == ([1, 2, 3], "none")
+
+
+def test_what_chips_need_is_of_no_interest_where_all_is_read():
+    assert json.loads(build(load(RAW), "utm"))["need_px"] is None
+    sparse = RAW["aois"]["oslo"] | {"extent": "photos", "chips": {"size_px": 400}}
+    assert json.loads(build(load({"aois": {"oslo": sparse}}), "utm"))["need_px"] == 400
 
 
 def test_the_spec_of_one_area_does_not_know_the_other():

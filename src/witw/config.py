@@ -62,6 +62,17 @@ class AoiDefaults(Section):
         description="Pixels without data: `auto` is what the file declares, `none` takes every "
         "pixel as data, a number is compared with all three bands.",
     )
+    extent: Literal["all", "photos"] = Field(
+        "all",
+        description="How much of the strips is read and reprojected: `all`, or `photos`: what the "
+        "chips of the listed photos need, for few photos on large or remote strips. The stretch "
+        "is then that of an even sample of blocks. Only for training areas: an index needs all.",
+    )
+    mosaic: Literal["order", "best"] = Field(
+        "order",
+        description="Which strip lies on top where they overlap: the first of `strips`, or the "
+        "`best`: the one with the least haze and cloud on the ground that it shares with others.",
+    )
     search: Search = Field(Search(), description=Search.__doc__)
     download: Download = Field(Download(), description=Download.__doc__)
     scenes: Scenes = Field(Scenes(), description=Scenes.__doc__)
@@ -82,7 +93,8 @@ class Aoi(AoiDefaults):
         None, description="UTM zone of the AOI's rasters; default: the one of the box's centre."
     )
     strips: list[Strip] = Field(
-        min_length=1, description="Source rasters; where they overlap, the first lies on top."
+        min_length=1,
+        description="Source rasters; where they overlap, `mosaic` says which lies on top.",
     )
 
     @field_validator("bbox_deg")
@@ -108,6 +120,15 @@ class Aoi(AoiDefaults):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two strips are named {twice[0]!r}: give each a `name`")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_if_indexed(self) -> Self:
+        if self.split != "train" and self.extent == "photos":
+            raise ValueError(
+                f"`extent: photos` leaves the index of a {self.split} area without imagery where "
+                "no photo is: set `extent: all`"
+            )
         return self
 
     @property

@@ -152,6 +152,7 @@ def _type(value: dict[str, Any]) -> str:
     if value.get("format") == "date-time":
         return "date and time"
     words = {"number": "number", "integer": "whole number", "string": "text"}
+    words["boolean"] = "true or false"
     return words[kind] + _bounds(value)
 
 

@@ -1,5 +1,20 @@
 """The one exception for what a user can put right."""
 
+import unicodedata
+
+
+def printable(text: str) -> str:
+    """The text with what would steer a terminal, or turn the direction of the line, escaped.
+
+    Names and answers from outside end in logs and errors; line breaks and tabs stay.
+    """
+    return "".join(
+        repr(char)[1:-1]
+        if char not in "\n\t" and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        else char
+        for char in text
+    )
+
 
 class UserError(Exception):
     """A mistake in the config, the environment or an input file.
@@ -7,3 +22,6 @@ class UserError(Exception):
     Its text is one sentence that names the AOI, file or key and says what to do; stages print it
     without a traceback and exit with 1.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))

@@ -6,9 +6,12 @@ import glob
 import hashlib
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from witw.config import Config
 from witw.errors import UserError
+
+if TYPE_CHECKING:
+    from witw.config import Config
 
 
 def is_remote(path: str) -> bool:

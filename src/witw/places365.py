@@ -8,27 +8,32 @@ https://github.com/CSAILVision/places365 (MIT).
 from __future__ import annotations
 
 import csv
+import re
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.models import resnet18
+from torchvision.models import get_model, resnet18
 
 from witw.errors import UserError
+from witw.settings import PlacesArch
 
-Arch = Literal["resnet18", "wideresnet18"]
+Arch = PlacesArch
 
 CLASSES = 365
 INPUT_PX = 224
 VOTERS = 10
-# Side the photo is squashed to, whatever its aspect; the centre 224 px are cropped out of it.
-RESIZE_PX: dict[str, int] = {"resnet18": 256, "wideresnet18": INPUT_PX}
+# Side the photo is squashed to, whatever its aspect; the centre 224 px are cropped out of it. Only
+# the script of wideresnet18 (`run_placesCNN_unified.py`) does not crop.
+RESIZE_PX, RESIZE_WIDE_PX = 256, INPUT_PX
+# Checkpoints of 2017 have the names that DenseNet's layers had then.
+_DENSE = re.compile(r"\b(norm|conv)\.([12])\.")
 # Of ImageNet, as every published Places365 script has it; RGB in 0..1.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -54,19 +59,21 @@ def indoor() -> NDArray[np.bool_]:
 def network(arch: Arch) -> nn.Module:
     """Return the untrained network: (N, 3, 224, 224) normalised RGB to (N, 365) logits.
 
-    ``wideresnet18`` is ResNet-18 without the stem's max-pool, so that its last map is 14 x 14.
+    ``wideresnet18`` is ResNet-18 without the stem's max-pool, so that its last map is 14 x 14; all
+    others are torchvision's of that name.
     """
-    net: nn.Module = resnet18(num_classes=CLASSES)
     if arch == "wideresnet18":
-        net.maxpool = nn.Identity()
-    return net
+        wide: nn.Module = resnet18(num_classes=CLASSES)
+        wide.maxpool = nn.Identity()
+        return wide
+    return cast(nn.Module, get_model(arch, weights=None, num_classes=CLASSES))
 
 
 def load(path: Path, arch: Arch) -> nn.Module:
     """Load a checkpoint in the published format, for inference.
 
-    The format is a torch pickle holding a dict with ``state_dict``, whose keys begin with
-    ``module.``; a bare ``state_dict`` does as well. Nothing but tensors and plain containers is
+    The format is a torch pickle holding a dict with ``state_dict``, whose keys have ``module.``
+    somewhere; a bare ``state_dict`` does as well. Nothing but tensors and plain containers is
     unpickled.
 
     Raises:
@@ -107,12 +114,13 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
             f"`scenes.checkpoint` {path} holds no `state_dict` of tensors; "
             "give a Places365 checkpoint as published."
         )
-    return {str(key).removeprefix("module."): value for key, value in state.items()}
+    names = (str(key).replace("module.", "") for key in state)
+    return dict(zip((_DENSE.sub(r"\1\2.", name) for name in names), state.values(), strict=True))
 
 
 def preprocess(photo: Image.Image, arch: Arch) -> NDArray[np.uint8]:
     """Photo (RGB) as the network's script sees it, shape (224, 224, 3), not normalised."""
-    side = RESIZE_PX[arch]
+    side = RESIZE_WIDE_PX if arch == "wideresnet18" else RESIZE_PX
     small = photo.resize((side, side), Image.Resampling.BILINEAR)
     edge = (side - INPUT_PX) // 2
     return np.asarray(small, dtype=np.uint8)[edge : edge + INPUT_PX, edge : edge + INPUT_PX]

@@ -114,11 +114,15 @@ def check_key(api_url: str) -> None:
 
 
 def check_strips(config: Config, strips: list[tuple[str, str]]) -> None:
-    """Open every strip and look at its bands, in a process of its own.
+    """Open every strip, look at its bands and where it lies, in a process of its own.
 
     In its own: importing osgeo here would set PROJ_DATA for every job started from this process.
     """
-    specs = [json.loads(build(config, "stats", aoi, strip)) for aoi, strip in strips]
+    specs = []
+    for aoi, strip in strips:
+        area = config.aois[aoi]
+        place = {"bbox_deg": area.bbox_deg, "chip_m": area.chips.size_px * area.utm.gsd_m}
+        specs.append(json.loads(build(config, "stats", aoi, strip)) | place)
     done = subprocess.run(
         [sys.executable, "-m", "witw.imagery.source"],
         input=json.dumps(specs),
@@ -127,4 +131,7 @@ def check_strips(config: Config, strips: list[tuple[str, str]]) -> None:
         check=False,
     )
     if done.returncode:
-        raise UserError(done.stderr.strip().removeprefix("witw: "))
+        # GDAL's own warnings may stand around it.
+        told = [line for line in done.stderr.splitlines() if line.startswith("witw: ")]
+        ended = f"The look at the strips ended with code {done.returncode}; run again."
+        raise UserError(told[0].removeprefix("witw: ") if told else done.stderr.strip() or ended)

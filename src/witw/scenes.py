@@ -23,12 +23,12 @@ from witw.photos import open_photo
 from witw.settings import Scenes
 
 VERSION = 1
-READS = ("scenes.arch",)
+READS = ("scenes.arch", "scenes.sha256")
 
 log = logging.getLogger(__name__)
 
 # Every batch has this size, the last one too: a photo's scores must not depend on its company.
-BATCH = 16
+BATCHES = {"cpu": 16, "cuda": 256}
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
@@ -38,7 +38,7 @@ def run(
     """Write one row of scores for each photo of the shard that has a file.
 
     Args:
-        spec: ``scenes.arch``.
+        spec: ``scenes.arch`` and ``scenes.sha256``.
         photos: table ``downloads``.
         checkpoint: Places365 checkpoint.
         table: table ``scenes`` to write; a photo that cannot be decoded has null scores.
@@ -47,10 +47,8 @@ def run(
     Raises:
         UserError: the checkpoint is of no use, or not one of the photos is in the store.
     """
-    arch = Scenes.model_validate(spec["scenes"]).arch
-    net = places365.load(checkpoint, arch)
-    log.info("%s: Places365 %s, sha256 %s", checkpoint.name, arch, _sha256(checkpoint))
-    _warn_of_name(checkpoint, arch)
+    settings = Scenes.model_validate(spec["scenes"])
+    arch, net = settings.arch, _network(checkpoint, settings)
     downloads = tables.read(photos, "downloads")
     wanted = downloads[has_file(downloads)].sort_values("id")
     paths = [Path(path) for path in wanted["path"]]
@@ -80,19 +78,14 @@ def score(
         ``io_vote``, ``p_outdoor``, ``scene_top1``, a row a path; null where it cannot be decoded.
         Rounded to 6 decimals: what lies below is noise of the arithmetic.
     """
-    torch.set_num_threads(threads)
-    # TF32 would move probabilities by a thousandth between machines.
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # A fifth faster than the default layout on a CPU, and more on a GPU.
-    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net, size = place(net, device, threads), batch_size(device)
     names = np.array(places365.categories(), dtype=object)
     out = pd.DataFrame(
         {"io_vote": np.nan, "p_outdoor": np.nan, "scene_top1": None}, index=range(len(paths))
     ).astype({"scene_top1": object})
     for rows, pixels in stage.progress(
-        _batches(paths, arch, threads), "scenes", -(-len(paths) // BATCH)
+        _batches(paths, arch, threads, size), "scenes", -(-len(paths) // size)
     ):
         with torch.inference_mode():
             logits = net(places365.normalise(torch.from_numpy(pixels).to(device))).cpu().numpy()
@@ -103,20 +96,38 @@ def score(
     return out.astype({"io_vote": "Float64", "p_outdoor": "Float64"})
 
 
+def batch_size(device: torch.device) -> int:
+    """Photos that go through the network at a time."""
+    return BATCHES[device.type]
+
+
+def place(net: nn.Module, device: torch.device, threads: int) -> nn.Module:
+    """The network where it computes, in the layout that is fastest there.
+
+    In float32 throughout: bfloat16 or TF32 would move probabilities by a thousandth between
+    machines, and the photos' decoding, not the network, is what a GPU waits for.
+    """
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    # A fifth faster than the default layout on a CPU, and more on a GPU.
+    return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
 def _batches(
-    paths: Sequence[Path], arch: places365.Arch, threads: int
+    paths: Sequence[Path], arch: places365.Arch, threads: int, size: int
 ) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
-    """Yield row numbers and pixels (BATCH, 224, 224, 3), decoding one batch ahead."""
-    starts = range(0, len(paths), BATCH)
+    """Yield row numbers and pixels (size, 224, 224, 3), decoding one batch ahead."""
+    starts = range(0, len(paths), size)
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
 
         def submit(start: int) -> list[Any]:
-            return [pool.submit(_decode, p, arch) for p in paths[start : start + BATCH]]
+            return [pool.submit(_decode, p, arch) for p in paths[start : start + size]]
 
         ahead = submit(0)
         for start in starts:
-            here, ahead = ahead, submit(start + BATCH)
-            pixels = np.zeros((BATCH, places365.INPUT_PX, places365.INPUT_PX, 3), np.uint8)
+            here, ahead = ahead, submit(start + size)
+            pixels = np.zeros((size, places365.INPUT_PX, places365.INPUT_PX, 3), np.uint8)
             rows: list[int] = []
             for offset, future in enumerate(here):
                 photo = future.result()
@@ -133,6 +144,24 @@ def _decode(path: Path, arch: places365.Arch) -> NDArray[np.uint8] | None:
     except UNREADABLE as error:
         log.warning("%s cannot be decoded: %s", path, error)
         return None
+
+
+def _network(checkpoint: Path, settings: Scenes) -> nn.Module:
+    """The network of a checkpoint, which is the one that was asked for.
+
+    Raises:
+        UserError: the checkpoint is of no use, or another.
+    """
+    found = _sha256(checkpoint) if checkpoint.is_file() else ""
+    if settings.sha256 and found and found != settings.sha256:
+        raise UserError(
+            f"`scenes.checkpoint` {checkpoint} has SHA-256 {found}, not the one of "
+            "`scenes.sha256`; fetch it anew or correct one of the keys."
+        )
+    net = places365.load(checkpoint, settings.arch)
+    log.info("%s: Places365 %s, sha256 %s", checkpoint.name, settings.arch, found)
+    _warn_of_name(checkpoint, settings.arch)
+    return net
 
 
 def _sha256(path: Path) -> str:

@@ -118,6 +118,22 @@ class Download(Section):
     min_side_px: int = Field(64, ge=1, description="A photo with a shorter side is `corrupt` [px].")
 
 
+# Published for Places365: the first five. The others are for whoever trained a better one.
+PlacesArch = Literal[
+    "resnet18",
+    "wideresnet18",
+    "resnet50",
+    "alexnet",
+    "densenet161",
+    "resnet101",
+    "resnet152",
+    "convnext_tiny",
+    "convnext_base",
+    "efficientnet_v2_s",
+    "vit_b_16",
+]
+
+
 class Scenes(Section):
     """The Places365 network behind the indoor/outdoor decision."""
 
@@ -126,10 +142,18 @@ class Scenes(Section):
         description="Checkpoint in the published Places365 format: a path relative to the run "
         "folder, or an http(s) address.",
     )
-    arch: Literal["resnet18", "wideresnet18"] = Field(
+    arch: PlacesArch = Field(
         "resnet18",
-        description="Network of the checkpoint; each has the preprocessing of its published "
-        "script (resnet18: 256 x 256, centre crop 224; wideresnet18: 224 x 224).",
+        description="Network of the checkpoint: wideresnet18, or torchvision's of that name with "
+        "365 classes; alexnet, resnet18, resnet50, densenet161 and wideresnet18 are published. "
+        "Preprocessing as in their scripts: 224 x 224 for wideresnet18, else 256 x 256 and the "
+        "centre 224.",
+    )
+    sha256: str = Field(
+        "",
+        pattern=r"^([0-9a-f]{64})?$",
+        description="What the checkpoint's SHA-256 must be; none given, any will do. It is in the "
+        "log of `scenes`.",
     )
 
 
@@ -177,6 +201,11 @@ class Pairs(Section):
         description="Share of outdoor labels among the ten likeliest scenes from which a photo "
         "counts as outdoor (a tie is outdoor, as published).",
     )
+    min_outdoor_mass: Share = Field(
+        0.0,
+        description="Beside the vote: least probability that all outdoor scenes have together; "
+        "0: the vote alone decides, as published.",
+    )
     max_blank_fraction: Share = Field(
         0.1, description="Largest share of the chip that may lie off the imagery."
     )
@@ -208,6 +237,18 @@ class Strip(Section):
             data = {**data, "name": re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_") or "strip"}
         return data
 
+    @field_validator("path")
+    @classmethod
+    def _without_secrets(cls, value: str) -> str:
+        # A path is told in logs, in error texts and in Snakemake's records.
+        if re.search(r"://[^/]*@|[?&](X-Amz-|AWSAccessKeyId|Signature|sig|token)", value, re.I):
+            raise ValueError(
+                "credentials do not belong in a path: give them in the environment "
+                "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, GDAL_HTTP_USERPWD or "
+                "GDAL_HTTP_BEARER for https://)"
+            )
+        return value
+
     @field_validator("name")
     @classmethod
     def _plain(cls, value: str) -> str:
@@ -230,35 +271,136 @@ class Pack(Section):
 class Train(Section):
     """The twin network and its training."""
 
-    width: int = Field(
-        64, ge=8, description="Channels of the towers; doubled wherever they halve the resolution."
+    backbone: str = Field(
+        "small",
+        pattern=r"[a-z0-9_.]+",
+        description="Network of each tower: `small` (made for few pairs and processors), "
+        "`original` (VGG16 up to its tenth convolution, as the original project had it), or a "
+        "name in timm, such as `convnext_tiny` or `resnet50`.",
     )
-    blocks: int = Field(2, ge=1, description="Residual blocks at each resolution.")
-    embed_dim: int = Field(128, ge=8, description="Length of a column's descriptor.")
+    weights: str = Field(
+        "none",
+        description="Weights a backbone begins with: `none`, `timm` (downloaded by timm) or a "
+        "local file, .safetensors or .pth. `small` has none.",
+    )
+    stride: Literal[4, 8, 16, 32] = Field(
+        16, description="Pixels of a view to one place of a timm backbone's features."
+    )
+    share_weights: bool = Field(
+        False, description="Whether both towers share their backbone's weights."
+    )
+    head: Literal["polar", "global", "original"] = Field(
+        "polar",
+        description="`polar`: columns of headings, slid around each other, which finds the "
+        "heading; `global`: one vector a picture; `original`: the original project's, 16 channels "
+        "of every remaining row, compared where the plain correlation is largest.",
+    )
+    pooling: Literal["attention", "gem"] = Field(
+        "attention",
+        description="How the head `global` pools: by learned maps (spatial softmax), or by the "
+        "generalised mean.",
+    )
+    projection: Literal["cylinder", "stretched"] = Field(
+        "cylinder",
+        description="`cylinder`: equal columns of a photo are equal angles, never stretched; "
+        "`stretched`: the whole photo, whatever its shape, fills the view, as in the original.",
+    )
+    radius_exponent: float = Field(
+        1.5,
+        ge=1,
+        le=3,
+        description="Row t of 1 of the polar view lies at this power of t of the chip's half "
+        "side: above 1 is finer near the camera.",
+    )
+    width: int = Field(
+        64,
+        ge=8,
+        multiple_of=8,
+        description="Channels of the small backbone; doubled wherever it halves the resolution.",
+    )
+    blocks: int = Field(2, ge=1, description="Residual blocks at each resolution of `small`.")
+    embed_dim: int = Field(
+        128, ge=8, description="Length of a descriptor: a column's, or the global head's."
+    )
     headings: int = Field(
         64, ge=8, description="Columns of the overhead code: 360 degrees over this is one column."
     )
     polar_rows: int = Field(
         64, ge=8, multiple_of=4, description="Rows of the polar overhead view, near to far [px]."
     )
+    photo_rows: int = Field(
+        0, ge=0, multiple_of=4, description="Rows of a photo's view; 0: as many as columns [px]."
+    )
+    photo_band: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of a square photo's height, about its middle, that the view shows: "
+        "much of what a map knows is near the horizon, and a narrow band of it is fine at little "
+        "cost.",
+    )
     photo_fov_deg: float = Field(
         65.0,
         gt=0,
         lt=150,
-        description="Field of view taken for a photo, along its long side [degrees].",
+        description="Field of view along its long side of a photo whose EXIF data do not tell "
+        "the focal length [degrees].",
     )
     fov_jitter: float = Field(
-        0.15, ge=0, lt=0.5, description="Augmentation: range of the field of view taken, +- share."
+        0.15,
+        ge=0,
+        lt=0.5,
+        description="Augmentation: range of a field of view not known, +- share.",
     )
-    epochs: int = Field(30, ge=1, description="Passes over the training pairs.")
-    batch: int = Field(64, ge=2, description="Pairs a step.")
-    learning_rate: float = Field(2.5e-3, gt=0, description="Peak of the one-cycle schedule.")
-    weight_decay: float = Field(0.05, ge=0, description="AdamW weight decay.")
+    loss: Literal["info_nce", "decoupled", "triplet"] = Field(
+        "info_nce",
+        description="Symmetric InfoNCE; the same without the own pair among the candidates; or "
+        "the soft-margin triplet loss over all pairs of a batch, as in the original.",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of the target spread over all candidates."
+    )
+    triplet_alpha: float = Field(10.0, gt=0, description="Sharpness of the triplet loss.")
     mask_radius_m: float = Field(
         60.0,
         ge=0,
         description="Photos of an area nearer than this are not each other's negatives [m].",
     )
+    epochs: int = Field(30, ge=1, description="Passes over the training pairs.")
+    batch: int = Field(64, ge=2, description="Pairs a step, of all processes together.")
+    micro_batch: int = Field(
+        0,
+        ge=0,
+        description="Pairs a process takes at a time; a larger batch is done in such parts by "
+        "gradient caching, with the gradients of the whole; 0: all at once.",
+    )
+    learning_rate: float = Field(2.5e-3, gt=0, description="Peak of the schedule.")
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="What follows the warm-up: down to nothing along a cosine, or level."
+    )
+    warm_up: Share = Field(0.25, description="Share of all steps in which the rate rises.")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW weight decay, of matrices only.")
+    clip_norm: float = Field(1.0, ge=0, description="Largest norm of the gradients; 0: any.")
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of the weights' moving average, which is then what is validated and "
+        "saved; 0: the weights themselves.",
+    )
+    bucket_m: float = Field(
+        0.0,
+        ge=0,
+        description="Of the photos within a square of this side an epoch takes one, in turn by "
+        "lot; 0: all [m].",
+    )
+    hard_every: int = Field(
+        0,
+        ge=0,
+        description="Epochs after which hard batches are composed anew with the network as it "
+        "is then; the epochs before the first are random; 0: all are.",
+    )
+    hard_share: Share = Field(0.5, description="Share of a hard batch that is one cluster.")
     shift_m: float = Field(4.0, ge=0, description="Augmentation: sigma of the chip's shift [m].")
     zoom: float = Field(0.1, ge=0, lt=1, description="Augmentation: range of the chip's zoom.")
     colour: float = Field(
@@ -266,6 +408,9 @@ class Train(Section):
     )
     erase: Share = Field(0.25, description="Augmentation: chance that columns are erased.")
     dropout: Share = Field(0.05, description="Dropout of the descriptors.")
+    compile: bool = Field(
+        True, description="Whether the towers are compiled; on a GPU only, where it pays."
+    )
     checkpoint_minutes: float = Field(
         5.0, gt=0, description="An interrupted training loses at most this much [minutes]."
     )

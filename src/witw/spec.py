@@ -20,12 +20,14 @@ from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from witw.config import Aoi, Config
 from witw.errors import UserError
 from witw.forgotten import digest
 from witw.paths import weights
+
+if TYPE_CHECKING:  # a job reads its spec back without the models of the whole config
+    from witw.config import Aoi, Config
 
 # stage -> module; the order is the order of the flow.
 STAGES = {
@@ -46,6 +48,8 @@ STAGES = {
     "train": "witw.cvig.train",
     "evaluate": "witw.cvig.evaluate",
     "index": "witw.cvig.index",
+    "resplit": "witw.cvig.resplit",
+    "leave_one_out": "witw.cvig.leave_one_out",
     "locate": "witw.cvig.locate",
     "report": "witw.report",
 }
@@ -85,7 +89,8 @@ def build(config: Config, stage: str, aoi: str | None = None, part: str | None =
     Returns:
         JSON with sorted keys: ``stage``, ``version``, ``aoi`` and every key path of ``READS``,
         nested as in the config. Some paths are derived: ``utm_epsg``, ``strip`` (that strip
-        alone, bands and nodata resolved), ``strip_names`` (in config order), ``weights`` (the
+        alone, bands and nodata resolved), ``strip_names`` (in config order), ``need_px`` (side of
+        the chips that strips are read for, None where all is read), ``weights`` (the
         checkpoint's address), ``areas`` (what the joint stages say of each AOI), ``chip_m`` and
         ``forgotten`` (a digest of the removals asked for in the AOI).
     """
@@ -123,6 +128,10 @@ def _strip(_config: Config, area: Aoi | None, part: str | None) -> dict[str, Any
     }
 
 
+def _need_px(_config: Config, area: Aoi | None, _part: str | None) -> int | None:
+    return area.chips.size_px if area and area.extent == "photos" else None
+
+
 def _areas(config: Config, _area: Aoi | None, _part: str | None) -> dict[str, Any]:
     return {
         name: {
@@ -142,6 +151,7 @@ def _areas(config: Config, _area: Aoi | None, _part: str | None) -> dict[str, An
 _DERIVED: dict[str, Callable[[Config, Aoi | None, str | None], Any]] = {
     "utm_epsg": lambda _, area, __: area.utm_epsg if area else None,
     "strip_names": lambda _, area, __: [s.name for s in area.strips] if area else [],
+    "need_px": _need_px,
     "strip": _strip,
     "areas": _areas,
     "chip_m": lambda config, _, __: config.chip_m,

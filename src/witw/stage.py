@@ -15,6 +15,7 @@ so that it runs with and without Snakemake.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -31,9 +32,12 @@ from typing import Any
 from tqdm import tqdm
 
 from witw import spec as spec_module
-from witw.errors import UserError
+from witw.errors import UserError, printable
 
 log = logging.getLogger("witw")
+
+# What a disk refuses, and its user can put right.
+_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 def arguments(
@@ -79,18 +83,47 @@ def arguments(
 
 def execute(main: Callable[[], None]) -> None:
     """Run a stage's ``main``; a user's mistake becomes one line and exit code 1."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     # Slurm and Snakemake ask with SIGTERM: unwind, so that temporary files are removed.
     signal.signal(signal.SIGTERM, _stop)
     try:
-        main()
+        with _explained():
+            main()
     except UserError as error:
         print(f"witw: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+class _Plain(logging.Formatter):
+    """A log in which nothing from outside can steer a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+@contextmanager
+def _explained(path: Path | None = None) -> Iterator[None]:
+    """Say in a sentence that a disk is full, read-only or closed to this user.
+
+    Args:
+        path: what is being written; the file that the error names goes before.
+
+    Raises:
+        UserError: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        raise UserError(
+            f"{error.filename or path or 'A file'} cannot be written or read "
+            f"({os.strerror(error.errno)}); make room or give access, then run again."
+        ) from error
 
 
 def _stop(signum: int, _frame: FrameType | None) -> None:
@@ -104,18 +137,19 @@ def atomic(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix (drivers look at it) and is removed on any failure, so that
     nothing half-written is ever taken for whole.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=f".part{path.suffix}", dir=path.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        part.chmod(0o666 & ~_umask())
-        _sync(part)
-        part.replace(path)
-        _sync(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=f".part{path.suffix}", dir=path.parent)
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            part.chmod(0o666 & ~_umask())
+            _sync(part)
+            part.replace(path)
+            _sync(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -136,15 +170,16 @@ def scratch(path: Path) -> Iterator[Path]:
 
     What a killed job left for the same path is removed first.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{path.name}."
-    for stale in path.parent.glob(f"{prefix}*.part"):
-        shutil.rmtree(stale, ignore_errors=True)
-    part = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=path.parent))
-    try:
-        yield part
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prefix = f".{path.name}."
+        for stale in path.parent.glob(f"{prefix}*.part"):
+            shutil.rmtree(stale, ignore_errors=True)
+        part = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=path.parent))
+        try:
+            yield part
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _umask() -> int:

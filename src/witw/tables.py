@@ -178,6 +178,9 @@ PACK = {
     "northing": CHIPS["northing"],
     "photo_width": Column("Int32", "px", "Width of the photo inside its padded square."),
     "photo_height": Column("Int32", "px", "Height of the photo inside its padded square."),
+    "fov_deg": Column(
+        "Float64", "degrees", "Field of view along the long side by EXIF; empty: not told."
+    ),
 }
 RANKS = {
     "id": _ID,
@@ -254,9 +257,9 @@ def read(path: Path, name: str) -> pd.DataFrame:
     """
     try:
         return frame(name, pd.read_parquet(path))
-    except (OSError, ValueError, KeyError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Arrow raises a dozen types for damaged files
         raise UserError(
             f"{path} is not a readable {name} table; delete it and run again."
         ) from error

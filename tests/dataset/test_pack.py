@@ -114,6 +114,25 @@ def test_shrinking_keeps_the_mean():
     assert abs(small.mean() - noise.mean()) < 0.5
 
 
+def test_the_field_of_view_comes_from_the_focal_length(folder):
+    def exif(focal):
+        data = Image.Exif()
+        data[0x010F] = "Made"
+        data.get_ifd(0x8769)[0xA405] = focal
+        return data
+
+    rows = [
+        pairs_row(folder, "1", size=(60, 40), exif=exif(36)),  # 36 mm of a 36 mm wide frame
+        pairs_row(folder, "2", size=(40, 60), exif=exif(36)),  # the long side, upright
+        pairs_row(folder, "3", size=(60, 40)),
+        pairs_row(folder, "4", size=(60, 40), exif=exif(0)),
+    ]
+    found = run(folder, rows)[2]["fov_deg"].astype(float)
+    half = 36 / 2 / 36
+    assert found[0] == found[1] == pytest.approx(2 * np.degrees(np.arctan(half)), abs=0.01)
+    assert found[2:].isna().all()
+
+
 def test_no_pair_says_which_split_and_why(folder):
     with pytest.raises(UserError, match=r"Split 'test' has no pair.*no photo was listed in an AOI"):
         run(folder, [pairs_row(folder, "1", size=(50, 50))], split="test")

@@ -133,6 +133,13 @@ def test_same_inputs_same_bytes(world, tmp_path):
     assert (tmp_path / "pairs.parquet").read_bytes() == first
 
 
+def test_the_mass_of_all_outdoor_scenes_may_be_asked_for_too(world, tmp_path):
+    drop(tmp_path / "chips" / "0001.parquet", "chips", "17")
+    got = world({**SPEC, "pairs": {**SPEC["pairs"], "min_outdoor_mass": 0.51}})
+    status = dict(zip(got["id"], got["status"], strict=True))
+    assert (status["16"], status["17"], status["18"]) == ("indoor", "indoor", "paired")
+
+
 def test_thresholds_are_the_config_s(world, tmp_path):
     drop(tmp_path / "chips" / "0001.parquet", "chips", "17")
     got = world({**SPEC, "pairs": {"min_outdoor_vote": 0.6, "max_blank_fraction": 0.5}})

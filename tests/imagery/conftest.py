@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from osgeo import gdal, gdal_array, osr
 
+from witw import tables
 from witw.config import load
-from witw.imagery import mosaic, rgb8, source, stats, stretch, utm
+from witw.imagery import chips, mosaic, rgb8, source, stats, stretch, utm
 from witw.spec import build
 
 gdal.UseExceptions()
@@ -73,7 +74,9 @@ class Area:
         """Path of a strip's UTM raster, from its source on."""
         name = name or self.names[0]
         path = self.strip(name, "utm.tif")
-        utm.run(self.spec("utm"), self.rgb8(name), path, threads)
+        sparse = self.config.aois["town"].extent == "photos"
+        photos = self.root / "photos.parquet" if sparse else None
+        utm.run(self.spec("utm"), self.rgb8(name), path, threads, photos)
         return path
 
     def mosaic(self):
@@ -82,6 +85,13 @@ class Area:
         tifs = [self.utm(name) for name in self.names]
         mosaic.run(self.spec("mosaic"), tifs, self.root / "mosaic.vrt")
         return self.root / "mosaic.vrt"
+
+    def chips(self, photos):
+        """Table of the chips of photos (`id`, `lon`, `lat`), by id; `mosaic` must have run."""
+        tifs = [self.strip(name, "utm.tif") for name in self.names]
+        where = self.root / "chips/0000", self.root / "chips/0000.parquet"
+        chips.run(self.spec("chips"), photos, self.root / "mosaic.vrt", tifs, *where)
+        return tables.read(where[1], "chips").set_index("id")
 
 
 @pytest.fixture(autouse=True)

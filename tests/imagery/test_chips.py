@@ -10,7 +10,7 @@ from PIL import Image
 from pyproj import Transformer
 
 from witw import tables
-from witw.dataset.fate import wants_chip
+from witw.dataset.fate import Outdoor, wants_chip
 from witw.imagery import chips
 
 BOX = [2.9, 36.0, 3.1, 36.2]
@@ -110,6 +110,38 @@ def test_the_strip_is_the_topmost_with_imagery_at_the_geotag(tif, area):
     assert rows["strip"].tolist() == ["left", "right", "", ""]
 
 
+def test_photos_of_one_geotag_share_the_bytes_of_one_chip(tif, area):
+    same, near, far = (100.3, 100.2), (101.4, 100.2), (300.0, 100.0)
+    rows = cut(town_of(tif, area), photos_at(same, near, same, far, same))
+    data = [Path(path).read_bytes() for path in rows["chip_path"]]
+    assert data[0] == data[2] == data[4]
+    assert len(set(data)) == 3
+    assert rows["strip"].tolist() == ["left", "left", "left", "right", "left"]
+
+
+@pytest.mark.parametrize(("x", "strip"), [(150, "only"), (40, "")])
+def test_a_lone_strip_is_named_where_it_has_imagery(tif, area, x, strip):
+    data = np.full((3, 200, 300), 90, "u1")
+    data[..., :60] = 0
+    path = tif("only.tif", data, (EAST, 0.3, 0, NORTH, 0, -0.3), nodata=0)
+    town = area([path], BOX, bands=[1, 2, 3], chips={"size_px": SIZE})
+    town.mosaic()
+    rows = cut(town, photos_at((x, 100)))
+    assert rows["strip"].tolist() == [strip]
+    assert rows["chip_path"].notna().all()
+
+
+def test_the_order_of_the_mosaic_names_the_strip(tif, area):
+    data = np.full((3, 200, 300), 90, "u1")
+    place = (EAST, 0.3, 0, NORTH, 0, -0.3)
+    strips = [tif("one.tif", data, place), tif("two.tif", data, place)]
+    town = area(strips, BOX, bands=[1, 2, 3], chips={"size_px": SIZE})
+    mosaic = town.mosaic()
+    assert cut(town, photos_at((150, 100)))["strip"].tolist() == ["one"]
+    mosaic.write_text(mosaic.read_text().replace(">one,two<", ">two,one<"))
+    assert cut(town, photos_at((150, 100)))["strip"].tolist() == ["two"]
+
+
 @pytest.mark.parametrize(("subsampling", "code"), [("4:4:4", 0), ("4:2:0", 2)])
 def test_jpeg_settings_are_those_of_the_config(tif, area, subsampling, code):
     from PIL import JpegImagePlugin
@@ -178,6 +210,14 @@ def test_no_photo_at_all_is_an_empty_folder_and_table(tif, area):
 def test_wants_chip():
     downloads = pd.DataFrame({"id": ["3", "1", "2", "4"], "status": ["ok", "ok", "ok", "grey"]})
     scenes = pd.DataFrame({"id": ["1", "2", "3", "4"], "io_vote": [0.5, None, 0.49, 1.0]})
-    downloads, scenes = downloads.convert_dtypes(), scenes.astype({"io_vote": "Float64"})
-    assert wants_chip(downloads, scenes, 0.5).tolist() == ["1"]
-    assert wants_chip(downloads, scenes, 0.0).tolist() == ["1", "3"]
+    scenes["p_outdoor"] = [0.2, None, 0.6, 1.0]
+    scenes = scenes.astype({"io_vote": "Float64", "p_outdoor": "Float64"})
+    downloads = downloads.convert_dtypes()
+
+    def wanted(vote, mass):
+        return wants_chip(downloads, scenes, Outdoor(vote, mass)).tolist()
+
+    assert wanted(0.5, 0.0) == ["1"]
+    assert wanted(0.0, 0.0) == ["1", "3"]
+    assert wanted(0.0, 0.6) == ["3"]
+    assert wanted(0.5, 0.6) == []

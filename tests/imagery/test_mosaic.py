@@ -1,9 +1,12 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 from osgeo import gdal
+from PIL import Image
+from pyproj import Transformer
 
 from witw.errors import UserError
 from witw.imagery import mosaic
@@ -42,6 +45,81 @@ def test_the_order_of_the_config_decides(tif, area):
     mosaic.run(town.spec("mosaic"), tifs, town.root / "mosaic.vrt")
     shown = gdal.Open(str(town.root / "mosaic.vrt")).ReadAsArray()
     assert (shown[:, 10:70, 50:] == 200).all()
+
+
+def test_it_names_its_strips_from_the_top(tif, area):
+    assert mosaic.order(gdal.Open(str(two(tif, area).mosaic()))) == ["one", "other"]
+
+
+def ground(rng, height, width):
+    """Houses, trees and shadows: (3, height, width) of 0..1."""
+    blocks = rng.uniform(0.02, 0.7, (3, height // 32, width // 32))
+    scene = np.kron(blocks, np.ones((32, 32)))
+    scene[:, rng.random((height // 32, width // 32)).repeat(32, 0).repeat(32, 1) < 0.15] = 0.01
+    return scene
+
+
+def hazy(scene, share):
+    return scene * (1 - share) + share
+
+
+def cloudy(scene, rows):
+    out = scene.copy()
+    out[:, :rows] = 0.97
+    return out
+
+
+def best(tif, area, looks, shifts, keep=False):
+    """Names from the top of strips of one ground, each with its look and its columns."""
+    strips = [f"s{n}.tif" for n in range(len(looks))]
+    town = area(strips, BOX, bands=[1, 2, 3], mosaic="order" if keep else "best")
+    for name, look, start in zip(town.names, looks, shifts, strict=True):
+        place = (510_000 + start * 0.3, 0.3, 0, 3_990_000, 0, -0.3)
+        data = np.rint(look * 255).clip(1, 255).astype("u1")
+        plain = gdal.Open(tif(f"{name}.tif", data, place, mask=np.full(data.shape[1:], 255)))
+        gdal.GetDriverByName("COG").CreateCopy(str(town.strip(name, "utm.tif")), plain)
+    tifs = [town.strip(name, "utm.tif") for name in town.names]
+    mosaic.run(town.spec("mosaic"), tifs, town.root / "mosaic.vrt")
+    return mosaic.order(gdal.Open(str(town.root / "mosaic.vrt"))), town
+
+
+def test_the_clearest_lies_on_top_whatever_its_brightness(tif, area, rng):
+    scene = ground(rng, 800, 800)
+    looks = [hazy(scene, 0.25), cloudy(scene, 400), 0.55 * scene, hazy(0.55 * scene, 0.1)]
+    names, town = best(tif, area, looks, [0, 0, 0, 0])
+    assert names == ["s2", "s3", "s0", "s1"]
+    ds = gdal.Open(str(town.root / "mosaic.vrt"))
+    top = gdal.Open(str(town.strip("s2", "utm.tif"))).ReadAsArray()
+    assert np.array_equal(ds.ReadAsArray(), top)
+    assert ds.GetMetadataItem("HAZE", "witw").count(",") == 3
+    assert best(tif, area, looks, [0, 0, 0, 0], keep=True)[0] == ["s0", "s1", "s2", "s3"]
+
+
+def test_strips_are_compared_on_the_ground_they_share(tif, area, rng):
+    # The first is hazy, but its own half is dark water: over all of it, it would look the clearest.
+    scene = ground(rng, 800, 1600)
+    water = hazy(scene, 0.15)
+    water[..., :768] = rng.uniform(0.005, 0.05, (3, 800, 768))
+    names, _ = best(tif, area, [water, scene[..., 768:]], [0, 768])
+    assert names == ["s1", "s0"]
+
+
+def test_equal_strips_and_strips_apart_stay_in_order(tif, area, rng):
+    scene = ground(rng, 800, 800)
+    assert best(tif, area, [scene] * 3, [0, 0, 0])[0] == ["s0", "s1", "s2"]
+    looks = [hazy(scene, 0.3), scene]
+    assert best(tif, area, looks, [0, 2000])[0] == ["s0", "s1"]
+
+
+def test_chips_show_what_the_best_mosaic_shows(tif, area, rng):
+    scene = ground(rng, 800, 800)
+    _, town = best(tif, area, [hazy(scene, 0.3), scene], [0, 0])
+    lon, lat = Transformer.from_crs(32631, 4326, always_xy=True).transform(510_120, 3_989_880)
+    rows = town.chips(pd.DataFrame({"id": ["7"], "lon": [lon], "lat": [lat]}))
+    assert rows.loc["7", "strip"] == "s1" and rows.loc["7", "blank_fraction"] == 0
+    shown = gdal.Open(str(town.root / "mosaic.vrt")).ReadAsArray(25, 25, 750, 750)
+    chip = np.asarray(Image.open(rows.loc["7", "chip_path"])).astype(int).transpose(2, 0, 1)
+    assert np.abs(chip - shown).mean() < 4
 
 
 def test_another_library_reads_the_same(tif, area):

@@ -1,10 +1,12 @@
+import zlib
+
 import numpy as np
 import pytest
 from osgeo import gdal
 from pyproj import Transformer
 
 from witw.geo import utm_epsg
-from witw.imagery import blocks, kernel, sweep, utm
+from witw.imagery import blocks, cog, kernel, sweep, utm
 from witw.imagery.grid import Grid
 
 BOX = [2.9, 36.0, 3.1, 36.2]
@@ -185,3 +187,48 @@ def test_overviews_are_means_of_what_has_data(tif, area, rng):
         assert np.array_equal(bands[0].GetMaskBand().ReadAsArray() > 0, valid)
         for band, want in zip(bands, rgb, strict=True):
             assert np.array_equal(band.ReadAsArray()[valid], want[valid])
+
+
+def test_tiles_that_are_not_needed_are_blank_and_cost_no_read(
+    tif, area, rng, tmp_path, monkeypatch
+):
+    data = rng.integers(1, 250, (3, 1500, 1500)).astype("u1")
+    tiled = {"TILED": "YES", "BLOCKXSIZE": 256, "BLOCKYSIZE": 256}
+    town = area([tif("a.tif", data, METRES, **tiled)], BOX, bands=[1, 2, 3])
+    town.stretch()
+    whole, _ = read(town.utm())
+    units, usual = set(), blocks.Reader.rgba
+
+    def seen(reader, unit):
+        units.add(unit)
+        return usual(reader, unit)
+
+    monkeypatch.setattr(blocks.Reader, "rgba", seen)
+
+    def only_one(grid):
+        wanted = np.zeros([-(-side // 512) for side in grid.shape], bool)
+        wanted[1, 2] = True
+        return wanted
+
+    out = tmp_path / "few.tif"
+    sweep.run(town.rgb8(), 32631, 0.3, "lanczos", 2, tmp_path, out, needed=only_one)
+    rgb, mask = read(out)
+    one = np.s_[512:1024, 1024:1536]
+    assert np.array_equal(rgb[:, *one], whole[:, *one]) and mask[one].any()
+    mask[one] = False
+    assert not mask.any() and len(units) == 6
+
+
+@pytest.mark.parametrize("blank", [0, 1, 512 * 512])
+def test_a_tiles_streams_are_what_zlib_reads(rng, blank):
+    tile = np.full((512, 512, 4), 255, np.uint8)
+    tile[..., :3] = rng.integers(0, 9, (512, 512, 3)).cumsum(axis=1)
+    tile.reshape(-1, 4)[:blank] = 0
+    made = cog.encode(tile)
+    if blank == 512 * 512:
+        assert made.colours == made.mask == b""
+        return
+    steps = np.frombuffer(zlib.decompress(made.colours), np.uint8).reshape(512, 512, 3)
+    assert np.array_equal(steps.cumsum(axis=1, dtype=np.uint8), tile[..., :3])
+    mask = np.unpackbits(np.frombuffer(zlib.decompress(made.mask), np.uint8))
+    assert np.array_equal(mask.reshape(512, 512), tile[..., 3] > 0)

@@ -52,6 +52,24 @@ def test_a_missing_api_key_stops_before_the_first_job_and_leaves_no_lock(workpla
     assert not list((workplace.folder / ".snakemake").glob("locks/*.lock"))
 
 
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [("strips/oslo.tif", "not recognized"), ("http://127.0.0.1:9/x.tif", "cannot be reached")],
+)
+def test_an_unreadable_strip_stops_before_the_first_job(workplace, path, word):
+    def strip(config):
+        config["aois"]["oslo"]["strips"] = [{"path": path, "name": "oslo"}]
+
+    workplace.configure(strip)
+    done = workplace.snakemake("--cores", 1, "results/oslo/strips/oslo.stats.json")
+    assert done.returncode == 1
+    assert len(done.complaints) == 1, done.stderr
+    sentence = done.complaints[0]
+    assert f"AOI 'oslo': strip file {path} cannot be read: " in sentence and word in sentence
+    assert "Traceback" not in done.stderr
+    assert not (workplace.folder / "results").exists()
+
+
 def assert_stopped(done, words):
     assert done.returncode == 1
     assert len(done.complaints) == 1, done.stderr

@@ -24,8 +24,11 @@ from witw.pictures import letterbox, shrink
 from witw.settings import Pack
 from witw.tables import Status
 
-VERSION = 1
+VERSION = 2
 READS = ("pack",)
+
+_EXIF, _FOCAL_35MM = 0x8769, 0xA405  # EXIF 2.32, tables 3 and 8
+_FRAME_MM = 43.267  # diagonal of the 35 mm frame, to which such focal lengths refer (CIPA DCG-001)
 
 
 def run(
@@ -64,7 +67,8 @@ def run(
     shape = (len(data), size.chip_px, size.chip_px, 3)
     with stage.atomic(chips) as part:
         _fill(part, shape, list(data["chip_path"]), partial(_chip, side=size.chip_px), threads)
-    data["photo_width"], data["photo_height"] = np.array(boxes, np.int32).T
+    widths, heights, fovs = zip(*boxes, strict=True)
+    data["photo_width"], data["photo_height"], data["fov_deg"] = widths, heights, fovs
     data["row"] = np.arange(len(data))
     return tables.write(table, "pack", data)
 
@@ -120,9 +124,31 @@ def _fill[T](
     return extras
 
 
-def _photo(path: str, side: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    square, width, height = letterbox(open_photo(Path(path)), side)
-    return square, (width, height)
+def _photo(path: str, side: int) -> tuple[NDArray[np.uint8], tuple[int, int, float]]:
+    photo = open_photo(Path(path))
+    square, width, height = letterbox(photo, side)
+    return square, (width, height, fov_deg(Path(path), *photo.size))
+
+
+def fov_deg(path: Path, width: int, height: int) -> float:
+    """Field of view along a photo's long side, from the focal length in its EXIF data.
+
+    Args:
+        path: the photo.
+        width: of the photo [px].
+        height: of the photo [px].
+
+    Returns:
+        Degrees; NaN where the data do not tell, or tell what no lens has.
+    """
+    try:
+        with Image.open(path) as picture:
+            focal_mm = float(picture.getexif().get_ifd(_EXIF)[_FOCAL_35MM])
+        half = _FRAME_MM * max(width, height) / float(np.hypot(width, height)) / 2
+        found = float(np.degrees(2 * np.arctan(half / focal_mm)))
+    except Exception:  # broken EXIF raises whatever its bytes lead to; the picture is whole
+        return float("nan")
+    return round(found, 3) if 1 < found < 140 else float("nan")
 
 
 def _chip(path: str, side: int) -> tuple[NDArray[np.uint8], None]:

@@ -61,7 +61,7 @@ def run(
     fetched = _read_all(downloads, "downloads")
     scored = _read_all(scenes, "scenes")
     cut = _read_all(chips, "chips")
-    wanted = fate.wants_chip(fetched, scored, settings.min_outdoor_vote)
+    wanted = fate.wants_chip(fetched, scored, outdoor(settings))
     _match(aoi, "downloads", fetched["id"], listed["id"], downloads)
     _match(aoi, "scenes", scored["id"], fetched.loc[fate.has_file(fetched), "id"], scenes)
     _match(aoi, "chips", cut["id"], wanted, chips)
@@ -71,6 +71,11 @@ def run(
     counts = out["status"].value_counts()
     log.info("%s: %d listed; %s", aoi, len(out), ", ".join(f"{n} {s}" for s, n in counts.items()))
     return out
+
+
+def outdoor(settings: Pairs) -> fate.Outdoor:
+    """From which scores on a photo is outdoor."""
+    return fate.Outdoor(settings.min_outdoor_vote, settings.min_outdoor_mass)
 
 
 def join(
@@ -101,7 +106,7 @@ def join(
     )
     for table, columns in ((scenes, _FROM_SCENES), (chips, _FROM_CHIPS)):
         rows = rows.merge(table[["id", *columns]], on="id", how="left", validate="1:1")
-    rows["status"] = fate.final_status(rows, settings.min_outdoor_vote, settings.max_blank_fraction)
+    rows["status"] = fate.final_status(rows, outdoor(settings), settings.max_blank_fraction)
     rows["credit"] = [
         credit(title, name or owner, license_name, page)
         for title, name, owner, license_name, page in zip(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,22 @@ import pandas as pd
 import rasterio
 from numpy.typing import NDArray
 from PIL import Image
-from pyproj import Transformer
+from rasterio.warp import transform
 from rasterio.windows import Window
 
 from witw import stage, tables
-from witw.dataset.fate import wants_chip
+from witw.dataset.fate import Outdoor, wants_chip
 from witw.errors import UserError
 from witw.settings import Chips
 
-VERSION = 1
-READS = ("chips", "pairs.min_outdoor_vote", "utm_epsg", "strip_names")
+VERSION = 2
+READS = (
+    "chips",
+    "pairs.min_outdoor_mass",
+    "pairs.min_outdoor_vote",
+    "utm_epsg",
+    "strip_names",
+)
 
 log = logging.getLogger("witw")
 
@@ -49,17 +57,19 @@ def read_square(
     Returns:
         RGB, (3, size, size), black where blank; validity, (size, size).
     """
-    rgb = np.zeros((3, size_px, size_px), np.uint8)
-    valid = np.zeros((size_px, size_px), np.bool_)
     left, top = max(col, 0), max(row, 0)
     right, bottom = min(col + size_px, raster.width), min(row + size_px, raster.height)
-    if left < right and top < bottom:
-        window = Window(left, top, right - left, bottom - top)
-        inside = np.s_[top - row : bottom - row, left - col : right - col]
-        valid[inside] = raster.read_masks(1, window=window) > 0
-        rgb[:, *inside] = raster.read((1, 2, 3), window=window)
-        if not valid.all():
-            rgb[:, ~valid] = 0
+    if left >= right or top >= bottom:
+        whole = size_px, size_px
+        return np.zeros((3, *whole), np.uint8), np.zeros(whole, np.bool_)
+    window = Window(left, top, right - left, bottom - top)
+    valid = raster.read_masks(1, window=window) > 0
+    rgb = raster.read((1, 2, 3), window=window)
+    if valid.shape != (size_px, size_px):
+        around = (top - row, row + size_px - bottom), (left - col, col + size_px - right)
+        valid, rgb = np.pad(valid, around), np.pad(rgb, ((0, 0), *around))
+    if not valid.all():
+        rgb[:, ~valid] = 0
     return rgb, valid
 
 
@@ -82,8 +92,8 @@ def locate(photos: pd.DataFrame, raster: rasterio.DatasetReader, epsg: int) -> p
     Returns:
         The photos with ``easting``, ``northing`` [m] and ``x``, ``y`` [px].
     """
-    to_utm = Transformer.from_crs(4326, epsg, always_xy=True)
-    east, north = to_utm.transform(photos["lon"].to_numpy(float), photos["lat"].to_numpy(float))
+    lon, lat = photos["lon"].to_numpy(float), photos["lat"].to_numpy(float)
+    east, north = transform("EPSG:4326", f"EPSG:{epsg}", lon, lat)[:2]
     x, y = to_px(raster, np.asarray(east), np.asarray(north))
     out = photos.assign(easting=east, northing=north, x=x, y=y, a=y // SWATH_PX, b=x // SWATH_PX)
     return out.sort_values(["a", "b", "y", "x", "id"])
@@ -92,14 +102,40 @@ def locate(photos: pd.DataFrame, raster: rasterio.DatasetReader, epsg: int) -> p
 def top_strip(
     strips: Sequence[tuple[str, rasterio.DatasetReader]], east: float, north: float
 ) -> str:
-    """Name of the first strip with imagery at a point of its CRS [m], else ''."""
-    for name, raster in strips:
+    """Name of the first strip with imagery at a point of its CRS [m] where the mosaic has some."""
+    for name, raster in strips[:-1]:
         x, y = to_px(raster, east, north)
         col, row = math.floor(x), math.floor(y)
         inside = 0 <= col < raster.width and 0 <= row < raster.height
         if inside and raster.read_masks(1, window=Window(col, row, 1, 1))[0, 0]:
             return name
-    return ""
+    # What no strip above it shows is the last one's; its mask need not be read.
+    return strips[-1][0]
+
+
+@dataclass(frozen=True)
+class Square:
+    """The imagery around a photo.
+
+    Attributes:
+        jpeg: the chip; empty if nothing of it has imagery.
+        valid: where there is imagery, (size, size).
+    """
+
+    jpeg: bytes
+    valid: NDArray[np.bool_]
+
+
+def square(raster: rasterio.DatasetReader, col: int, row: int, config: Chips) -> Square:
+    """Read and encode a square whose top left pixel is given."""
+    rgb, valid = read_square(raster, col, row, config.size_px)
+    if not valid.any():
+        return Square(b"", valid)
+    out = io.BytesIO()
+    # Merging is several times faster than interleaving the bands in numpy.
+    picture = Image.merge("RGB", [Image.fromarray(band) for band in rgb])
+    picture.save(out, "JPEG", quality=config.jpeg_quality, subsampling=config.subsampling)
+    return Square(out.getvalue(), valid)
 
 
 def cut(
@@ -125,17 +161,17 @@ def cut(
     """
     where = locate(photos, mosaic, epsg)
     columns = [where[key].tolist() for key in ("id", "easting", "northing", "x", "y")]
-    rows = []
+    rows, last, found = [], None, Square(b"", np.zeros((1, 1), np.bool_))
     places = stage.progress(zip(*columns, strict=True), "chips", len(where))
     for photo_id, east, north, x, y in places:
-        col, row = first_pixel(x, config.size_px), first_pixel(y, config.size_px)
-        rgb, valid = read_square(mosaic, col, row, config.size_px)
-        name = f"{photo_id}.jpg" if valid.any() else None
+        at = first_pixel(x, config.size_px), first_pixel(y, config.size_px)
+        # Photos of one geotag follow each other and share their square.
+        if at != last:
+            last, found = at, square(mosaic, *at, config)
+        name = f"{photo_id}.jpg" if found.jpeg else None
         if name:
-            # Merging is several times faster than interleaving the bands in numpy.
-            Image.merge("RGB", [Image.fromarray(band) for band in rgb]).save(
-                folder / name, quality=config.jpeg_quality, subsampling=config.subsampling
-            )
+            (folder / name).write_bytes(found.jpeg)
+        here = found.valid[math.floor(y) - at[1], math.floor(x) - at[0]]
         rows.append(
             {
                 "id": photo_id,
@@ -143,8 +179,8 @@ def cut(
                 "easting": east,
                 "northing": north,
                 "epsg": epsg,
-                "blank_fraction": 1 - np.count_nonzero(valid) / valid.size,
-                "strip": top_strip(strips, east, north),
+                "blank_fraction": 1 - np.count_nonzero(found.valid) / found.valid.size,
+                "strip": top_strip(strips, east, north) if here else "",
             }
         )
     return tables.frame("chips", rows)
@@ -174,11 +210,10 @@ def run(
     config = Chips.model_validate(spec["chips"])
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), stage.atomic_dir(chips) as folder:
         try:
-            strips = [
-                (name, rasterio.open(tif))
-                for name, tif in zip(spec["strip_names"], tifs, strict=True)
-            ]
+            by_name = dict(zip(spec["strip_names"], tifs, strict=True))
             with rasterio.open(mosaic) as raster:
+                order = raster.tags(ns="witw").get("STRIPS", ",".join(by_name)).split(",")
+                strips = [(name, rasterio.open(by_name[name])) for name in order]
                 rows = cut(wanted, raster, strips, spec["utm_epsg"], config, folder)
         except rasterio.errors.RasterioError as error:
             raise UserError(
@@ -203,7 +238,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     wanted = wants_chip(
         tables.read(args.photos, "downloads"),
         tables.read(args.scenes, "scenes"),
-        args.spec["pairs"]["min_outdoor_vote"],
+        Outdoor(**args.spec["pairs"]),
     )
     photos = ids.loc[ids["id"].isin(wanted), ["id", "lon", "lat"]]
     run(args.spec, photos, args.mosaic, args.tifs, args.chips, args.table)

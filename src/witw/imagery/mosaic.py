@@ -1,18 +1,51 @@
-"""The strips as one raster: a VRT, the first of the config on top, blank where none has data."""
+"""The strips as one raster: a VRT, blank where no strip has data.
+
+Where strips overlap, the first of the config lies on top, or the clearest of them
+(:mod:`.clarity`). Metadata of the VRT (domain ``witw``, ``STRIPS``) names them from the top, for
+`chips` and for people.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from osgeo import gdal
+
 from witw import stage
 from witw.errors import UserError
-from witw.imagery import source
-from witw.imagery.vrt import describe_masked
+from witw.imagery import clarity, source
+from witw.imagery.vrt import Raster, describe_masked
 
-VERSION = 1
-READS = ("strip_names",)
+VERSION = 2
+READS = ("strip_names", "mosaic")
+
+log = logging.getLogger("witw")
+
+
+def order(ds: gdal.Dataset) -> list[str]:
+    """Names of a mosaic's strips, the topmost first.
+
+    Raises:
+        RuntimeError: it is no mosaic of this stage.
+    """
+    text = ds.GetMetadataItem("STRIPS", "witw")
+    if text is None:
+        raise RuntimeError(f"{ds.GetDescription()} does not name its strips")
+    return str(text).split(",")
+
+
+def clearest(raster: Raster) -> list[float]:
+    """Haze of each part of a mosaic, compared with the others on the ground they share."""
+    width, height = (-(-size // clarity.CELL_PX) for size in raster.size)
+    maps = []
+    for part in stage.progress(raster.parts, "mosaic: clarity"):
+        offset = round(part.dst[0]), round(part.dst[1])
+        maps.append(clarity.cells(gdal.Open(part.file), offset, (height, width)))
+    return clarity.scores(maps)
 
 
 def run(spec: dict[str, Any], tifs: Sequence[Path], vrt: Path) -> None:
@@ -27,15 +60,25 @@ def run(spec: dict[str, Any], tifs: Sequence[Path], vrt: Path) -> None:
         UserError: a strip is not readable; says how to make it anew.
     """
     source.configure()
+    names = list(spec["strip_names"])
     try:
         raster = source.rgb_raster([str(tif) for tif in tifs])
+        told = {"STRIPS": ",".join(names)}
+        if spec["mosaic"] == "best" and len(names) > 1:
+            # The parts lie lowest first; names, scores and ranks are topmost first.
+            haze = clearest(raster)[::-1]
+            ranks = sorted(range(len(names)), key=lambda n: (haze[n], n))
+            raster = replace(raster, parts=tuple(raster.parts[::-1][n] for n in ranks[::-1]))
+            told["STRIPS"] = ",".join(names[n] for n in ranks)
+            told["HAZE"] = ",".join(f"{haze[n]:+.6f}" for n in ranks)
+            log.info("from the clearest: %(STRIPS)s; haze against the mean: %(HAZE)s", told)
     except RuntimeError as error:
         text = " ".join(str(error).split()).rstrip(".")
         raise UserError(
             f"AOI {spec['aoi']!r}: its strips make no mosaic ({text}); "
             "delete the one it names and run again."
         ) from None
-    stage.write_text(vrt, describe_masked(raster, folder=vrt.parent))
+    stage.write_text(vrt, describe_masked(raster, folder=vrt.parent, told=told))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

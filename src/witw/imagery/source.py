@@ -1,38 +1,40 @@
 """From a strip of the config to a raster: local files, tile sets, `s3://` and `https://`.
 
 `python -m witw.imagery.source` reads a JSON list of `stats` specs from stdin and checks that every
-strip opens, has its bands and is georeferenced: exit 0, or one line on stderr and exit 1.
+strip opens, has its bands, is georeferenced and lies where its area is: exit 0, or one line that
+begins with `witw:` on stderr and exit 1.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import glob
 import json
-import os
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
-from xml.etree import ElementTree
 
-from osgeo import gdal
+from osgeo import gdal, osr
 
 from witw.errors import UserError
-from witw.imagery.vrt import Part, Raster, Rect, describe
+from witw.imagery import remote
+from witw.imagery.place import box_deg, grid, near
+from witw.imagery.vrt import Part, Raster, describe
 from witw.paths import is_remote
 
 CACHE_BYTES = 512 << 20
 # Lanczos of older versions ignores the sub-pixel offset where a strip is finer than the grid
 # (OSGeo/gdal #11042): a shift of half a pixel.
 MIN_GDAL = 3_10_00_00
+# Opening a remote tile is waiting for its server: a set of 500 would take minutes one by one.
+OPENED_AT_ONCE = 16
 Nodata = float | str
 DTYPES = {"Byte", "Int8", "UInt16", "Int16", "UInt32", "Int32", "Float32", "Float64"}
 
 
 def configure() -> None:
-    """Set GDAL up: exceptions, one cache size everywhere, anonymous S3 unless there are keys.
+    """Set GDAL up: exceptions, one cache size everywhere, the network.
 
     Raises:
         UserError: GDAL is too old to warp rightly.
@@ -43,42 +45,26 @@ def configure() -> None:
         )
     gdal.UseExceptions()
     gdal.SetCacheMax(CACHE_BYTES)
-    keys = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
-    options = {"GDAL_HTTP_MAX_RETRY": "5", "GDAL_HTTP_RETRY_DELAY": "2", "AWS_REGION": "us-east-1"}
-    if not any(os.environ.get(key) for key in keys):
-        options["AWS_NO_SIGN_REQUEST"] = "YES"
-    for name, value in options.items():
-        if not os.environ.get(name):
-            gdal.SetConfigOption(name, value)
-
-
-def gdal_name(path: str) -> str:
-    """GDAL's name of a path: `s3://` is `/vsis3/`, `http(s)://` is `/vsicurl/`."""
-    if path.startswith("s3://"):
-        return f"/vsis3/{path.removeprefix('s3://')}"
-    return f"/vsicurl/{path}" if re.match(r"https?://", path) else path
+    remote.configure()
 
 
 def files(aoi: str, path: str) -> list[str]:
     """GDAL's names of a strip's files, sorted.
 
     Raises:
-        UserError: a tile set without tiles; names AOI and path.
+        UserError: a tile set without tiles, or one that cannot be listed; names AOI and path.
     """
-    name = gdal_name(path)
+    name = remote.gdal_name(path)
     if "*" not in path:
         return [name]
-    found = sorted(_remote_glob(name) if is_remote(path) else glob.glob(path))  # noqa: PTH207
+    where = remote.shown(path)
+    try:
+        found = remote.matching(name) if is_remote(path) else sorted(glob.glob(path))  # noqa: PTH207
+    except RuntimeError as error:
+        raise UserError(f"AOI {aoi!r}: the tiles {where} cannot be listed: {error}.") from None
     if not found:
-        raise UserError(f"AOI {aoi!r}: no file matches {path}; correct `aois.{aoi}.strips`.")
+        raise UserError(f"AOI {aoi!r}: no file matches {where}; correct `aois.{aoi}.strips`.")
     return found
-
-
-def _remote_glob(pattern: str) -> Iterator[str]:
-    folder = str(PurePosixPath(pattern).parent).replace(":/", "://", 1)
-    for name in gdal.ReadDir(folder) or []:
-        if fnmatch.fnmatchcase(name, PurePosixPath(pattern).name):
-            yield f"{folder}/{name}"
 
 
 def load(aoi: str, strip: Mapping[str, Any]) -> Raster:
@@ -92,41 +78,64 @@ def load(aoi: str, strip: Mapping[str, Any]) -> Raster:
         UserError: it does not open, lacks a band, has no georeference or holds no real numbers;
             names AOI and path.
     """
-    where = f"AOI {aoi!r}: strip file {strip['path']}"
+    where = f"AOI {aoi!r}: strip file {remote.shown(strip['path'])}"
     names = files(aoi, strip["path"])
+    with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
+        try:
+            tiles = pool.map(
+                lambda n: _tile(n, tuple(strip["bands"]), strip["nodata"], where), names
+            )
+            return _assemble(list(tiles))
+        except RuntimeError as error:
+            raise UserError(f"{where} cannot be read: {error}.") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """One opened file of a strip: where it lies, and its part but for the place."""
+
+    transform: tuple[float, ...]
+    srs: osr.SpatialReference
+    part: Part
+    bands: tuple[int, ...]
+
+
+def _tile(name: str, bands: tuple[int, ...], nodata: Nodata, where: str) -> _Tile:
     try:
-        return _assemble(names, tuple(strip["bands"]), strip["nodata"], where)
+        ds = gdal.Open(name)
+        _check(ds, bands, where)
     except RuntimeError as error:
-        text = " ".join(str(error).split())
-        raise UserError(f"{where} cannot be read: {text.rstrip('.')}.") from None
+        raise RuntimeError(remote.reason(name, str(error))) from None
+    return _Tile(
+        tuple(ds.GetGeoTransform()), ds.GetSpatialRef(), _part(ds, name, bands, nodata), bands
+    )
 
 
-def _assemble(names: list[str], bands: tuple[int, ...], nodata: Nodata, where: str) -> Raster:
-    ds = gdal.Open(names[0])
-    _check(ds, bands, where)
-    whole = (0.0, 0.0, float(ds.RasterXSize), float(ds.RasterYSize))
-    rects = [(whole, whole)]
-    if len(names) > 1:
-        ds = gdal.BuildVRT("", names, strict=True)
-        rects = _rects(ds, len(names))
-    parts = []
-    for name, (src, dst) in zip(names, rects, strict=True):
-        tile = gdal.Open(name)
-        _check(tile, bands, where)
-        parts.append(_part(tile, name, src, dst, bands, nodata))
-    return _raster(ds, parts, bands)
+def _assemble(tiles: list[_Tile]) -> Raster:
+    """Put files on one grid, of their mean pixel size; later ones lie on top.
 
-
-def _raster(ds: gdal.Dataset, parts: list[Part], bands: tuple[int, ...]) -> Raster:
-    srs = ds.GetSpatialRef()
+    Raises:
+        RuntimeError: they do not make one raster.
+    """
+    first = tiles[0]
+    transform, size = first.transform, first.part.size
+    if len(tiles) > 1:
+        if not all(t.srs.IsSame(first.srs) for t in tiles):
+            raise RuntimeError("its tiles have different CRSs")
+        if any(t.part.dtype != first.part.dtype for t in tiles):
+            raise RuntimeError("its tiles have different data types")
+        transform, size, rects = grid([(t.transform, t.part.size) for t in tiles])
+        tiles = [replace(t, part=replace(t.part, dst=r)) for t, r in zip(tiles, rects, strict=True)]
     return Raster(
-        parts=tuple(parts),
-        size=(ds.RasterXSize, ds.RasterYSize),
-        transform=tuple(ds.GetGeoTransform()),
-        wkt=srs.ExportToWkt(),
-        axes=",".join(map(str, srs.GetDataAxisToSRSAxisMapping())),
-        dtype=parts[0].dtype,
-        bands=(bands[0], bands[1], bands[2]),
+        parts=tuple(t.part for t in tiles),
+        size=size,
+        transform=transform,
+        wkt=first.srs.ExportToWkt(),
+        axes=",".join(map(str, first.srs.GetDataAxisToSRSAxisMapping())),
+        dtype=first.part.dtype,
+        bands=(first.bands[0], first.bands[1], first.bands[2]),
     )
 
 
@@ -144,35 +153,17 @@ def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
         raise UserError(f"{where} holds {dtype} values, which are no brightness; convert it.")
 
 
-def _rects(ds: gdal.Dataset, count: int) -> list[tuple[Rect, Rect]]:
-    """Source and target rectangle of each tile, from the VRT that GDAL made of them."""
-    (text,) = ds.GetMetadata("xml:VRT")
-    band = ElementTree.fromstring(text).find("VRTRasterBand")  # noqa: S314
-    sources = [] if band is None else [s for s in band if s.find("SrcRect") is not None]
-    if len(sources) != count:
-        raise RuntimeError("its tiles do not make one raster")
-    return [(_rect(s.find("SrcRect")), _rect(s.find("DstRect"))) for s in sources]
-
-
-def _rect(node: ElementTree.Element | None) -> Rect:
-    if node is None:
-        raise RuntimeError("its tiles do not make one raster")
-    x, y, width, height = (float(node.attrib[k]) for k in ("xOff", "yOff", "xSize", "ySize"))
-    return x, y, width, height
-
-
-def _part(
-    ds: gdal.Dataset, name: str, src: Rect, dst: Rect, bands: tuple[int, ...], nodata: Nodata
-) -> Part:
+def _part(ds: gdal.Dataset, name: str, bands: tuple[int, ...], nodata: Nodata) -> Part:
     band = ds.GetRasterBand(bands[0])
     masked = nodata == "auto" and bool(band.GetMaskFlags() & gdal.GMF_PER_DATASET)
+    whole = (0.0, 0.0, float(ds.RasterXSize), float(ds.RasterYSize))
     return Part(
         file=name,
         size=(ds.RasterXSize, ds.RasterYSize),
         block=tuple(band.GetBlockSize()),
         dtype=gdal.GetDataTypeName(band.DataType),
-        src=src,
-        dst=dst,
+        src=whole,
+        dst=whole,
         valid=_valid(ds, bands, nodata, masked),
         masked=masked,
     )
@@ -200,13 +191,13 @@ def _valid(
 
 
 def rgb_raster(names: Sequence[str]) -> Raster:
-    """Describe 8-bit files with bands red, green, blue first; one grid, the first lies on top."""
-    ds = gdal.BuildVRT("", list(names), strict=True)
-    parts = [
-        _part(gdal.Open(name), name, src, dst, (1, 2, 3), "auto")
-        for name, (src, dst) in zip(names, _rects(ds, len(names)), strict=True)
-    ]
-    return _raster(ds, parts[::-1], (1, 2, 3))
+    """Describe 8-bit files with bands red, green, blue first; one grid, the first lies on top.
+
+    Raises:
+        RuntimeError: one cannot be opened, or they have no common grid; names it.
+    """
+    tiles = [_tile(name, (1, 2, 3), "auto", name) for name in names]
+    return _assemble(tiles[::-1])
 
 
 def open_plain(raster: Raster) -> gdal.Dataset:
@@ -214,12 +205,34 @@ def open_plain(raster: Raster) -> gdal.Dataset:
     return gdal.Open(describe(raster, raster.dtype))
 
 
+def check(spec: Mapping[str, Any]) -> None:
+    """Check a strip before any work: it opens, and shows something of its area.
+
+    Args:
+        spec: of `stats`; with `bbox_deg` and `chip_m` its place is checked too.
+
+    Raises:
+        UserError: names AOI and path.
+    """
+    raster = load(spec["aoi"], spec["strip"])
+    if "bbox_deg" not in spec:
+        return
+    found, box = box_deg(raster), spec["bbox_deg"]
+    if found and not near(found, box, spec["chip_m"] / 2):
+        raise UserError(
+            f"AOI {spec['aoi']!r}: strip file {remote.shown(spec['strip']['path'])} lies outside "
+            f"the area: it covers {', '.join(f'{v:.4f}' for v in found)} (west, south, east, "
+            f"north), `bbox_deg` is {list(box)}; take it out of `strips` or correct the box."
+        )
+
+
 def main() -> None:
     """Check the strips of the specs on stdin."""
+    specs = json.load(sys.stdin)
     try:
         configure()
-        for spec in json.load(sys.stdin):
-            load(spec["aoi"], spec["strip"])
+        for spec in specs:
+            check(spec)
     except UserError as error:
         print(f"witw: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)

@@ -5,6 +5,7 @@ A strip that is one file of 8 or 16 bit numbers is counted as its blocks are dec
 threads; anything else is read through the VRT that says what a valid pixel is.
 Others are read a second time and counted in 65,536 equal bins between their least and largest
 value, each bin standing for its middle.
+With `extent: photos` an even sample of blocks is counted instead of all (:mod:`.need`).
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from rasterio.errors import RasterioError
 
 from witw import stage
 from witw.errors import UserError
-from witw.imagery import blocks, source
+from witw.imagery import blocks, need, source
 from witw.imagery.vrt import Raster
 
 VERSION = 1
-READS = ("strip",)
+READS = ("strip", "extent")
 
 log = logging.getLogger("witw")
 
@@ -139,7 +140,8 @@ def run(spec: dict[str, Any], stats: Path, threads: int = 1) -> None:
     source.configure()
     raster = source.load(spec["aoi"], spec["strip"])
     try:
-        result = count(raster, f"stats {spec['strip']['name']}", threads)
+        sparse = spec["extent"] == "photos"
+        result = count(raster, f"stats {spec['strip']['name']}", threads, sparse)
     except (RuntimeError, RasterioError) as error:
         text = " ".join(str(error.__cause__ or error).split()).rstrip(".")
         raise UserError(
@@ -151,15 +153,17 @@ def run(spec: dict[str, Any], stats: Path, threads: int = 1) -> None:
     log.info("%d of %d pixels are valid", result["valid"], result["pixels"])
 
 
-def count(raster: Raster, label: str, threads: int = 1) -> dict[str, Any]:
-    """Histograms of a strip.
+def count(raster: Raster, label: str, threads: int = 1, sparse: bool = False) -> dict[str, Any]:
+    """Histograms of a strip, or of an even sample of its blocks.
 
     Returns:
-        `dtype`, `pixels`, `valid` (how many pixels), `binned` and `histogram`: for each band the
-        sorted pairs of value and count.
+        `dtype`, `pixels` of the strip, `valid` (how many pixels are counted), `binned` and
+        `histogram`: for each band the sorted pairs of value and count.
     """
     plain = blocks.plain(raster)
-    valid, counts = count_plain(plain, label, threads) if plain else count_any(raster, label)
+    valid, counts = (
+        count_plain(plain, label, threads, sparse) if plain else count_any(raster, label, sparse)
+    )
     return {
         "dtype": raster.dtype,
         "pixels": raster.size[0] * raster.size[1],
@@ -169,7 +173,9 @@ def count(raster: Raster, label: str, threads: int = 1) -> dict[str, Any]:
     }
 
 
-def count_plain(plain: blocks.Plain, label: str, threads: int) -> tuple[int, Exact]:
+def count_plain(
+    plain: blocks.Plain, label: str, threads: int, sparse: bool = False
+) -> tuple[int, Exact]:
     """Count a strip of one file of 8 or 16 bit numbers; each block is decoded once."""
     # One histogram a thread, so that none waits for another.
     free: queue.SimpleQueue[NDArray[np.int64]] = queue.SimpleQueue()
@@ -186,8 +192,11 @@ def count_plain(plain: blocks.Plain, label: str, threads: int) -> tuple[int, Exa
         blocks.opened(plain.file, plain, threads) as reader,
         ThreadPoolExecutor(threads) as pool,
     ):
-        units = reader.units()
-        valid = sum(stage.progress(pool.map(add, units), label, len(units)))
+        valid = 0
+        for units in need.choices(reader.units(), sparse):
+            valid += sum(stage.progress(pool.map(add, units), label, len(units)))
+            if valid:
+                break
     every = np.sum([free.get() for _ in range(threads)], axis=0)
     exact = Exact()
     if plain.signed:
@@ -197,15 +206,19 @@ def count_plain(plain: blocks.Plain, label: str, threads: int) -> tuple[int, Exa
     return valid, exact
 
 
-def count_any(raster: Raster, label: str) -> tuple[int, Exact | Binned]:
+def count_any(raster: Raster, label: str, sparse: bool = False) -> tuple[int, Exact | Binned]:
     """Count a strip of several files, with a mask or of other numbers."""
     ds = source.open_plain(raster)
-    areas = windows(raster.size, raster.parts[0].block)
+    how = (raster.size, raster.parts[0].block)
+    every = windows(*how, need.BLOCK_PX) if sparse else windows(*how)
     exact, valid = Exact(), 0
-    for pixels, data in valid_values(ds, areas, label):
-        valid += pixels
-        for band, values in enumerate(data):
-            exact.add(band, values)
+    for areas in need.choices(every, sparse):
+        for pixels, data in valid_values(ds, areas, label):
+            valid += pixels
+            for band, values in enumerate(data):
+                exact.add(band, values)
+        if valid:
+            break
     if exact.whole:
         return valid, exact
     binned = Binned(exact.low, exact.high)

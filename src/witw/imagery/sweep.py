@@ -7,6 +7,7 @@ after the last one, so memory grows with the strip's width and not with its heig
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from witw.imagery import blocks, cog, kernel, vector
 from witw.imagery.grid import Grid, Positions
 
 Unit = tuple[int, int]
+# Which tiles of a target are made, (rows, columns).
+Needed = Callable[[Grid], NDArray[np.bool_]]
 TILE = cog.TILE
 # What is not swept but left to GDAL: strips so much finer than the grid or so turned that a row
 # of tiles touches more of them than this [bytes].
@@ -37,7 +40,7 @@ class Tile:
     Attributes:
         at: column and row among the tiles.
         box: left, top, right, bottom in the source [px]; may reach past it.
-        units: the reader's units in it, none where it lies off the source.
+        units: the reader's units in it, none where it lies off the source or is not needed.
     """
 
     at: tuple[int, int]
@@ -48,7 +51,13 @@ class Tile:
 class Plan:
     """Which tile needs what, and when a unit has been needed for the last time."""
 
-    def __init__(self, grid: Grid, taps: kernel.Taps, unit: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        taps: kernel.Taps,
+        unit: tuple[int, int],
+        needed: NDArray[np.bool_] | None = None,
+    ) -> None:
         step = grid.step()
         if step is None:
             raise CannotSweepError("its CRS bends too much within few pixels")
@@ -57,6 +66,7 @@ class Plan:
         if not (np.isfinite(self.x).all() and np.isfinite(self.y).all()):
             raise CannotSweepError("its CRS cannot show all of the target")
         height, width = grid.shape
+        self.needed = needed
         self.rows = [
             [self._tile(column, row) for column in range(-(-width // TILE))]
             for row in range(-(-height // TILE))
@@ -88,7 +98,8 @@ class Plan:
         width, height = self.grid.size
         left, right = max(box[0], 0), min(box[2], width)
         top, bottom = max(box[1], 0), min(box[3], height)
-        if left >= right or top >= bottom:
+        unwanted = self.needed is not None and not self.needed[row, column]
+        if unwanted or left >= right or top >= bottom:
             return Tile((column, row), box, ())
         wide, high = self.unit
         units = tuple(
@@ -151,7 +162,14 @@ def warp(plan: Plan, tile: Tile, patch: blocks.Pixels, out: NDArray[np.uint32]) 
 
 
 def run(
-    vrt: Path, epsg: int, gsd_m: float, resampling: str, threads: int, work: Path, out: Path
+    vrt: Path,
+    epsg: int,
+    gsd_m: float,
+    resampling: str,
+    threads: int,
+    work: Path,
+    out: Path,
+    needed: Needed | None = None,
 ) -> None:
     """Write the strip in UTM.
 
@@ -163,6 +181,8 @@ def run(
         threads: how many work; the bytes are the same for any number.
         work: folder for scratch files.
         out: what is written.
+        needed: which tiles are made, the others stay blank and nothing is read for them;
+            None: all.
 
     Raises:
         CannotSweepError: GDAL must do it; says why.
@@ -176,7 +196,7 @@ def run(
     taps = kernel.taps(resampling, scale)
     source = blocks.plain_of(vrt)
     with blocks.opened(source.file if source else str(vrt), source, threads) as reader:
-        plan = Plan(grid, taps, reader.unit)
+        plan = Plan(grid, taps, reader.unit, needed(grid) if needed else None)
         with ThreadPoolExecutor(threads) as pool:
             target = cog.Cog((grid.shape[1], grid.shape[0]), work, pool)
             try:

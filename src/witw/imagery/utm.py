@@ -15,13 +15,14 @@ from rasterio.errors import RasterioError
 
 from witw import stage
 from witw.errors import UserError
+from witw.imagery import need as needs
 from witw.imagery import source, sweep
 from witw.imagery.grid import Grid
 from witw.imagery.vrt import describe_masked
 from witw.settings import Utm
 
 VERSION = 2
-READS = ("utm_epsg", "utm")
+READS = ("utm_epsg", "utm", "need_px")
 
 log = logging.getLogger("witw")
 
@@ -100,7 +101,15 @@ def _watched[R](label: str, call: Callable[..., R]) -> R:
             raise
 
 
-def by_gdal(vrt: Path, epsg: int, config: Utm, threads: int, work: Path, out: Path) -> None:
+def by_gdal(
+    vrt: Path,
+    epsg: int,
+    config: Utm,
+    threads: int,
+    work: Path,
+    out: Path,
+    need: needs.Need | None = None,
+) -> None:
     """Write the strip in UTM by GDAL's own warper and writer: the oracle and the fallback.
 
     Raises:
@@ -108,7 +117,10 @@ def by_gdal(vrt: Path, epsg: int, config: Utm, threads: int, work: Path, out: Pa
         RuntimeError: it cannot be read.
     """
     warped = work / "rgba.tif"
-    warp(gdal.Open(str(vrt)), warped, epsg, config, threads)
+    ds = gdal.Open(str(vrt))
+    if need:
+        ds = gdal.Open(needs.cut(ds, need, Grid(ds, epsg, config.gsd_m)))
+    warp(ds, warped, epsg, config, threads)
     raster = source.rgb_raster([str(warped)])
     masked = gdal.Open(describe_masked(raster, alpha=4))
     options = [*COG, f"NUM_THREADS={threads}"]
@@ -116,7 +128,9 @@ def by_gdal(vrt: Path, epsg: int, config: Utm, threads: int, work: Path, out: Pa
     _watched("utm: write", partial(write, str(out), masked, options=options))
 
 
-def run(spec: dict[str, Any], vrt: Path, tif: Path, threads: int = 1) -> None:
+def run(
+    spec: dict[str, Any], vrt: Path, tif: Path, threads: int = 1, photos: Path | None = None
+) -> None:
     """Write the strip in UTM as a cloud-optimised GeoTIFF with an internal mask and overviews.
 
     Args:
@@ -124,6 +138,7 @@ def run(spec: dict[str, Any], vrt: Path, tif: Path, threads: int = 1) -> None:
         vrt: red, green, blue, alpha.
         tif: what is written; the same bytes for any number of threads.
         threads: of the warp and of the compression.
+        photos: table `photos`, where only what its chips need is made.
 
     Raises:
         UserError: the strip cannot be read or shown in the zone; names AOI and file.
@@ -132,18 +147,20 @@ def run(spec: dict[str, Any], vrt: Path, tif: Path, threads: int = 1) -> None:
     config = Utm.model_validate(spec["utm"])
     engine = config.engine
     epsg = spec["utm_epsg"]
+    need = needs.of_photos(photos, spec["need_px"]) if photos else None
     with stage.scratch(tif) as work:
         log.info("warping %s by way of the temporary folder %s", vrt, work)
         made = work / "made.tif"
         try:
             if engine == "sweep":
                 try:
-                    sweep.run(vrt, epsg, config.gsd_m, config.resampling, threads, work, made)
+                    how = config.gsd_m, config.resampling, threads
+                    sweep.run(vrt, epsg, *how, work, made, need.tiles if need else None)
                 except sweep.CannotSweepError as reason:
                     log.info("GDAL warps %s: %s", vrt, reason)
                     engine = "gdal"
             if engine == "gdal":
-                by_gdal(vrt, epsg, config, threads, work, made)
+                by_gdal(vrt, epsg, config, threads, work, made, need)
         except (RuntimeError, RasterioError) as error:
             text = " ".join(str(error).split()).rstrip(".")
             raise UserError(f"AOI {spec['aoi']!r}: {vrt} cannot be reprojected: {text}.") from None
@@ -153,8 +170,10 @@ def run(spec: dict[str, Any], vrt: Path, tif: Path, threads: int = 1) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
-    args = stage.arguments("utm", __doc__, inputs=["vrt"], outputs=["tif"], argv=argv)
-    run(args.spec, args.vrt, args.tif, args.threads)
+    args = stage.arguments(
+        "utm", __doc__, inputs=["vrt", "photos"], outputs=["tif"], many=["photos"], argv=argv
+    )
+    run(args.spec, args.vrt, args.tif, args.threads, *args.photos)
 
 
 if __name__ == "__main__":

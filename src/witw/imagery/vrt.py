@@ -7,7 +7,7 @@ One description serves `stats`, which reads the bands as they are, and `rgb8`, w
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -96,15 +96,25 @@ def describe(
     return to_text(root)
 
 
-def describe_masked(raster: Raster, alpha: int | None = None, folder: Path | None = None) -> str:
+def describe_masked(
+    raster: Raster,
+    alpha: int | None = None,
+    folder: Path | None = None,
+    told: Mapping[str, str] | None = None,
+) -> str:
     """Write a VRT of 8-bit red, green and blue with a mask instead of an alpha band.
 
     Args:
         raster: its parts have a mask; where several overlap, the last that is valid shows.
         alpha: instead of a mask, the one part has this alpha band; half covered is valid.
         folder: folder the VRT will lie in; relative local files are then named relative to it.
+        told: metadata of the domain ``witw``.
     """
     root = dataset(raster)
+    if told:
+        domain = SubElement(root, "Metadata", domain="witw")
+        for key, value in told.items():
+            SubElement(domain, "MDI", key=key).text = value
     for index, number in enumerate(raster.bands):
         band = add_band(root, index + 1, "Byte", COLOURS[index])
         for level, part in enumerate(raster.parts):

@@ -1,0 +1,205 @@
+"""Files behind addresses, through GDAL's virtual file systems: names, listings, reasons.
+
+Credentials never appear in what this module returns.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import certifi
+from osgeo import gdal
+
+OPTIONS = {
+    "GDAL_HTTP_MAX_RETRY": "5",
+    "GDAL_HTTP_RETRY_DELAY": "2",
+    # Without them a host that swallows packets holds a job for ever.
+    "GDAL_HTTP_CONNECTTIMEOUT": "20",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "1000",
+    "GDAL_HTTP_LOW_SPEED_TIME": "60",
+    # Side files are asked for by name: a listing of a bucket's folder may be thousands of names.
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    "AWS_REGION": "us-east-1",
+}
+CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+CERTIFICATES = "GDAL_CURL_CA_BUNDLE"
+SECRETS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "GDAL_HTTP_USERPWD",
+    "GDAL_HTTP_BEARER",
+    "GDAL_HTTP_HEADERS",
+)
+DENIED = "access is denied"
+# What servers and GDAL say, and what it means to the user; the first that fits.
+REASONS = (
+    (r"bucket does not exist|NoSuchBucket", "there is no such bucket"),
+    (r"response code: 4(04|10)|key does not exist|NoSuchKey", "there is no such file"),
+    (
+        r"No valid AWS credentials|credentials file",
+        "no AWS credentials are found; give them, or set AWS_NO_SIGN_REQUEST=YES for a public "
+        "bucket",
+    ),
+    (
+        r"response code: 40[13]|Access ?Denied|Forbidden|Access ?Key ?Id|[Ss]ignature",
+        DENIED,
+    ),
+    (r"(?i)CURL error.*(certificate|SSL)", "the server's certificate is not trusted"),
+    (r"CURL error|resolve host|response code: 0", "the server cannot be reached"),
+    (r"response code: (429|5\d\d)", "the server is in trouble; try again later"),
+    (
+        r"Range downloading not supported",
+        "its server does not answer byte ranges; download it and give the file's path",
+    ),
+)
+
+
+def configure() -> None:
+    """Set GDAL's network up; what the environment says wins.
+
+    Buckets are taken for public unless there are credentials.
+    """
+    options = dict(OPTIONS)
+    if not has_credentials():
+        options["AWS_NO_SIGN_REQUEST"] = "YES"
+    for name, value in options.items():
+        if not os.environ.get(name):
+            gdal.SetConfigOption(name, value)
+    _trust()
+
+
+def _trust() -> None:
+    """Tell GDAL, and that of rasterio, which certificates to trust: the user's, else certifi's.
+
+    Their wheels look for them where Debian has none, and rasterio overrules the user's.
+    """
+    usual = certifi.where()
+    if os.environ.get(CERTIFICATES, usual) == usual:
+        told = [os.environ.get(name) for name in ("CURL_CA_BUNDLE", "SSL_CERT_FILE")]
+        os.environ[CERTIFICATES] = next(filter(None, told), usual)
+
+
+def has_credentials() -> bool:
+    """Whether the user has AWS credentials where GDAL looks for them."""
+    file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
+    return any(os.environ.get(key) for key in CREDENTIALS) or Path(file).expanduser().is_file()
+
+
+def gdal_name(path: str) -> str:
+    """GDAL's name of a path: `s3://` is `/vsis3/`, `http(s)://` is `/vsicurl/`."""
+    if path.startswith("s3://"):
+        return f"/vsis3/{path.removeprefix('s3://')}"
+    return f"/vsicurl/{path}" if re.match(r"https?://", path) else path
+
+
+def shown(text: str) -> str:
+    """A text without credentials: of addresses, neither user nor query; no value of SECRETS."""
+    for name in SECRETS:
+        if value := os.environ.get(name):
+            text = text.replace(value, "***")
+    return re.sub(r"(\w+://)[^/\s@]*@", r"\1", re.sub(r"(\w+://[^\s?]*)\?\S*", r"\1", text))
+
+
+def matching(pattern: str) -> list[str]:
+    """Names of files that match, sorted; `*` may stand in any part but the first.
+
+    Args:
+        pattern: GDAL's name, with `*`.
+
+    Raises:
+        RuntimeError: a folder cannot be listed; says why.
+    """
+    whole = pattern.split("*", 1)[0]
+    root = whole[: whole.rindex("/")]
+    return sorted(_walk(root, pattern[len(root) + 1 :].split("/")))
+
+
+def _walk(folder: str, parts: list[str]) -> Iterator[str]:
+    part, rest = parts[0], parts[1:]
+    found = [part]
+    if "*" in part:
+        # Only `*` is special: `[` and `?` are letters like others in addresses.
+        plain = part.replace("[", "[[]").replace("?", "[?]")
+        found = [n.rstrip("/") for n in _listed(folder) if fnmatch.fnmatchcase(n, plain)]
+    for name in found:
+        if rest:
+            yield from _walk(f"{folder}/{name}", rest)
+        else:
+            yield f"{folder}/{name}"
+
+
+def _listed(folder: str) -> list[str]:
+    gdal.VSIErrorReset()
+    try:
+        found = gdal.ReadDir(folder)
+        text = gdal.VSIGetLastErrorMsg() or (_answer(f"{folder}/") if found is None else "")
+    except RuntimeError as error:
+        found, text = None, str(error)
+    # A folder is no file of its own, so that one is not there says nothing.
+    if found is None and text and ("bucket" in text or not re.search(REASONS[1][0], text)):
+        raise RuntimeError(meaning(text, folder))
+    return found or []
+
+
+def reason(name: str, text: str) -> str:
+    """Why a file could not be opened, in the user's terms.
+
+    Args:
+        name: GDAL's name.
+        text: what GDAL said; for a file behind an address it is asked again for the server's word.
+    """
+    if not name.startswith("/vsi"):
+        return " ".join(text.split()).rstrip(".")
+    if not any(re.search(pattern, text) for pattern, _ in REASONS):
+        text = _answer(name) or text
+    return meaning(text, name)
+
+
+def _answer(name: str) -> str:
+    """What a server says when it is asked for a file, "" if it gives it."""
+    gdal.VSICurlPartialClearCache(name)
+    gdal.VSIErrorReset()
+    with gdal.config_options({"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}):
+        try:
+            handle = gdal.VSIFOpenExL(name, "rb", 1)
+        except RuntimeError as error:
+            return str(error)
+        text = gdal.VSIGetLastErrorMsg()
+        if handle is not None:
+            gdal.VSIFCloseL(handle)
+    return str(text or "")
+
+
+def meaning(text: str, name: str) -> str:
+    """What GDAL's text about a file means; itself, without secrets, where that is not known."""
+    for pattern, told in REASONS:
+        if re.search(pattern, text):
+            return f"{told} {_advice(name)}" if told == DENIED else told
+    return " ".join(shown(text).split()).rstrip(".")
+
+
+def _advice(name: str) -> str:
+    """What to do where access is denied."""
+    if not name.startswith("/vsis3/"):
+        return "(GDAL_HTTP_USERPWD or GDAL_HTTP_BEARER in the environment would carry a login)"
+    if gdal.GetConfigOption("AWS_NO_SIGN_REQUEST", "NO").upper() in ("YES", "TRUE", "ON", "1"):
+        return (
+            "to anyone without credentials; give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+            "correct the path"
+        )
+    return (
+        "with the AWS credentials in the environment; correct them, or set "
+        "AWS_NO_SIGN_REQUEST=YES for a public bucket"
+    )

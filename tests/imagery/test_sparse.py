@@ -1,0 +1,231 @@
+"""`extent: photos`: only what the photos' chips need is read and made."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from osgeo import gdal
+from pyproj import Transformer
+from servers import ranges
+
+from conftest import write_tif
+from witw import tables
+from witw.imagery import mosaic, need
+from witw.imagery.grid import Grid
+
+BOX = [2.9, 35.9, 3.1, 36.1]
+LON, LAT, STEP = 3.0, 36.0, 2.7e-6
+PLACE = (LON, STEP, 0, LAT, 0, -STEP)
+SIDE = 3072
+CHIP = 128
+SPOTS = [(700.0, 700.0), (720.0, 640.0), (10.0, 2990.25)]
+STRETCH = {"kind": "linear", "low": [0] * 3, "high": [2000] * 3}
+
+
+def photos_at(spots):
+    lon, lat = np.array(spots).T
+    ids = [str(n) for n in range(len(spots))]
+    return pd.DataFrame({"id": ids, "lon": LON + lon * STEP, "lat": LAT - lat * STEP})
+
+
+def write_photos(path, photos):
+    """Table `photos` with nothing of interest but where they are."""
+    rows = photos.copy()
+    for name, column in tables.TABLES["photos"].items():
+        if name not in rows:
+            blank = {"string": "", "boolean": False, "bool": False}.get(column.dtype, 0)
+            rows[name] = pd.Timestamp(0, tz="UTC") if "date" in column.dtype else blank
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tables.write(path, "photos", rows)
+
+
+@pytest.fixture(scope="module")
+def strip(tmp_path_factory):
+    """A strip as they are published: 512 blocks, bands interleaved, compressed."""
+    rng = np.random.default_rng(3)
+    coarse = rng.integers(200, 1500, (4, SIDE // 16, SIDE // 16), "u2")
+    data = coarse.repeat(16, 1).repeat(16, 2) + rng.integers(0, 99, (4, SIDE, SIDE), "u2")
+    blocks = {"TILED": "YES", "BLOCKXSIZE": 512, "BLOCKYSIZE": 512}
+    how = {"COMPRESS": "DEFLATE", "ZLEVEL": 1, "INTERLEAVE": "PIXEL", "NUM_THREADS": 2}
+    path = tmp_path_factory.mktemp("served") / "big.tif"
+    return Path(write_tif(path, data, PLACE, epsg=4326, nodata=0, **blocks, **how))
+
+
+def town_of(area, path, extent, **keys):
+    keys = {"bands": [4, 2, 1], "chips": {"size_px": CHIP}} | keys
+    return area([path], BOX, extent=extent, **keys)
+
+
+def made(town, photos, stretch=STRETCH):
+    """Chips of photos by one given stretch: table, and bytes of each file."""
+    write_photos(town.root / "photos.parquet", photos)
+    town.root.joinpath("stretch.json").write_text(json.dumps(stretch))
+    mosaic.run(
+        town.spec("mosaic"), [town.utm(name) for name in town.names], town.root / "mosaic.vrt"
+    )
+    rows = town.chips(photos)
+    files = [Path(p).read_bytes() if p is not None else b"" for p in rows["chip_path"]]
+    return rows.reset_index(), files
+
+
+def test_chips_are_those_of_the_whole_strip_at_a_fraction_of_the_bytes(area, strip, capsys):
+    photos, read, found = photos_at(SPOTS), {}, {}
+    with ranges(strip.parent) as server:
+        for extent in ("all", "photos"):
+            town = town_of(area, f"{server.url}/big.tif", extent)
+            server.taken()
+            found[extent] = made(town, photos)
+            read[extent] = server.taken()["sent"]
+            mosaic_ds = gdal.Open(str(town.root / "mosaic.vrt"))
+            mask = mosaic_ds.GetRasterBand(1).GetMaskBand().ReadAsArray()
+            found[extent] += ((mask > 0).mean(),)
+    (rows, files, covered), (few_rows, few_files, few_covered) = found["all"], found["photos"]
+    assert len(files) == 3 and all(files) and files == few_files
+    pd.testing.assert_frame_equal(rows, few_rows)
+    whole = strip.stat().st_size
+    with capsys.disabled():
+        print(f"\n3 photos: {read['photos'] / whole:.1%} of the strip's bytes are read")
+    assert read["all"] >= 0.95 * whole
+    assert read["photos"] <= 0.45 * whole
+    assert few_covered < 0.3 < 0.8 < covered
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+def test_gdals_engine_makes_no_more(area, tif, rng, dtype):
+    data = rng.integers(10, 250, (3, 375, 375)).repeat(4, 1).repeat(4, 2).astype(dtype)
+    blocks = {"TILED": "YES", "BLOCKXSIZE": 128, "BLOCKYSIZE": 128}
+    path = tif("served/big.tif", data, PLACE, epsg=4326, COMPRESS="DEFLATE", **blocks)
+    photos = photos_at([(300, 300)])
+    found, read = [], []
+    with ranges("served") as server:
+        for extent in ("all", "photos"):
+            keys = {"bands": [1, 2, 3], "utm": {"engine": "gdal"}}
+            town = town_of(area, f"{server.url}/big.tif", extent, **keys)
+            gdal.VSICurlClearCache()
+            server.taken()
+            stretch = {"kind": "keep"} if dtype == "u1" else STRETCH | {"high": [250] * 3}
+            rows, _ = made(town, photos, stretch)
+            read.append(server.taken()["sent"])
+            found.append([np.asarray(gdal.Open(p).ReadAsArray(), int) for p in rows["chip_path"]])
+    assert read[1] < 0.5 * Path(path).stat().st_size <= 0.5 * read[0]
+    # Positions between those PROJ gives are taken from other neighbours: a level now and then.
+    assert max(np.abs(a - b).max() for a, b in zip(*found, strict=True)) <= 2
+
+
+def test_the_stretch_is_that_of_a_sample_whatever_the_photos(area, strip, monkeypatch):
+    monkeypatch.setattr(need, "SAMPLE", 6)
+    whole = town_of(area, str(strip), "all").stretch()
+    with ranges(strip.parent) as server:
+        town = town_of(area, f"{server.url}/big.tif", "photos")
+        sampled = town.stretch()
+        assert server.taken()["sent"] < 0.3 * strip.stat().st_size
+        write_photos(town.root / "photos.parquet", photos_at(SPOTS))
+        assert town.stretch() == sampled
+    assert sampled["low"] == pytest.approx(whole["low"], abs=40)
+    assert sampled["high"] == pytest.approx(whole["high"], abs=40)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i4"])
+def test_a_blank_sample_is_followed_by_the_rest(tif, area, monkeypatch, dtype):
+    monkeypatch.setattr(need, "SAMPLE", 4)
+    data = np.zeros((3, 2048, 2048), dtype)
+    data[:, 1900:, 1900:] = 77
+    path = tif("a.tif", data, PLACE, epsg=4326, nodata=0, TILED="YES", COMPRESS="DEFLATE")
+    town = area([path], BOX, extent="photos", bands=[1, 2, 3])
+    assert town.stretch()["low"] == [77, 77, 77]
+
+
+def test_a_strip_no_photo_needs_is_blank(area, strip):
+    town = town_of(area, str(strip), "photos")
+    write_photos(town.root / "photos.parquet", photos_at([(-9000.0, -9000.0)]))
+    town.mosaic()
+    rows = town.chips(photos_at([(700.0, 700.0)]))
+    assert rows["blank_fraction"].tolist() == [1] and rows["chip_path"].isna().all()
+
+
+def test_only_the_tiles_of_a_set_that_are_needed_are_opened(tif, area, rng):
+    for row in range(3):
+        for col in range(3):
+            data = rng.integers(1, 200, (3, 700, 700), "u1")
+            place = (LON + col * 700 * STEP, STEP, 0, LAT - row * 700 * STEP, 0, -STEP)
+            tif(f"set/{row}{col}.tif", data, place, epsg=4326)
+    keys = {"bands": [1, 2, 3], "chips": {"size_px": 64}}
+    with ranges("set") as server:
+        town = town_of(area, f"{server.url}/*.tif", "photos", **keys)
+        write_photos(town.root / "photos.parquet", photos_at([(1900.0, 1900.0)]))
+        town.stretch()
+        vrt = town.rgb8()
+        assert vrt.read_text().count("<SourceFilename") == 9 * 4
+        server.taken()
+        town.utm()
+        found = {name for name in server.taken()["asked"] if name.endswith(".tif")}
+    assert found == {"/11.tif", "/12.tif", "/21.tif", "/22.tif"}  # tiles are 512 px
+
+
+pixels = st.integers(-900, 1800)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 1700), st.integers(1, 1700)),
+    side=st.integers(1, 800),
+    corners=st.lists(st.tuples(pixels, pixels), max_size=4),
+)
+def test_tiles_against_every_pixel(shape, side, corners):
+    first = np.array(corners, float).reshape(-1, 2)
+    shown = np.zeros(shape, bool)
+    for x, y in corners:
+        shown[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)] = True
+    found = need.touched(first, first + side, shape)
+    for row, col in np.ndindex(found.shape):
+        part = shown[row * 512 : (row + 1) * 512, col * 512 : (col + 1) * 512]
+        assert found[row, col] == part.any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    columns=st.integers(1, 40),
+    rows=st.integers(1, 40),
+    count=st.integers(1, 80),
+)
+def test_a_sample_is_even_and_leaves_the_rest(columns, rows, count):
+    areas = [(x * 5, y * 7, 5, 7) for y in range(rows) for x in range(columns)]
+    parts = need.sampled(areas, count)
+    assert sorted(area for part in parts for area in part) == sorted(areas)
+    if columns * rows <= count:
+        assert parts == [areas]
+        return
+    chosen = parts[0]
+    assert count / 2 <= len(chosen) <= count
+    if count >= 8 and rows >= 4:  # some in each quarter of the rows
+        quarters = {int(4 * y / 7 / rows) for _, y, _, _ in chosen}
+        assert quarters == {0, 1, 2, 3}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    spot=st.tuples(st.floats(-300, 2300), st.floats(-300, 2300)),
+    side=st.integers(16, 800),
+    lat=st.sampled_from([36.0, -22.9, 60.2]),
+)
+def test_the_tiles_of_a_chip_hold_its_window(spot, side, lat):
+    ds = gdal.GetDriverByName("MEM").Create("", 2000, 2000)
+    ds.SetGeoTransform((LON, STEP, 0, lat, 0, -STEP))
+    ds.SetProjection("EPSG:4326")
+    epsg = 32631 if lat > 0 else 32731
+    grid = Grid(ds, epsg, 0.3)
+    lon, lat = np.array([LON + spot[0] * STEP]), np.array([lat - spot[1] * STEP])
+    found = need.Need(lon, lat, side).tiles(grid)
+    east, north = Transformer.from_crs(4326, epsg, always_xy=True).transform(lon[0], lat[0])
+    # The window of `chips`, whose mosaic may begin at any pixel of the grid.
+    left = np.floor(east / 0.3 - side / 2 + 0.5) - round(grid.bounds[0] / 0.3)
+    top = np.floor(-north / 0.3 - side / 2 + 0.5) + round(grid.bounds[3] / 0.3)
+    height, width = grid.shape
+    for x in (left, left + side - 1):
+        for y in (top, top + side - 1):
+            if 0 <= x < width and 0 <= y < height:
+                assert found[int(y) // 512, int(x) // 512]
