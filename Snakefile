@@ -25,6 +25,7 @@ include: "rules/chips.smk"
 include: "rules/dataset.smk"
 include: "rules/train.smk"
 include: "rules/locate.smk"
+include: "rules/loo.smk"
 include: "rules/report.smk"
 
 

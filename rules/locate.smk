@@ -14,7 +14,7 @@ rule index:
     threads: 4
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=growing(8000),
         runtime=240,
     params:
         spec=spec_of("index"),
@@ -33,6 +33,7 @@ rule locate:
         mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",
         pairs=f"{RESULTS}/{{aoi}}/pairs.parquet",
         ranks=f"{RESULTS}/evaluation/ranks.parquet",
+        evaluation=f"{RESULTS}/evaluation/metrics.json",
     output:
         tif=f"{RESULTS}/locate/{{aoi}}/heatmap.tif",
         png=f"{RESULTS}/locate/{{aoi}}/heatmap.png",
@@ -40,12 +41,13 @@ rule locate:
     log:
         "logs/locate/{aoi}.log",
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
         runtime=60,
     params:
         spec=spec_of("locate"),
     shell:
         "python -m witw.cvig.locate --spec {params.spec:q} --model {input.model}"
         " --codes {input.codes} --grid {input.grid} --mosaic {input.mosaic}"
-        " --pairs {input.pairs} --ranks {input.ranks} --tif {output.tif}"
+        " --pairs {input.pairs} --ranks {input.ranks}"
+        " --calibration {input.evaluation} --tif {output.tif}"
         " --png {output.png} --geojson {output.geojson} 2> {log}"

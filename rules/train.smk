@@ -3,7 +3,7 @@ PACKED = ["photos.npy", "chips.npy", "pairs.parquet"]
 
 
 rule train:
-    """Train the twin network; the epoch is chosen on the validation city."""
+    """Train the twin network; the epoch is chosen on the validation city. A process a GPU."""
     input:
         train=[f"{PACK}/train/{name}" for name in PACKED],
         val=[f"{PACK}/val/{name}" for name in PACKED],
@@ -17,21 +17,26 @@ rule train:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=16000,
+        mem_mb=growing(16000),
         runtime=1440,
     params:
         spec=spec_of("train"),
     shell:
         "python -m witw.cvig.train --spec {params.spec:q} --threads {threads}"
-        f" --train {PACK}/train --val {PACK}/val"
+        " --processes {resources.gpu}"
+        ' --train "$(dirname {input.train[0]})" --val "$(dirname {input.val[0]})"'
         " --model {output.model} --metrics {output.metrics} 2> {log}"
 
 
 rule evaluate:
-    """Rank the test city's chips for each of its photos; chance beside every figure."""
+    """Score the model on the test cities; chance and an interval beside every figure."""
     input:
         model=f"{RESULTS}/model/model.pt",
+        val=[f"{PACK}/val/{name}" for name in PACKED],
         test=[f"{PACK}/test/{name}" for name in PACKED],
+        codes=per_aoi(f"{RESULTS}/index/{{aoi}}.npy", "val", "test"),
+        grids=per_aoi(f"{RESULTS}/index/{{aoi}}.json", "val", "test"),
+        pairs=per_aoi(f"{RESULTS}/{{aoi}}/pairs.parquet", "test"),
     output:
         metrics=f"{RESULTS}/evaluation/metrics.json",
         ranks=f"{RESULTS}/evaluation/ranks.parquet",
@@ -41,11 +46,13 @@ rule evaluate:
     threads: 4
     resources:
         gpu=1,
-        mem_mb=8000,
+        mem_mb=growing(8000),
         runtime=120,
     params:
         spec=spec_of("evaluate"),
     shell:
         "python -m witw.cvig.evaluate --spec {params.spec:q} --threads {threads}"
-        f" --model {{input.model}} --test {PACK}/test --metrics {{output.metrics}}"
-        " --ranks {output.ranks} --plot {output.plot} 2> {log}"
+        ' --model {input.model} --val "$(dirname {input.val[0]})"'
+        ' --test "$(dirname {input.test[0]})"'
+        " --codes {input.codes} --grids {input.grids} --pairs {input.pairs}"
+        " --metrics {output.metrics} --ranks {output.ranks} --plot {output.plot} 2> {log}"

@@ -45,6 +45,7 @@ def write_pack(folder, count, seed, aois=("a",), spacing_m=500.0, **sizes):
         "northing": 4e6 + 0.0 * n,
         "photo_width": photos.shape[2],
         "photo_height": photos.shape[1],
+        "fov_deg": np.where(n % 3 == 0, 65.0, np.nan),
     }
     tables.write(folder / "pairs.parquet", "pack", pd.DataFrame(rows))
     return heading

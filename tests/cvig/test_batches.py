@@ -2,10 +2,15 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from made_pairs import write_pack
 
-from witw.cvig.batches import Packed, ahead, order
+from witw.cvig.batches import Batch, Packed, ahead, draw, split
 from witw.errors import UserError
+
+
+def order(count, size, seed, epoch):
+    return split(draw(np.arange(count), seed, epoch), size)
 
 
 def test_batches_are_whole_and_distinct_and_leave_less_than_one_out():
@@ -62,3 +67,27 @@ def test_packs_that_do_not_belong_together_are_refused(tmp_path):
     (tmp_path / "b" / "photos.npy").replace(tmp_path / "a" / "photos.npy")
     with pytest.raises(UserError, match="run again"):
         Packed.open(tmp_path / "a")
+
+
+def test_an_epoch_takes_one_photo_of_every_bucket(tmp_path):
+    write_pack(tmp_path, 60, 0, aois=("a", "b"), spacing_m=10.0)
+    data = Packed.open(tmp_path)
+    buckets = data.buckets(50.0)
+    epochs = [draw(buckets, 0, epoch) for epoch in range(40)]
+    for rows in epochs:
+        keys = {(data.areas[r], data.places[r, 0] // 50, data.places[r, 1] // 50) for r in rows}
+        assert len(rows) == len(keys) == len(np.unique(buckets)) == 12
+    assert set(np.concatenate(epochs)) == set(range(60))  # each has its turn
+    assert np.array_equal(epochs[3], draw(buckets, 0, 3))
+
+
+def test_areas_do_not_share_buckets(tmp_path):
+    write_pack(tmp_path, 4, 0, aois=("a", "b"), spacing_m=0.0)
+    assert Packed.open(tmp_path).buckets(50.0).tolist() == [0, 0, 1, 1]
+
+
+def test_a_batch_can_be_cut():
+    values = [torch.arange(12).reshape(4, 3)] * 6
+    part = Batch(*values)[1:3]
+    assert len(part) == 2
+    assert torch.equal(part.fov_deg, values[0][1:3])

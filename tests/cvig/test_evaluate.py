@@ -1,10 +1,13 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from made_index import shot_with_heading, write_index
 from made_pairs import write_pack
 from PIL import Image
+from pyproj import Proj
 
 from witw import tables
 from witw.cvig import evaluate, search
@@ -13,18 +16,52 @@ from witw.cvig.model import Model
 from witw.errors import UserError
 
 
-def score(model, folder, out):
-    out.mkdir(exist_ok=True)
+@pytest.fixture(scope="session")
+def indexed(trained, tmp_path_factory):
+    """Indexes of the validation and the test areas, and pairs whose photos tell headings."""
+    folder = tmp_path_factory.mktemp("indexed")
+    known = np.load(trained / "headings.npy")
+    table = Packed.open(trained / "test").table
+    lon, lat = Proj(32631)(table["easting"], table["northing"], inverse=True)
+    turn = Proj(32631).get_factors(lon, lat).meridian_convergence
+    rows = table.assign(photo_path="", lon=lon, lat=lat, epsg=32631)
+    for n, row in rows.iterrows():
+        if n % 3:  # the others tell nothing
+            rows.loc[n, "photo_path"] = str(folder / f"{row['id']}.jpg")
+            shot_with_heading(folder / f"{row['id']}.jpg", (known[n] + turn[n]) % 360)
+    for aoi, part in rows.groupby("aoi"):
+        full = part.reindex(columns=list(tables.PAIRS))
+        tables.write_geo(folder / f"{aoi}.parquet", "pairs", full)
+    return folder
+
+
+def cells_of(model, trained, folder):
+    return {
+        **write_index(folder, model, trained / "val"),
+        **write_index(folder, model, trained / "test"),
+    }
+
+
+def score(model, trained, indexed, out):
+    cells = cells_of(model, trained, out / "index")
     paths = out / "metrics.json", out / "ranks.parquet", out / "recall.png"
-    return evaluate.run(model, folder / "test", *paths), *paths
+    pairs = [indexed / "y.parquet", indexed / "z.parquet"]
+    values = evaluate.run(model, trained / "val", trained / "test", cells, pairs, *paths)
+    return values, *paths
 
 
-def test_beats_chance_by_far_on_areas_never_seen(trained, tmp_path):
-    values, metrics, ranks, plot = score(trained / "model.pt", trained, tmp_path / "a")
+@pytest.fixture(scope="module")
+def scored(trained, indexed, tmp_path_factory):
+    return score(trained / "model.pt", trained, indexed, tmp_path_factory.mktemp("scored"))
+
+
+def test_beats_chance_by_far_on_areas_never_seen(scored, trained):
+    values, metrics, ranks, plot = scored
     assert values == json.loads(metrics.read_text())
     chips = values["protocols"]["chips"]
     assert chips["n"] == 90
     assert chips["recall_at_10"] > 3 * chips["chance"]["recall_at_10"]
+    assert chips["interval"]["recall_at_10"][0] > chips["chance"]["recall_at_10"]
     assert chips["median_percentile"] < 8
     assert {name: area["n"] for name, area in chips["areas"].items()} == {"y": 30, "z": 60}
     assert chips["chance"]["recall_at_1"] == pytest.approx(100 * (1 + 1) / 90, abs=1e-3)
@@ -37,25 +74,63 @@ def test_beats_chance_by_far_on_areas_never_seen(trained, tmp_path):
         assert picture.width >= 600
 
 
-def test_the_same_inputs_give_the_same_bytes(trained, tmp_path):
-    _, *first = score(trained / "model.pt", trained, tmp_path / "a")
-    _, *again = score(trained / "model.pt", trained, tmp_path / "b")
-    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in again]
+def test_cells_where_the_photos_are_give_the_ranks_of_the_chips(scored):
+    """The made grid has one cell a photo, 500 m apart: being within 25 m is having the chip."""
+    protocols = scored[0]["protocols"]
+    grid, chips = protocols["grid"], protocols["chips"]
+    for k in (1, 5, 10):
+        for name in ("y", "z"):
+            found = grid["areas"][name][f"recall_at_{k}_within_25m"]
+            # Codes of an index are halves: a rank or two may change.
+            assert found == pytest.approx(chips["areas"][name][f"recall_at_{k}"], abs=4)
+    assert grid["chance"]["recall_at_1_within_25m"] == pytest.approx(100 * 2 / 90, abs=1e-3)
+    assert grid["median_area_pct"] < grid["chance"]["median_area_pct"] / 3
+    assert grid["curve"]["recall"] == sorted(grid["curve"]["recall"])
+    assert grid["curve"]["recall"][-1] == 100
+    # No two photos within 25 m of each other: thinning leaves all.
+    assert protocols["thinned"] == chips
+
+
+def test_headings_are_scored_where_exif_data_tells_them(scored):
+    heading = scored[0]["heading"]
+    assert heading["n"] == 60
+    assert heading["median_error_deg"] < 12
+    assert heading["within_30deg"] > 4 * heading["chance"]["within_30deg"]
+    assert sum(heading["histogram"]["photos"]) == 60
+
+
+def test_the_calibration_is_of_the_validation_area(scored):
+    told = scored[0]["calibration"]
+    assert told["fitted_on"] == ["c"]
+    assert told["val"]["n"] == 60
+    assert told["test"]["n"] == 90
+    assert told["val"]["bits"] > 1
+    assert told["test"]["bits"] > 1
+    assert told["test"]["interval"]["bits"][0] > 0
+
+
+def test_the_same_inputs_give_the_same_bytes(scored, trained, indexed, tmp_path):
+    _, *again = score(trained / "model.pt", trained, indexed, tmp_path)
+    assert [p.read_bytes() for p in scored[1:]] == [p.read_bytes() for p in again]
 
 
 @pytest.mark.parametrize("bias", [0.0, 1.0])
-def test_a_constant_embedding_is_not_above_chance(trained, tmp_path, bias):
+def test_a_constant_embedding_is_not_above_chance(trained, indexed, tmp_path, bias):
     model = Model.load(trained / "model.pt", torch.device("cpu"))
     for tower in (model.network.photo, model.network.overhead):
         last = [m for m in tower.modules() if isinstance(m, torch.nn.Conv2d)][-1]
         torch.nn.init.zeros_(last.weight)
         torch.nn.init.constant_(last.bias, bias)
     model.save(tmp_path / "constant.pt")
-    chips = score(tmp_path / "constant.pt", trained, tmp_path)[0]["protocols"]["chips"]
-    for name, guess in chips["chance"].items():
-        if name.startswith("recall"):
-            assert chips[name] <= guess
-    assert chips["median_percentile"] >= 50
+    values = score(tmp_path / "constant.pt", trained, indexed, tmp_path)[0]
+    for told in values["protocols"].values():
+        for name, guess in told["chance"].items():
+            if name.startswith("recall") or name == "area_auc":
+                assert told[name] <= guess
+            else:
+                assert told[name] >= guess
+    assert values["calibration"]["test"]["bits"] <= 0.05
+    assert values["heading"]["within_30deg"] < 45
 
 
 def test_scoring_in_blocks_changes_nothing(trained, monkeypatch):
@@ -90,19 +165,52 @@ def test_temperature_is_the_likeliest(trained):
 
 
 def test_a_file_that_is_no_model_is_named(trained, tmp_path):
-    (tmp_path / "model.pt").write_bytes(b"no")
-    with pytest.raises(UserError, match=r"model\.pt is not a readable model"):
-        score(tmp_path / "model.pt", trained, tmp_path)
-    torch.save({"weights": {}}, tmp_path / "model.pt")
-    with pytest.raises(UserError, match="not written by this version"):
-        score(tmp_path / "model.pt", trained, tmp_path)
+    outputs = [tmp_path / name for name in ("m.json", "r.parquet", "p.png")]
+    for content, said in (
+        (b"no", r"model\.pt is not a readable model"),
+        (None, "not written by this version"),
+    ):
+        if content is None:
+            torch.save({"weights": {}}, tmp_path / "model.pt")
+        else:
+            (tmp_path / "model.pt").write_bytes(content)
+        with pytest.raises(UserError, match=said):
+            evaluate.run(tmp_path / "model.pt", trained / "val", trained / "test", {}, [], *outputs)
 
 
-def test_command_line(trained, tmp_path):
-    write_pack(tmp_path / "test", 12, 4)
+def test_an_area_without_its_index_or_with_anothers_is_named(trained, tmp_path):
+    outputs = [tmp_path / name for name in ("m.json", "r.parquet", "p.png")]
+    inputs = trained / "model.pt", trained / "val", trained / "test"
+    with pytest.raises(UserError, match=r"AOI 'c' has no index"):
+        evaluate.run(*inputs, {}, [], *outputs)
+    cells = cells_of(trained / "model.pt", trained, tmp_path)
+    cells["c"] = cells["y"][0], cells["c"][1]
+    with pytest.raises(UserError, match=r"y\.npy is not of .*c\.json and the model"):
+        evaluate.run(*inputs, cells, [], *outputs)
+    assert not outputs[0].exists()
+
+
+def test_without_a_known_heading_none_is_scored(trained, indexed, tmp_path):
+    cells = cells_of(trained / "model.pt", trained, tmp_path)
+    outputs = [tmp_path / name for name in ("m.json", "r.parquet", "p.png")]
+    inputs = trained / "model.pt", trained / "val", trained / "test"
+    assert evaluate.run(*inputs, cells, [], *outputs)["heading"] == {"n": 0}
+    pairs = pd.read_parquet(indexed / "y.parquet").assign(photo_path="gone.jpg")
+    tables.write_geo(tmp_path / "y.parquet", "pairs", pairs)
+    values = evaluate.run(*inputs, cells, [tmp_path / "y.parquet"], *outputs)
+    assert values["heading"] == {"n": 0}
+
+
+def test_command_line(trained, indexed, tmp_path):
+    write_pack(tmp_path / "test", 12, 4, aois=("y",))
+    cells = write_index(tmp_path / "index", trained / "model.pt", tmp_path / "test")
+    cells |= write_index(tmp_path / "index", trained / "model.pt", trained / "val")
     argv = ["--spec", '{"stage":"evaluate","version":1}', "--threads", "1"]
     options = {"test": "test", "metrics": "e/m.json", "ranks": "e/r.parquet", "plot": "e/p.png"}
     for name, value in options.items():
         argv += [f"--{name}", str(tmp_path / value)]
-    evaluate.main([*argv, "--model", str(trained / "model.pt")])
+    argv += ["--model", str(trained / "model.pt"), "--val", str(trained / "val")]
+    argv += ["--codes", *(str(codes) for codes, _ in cells.values())]
+    argv += ["--grids", *(str(grid) for _, grid in cells.values())]
+    evaluate.main([*argv, "--pairs", str(indexed / "y.parquet")])
     assert json.loads((tmp_path / "e/m.json").read_text())["protocols"]["chips"]["n"] == 12

@@ -35,7 +35,8 @@ def test_finds_photos_and_their_headings_in_a_city_never_seen(trained, city, tmp
     for *offset, heading in PLACES:
         shoot(tmp_path / "photo.jpg", CENTRE + offset, heading)
         square, *size = letterbox(open_photo(tmp_path / "photo.jpg"), 24)
-        found = locate.heat(model, square, tuple(size), city / "codes.npy")
+        grid, sharp = Grid.read(city / "grid.json"), locate.fitted(None, model)
+        found = locate.heat(model, square, tuple(size), city / "codes.npy", grid, sharp)
         best = found.order[0]
         away.append(np.hypot(*(centres[best] - CENTRE - offset)))
         turned.append(abs((found.heading_deg[best] - heading + 180) % 360 - 180))
@@ -76,11 +77,41 @@ def test_the_ten_best_cells_as_geojson(placed, city):
     shares = [f["properties"]["probability"] for f in content["features"]]
     assert shares == sorted(shares, reverse=True)
     assert shares[0] == pytest.approx(found.probability.max(), rel=1e-5)
-    for feature, cell in zip(content["features"], found.order, strict=False):
+    picks = []
+    for feature in content["features"]:
         lon, lat = feature["geometry"]["coordinates"]
         (east,), (north,) = transform("EPSG:4326", f"EPSG:{EPSG}", [lon], [lat])
-        assert (east, north) == pytest.approx(tuple(grid.centres()[cell]), abs=0.05)
+        away = np.hypot(*(grid.centres() - [east, north]).T)
+        assert away.min() < 0.05
+        picks.append(away.argmin())
+        assert found.probability[picks[-1]] == pytest.approx(
+            feature["properties"]["probability"], rel=1e-4
+        )
         assert 0 <= feature["properties"]["heading_deg"] < 360
+    # The next is the likeliest of all cells that are not within 50 m of one already named.
+    left = np.ones(len(grid.cells), bool)
+    for cell in picks:
+        assert found.probability[cell] == found.probability[left].max()
+        left &= np.hypot(*(grid.centres() - grid.centres()[cell]).T) >= 50
+
+
+def test_a_calibration_of_the_evaluation_is_used(placed, trained, city, tmp_path):
+    (tmp_path / "m.json").write_text('{"calibration": {"temperature": 0.2, "sigma_m": 40.0}}')
+    inputs = [trained / "model.pt", city / "codes.npy", city / "grid.json", city / "mosaic.tif"]
+    outputs = [tmp_path / name for name in OUTPUTS]
+    query = Query(tmp_path / "photo.jpg")
+    soft = locate.run("made", query, *inputs, *outputs, tmp_path / "m.json").probability
+    sharp = placed[0].probability
+    assert soft.sum() == pytest.approx(1)
+    assert soft.max() < sharp.max() / 2
+    grid = Grid.read(city / "grid.json")
+    # Blurred: neighbours are alike as they were not before.
+    assert np.nanstd(np.diff(np.log(grid.raster(soft)))) < 0.5 * np.nanstd(
+        np.diff(np.log(grid.raster(sharp) + 1e-30))
+    )
+    (tmp_path / "m.json").write_text('{"model": {}}')
+    with pytest.raises(UserError, match="holds no calibration"):
+        locate.run("made", query, *inputs, *outputs, tmp_path / "m.json")
 
 
 def test_the_picture_shows_photo_and_map(placed):

@@ -1,15 +1,19 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from made_pairs import SMALL, SPEC, write_pack
 
-from witw.cvig import train
+from witw.cvig import metrics, train
 from witw.cvig.model import Model
-from witw.cvig.train import Trainer, one_cycle
+from witw.cvig.schedule import one_cycle
+from witw.cvig.trainer import Trainer
 from witw.errors import UserError
 
 
@@ -44,14 +48,12 @@ def test_finds_places_and_headings_it_has_never_seen(trained):
 def test_a_line_an_epoch_without_clocks(trained):
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == list(range(1, SMALL.epochs + 1))
-    assert set(lines[0]) == {
-        "epoch", "loss", "val_recall_at_1", "val_recall_at_5", "val_recall_at_10",
-        "val_recall_at_1pct", "val_median_percentile",
-    }  # fmt: skip
+    figures = metrics.summary(np.array([1, 2]), np.array([4, 4])).keys() - {"n"}
+    assert set(lines[0]) == {"epoch", "loss"} | {f"val_{name}" for name in figures}
     best = Model.load(trained / "model.pt", torch.device("cpu"))
     assert best.val["median_percentile"] == min(line["val_median_percentile"] for line in lines)
     assert best.val["recall_at_10"] == lines[best.epoch - 1]["val_recall_at_10"]
-    assert not list((trained / "checkpoints").glob("*"))
+    assert not list((trained / "checkpoints").glob("*.pt"))
 
 
 def test_the_same_inputs_give_the_same_bytes(packs):
@@ -76,7 +78,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(packs, monkeypatch, sto
         fit(packs, "part", epochs=3)
     assert stopped.value.code == 128 + signal.SIGTERM
     assert not (packs / "modelpart.pt").exists()
-    (saved,) = (packs / "checkpoints").iterdir()
+    (saved,) = (packs / "checkpoints").glob("*.pt")
     assert torch.load(saved, weights_only=True)["step"] == stop_after
     monkeypatch.setattr(Trainer, "train_step", plain)
     assert [p.read_bytes() for p in fit(packs, "part", epochs=3)] == whole
@@ -146,3 +148,163 @@ def test_command_line(packs):
         argv += [f"--{name}", str(packs / value)]
     train.main(argv)
     assert Model.load(packs / "m/m.pt", torch.device("cpu")).epoch == 1
+
+
+FULL = {"ema": 0.9, "hard_every": 1, "bucket_m": 900.0, "epochs": 4, "batch": 12, "micro_batch": 5}
+
+
+@pytest.mark.parametrize("stop_after", [5, 7])
+def test_everything_goes_on_after_a_kill(packs, stop_after):
+    """Average, mined batches, buckets and parts, after SIGKILL at a step between checkpoints."""
+    whole = [p.read_bytes() for p in fit(packs, "whole", **FULL)]
+    script = (
+        "import os, signal, sys, test_train\n"
+        "from pathlib import Path\n"
+        "from witw.cvig.trainer import Trainer\n"
+        "plain = Trainer.train_step\n"
+        "def dying(self, *args):\n"
+        "    plain(self, *args)\n"
+        f"    if self.step == {stop_after}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Trainer.train_step = dying\n"
+        f"packs = Path({str(packs)!r})\n"
+        "test_train.fit(packs, 'part', checkpoint_minutes=1e-9, **test_train.FULL)\n"
+    )
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    env = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, cwd=packs)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (saved,) = (packs / "checkpoints").glob("*.pt")
+    # One step is lost: the checkpoint of the step under way was never written.
+    assert torch.load(saved, weights_only=True)["step"] == stop_after - 1
+    again = fit(packs, "part", checkpoint_minutes=1e-9, **FULL)
+    assert again[1].read_bytes() == whole[1]
+    first, second = (
+        Model.load(p, torch.device("cpu")).network for p in (packs / "modelwhole.pt", again[0])
+    )
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name])
+
+
+def test_the_average_is_what_is_judged_and_saved(packs, monkeypatch):
+    kept = []
+    plain = Trainer.end_epoch
+
+    def noting(self, *args):
+        kept.append((self.judged.log_scale.item(), self.network.log_scale.item()))
+        return plain(self, *args)
+
+    monkeypatch.setattr(Trainer, "end_epoch", noting)
+    model, _ = fit(packs, epochs=2, ema=0.95)
+    found = Model.load(model, torch.device("cpu"))
+    average, plain_weights = kept[found.epoch - 1]
+    assert found.network.log_scale.item() == average != plain_weights
+
+
+def test_batches_are_mined_when_it_is_time(packs, monkeypatch):
+    mined = []
+    plain = Trainer._mine
+
+    def noting(self, train_data, buckets, epoch):
+        mined.append(epoch)
+        return plain(self, train_data, buckets, epoch)
+
+    monkeypatch.setattr(Trainer, "_mine", noting)
+    hard = fit(packs, "hard", epochs=6, hard_every=2)[1].read_text().splitlines()
+    assert mined == [2, 4]
+    random = fit(packs, "random", epochs=6)[1].read_text().splitlines()
+    assert hard[:2] == random[:2]
+    assert hard[2] != random[2]
+
+
+def test_an_epoch_is_as_long_as_there_are_buckets(packs, monkeypatch):
+    steps = []
+    plain = Trainer.end_epoch
+    monkeypatch.setattr(
+        Trainer, "end_epoch", lambda self, *a: (steps.append(self.step), plain(self, *a))[1]
+    )
+    fit(packs, epochs=2, bucket_m=2000.0, batch=4)  # four pairs to a bucket: 16 of 64 in an epoch
+    assert steps == [4, 8]
+
+
+def test_what_to_watch_lies_beside_the_checkpoints(packs):
+    fit(packs, epochs=2)
+    (folder,) = (packs / "checkpoints").iterdir()
+    (file,) = folder.iterdir()
+    content = file.read_bytes()
+    for tag in (b"epoch/loss", b"epoch/val_median_percentile"):
+        assert content.count(tag) == 2
+
+
+def test_a_backbone_that_mixes_pairs_is_not_taken_in_parts(packs):
+    with pytest.raises(UserError, match="normalises over its batch"):
+        fit(packs, epochs=1, backbone="test_resnet", stride=8, micro_batch=4)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes_share_a_training(packs, processes, tmp_path):
+    """By the command the rule gives: the curve of one process, one model, one log."""
+    expected = fit(packs, "one", **FULL | {"micro_batch": 0})[1].read_text().splitlines()
+    argv = [sys.executable, "-m", "witw.cvig.train", "--processes", str(processes)]
+    argv += ["--threads", "2", "--spec", json.dumps(spec(**FULL | {"micro_batch": 3}))]
+    for name, value in {
+        "train": "train",
+        "val": "val",
+        "model": "m.pt",
+        "metrics": "m.jsonl",
+    }.items():
+        argv += [f"--{name}", str(packs / value)]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=packs, timeout=300)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (packs / "m.jsonl").read_text().splitlines()]
+    for line, reference in zip(lines, map(json.loads, expected), strict=True):
+        assert line["loss"] == pytest.approx(reference["loss"], rel=2e-3)
+    logs = [folder for folder in (packs / "checkpoints").iterdir() if folder.is_dir()]
+    assert sorted(len(list(folder.iterdir())) for folder in logs) == [1, 1]
+    assert done.stderr.count('"epoch": 4') == 1
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(packs):
+    argv = [sys.executable, "-m", "witw.cvig.train", "--processes", "2"]
+    argv += ["--spec", json.dumps(spec(batch=15))]
+    for name, value in {
+        "train": "train",
+        "val": "val",
+        "model": "m.pt",
+        "metrics": "m.jsonl",
+    }.items():
+        argv += [f"--{name}", str(packs / value)]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=packs, timeout=300)
+    assert done.returncode == 1
+    assert "witw: A batch of 15 pairs cannot be shared out among 2 processes" in done.stderr
+
+
+def test_several_processes_stop_together_and_go_on(packs):
+    """SIGTERM to torchrun, as Slurm sends it: one checkpoint, of one step, and the same end."""
+    changes = FULL | {"epochs": 12, "micro_batch": 0}
+    argv = [sys.executable, "-m", "witw.cvig.train", "--processes", "2", "--threads", "2"]
+    argv += ["--spec", json.dumps(spec(**changes))]
+    for name, value in {
+        "train": "train",
+        "val": "val",
+        "model": "m.pt",
+        "metrics": "m.jsonl",
+    }.items():
+        argv += [f"--{name}", str(packs / value)]
+    whole = subprocess.run(argv, capture_output=True, text=True, cwd=packs, timeout=300)
+    assert whole.returncode == 0, whole.stderr
+    expected = (packs / "m.jsonl").read_text()
+    (packs / "m.jsonl").unlink()
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, cwd=packs) as process:
+        for line in process.stderr:
+            if '"epoch": 2' in line:
+                process.send_signal(signal.SIGTERM)
+                break
+        process.stderr.read()
+        assert process.wait(120) != 0
+    (saved,) = (packs / "checkpoints").glob("*.pt")
+    assert torch.load(saved, weights_only=True)["step"] >= 2
+    assert not (packs / "m.jsonl").exists()
+    again = subprocess.run(argv, capture_output=True, text=True, cwd=packs, timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert "going on from" in again.stderr
+    assert (packs / "m.jsonl").read_text() == expected

@@ -77,6 +77,49 @@ def search(aoi):
     }
 
 
+def told(n, figures, **more):
+    """Figures as the evaluation tells them: value, chance and interval of each."""
+    return {
+        "n": n,
+        "blocks": 9,
+        **{name: value for name, (value, _) in figures.items()},
+        "chance": {name: chance for name, (_, chance) in figures.items()},
+        "interval": {name: [0.9 * value, 1.1 * value] for name, (value, _) in figures.items()},
+        **more,
+    }
+
+
+def evaluation():
+    ranks = {"recall_at_1": (12.34, 0.4), "recall_at_10": (45.6, 4.0)}
+    ranks["median_percentile"] = (7.8, 50.0)
+    grid = {
+        f"recall_at_{k}_within_{r}m": (min(99, k + r / 10), 1.5)
+        for k in (1, 5, 10, 100)
+        for r in (25, 50, 100, 250, 500)
+    }
+    grid |= {"median_area_pct": (1.23, 6.7), "area_auc": (95.0, 90.9), "median_error_m": (70, 400)}
+    areas = {"paris": told(150, grid), "rio": told(100, grid)}
+    curve = {"area_pct": [0, 0.1, 1, 10, 100], "recall": [0, 5, 40, 90, 100]}
+    curve["chance"] = [0, 1, 9, 60, 100]
+    heading = {"median_error_deg": (21.5, 90.0), "within_15deg": (40.0, 8.3333)}
+    histogram = {"from_deg": list(range(-180, 180, 15)), "photos": [2] * 12 + [9] + [2] * 11}
+    belief = {"bits": (2.25, 0.0), "coverage_50": (48.0, 50.0)}
+    split = told(250, belief)
+    return {
+        "model": {"epoch": 3},
+        "protocols": {
+            "grid": told(250, grid, areas=areas, curve=curve),
+            "chips": told(250, ranks, areas={"paris": told(250, ranks)}),
+            "thinned": told(222, ranks, areas={"paris": told(222, ranks)}),
+        },
+        "heading": told(55, heading, histogram=histogram),
+        "calibration": {
+            "temperature": 0.0654, "sigma_m": 14.2, "fitted_on": ["rio"],
+            "val": split, "test": split,
+        },
+    }  # fmt: skip
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Make a run folder with pairs, cells, pictures, figures and a heat map."""
@@ -101,12 +144,7 @@ def folder(tmp_path, monkeypatch):
         for n in range(1, 9)
     ]
     Path("results/model/metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    chance = {"recall_at_1": 0.4, "recall_at_10": 4.0, "median_percentile": 50.0}
-    found = {"n": 250, "recall_at_1": 12.34, "recall_at_10": 45.6, "median_percentile": 7.8}
-    chips = {**found, "chance": chance, "areas": {"paris": {**found, "chance": chance}}}
-    Path("results/evaluation").mkdir()
-    text = json.dumps({"model": {"epoch": 3}, "protocols": {"chips": chips}})
-    Path("results/evaluation/metrics.json").write_text(text)
+    stage.write_json(Path("results/evaluation/metrics.json"), evaluation())
     Path("results/locate/paris").mkdir(parents=True)
     Image.new("RGB", (600, 300), (40, 90, 80)).save("results/locate/paris/heatmap.png")
     return tmp_path
@@ -176,8 +214,8 @@ def test_numbers(folder):
     assert "80 photos listed" in text
     assert "40 pairs of photo and imagery" in text
     assert "7.8 median percentile" in text
-    assert "12.34 %" in text
-    assert "45.60 %" in text
+    assert "1.2 % of a city never seen to search" in text
+    assert "(chance 6.7 %)" in text
     assert "The list is complete." in text
     assert "The list is nearly complete." in text
     assert "40 photos in 2 calls, 2.00 times the least possible; 1 box, 1 calls to audit" in text
@@ -186,6 +224,34 @@ def test_numbers(folder):
     assert "2 answered but not listed: no <geotag>." in text
     assert "not endorsed or certified by SmugMug, Inc." in text
     assert "CC BY-SA 4.0 (Paris, Rio)" in text
+
+
+def test_figures_stand_beside_interval_and_chance(folder):
+    text = Page(build()).text
+    assert "Own chip ranked first 12.3 % 11.1 to 13.6 0.4 %" in text
+    assert "Own chip among the best 10 45.6 % 41 to 50.2 4 %" in text
+    assert "10 12.5 11.2 to 13.8; chance 1.5 15.0 13.5 to 16.5; chance 1.5" in text
+    assert "Median error of the best cell 70 m 63 to 77 400 m" in text
+    assert "Among the chips of the city: 250 photos" in text
+    assert "one photo a square of 25 m: 222 photos" in text
+    assert "9 of them: few, so take it as rough" in text
+    assert "Paris 150 6 chance 1.5 15 chance 1.5 1.23 chance 6.7" in text
+    assert "The heading of 55 photos whose camera noted it" in text
+    assert "Median error 21.5\u00b0 19.4 to 23.7 90\u00b0" in text
+    assert "Temperature 0.0654 and a geotag error of 14.2 m, fitted on Rio." in text
+    assert "Bits gained over the uniform map 2.25 2.02 to 2.48 2.25" in text
+
+
+def test_what_was_not_evaluated_is_left_out(folder):
+    values = evaluation()
+    values["heading"] = {"n": 0}
+    del values["calibration"], values["protocols"]["grid"]
+    values["protocols"]["chips"]["interval"] = {}  # one block
+    stage.write_json(Path("results/evaluation/metrics.json"), values)
+    text = Page(build()).text
+    assert "Own chip ranked first 12.3 % 0.4 %" in text
+    for absent in ("Which way", "On a grid", "City by city", "to search", "None"):
+        assert absent not in text
 
 
 def test_not_more_photos_than_the_terms_allow(folder):

@@ -11,8 +11,10 @@ from witw import spec
 REPO = Path(__file__).parents[2]
 pytestmark = pytest.mark.workflow
 
-# What follows from the pairs of any area: the joint stages, and the test city's index and map.
-JOINT = {"dataset", "pack", "train", "evaluate", "index:lima", "locate:lima", "report"}
+# What follows from the pairs of any area: the joint stages, and the indexes and the map.
+JOINT = {
+    "dataset", "pack", "train", "index:bern", "index:lima", "evaluate", "locate:lima", "report"
+}  # fmt: skip
 
 
 def jobs(aoi, *stages):
@@ -79,6 +81,29 @@ def test_another_area_runs_its_own_jobs_and_the_joint_ones(finished):
     assert finished.plan(add) == jobs("graz", *stages) | JOINT
 
 
+def test_another_rule_for_overlaps_redoes_the_mosaic_and_no_warp(finished):
+    def best(config):
+        config["aois"]["bern"]["mosaic"] = "best"
+
+    assert finished.plan(best) == jobs("bern", "mosaic", "chips", "pairs") | JOINT
+
+
+def test_an_area_read_for_its_photos_waits_for_them_and_for_nothing_else(finished):
+    def sparse(config):
+        config["aois"]["oslo"]["extent"] = "photos"
+
+    imagery = ["stats", "stretch", "rgb8", "utm", "mosaic"]
+    assert finished.plan(sparse) == jobs("oslo", *imagery, "chips", "pairs") | JOINT
+    path = finished.configure(sparse, "changed.yaml")
+    target = "results/oslo/strips/oslo.utm.tif"
+    done = finished.snakemake(target, "-n", "--configfile", path)
+    block = done.stdout.split("rule utm:")[1].split("output:")[0]
+    assert "results/oslo/photos.parquet" in block
+    # All of it is not read for a chip's size; what photos need is.
+    full = finished.snakemake("results/bern/strips/bern_1.utm.tif", "-n", "--forceall")
+    assert "photos.parquet" not in full.stdout.split("rule utm:")[1].split("output:")[0]
+
+
 def test_another_number_of_shards_reshards_that_area_without_a_search(finished):
     def shards(config):
         config["aois"]["oslo"]["shards"] = 3
@@ -92,7 +117,7 @@ def test_training_settings_touch_no_area(finished):
         config["train"] = {"learning_rate": 0.001}
 
     planned = finished.plan(rate)
-    assert planned == {"train", "evaluate", "index:lima", "locate:lima", "report"}
+    assert planned == JOINT - {"dataset", "pack"}
 
 
 def test_another_api_key_and_a_touched_config_rerun_nothing(finished):
@@ -141,7 +166,9 @@ def test_the_committed_config_plans_every_stage_without_a_key(workplace):
     done = workplace.snakemake("-n", "--configfile", REPO / "config.yaml", key=None)
     assert done.returncode == 0, done.stderr
     rules = {job.split(":")[0] for job in done.jobs}
-    assert {"shards" if rule.startswith("shards_") else rule for rule in rules} == set(spec.STAGES)
+    asked_for = {"resplit", "leave_one_out"}  # by name alone
+    planned = {"shards" if rule.startswith("shards_") else rule for rule in rules}
+    assert planned == set(spec.STAGES) - asked_for
     searched = {job.split(":")[1] for job in done.jobs if job.startswith("search:")}
     assert len(searched) == 11
 

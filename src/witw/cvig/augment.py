@@ -22,10 +22,15 @@ class Jitter:
     photo_colour: Tensor  # (B, 2, 3) gain and offset of each channel
     chip_colour: Tensor  # (B, 2, 3)
     erase: Tensor  # (B, 2) first and last erased column, in widths; equal is none
+    noise: Tensor  # (B,) int64, seeds of what is dropped inside the towers
 
     def to(self, device: torch.device) -> Jitter:
         """The numbers on ``device``."""
         return Jitter(**{name: value.to(device) for name, value in vars(self).items()})
+
+    def __getitem__(self, rows: slice) -> Jitter:
+        """The numbers of some pairs."""
+        return Jitter(**{name: value[rows] for name, value in vars(self).items()})
 
 
 def draw(count: int, settings: Train, chip_m: float, seed: int) -> Jitter:
@@ -61,6 +66,7 @@ def draw(count: int, settings: Train, chip_m: float, seed: int) -> Jitter:
         photo_colour=colour(),
         chip_colour=colour(),
         erase=torch.stack([start, start + length], dim=1),
+        noise=torch.randint(2**62, (count,), generator=rng),
     )
 
 

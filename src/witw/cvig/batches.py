@@ -63,6 +63,19 @@ class Packed:
         """``(N, 2)`` width and height of each photo inside its square [px]."""
         return self.table[["photo_width", "photo_height"]].to_numpy(dtype=np.int32)
 
+    @cached_property
+    def fov_deg(self) -> NDArray[np.float32]:
+        """``(N,)`` field of view along each photo's long side, NaN where not known [degrees]."""
+        return self.table["fov_deg"].to_numpy(dtype=np.float32, na_value=np.nan)
+
+    def buckets(self, edge_m: float) -> NDArray[np.int64]:
+        """``(N,)`` number of the square of side ``edge_m`` each photo lies in; 0 m: one each."""
+        if edge_m == 0:
+            return np.arange(len(self))
+        cells = np.floor(self.places / edge_m).astype(np.int64)
+        keys = np.column_stack([self.areas, cells])
+        return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -73,41 +86,61 @@ class Batch:
     chips: Tensor  # (B, chip_px, chip_px, 3)
     area: Tensor  # (B,)
     place: Tensor  # (B, 2)
+    fov_deg: Tensor  # (B,), NaN where not known
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, rows: slice) -> Batch:
+        """Some of the pairs."""
+        return Batch(**{name: value[rows] for name, value in vars(self).items()})
+
+    def pinned(self) -> Batch:
+        """The batch in memory that a GPU fetches from by itself."""
+        return Batch(**{name: value.pin_memory() for name, value in vars(self).items()})
 
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``; bytes travel, floats are made there."""
         if device.type == "cpu":
             return self
-        values = (self.photos, self.sizes, self.chips, self.area, self.place)
-        return Batch(*(v.pin_memory().to(device, non_blocking=True) for v in values))
+        return Batch(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
 
 
-def read(data: Packed, rows: NDArray[np.int64]) -> Batch:
-    """Read some rows."""
-    return Batch(
+def read(data: Packed, rows: NDArray[np.int64], pin: bool = False) -> Batch:
+    """Read some rows, as they are needed on a GPU if ``pin``."""
+    batch = Batch(
         torch.from_numpy(data.photos[rows]),
         torch.from_numpy(data.sizes[rows]),
         torch.from_numpy(data.chips[rows]),
         torch.from_numpy(data.areas[rows]),
         torch.from_numpy(data.places[rows]),
+        torch.from_numpy(data.fov_deg[rows]),
     )
+    return batch.pinned() if pin else batch
 
 
-def order(count: int, size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
-    """Rows of every batch of an epoch, a function of the arguments alone.
+def draw(buckets: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
+    """Rows of an epoch in the order of training: one of each bucket, drawn anew every epoch.
+
+    A function of the arguments alone.
+    """
+    rows = np.random.default_rng([seed, epoch]).permutation(len(buckets))
+    first = np.unique(buckets[rows], return_index=True)[1]
+    return rows[np.sort(first)]
+
+
+def split(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """Cut rows into batches.
 
     Args:
-        count: rows there are.
+        rows: of an epoch.
         size: rows a batch; the rest, less than a batch, is left to another epoch.
-        seed: seed of the run.
-        epoch: number of the epoch.
 
     Returns:
         Arrays of ``size`` rows; one smaller array if there are fewer rows.
     """
-    rows = np.random.default_rng([seed, epoch]).permutation(count)
-    size = min(size, count)
-    return np.split(rows[: count // size * size], count // size)
+    size = min(size, len(rows))
+    return np.split(rows[: len(rows) // size * size], len(rows) // size)
 
 
 def ahead[T](items: Iterable[T], depth: int = 2) -> Iterator[T]:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from witw import stage
+from witw.cvig.distributed import Crew
 from witw.cvig.model import load
 
 FOLDER = Path("checkpoints")
@@ -54,13 +55,15 @@ def read(where: Path, device: torch.device) -> dict[str, Any]:
 
 @contextmanager
 def keeper(
-    where: Path, state: Callable[[], dict[str, Any]], minutes: float
+    where: Path, state: Callable[[], dict[str, Any]], minutes: float, crew: Crew | None = None
 ) -> Iterator[Callable[[], None]]:
     """Yield a function to call between steps: it writes every ``minutes``, and at SIGTERM.
 
     At SIGTERM (Slurm's and Snakemake's way to stop a job) the step under way is finished first, as
-    weights and optimiser must agree; then the state is written and the process exits with 143.
+    weights and optimiser must agree; then the state is written and the process exits with 143. Of
+    several processes the first one writes; one that is told to stop stops all, after the same step.
     """
+    crew = crew or Crew()
     asked: list[int] = []
     last = time.monotonic()
 
@@ -69,12 +72,13 @@ def keeper(
 
     def keep() -> None:
         nonlocal last
-        if asked or time.monotonic() - last >= 60 * minutes:
+        stop = crew.any(bool(asked))
+        if crew.first and (stop or time.monotonic() - last >= 60 * minutes):
             write(where, state())
             last = time.monotonic()
-        if asked:
+        if stop:
             stage.log.info("stopped; the next run goes on from %s", where)
-            sys.exit(128 + asked[0])
+            sys.exit(128 + signal.SIGTERM)
 
     if threading.current_thread() is not threading.main_thread():
         yield keep

@@ -1,56 +1,107 @@
-"""Rank the test areas' chips for each of their photos; chance stands beside every figure.
+"""Score the model on cities it has never seen; chance and an interval beside every figure.
 
-Protocol ``chips``: the gallery is the area's own chips, one a photo, as the original project
-scored Paris.
+What is chosen is chosen on the validation cities: the epoch, in training; temperature and geotag
+error, here. The test cities are only scored. :mod:`witw.cvig.protocols` says how.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from witw import stage, tables
-from witw.cvig import metrics, search
+from witw.cvig import bootstrap, calibrate, heading, protocols, search
 from witw.cvig.batches import Packed
+from witw.cvig.calibrate import Belief, Calibration
+from witw.cvig.grid import Grid
 from witw.cvig.model import Model, device
+from witw.cvig.placing import Placed
+from witw.cvig.plots import draw
+from witw.cvig.protocols import Cells, Ranked
+from witw.cvig.search import Codes, Found
+from witw.errors import UserError
 
-VERSION = 1
+VERSION = 2
 READS = ()
 
 
+@dataclass(frozen=True)
+class Area:
+    """An area's photos as codes, and its cells."""
+
+    name: str
+    rows: NDArray[np.int64]  # of the packed split
+    codes: Codes
+    places: NDArray[np.float64]  # (P, 2) [m]
+    cells: Cells
+
+
 def run(
-    model_path: Path, test_dir: Path, metrics_path: Path, ranks: Path, plot: Path, threads: int = 1
+    model_path: Path,
+    val_dir: Path,
+    test_dir: Path,
+    cells: Mapping[str, tuple[Path, Path]],
+    pairs: Sequence[Path],
+    metrics_path: Path,
+    ranks: Path,
+    plot: Path,
+    threads: int = 1,
 ) -> dict[str, Any]:
     """Score a model on areas it has never seen.
 
     Args:
         model_path: ``model.pt``.
+        val_dir: packed validation split.
         test_dir: packed test split.
-        metrics_path: output JSON: ``protocols.chips`` with the figures of
-            :func:`witw.cvig.metrics.summary`, ``chance`` and ``areas`` (the same for each area).
+        cells: codes and grid of each validation and test area, from the stage ``index``.
+        pairs: tables ``pairs`` of the test areas: where EXIF data may tell a heading.
+        metrics_path: output JSON: ``protocols`` as :mod:`witw.cvig.protocols` has them, each with
+            ``chance``, ``interval`` and ``areas`` (the same for each area); ``heading``;
+            ``calibration``, fitted on the validation areas, with ``val`` and ``test`` figures.
         ranks: output, table ``ranks``.
-        plot: output, recall at k against chance.
+        plot: output, recall at k and against area, beside chance.
         threads: CPU threads.
 
     Returns:
         What ``metrics_path`` holds.
+
+    Raises:
+        UserError: an area has no index, or one of another network.
     """
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False
-    where = device()
-    model, test = Model.load(model_path, where), Packed.open(test_dir)
-    found = search.find(search.encode(model.network, test, where), test.areas)
+    model = Model.load(model_path, device())
+    val, test = Packed.open(val_dir), Packed.open(test_dir)
+    calibration, told = _calibrated(model, val, cells)
+    found, thinned, placed, beliefs = _scored(model, test, cells, calibration)
+    names = np.unique(test.table["aoi"].to_numpy(dtype=str)).tolist()
+    ranked = Ranked(found.rank, found.gallery, test.areas, test.places)
+    where = {name: test.places[test.areas == n] for n, name in enumerate(names)}
+    block = bootstrap.blocks(test.areas, test.places)
+    told["test"] = _believed(Belief.join([beliefs[name] for name in names]), block)
+    values = {
+        "model": about(model),
+        "protocols": {
+            "grid": protocols.tell_placed(placed, where),
+            "chips": protocols.tell_ranks(ranked, names),
+            "thinned": protocols.tell_ranks(thinned, names),
+        },
+        "heading": _headings(found, test, block, pairs),
+        "calibration": told,
+    }
     rows = test.table[["id", "aoi"]].assign(
         rank=found.rank, gallery=found.gallery, heading_deg=found.heading_deg.round(2)
     )
     tables.write(ranks, "ranks", rows)
-    values = {"model": about(model), "protocols": {"chips": figures(found, test)}}
     stage.write_json(metrics_path, values)
-    draw(found, values["protocols"]["chips"], plot)
+    draw(found.rank, found.gallery, values["protocols"], plot)
     return values
 
 
@@ -67,50 +118,78 @@ def about(model: Model) -> dict[str, Any]:
     }
 
 
-def figures(found: search.Found, test: Packed) -> dict[str, Any]:
-    """Figures of all photos, of chance, and of each area."""
-    names = test.table["aoi"].to_numpy(dtype=str)
-    areas = {}
-    for name in np.unique(names):
-        rank, gallery = found.rank[names == name], found.gallery[names == name]
-        areas[str(name)] = metrics.summary(rank, gallery) | {"chance": metrics.chance(gallery)}
-    return {
-        **metrics.summary(found.rank, found.gallery),
-        "chance": metrics.chance(found.gallery),
-        "areas": areas,
-    }
+def _area(model: Model, data: Packed, number: int, cells: Mapping[str, tuple[Path, Path]]) -> Area:
+    """Encode an area's pairs and open its cells; one area at a time, so memory does not grow."""
+    rows = np.flatnonzero(data.areas == number)
+    name = str(data.table["aoi"].iloc[rows[0]])
+    if name not in cells:
+        raise UserError(f"AOI {name!r} has no index; give its files to `--codes` and `--grids`.")
+    codes = search.encode(model.network, data, device(), rows)
+    found = Cells(np.load(cells[name][0], mmap_mode="r"), Grid.read(cells[name][1]))
+    size = (len(found.grid.cells), *codes.chips.shape[1:])
+    if found.codes.shape != size:
+        raise UserError(
+            f"{cells[name][0]} is not of {cells[name][1]} and the model; delete it and run again."
+        )
+    return Area(name, rows, codes, data.places[rows], found)
 
 
-def draw(found: search.Found, chips: dict[str, Any], path: Path) -> None:
-    """Plot recall at k, k from 1 to the gallery's size, against chance."""
-    import matplotlib
+def _calibrated(
+    model: Model, val: Packed, cells: Mapping[str, tuple[Path, Path]]
+) -> tuple[Calibration, dict[str, Any]]:
+    """Fit on the validation areas, and say how well it fits there."""
+    areas = [_area(model, val, n, cells) for n in np.unique(val.areas)]
+    parts = [p for a in areas for p in protocols.evidence(a.codes, a.places, a.cells)]
+    fitted = calibrate.fit(parts)
+    beliefs = [protocols.on_grid(a.codes, a.places, a.cells, fitted)[1] for a in areas]
+    block = bootstrap.blocks(val.areas, val.places)
+    told = _believed(Belief.join(beliefs), block)
+    return fitted, {**asdict(fitted), "fitted_on": [a.name for a in areas], "val": told}
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
 
-    largest = int(found.gallery.max())
-    ks = np.unique(np.geomspace(1, largest, 200).round().astype(np.int64))
-    recall, guess = metrics.curve(found.rank, found.gallery, ks)
-    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-    axes.plot(ks, recall, color="#c2410c", linewidth=2.2, label="this model")
-    axes.plot(ks, guess, color="#64748b", linewidth=1.6, linestyle="--", label="chance")
-    axes.fill_between(ks, guess, recall, color="#c2410c", alpha=0.10, linewidth=0)
-    names = ", ".join(sorted(chips["areas"]))
-    axes.set(xscale="log", xlim=(1, max(2, largest)), ylim=(0, 100))
-    axes.set(xlabel="k (chips looked at)", ylabel="own chip among the best k [%]")
-    axes.set_title(
-        f"{chips['n']} photos of {names}, never seen in training\n"
-        f"median percentile {chips['median_percentile']:.1f} (chance 50)",
-        fontsize=10.5,
-        loc="left",
-    )
-    axes.grid(alpha=0.25, which="both", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
-    with stage.atomic(path) as part:
-        # matplotlib writes its version and the like into the file unless told not to.
-        figure.savefig(part, dpi=150, metadata={"Software": None})
-    plt.close(figure)
+def _believed(found: Belief, block: NDArray[np.int64]) -> dict[str, Any]:
+    return protocols.tell(calibrate.figures(found), {"bits": 0.0}, block)
+
+
+def _scored(
+    model: Model, test: Packed, cells: Mapping[str, tuple[Path, Path]], calibration: Calibration
+) -> tuple[Found, Ranked, dict[str, Placed], dict[str, Belief]]:
+    """Every test area by all protocols."""
+    rank, gallery = np.zeros((2, len(test)), np.int64)
+    turned = np.zeros(len(test))
+    ids = test.table["id"].to_numpy(dtype=str)
+    thinned, placed, beliefs = [], {}, {}
+    for number in np.unique(test.areas):
+        area = _area(model, test, number, cells)
+        rows, one = area.rows, np.zeros(len(area.rows), np.int64)
+        found = search.find(area.codes, one)
+        rank[rows], gallery[rows], turned[rows] = found.rank, found.gallery, found.heading_deg
+        few = protocols.thin(ids[rows].tolist(), area.places)
+        alone = search.find(area.codes.take(few), one[few])
+        some = rows[few]
+        thinned.append(Ranked(alone.rank, alone.gallery, test.areas[some], test.places[some]))
+        placed[area.name], beliefs[area.name] = protocols.on_grid(
+            area.codes, area.places, area.cells, calibration
+        )
+    return Found(rank, gallery, turned), Ranked.join(thinned), placed, beliefs
+
+
+def _headings(
+    found: Found, test: Packed, block: NDArray[np.int64], pairs: Sequence[Path]
+) -> dict[str, Any]:
+    """Errors of the headings found at the photos' own chips, where EXIF data gives the true one."""
+    columns = ["id", "photo_path", "lon", "lat", "epsg"]
+    rows = pd.concat([tables.frame("pairs"), *(tables.read(p, "pairs") for p in pairs)])[columns]
+    rows = rows.set_index("id").reindex(test.table["id"]).dropna()
+    at = np.flatnonzero(test.table["id"].isin(rows.index).to_numpy())
+    lon, lat = (rows[name].to_numpy(np.float64) for name in ("lon", "lat"))
+    known = heading.grid_headings(list(rows["photo_path"]), lon, lat, rows["epsg"].to_numpy(int))
+    at, known = at[np.isfinite(known)], known[np.isfinite(known)]
+    if not len(at):
+        return {"n": 0}
+    error = heading.error_deg(found.heading_deg[at], known)
+    told = protocols.tell(heading.figures(error), heading.chance(), block[at])
+    return {**told, "histogram": heading.histogram(error)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -118,11 +197,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = stage.arguments(
         "evaluate",
         __doc__,
-        inputs=["model", "test"],
+        inputs=["model", "val", "test", "codes", "grids", "pairs"],
         outputs=["metrics", "ranks", "plot"],
+        many=["codes", "grids", "pairs"],
         argv=argv,
     )
-    run(args.model, args.test, args.metrics, args.ranks, args.plot, args.threads)
+    grids = {path.stem: path for path in args.grids}
+    cells = {path.stem: (path, grids[path.stem]) for path in args.codes if path.stem in grids}
+    outputs = args.metrics, args.ranks, args.plot
+    run(args.model, args.val, args.test, cells, args.pairs, *outputs, args.threads)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 In the workflow the photo is the one of median rank among the area's test photos, of two the better:
 neither the best nor the worst the network can do. By hand, ``--photo my.jpg`` takes any photo.
+
+``--calibration`` is the evaluation's ``metrics.json``: with the temperature and the geotag error it
+fitted on the validation areas, the map is the one whose credible regions were checked.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +23,20 @@ from numpy.typing import NDArray
 from rasterio.warp import transform
 
 from witw import stage, tables
-from witw.cvig import search
+from witw.cvig import placing, search
+from witw.cvig.calibrate import Calibration, chances
 from witw.cvig.figure import Scene, draw
 from witw.cvig.grid import Grid
 from witw.cvig.model import Model, device
+from witw.dataset import pack
 from witw.errors import UserError
 from witw.photos import open_photo
 from witw.pictures import letterbox
 
-VERSION = 1
+VERSION = 2
 READS = ()
 
-TOP = 10  # cells in the GeoJSON
+TOP = 10  # cells in the GeoJSON, none within 50 m of a better one
 BLOCK = 8192  # cells read at a time: 128 MB of codes as float16 when they are 128 x 64
 
 
@@ -80,20 +86,49 @@ def median_photo(pairs: Path, ranks: Path, aoi: str) -> Query:
     )
 
 
+def fitted(path: Path | None, model: Model) -> Calibration:
+    """What the evaluation fitted; without it, the model's temperature alone.
+
+    Raises:
+        UserError: the file holds no calibration.
+    """
+    if path is None:
+        return Calibration(model.temperature, 0.0)
+    try:
+        told = stage.read_json(path)["calibration"]
+        return Calibration(float(told["temperature"]), float(told["sigma_m"]))
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} holds no calibration; give an evaluation's metrics.json.") from (
+            error
+        )
+
+
 @torch.inference_mode()
-def heat(model: Model, photo: NDArray[np.uint8], size: tuple[int, int], codes: Path) -> Heat:
-    """Softmax of the photo's scores over all cells.
+def heat(
+    model: Model,
+    photo: NDArray[np.uint8],
+    size: tuple[int, int],
+    codes: Path,
+    grid: Grid,
+    calibration: Calibration,
+    fov_deg: float = math.nan,
+) -> Heat:
+    """The photo's map, see :func:`witw.cvig.calibrate.chances`.
 
     Args:
-        model: network and temperature.
+        model: network.
         photo: ``(photo_px, photo_px, 3)``, centred in its square.
         size: width and height inside the square [px].
         codes: ``(N, D, headings)`` float16, from the stage ``index``.
+        grid: the cells.
+        calibration: temperature, and by how much to blur.
+        fov_deg: field of view along the photo's long side, NaN where not known [degrees].
     """
     where = device()
     network = model.network
     pixels = torch.from_numpy(photo[None]).to(where)
-    code, mask = network.encode_photos(pixels, torch.tensor([size], device=where))
+    known = torch.tensor([fov_deg], device=where)
+    code, mask = network.encode_photos(pixels, torch.tensor([size], device=where), fov_deg=known)
     cells = np.load(codes, mmap_mode="r")
     scores, headings = [], []
     for start in range(0, len(cells), BLOCK):
@@ -101,8 +136,8 @@ def heat(model: Model, photo: NDArray[np.uint8], size: tuple[int, int], codes: P
         score, heading = search.score(code, mask, block)
         scores.append(score[0].double().cpu())
         headings.append(heading[0].double().cpu())
-    logits = torch.cat(scores) / model.temperature
-    return Heat(torch.softmax(logits, 0).numpy(), torch.cat(headings).numpy())
+    probability = chances(torch.cat(scores).numpy()[None], grid, calibration)[0]
+    return Heat(probability, torch.cat(headings).numpy())
 
 
 def write_tif(path: Path, grid: Grid, found: Heat) -> None:
@@ -125,8 +160,9 @@ def write_tif(path: Path, grid: Grid, found: Heat) -> None:
 
 
 def features(grid: Grid, found: Heat) -> dict[str, Any]:
-    """The best cells as a GeoJSON FeatureCollection (EPSG:4326, RFC 7946)."""
-    best = found.order[:TOP]
+    """The best places as a GeoJSON FeatureCollection (EPSG:4326, RFC 7946)."""
+    best = placing.suppress(found.probability[None], grid, TOP)[0]
+    best = best[best >= 0]
     centres = grid.centres()[best]
     lons, lats = transform(f"EPSG:{grid.epsg}", "EPSG:4326", *centres.T)
     items = [
@@ -158,6 +194,7 @@ def run(
     tif: Path,
     png: Path,
     geojson: Path,
+    calibration: Path | None = None,
 ) -> Heat:
     """Place one photo in an area.
 
@@ -170,7 +207,9 @@ def run(
         mosaic: the area's raster, for the picture.
         tif: output, float32 probability a cell, in the area's CRS.
         png: output, photo and map.
-        geojson: output, the ten best cells with heading [degrees from grid north] and probability.
+        geojson: output, the ten best cells at least 50 m apart, with heading [degrees from grid
+            north] and probability.
+        calibration: an evaluation's JSON, or None.
 
     Raises:
         UserError: the photo cannot be read, or the index belongs to another network.
@@ -185,13 +224,16 @@ def run(
     except (OSError, ValueError) as error:
         raise UserError(f"{query.path} is not a readable JPEG photo: {error}.") from error
     square, width, height = letterbox(photo, shape.photo_px)
-    found = heat(model, square, (width, height), codes)
+    lens_deg = pack.fov_deg(query.path, *photo.size)
+    sharpness = fitted(calibration, model)
+    found = heat(model, square, (width, height), codes, grid, sharpness, lens_deg)
     write_tif(tif, grid, found)
     stage.write_json(geojson, features(grid, found))
-    half = np.tan(np.radians(shape.photo_fov_deg) / 2) * width / max(width, height)
+    seen_deg = shape.photo_fov_deg if math.isnan(lens_deg) else lens_deg
+    half = math.tan(math.radians(seen_deg) / 2) * width / max(width, height)
     scene = Scene(
         aoi, photo, query.credit, query.place, query.rank, query.gallery, found.probability,
-        found.heading_deg, 2 * float(np.degrees(np.arctan(half))),
+        found.heading_deg, 2 * math.degrees(math.atan(half)),
     )  # fmt: skip
     draw(scene, grid, mosaic, png)
     return found
@@ -204,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         __doc__,
         inputs=["model", "codes", "grid", "mosaic"],
         outputs=["tif", "png", "geojson"],
-        optional=["pairs", "ranks", "photo"],
+        optional=["pairs", "ranks", "photo", "calibration"],
         argv=argv,
     )
     torch.set_num_threads(args.threads)
@@ -213,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     aoi = args.spec["aoi"]
     query = Query(args.photo) if args.photo else median_photo(args.pairs, args.ranks, aoi)
     paths = (args.model, args.codes, args.grid, args.mosaic, args.tif, args.png, args.geojson)
-    run(aoi, query, *paths)
+    run(aoi, query, *paths, args.calibration)
 
 
 if __name__ == "__main__":

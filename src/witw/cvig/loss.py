@@ -1,10 +1,32 @@
-"""Symmetric InfoNCE with a geographic mask."""
+"""What training minimises, with a geographic mask."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from witw.settings import Train
+
+
+class Loss(Protocol):
+    """A loss of scores ``(B, B)``, the factor from score to logit, and hidden candidates."""
+
+    def __call__(self, scores: Tensor, scale: Tensor, hide: Tensor) -> Tensor:
+        """Return a scalar."""
+        ...
+
+
+def chosen(settings: Train) -> Loss:
+    """The loss the settings name."""
+    if settings.loss == "triplet":
+        return partial(triplet, alpha=settings.triplet_alpha)
+    return partial(
+        info_nce, smoothing=settings.label_smoothing, decoupled=settings.loss == "decoupled"
+    )
 
 
 def hidden(area: Tensor, place: Tensor, radius_m: float) -> Tensor:
@@ -26,7 +48,9 @@ def hidden(area: Tensor, place: Tensor, radius_m: float) -> Tensor:
     return mask.fill_diagonal_(False)
 
 
-def info_nce(scores: Tensor, scale: Tensor, hide: Tensor) -> Tensor:
+def info_nce(
+    scores: Tensor, scale: Tensor, hide: Tensor, smoothing: float = 0.0, decoupled: bool = False
+) -> Tensor:
     """Cross-entropy of finding the chip among the photo's candidates, and the other way round.
 
     InfoNCE of van den Oord et al. 2018, in both directions as in CLIP (Radford et al. 2021).
@@ -35,10 +59,46 @@ def info_nce(scores: Tensor, scale: Tensor, hide: Tensor) -> Tensor:
         scores: ``(B, B)`` photo by chip, own pairs on the diagonal.
         scale: factor from score to logit.
         hide: ``(B, B)`` bool, candidates left out.
+        smoothing: share of the target spread evenly over all candidates that are not hidden
+            (Szegedy et al. 2016).
+        decoupled: leave the own pair out of the sum over candidates (Yeh et al. 2022).
 
     Returns:
         Scalar loss [nats].
     """
-    logits = (scores * scale).masked_fill(hide, -torch.inf)
-    own = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+    logits = scores * scale
+    return (
+        _one_way(logits, hide, smoothing, decoupled)
+        + _one_way(logits.T, hide.T, smoothing, decoupled)
+    ) / 2
+
+
+def _one_way(logits: Tensor, hide: Tensor, smoothing: float, decoupled: bool) -> Tensor:
+    own = logits.diagonal()
+    left_out = hide.clone().fill_diagonal_(True) if decoupled else hide
+    total = logits.masked_fill(left_out, -torch.inf).logsumexp(dim=1)  # (B,)
+    # A pair all of whose candidates are hidden teaches nothing.
+    total = total.where(total > -torch.inf, own)
+    mean = logits.masked_fill(hide, 0).sum(dim=1) / (~hide).sum(dim=1)
+    return (total - (1 - smoothing) * own - smoothing * mean).mean()
+
+
+def triplet(scores: Tensor, scale: Tensor, hide: Tensor, alpha: float = 10.0) -> Tensor:
+    """Soft-margin triplet loss over all negatives of a batch, both ways (Hu et al. 2018).
+
+    ``log(1 + exp(alpha (d_own - d_other)))``, ``d = 2 (1 - score)`` being the squared chord.
+
+    Args:
+        scores: ``(B, B)`` photo by chip, own pairs on the diagonal.
+        scale: not used; other losses learn it.
+        hide: ``(B, B)`` bool, candidates left out.
+        alpha: sharpness, 10 in the original.
+
+    Returns:
+        Scalar loss, the mean over all triplets [nats].
+    """
+    others = ~hide.clone().fill_diagonal_(True)
+    own = scores.diagonal()
+    gaps = torch.stack([scores - own[:, None], scores - own[None, :]])  # (2, B, B)
+    terms = F.softplus(2 * alpha * gaps) * others
+    return terms.sum() / (2 * others.sum()).clamp(min=1)

@@ -1,7 +1,9 @@
-"""Ranks, recalls and chance. Arrays only."""
+"""Ranks, and what is made of them: recalls, percentiles, chance. Arrays only."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,56 +14,98 @@ KS = (1, 5, 10)
 TIE = 1e-6
 
 
+@dataclass(frozen=True)
+class Figure:
+    """One number a photo, and whether their mean or their median is told."""
+
+    values: NDArray[np.float64]  # (Q,)
+    is_median: bool = False
+
+    def __call__(self) -> float:
+        """The figure of all photos."""
+        return float(np.median(self.values) if self.is_median else np.mean(self.values))
+
+
+def share(condition: NDArray[np.bool_]) -> Figure:
+    """Percentage of photos of which something is true."""
+    return Figure(np.where(condition, 100.0, 0.0))
+
+
 def rank_own(scores: NDArray[Any], own: NDArray[np.integer]) -> NDArray[np.int64]:
     """Rank of each query's own item; ties count against, so a constant model ranks last.
+
+    A score that is no number counts against, too, whether the query's own or another's.
 
     Args:
         scores: ``(Q, N)``, larger is better.
         own: ``(Q,)`` column of each query's own item.
 
     Returns:
-        ``(Q,)``: ``1 + #{j != own: s_j >= s_own}``.
+        ``(Q,)``: ``1 + #{j != own: not s_j < s_own}``.
     """
     mine = scores[np.arange(len(own)), own]
-    return np.asarray((scores >= mine[:, None] - TIE).sum(axis=1), np.int64)
+    return np.asarray((~(scores < mine[:, None] - TIE)).sum(axis=1), np.int64)
 
 
-def summary(rank: NDArray[np.integer], gallery: NDArray[np.integer]) -> dict[str, float]:
+def of_ranks(rank: NDArray[np.integer], gallery: NDArray[np.integer]) -> dict[str, Figure]:
     """Figures of ranks, each query with its own gallery size.
 
     Args:
         rank: ``(Q,)`` from 1.
-        gallery: ``(Q,)`` sizes.
+        gallery: ``(Q,)`` sizes, N.
 
     Returns:
-        ``n``; ``recall_at_k`` and ``recall_at_1pct`` (``100 rank <= N``) [%]; and
-        ``median_percentile``, the median of ``100 (rank - 0.5) / N``: 50 is chance, 0 perfect.
+        ``recall_at_k`` and ``recall_at_1pct`` (``100 rank <= N``) [%], ``mean_rank``,
+        ``median_rank``, and mean and median of the percentile ``100 (rank - 0.5) / N``: 50 is
+        chance, 0 perfect.
     """
-    out = {f"recall_at_{k}": _percent(rank <= k) for k in KS}
-    out["recall_at_1pct"] = _percent(100 * rank <= gallery)
-    out["median_percentile"] = float(np.median(100 * (rank - 0.5) / gallery))
-    return {"n": len(rank), **_rounded(out)}
+    percentile = 100 * (rank - 0.5) / gallery
+    return {
+        **{f"recall_at_{k}": share(rank <= k) for k in KS},
+        "recall_at_1pct": share(100 * rank <= gallery),
+        "mean_rank": Figure(rank.astype(np.float64)),
+        "median_rank": Figure(rank.astype(np.float64), is_median=True),
+        "mean_percentile": Figure(percentile),
+        "median_percentile": Figure(percentile, is_median=True),
+    }
+
+
+def summary(rank: NDArray[np.integer], gallery: NDArray[np.integer]) -> dict[str, float]:
+    """``n``, and the figures of :func:`of_ranks` as numbers."""
+    return {"n": len(rank), **values(of_ranks(rank, gallery))}
+
+
+def values(figures: Mapping[str, Figure]) -> dict[str, float]:
+    """Figures as numbers, four decimals."""
+    return {name: round(figure(), 4) for name, figure in figures.items()}
 
 
 def chance(gallery: NDArray[np.integer]) -> dict[str, float]:
-    """What guessing gives, in the terms of :func:`summary`."""
-    out = {f"recall_at_{k}": _percent(np.minimum(k / gallery, 1)) for k in KS}
-    out["recall_at_1pct"] = _percent(gallery // 100 / gallery)
-    return {"n": len(gallery), **_rounded(out), "median_percentile": 50.0}
+    """What guessing gives, in the terms of :func:`of_ranks`."""
+    out = {f"recall_at_{k}": 100 * float(np.mean(np.minimum(k / gallery, 1))) for k in KS}
+    out["recall_at_1pct"] = 100 * float(np.mean(gallery // 100 / gallery))
+    out["mean_rank"] = float(np.mean((gallery + 1) / 2))
+    out["median_rank"] = _median_guess(gallery)
+    rounded = {name: round(value, 4) for name, value in out.items()}
+    return {**rounded, "mean_percentile": 50.0, "median_percentile": 50.0}
+
+
+def _median_guess(gallery: NDArray[np.integer]) -> float:
+    """Median of ranks that are drawn evenly from 1 to each query's N; of one N, (N + 1) / 2."""
+    sizes, counts = np.unique(gallery, return_counts=True)
+    rank = np.arange(1, int(sizes.max(initial=1)) + 1)
+    below = np.zeros(len(rank))
+    for size, count in zip(sizes, counts, strict=True):
+        below += count * np.minimum(rank / size, 1)
+    half, slack = len(gallery) / 2, 1e-9 * len(gallery)
+    lower, upper = (below >= half - slack).argmax(), (below > half + slack).argmax()
+    return float(rank[lower] + rank[upper]) / 2
 
 
 def curve(
     rank: NDArray[np.integer], gallery: NDArray[np.integer], ks: NDArray[np.integer]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Recall at every k of ``ks`` and chance's, each ``(len(ks),)`` [%]."""
-    found = np.array([_percent(rank <= k) for k in ks])
-    guessed = np.array([_percent(np.minimum(k / gallery, 1)) for k in ks])
+    found = np.array([100 * np.mean(rank <= k) for k in ks])
+    guessed = np.array([100 * np.mean(np.minimum(k / gallery, 1)) for k in ks])
     return found, guessed
-
-
-def _percent(share: NDArray[np.bool_] | NDArray[np.floating]) -> float:
-    return 100 * float(np.mean(share))
-
-
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values.items()}

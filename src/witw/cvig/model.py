@@ -12,65 +12,79 @@ from torch import Tensor, nn
 
 from witw import stage
 from witw.cvig.augment import Jitter, erase, mirror, recolour
-from witw.cvig.backbones import Tower, view_columns
-from witw.cvig.views import column_mask, photo_columns, photo_view, polar_view
+from witw.cvig.backbones import Original, Small, Timm, build
+from witw.cvig.heads import (
+    GlobalHead,
+    OriginalHead,
+    PolarHead,
+    correlate,
+    plain_score,
+    soft_score,
+)
+from witw.cvig.shape import Shape
+from witw.cvig.views import (
+    column_mask,
+    photo_view,
+    polar_view,
+    stretched_view,
+    turned_view,
+)
 from witw.errors import UserError
-from witw.settings import Train
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What fixes the network's tensors and how pictures are prepared for it."""
+class Tower(nn.Module):
+    """Backbone and head: a view to its code."""
 
-    chip_m: float  # side of a chip on the ground [m]
-    chip_px: int
-    photo_px: int
-    photo_fov_deg: float
-    headings: int
-    polar_rows: int
-    width: int
-    blocks: int
-    embed_dim: int
-    dropout: float
+    def __init__(
+        self,
+        shape: Shape,
+        view: tuple[int, int],
+        columns: int,
+        ring: bool,
+        weights: str,
+        backbone: Small | Original | Timm | None = None,
+    ) -> None:
+        super().__init__()
+        small = (shape.width, shape.blocks)
+        places = max(columns, view[1] // 32) if shape.head == "global" else columns
+        self.backbone = backbone or build(
+            shape.backbone, weights, shape.stride, view[1], places, small, ring
+        )
+        self.head = self._head(shape, view, columns, ring)
 
-    @classmethod
-    def of(cls, settings: Train, chip_m: float, chip_px: int, photo_px: int) -> Self:
-        """Shape for packed pictures of these sizes."""
-        names = ("photo_fov_deg", "headings", "polar_rows", "width", "blocks")
-        chosen = {name: getattr(settings, name) for name in (*names, "embed_dim", "dropout")}
-        return cls(chip_m=chip_m, chip_px=chip_px, photo_px=photo_px, **chosen)
+    def _head(self, shape: Shape, view: tuple[int, int], columns: int, ring: bool) -> nn.Module:
+        channels = self.backbone.channels
+        if shape.head == "global":
+            return GlobalHead(channels, shape.embed_dim, shape.dropout, shape.pooling)
+        if shape.head == "original":
+            rows = shape.embed_dim // OriginalHead.CHANNELS
+            return OriginalHead(channels, rows, columns, ring)
+        # The rows that remain are counted, not computed: every backbone rounds in its own way.
+        with torch.no_grad():
+            rows = self.backbone.eval()(torch.zeros(1, 3, *view)).shape[2]
+        return PolarHead(channels, rows, shape.embed_dim, columns, shape.dropout, ring)
 
-    @property
-    def columns(self) -> int:
-        """Heading columns of a photo's code."""
-        return photo_columns(self.photo_fov_deg, self.headings)
-
-    @property
-    def span_deg(self) -> float:
-        """Angle the photo's columns span [degrees]."""
-        return self.columns * 360 / self.headings
-
-    @property
-    def photo_view(self) -> tuple[int, int]:
-        """Rows and columns of the photo's view [px]."""
-        side = view_columns(self.columns, self.photo_px)
-        return -(-side // 4) * 4, side
-
-    @property
-    def polar_view(self) -> tuple[int, int]:
-        """Rows and columns of the overhead view [px]; four times as wide as high, or nearly."""
-        return self.polar_rows, view_columns(self.headings, 4 * self.polar_rows)
+    def forward(self, view: Tensor, seeds: Tensor | None = None) -> Tensor:
+        """``(B, 3, rows, pixels)`` -> ``(B, D, columns)``."""
+        view = view.to(memory_format=torch.channels_last) if view.is_cuda else view
+        return cast(Tensor, self.head(self.backbone(view, seeds), seeds))
 
 
 class Network(nn.Module):
-    """Two towers of separate weights and a learned logit scale."""
+    """Two towers and a learned logit scale.
 
-    def __init__(self, shape: Shape) -> None:
+    Args:
+        shape: of everything.
+        weights: what the backbones begin with, see :class:`witw.settings.Train`.
+    """
+
+    def __init__(self, shape: Shape, weights: str = "none") -> None:
         super().__init__()
         self.shape = shape
-        common = (shape.width, shape.blocks, shape.embed_dim)
-        self.photo = Tower(*shape.photo_view, shape.columns, *common, False, shape.dropout)
-        self.overhead = Tower(*shape.polar_view, shape.headings, *common, True, shape.dropout)
+        ring = shape.head != "global" and shape.backbone != "original"
+        self.photo = Tower(shape, shape.photo_view, shape.columns, False, weights)
+        shared = self.photo.backbone if shape.share_weights else None
+        self.overhead = Tower(shape, shape.polar_view, shape.headings, ring, weights, shared)
         self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
 
     @property
@@ -79,7 +93,11 @@ class Network(nn.Module):
         return self.log_scale.exp().clamp(max=100)
 
     def encode_photos(
-        self, photos: Tensor, sizes: Tensor, jitter: Jitter | None = None
+        self,
+        photos: Tensor,
+        sizes: Tensor,
+        jitter: Jitter | None = None,
+        fov_deg: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Codes of photos.
 
@@ -87,14 +105,13 @@ class Network(nn.Module):
             photos: ``(B, photo_px, photo_px, 3)`` uint8, each centred in its square.
             sizes: ``(B, 2)`` width and height inside the square [px].
             jitter: augmentation.
+            fov_deg: ``(B,)`` field of view along the long side, NaN where it is not known
+                [degrees]; default: of none.
 
         Returns:
             ``(B, D, w)``, and which columns the photo sees, ``(B, w)``.
         """
-        fov = torch.full((len(photos),), self.shape.photo_fov_deg, device=photos.device)
-        fov = fov if jitter is None else fov * jitter.fov
-        shape, span = self.shape.photo_view, self.shape.span_deg
-        view, inside, seen = photo_view(as_float(photos), sizes, fov, shape, span)
+        view, inside, mask = self._photo_view(as_float(photos), sizes, jitter, fov_deg)
         view = normalise(view)
         if jitter is not None:
             view = recolour(view, jitter.photo_colour)
@@ -102,15 +119,45 @@ class Network(nn.Module):
         view = view * inside
         if jitter is not None:
             view = mirror(view, jitter.mirror)
-        return cast(Tensor, self.photo(view)), column_mask(seen, self.shape.columns)
+        seeds = None if jitter is None else jitter.noise
+        return cast(Tensor, self.photo(view, seeds)), mask
+
+    def _photo_view(
+        self, photos: Tensor, sizes: Tensor, jitter: Jitter | None, fov_deg: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """View, which of its pixels show the photo, and which columns it sees."""
+        shape, columns = self.shape.photo_view, self.shape.columns
+        if self.shape.projection == "stretched":
+            view = stretched_view(photos, sizes, shape)
+            return view, torch.ones_like(view[:, :1]), view.new_ones(len(view), columns)
+        usual = torch.full((len(photos),), self.shape.photo_fov_deg, device=photos.device)
+        usual = usual if jitter is None else usual * jitter.fov
+        known = None if fov_deg is None else fov_deg.to(usual)
+        fov = usual if known is None else torch.where(known.isnan(), usual, known)
+        span, top = self.shape.span_deg, self.shape.photo_top
+        view, inside, seen = photo_view(photos, sizes, fov, shape, span, top)
+        return view, inside, column_mask(seen, columns)
 
     def encode_chips(self, chips: Tensor, jitter: Jitter | None = None) -> Tensor:
         """Codes of chips: ``(B, chip_px, chip_px, 3)`` uint8, north up -> ``(B, D, headings)``."""
-        where = () if jitter is None else (jitter.shift, jitter.zoom, jitter.turn_deg)
-        view = normalise(polar_view(as_float(chips), *self.shape.polar_view, *where))
+        pixels, shape = as_float(chips), self.shape
+        shift, zoom, turn = (
+            (None, None, None) if jitter is None else (jitter.shift, jitter.zoom, jitter.turn_deg)
+        )
+        if shape.head == "global":
+            view = turned_view(pixels, shape.polar_view[0], shift, zoom, turn)
+        else:
+            view = polar_view(pixels, *shape.polar_view, shift, zoom, turn, shape.radius_exponent)
+        view = normalise(view)
         if jitter is not None:
             view = mirror(recolour(view, jitter.chip_colour), jitter.mirror)
-        return cast(Tensor, self.overhead(view))
+        return cast(Tensor, self.overhead(view, None if jitter is None else jitter.noise + 1))
+
+    def match(self, photo: Tensor, mask: Tensor, overhead: Tensor) -> Tensor:
+        """Scores of training, ``(P, C)``; arguments as of :func:`witw.cvig.heads.correlate`."""
+        if self.shape.head == "original":
+            return plain_score(photo, mask, overhead)
+        return soft_score(correlate(photo, mask, overhead))
 
 
 def as_float(pictures: Tensor) -> Tensor:

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from witw.cvig import batches
 from witw.cvig.batches import Packed
 from witw.cvig.heads import best, correlate
-from witw.cvig.metrics import rank_own
+from witw.cvig.metrics import TIE
 from witw.cvig.model import Network
 
 PICTURES = 256  # encoded at a time
 PHOTOS, CELLS = 64, 1024  # scored at a time: 64 x 1024 x 64 shifts are 17 MB
+FLAT_PHOTOS, FLAT_CELLS = 1024, 8192  # the same for codes without headings: 34 MB
+SCORES = 2**24  # of photos at cells held at a time: 67 MB
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,11 @@ class Codes:
     photos: Tensor  # (N, D, w)
     masks: Tensor  # (N, w)
     chips: Tensor  # (N, D, W)
+
+    def take(self, rows: NDArray[np.int64]) -> Codes:
+        """Codes of some rows."""
+        at = torch.from_numpy(rows).to(self.photos.device)
+        return Codes(self.photos[at], self.masks[at], self.chips[at])
 
 
 @dataclass(frozen=True)
@@ -44,10 +52,12 @@ def autocast(where: torch.device) -> torch.autocast:
 
 
 @torch.inference_mode()
-def encode(network: Network, data: Packed, where: torch.device) -> Codes:
-    """Codes of all pairs of a split."""
+def encode(
+    network: Network, data: Packed, where: torch.device, rows: NDArray[np.int64] | None = None
+) -> Codes:
+    """Codes of a split's pairs, of all or of some rows."""
     network.eval()
-    rows = np.arange(len(data))
+    rows = np.arange(len(data)) if rows is None else rows
     parts = (rows[i : i + PICTURES] for i in range(0, len(rows), PICTURES))
     photos: list[Tensor] = []
     masks: list[Tensor] = []
@@ -55,7 +65,7 @@ def encode(network: Network, data: Packed, where: torch.device) -> Codes:
     for batch in batches.ahead(batches.read(data, part) for part in parts):
         batch = batch.to(where)
         with autocast(where):
-            photo, mask = network.encode_photos(batch.photos, batch.sizes)
+            photo, mask = network.encode_photos(batch.photos, batch.sizes, fov_deg=batch.fov_deg)
             chip = network.encode_chips(batch.chips)
         for store, value in ((photos, photo), (masks, mask), (chips, chip)):
             store.append(value.float())
@@ -100,15 +110,97 @@ def by_area(codes: Codes, areas: NDArray[np.int64]) -> Iterator[tuple[NDArray[np
             yield some, own, scores.cpu().numpy(), headings.cpu().numpy()
 
 
+@torch.inference_mode()
 def find(codes: Codes, areas: NDArray[np.int64]) -> Found:
-    """Rank every photo's own chip among the chips of its area."""
+    """Rank every photo's own chip among the chips of its area, and say where the photo looks."""
     rank, gallery = np.zeros((2, len(areas)), np.int64)
     heading = np.zeros(len(areas))
-    for rows, own, scores, headings in by_area(codes, areas):
-        rank[rows] = rank_own(scores, own)
-        gallery[rows] = scores.shape[1]
-        heading[rows] = headings[np.arange(len(rows)), own]
+    for area in np.unique(areas):
+        rows = np.flatnonzero(areas == area)
+        some = codes.take(rows)
+        ranks, headings = rank_rows(some.photos, some.masks, some.chips)
+        rank[rows], heading[rows], gallery[rows] = ranks, headings, len(rows)
     return Found(rank, gallery, heading)
+
+
+@torch.inference_mode()
+def rank_rows(
+    photos: Tensor, masks: Tensor, chips: Tensor
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rank of chip i for photo i among all chips, as :func:`witw.cvig.metrics.rank_own` counts.
+
+    Block by block: what is held beside the codes does not grow with their number.
+
+    Args:
+        photos: ``(N, D, w)``.
+        masks: ``(N, w)``.
+        chips: ``(N, D, W)``; with ``W = 1``, codes without headings, plain matrix products.
+
+    Returns:
+        Ranks ``(N,)`` and headings at the own chips [degrees] ``(N,)``.
+    """
+    flat = chips.shape[-1] == 1
+    few, many = (FLAT_PHOTOS, FLAT_CELLS) if flat else (PHOTOS, CELLS)
+    # Made at once: small arrays left between large freed ones would keep the heap from shrinking.
+    ranks, headings = np.empty(len(photos), np.int64), np.empty(len(photos))
+    for start in range(0, len(photos), few):
+        part = slice(start, start + few)
+        photo, mask = photos[part], masks[part]
+        mine, heading = _own(photo, mask, chips[part])
+        worst = torch.zeros(len(photo), dtype=torch.int64, device=photo.device)
+        for at in range(0, len(chips), many):
+            block = chips[at : at + many]
+            # Not "at least as good": what is no number has to count against the model.
+            worse = strongest(photo, mask, block) < (mine - TIE)[:, None]
+            worst += len(block) - worse.sum(dim=1)
+        ranks[part], headings[part] = worst.cpu().numpy(), heading.double().cpu().numpy()
+    return ranks, headings
+
+
+def strongest(photos: Tensor, masks: Tensor, cells: Tensor) -> Tensor:
+    """Best score over headings of every photo at every cell, ``(P, C)`` float32; a block of both.
+
+    A photo's score is its cosine with the cell's columns under it.
+    """
+    if cells.shape[-1] > 1:
+        return correlate(photos, masks, cells).amax(dim=-1)
+    photo = F.normalize((photos.float() * masks.float()[:, None]).flatten(1), dim=1)
+    return photo @ F.normalize(cells.float().flatten(1), dim=1).T
+
+
+def _own(photos: Tensor, masks: Tensor, chips: Tensor) -> tuple[Tensor, Tensor]:
+    """Score and heading of each photo at its own chip, ``(P,)``."""
+    if chips.shape[-1] == 1:
+        pair = F.normalize((photos.float() * masks.float()[:, None]).flatten(1), dim=1)
+        score = (pair * F.normalize(chips.float().flatten(1), dim=1)).sum(dim=1)
+        return score, torch.zeros_like(score)
+    scores, headings = best(correlate(photos, masks, chips), photos.shape[-1])
+    return scores.diagonal(), headings.diagonal()
+
+
+@torch.inference_mode()
+def over_cells(
+    photos: Tensor, masks: Tensor, cells: NDArray[np.float16]
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Every photo's best score at every cell of an index, a few photos at a time.
+
+    Args:
+        photos: ``(P, D, w)``.
+        masks: ``(P, w)``.
+        cells: ``(C, D, W)``, as mapped from the stage ``index``.
+
+    Yields:
+        Which photos, and their scores ``(p, C)``: at most 16 million, or one photo's.
+    """
+    few = max(1, min(PHOTOS, SCORES // len(cells)))
+    for start in range(0, len(photos), few):
+        part = slice(start, min(start + few, len(photos)))
+        photo, mask = photos[part], masks[part]
+        scores = np.empty((len(photo), len(cells)), np.float32)
+        for at in range(0, len(cells), CELLS):
+            block = torch.from_numpy(np.array(cells[at : at + CELLS])).to(photo.device)
+            scores[:, at : at + CELLS] = strongest(photo, mask, block.float()).cpu().numpy()
+        yield part, scores
 
 
 def fit_temperature(codes: Codes, areas: NDArray[np.int64]) -> float:

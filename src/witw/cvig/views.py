@@ -23,6 +23,7 @@ def polar_view(
     shift: Tensor | None = None,
     zoom: Tensor | None = None,
     turn_deg: Tensor | None = None,
+    exponent: float = RADIUS_EXPONENT,
 ) -> Tensor:
     """Unroll chips around their centres.
 
@@ -33,13 +34,14 @@ def polar_view(
         shift: ``(B, 2)`` east and north displacement of the centre, in half sides of the chip.
         zoom: ``(B,)`` factor on all distances.
         turn_deg: ``(B,)`` heading the first column begins at instead of north [degrees].
+        exponent: power of the rows' share at which their distance lies.
 
     Returns:
         ``(B, 3, rows, columns)``; beyond the chip its edge goes on.
     """
     device = chips.device
     t = (torch.arange(rows, device=device) + 0.5) / rows
-    radius = t.flip(0) ** RADIUS_EXPONENT  # (rows,) in half sides
+    radius = t.flip(0) ** exponent  # (rows,) in half sides
     angle = (torch.arange(columns, device=device) + 0.5)[None] * (2 * math.pi / columns)
     if turn_deg is not None:
         angle = angle + torch.deg2rad(turn_deg)[:, None]
@@ -50,6 +52,50 @@ def polar_view(
     if shift is not None:
         grid = grid + (shift * shift.new_tensor([1.0, -1.0]))[:, None, None, :]
     return F.grid_sample(chips, grid.to(chips.dtype), padding_mode="border", align_corners=False)
+
+
+def turned_view(
+    chips: Tensor,
+    side: int,
+    shift: Tensor | None = None,
+    zoom: Tensor | None = None,
+    turn_deg: Tensor | None = None,
+) -> Tensor:
+    """Turn chips around their centres; arguments as of :func:`polar_view`.
+
+    Returns:
+        ``(B, 3, side, side)``, the heading ``turn_deg`` up; beyond the chip its edge goes on.
+    """
+    at = (torch.arange(side, device=chips.device) + 0.5) / side * 2 - 1
+    y, x = torch.meshgrid(at, at, indexing="ij")
+    grid = torch.stack([x, y], dim=-1).expand(len(chips), -1, -1, -1)
+    if turn_deg is not None:
+        a = torch.deg2rad(turn_deg)
+        turn = torch.stack([a.cos(), -a.sin(), a.sin(), a.cos()], dim=-1).view(-1, 2, 2)
+        grid = torch.einsum("bij,bhwj->bhwi", turn, grid)
+    if zoom is not None:
+        grid = grid * zoom[:, None, None, None]
+    if shift is not None:
+        grid = grid + (shift * shift.new_tensor([1.0, -1.0]))[:, None, None, :]
+    return F.grid_sample(chips, grid.to(chips.dtype), padding_mode="border", align_corners=False)
+
+
+def stretched_view(photos: Tensor, sizes: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Stretch photos over the whole view, whatever their shape, as the original project did.
+
+    Args:
+        photos: ``(B, 3, S, S)`` float, each centred in its square.
+        sizes: ``(B, 2)`` width and height of the photo inside the square [px].
+        shape: rows and columns of the view.
+
+    Returns:
+        ``(B, 3, rows, columns)``.
+    """
+    at = [(torch.arange(n, device=photos.device) + 0.5) / n * 2 - 1 for n in shape]
+    y, x = torch.meshgrid(*at, indexing="ij")
+    half = sizes.to(photos.dtype) / photos.shape[-1]  # (B, 2)
+    grid = torch.stack([x, y], dim=-1)[None] * half[:, None, None, :]
+    return F.grid_sample(photos, grid, padding_mode="border", align_corners=False)
 
 
 def photo_columns(fov_deg: float, headings: int) -> int:
@@ -63,6 +109,7 @@ def photo_view(
     fov_deg: Tensor,
     shape: tuple[int, int],
     span_deg: float,
+    top: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Project photos on a cylinder, so that equal columns are equal angles.
 
@@ -76,6 +123,8 @@ def photo_view(
         fov_deg: ``(B,)`` field of view along the long side [degrees].
         shape: rows and columns of the view.
         span_deg: angle the view's columns span [degrees].
+        top: tangent of elevation at the view's upper edge, minus that of the lower, so that equal
+            rows are equal elevations whatever the lens; default: of a square photo's edges.
 
     Returns:
         The views, ``(B, 3, rows, columns)``; which of their pixels show the photo,
@@ -86,11 +135,11 @@ def photo_view(
     focal = 1 / torch.tan(torch.deg2rad(fov_deg) / 2)  # (B,) in half sides
     step = math.radians(span_deg) / columns
     angle = (torch.arange(columns, device=photos.device) + 0.5 - columns / 2) * step
-    # A square view: as many tangents up and down as fit the middle column of a square photo.
     rise = (torch.arange(rows, device=photos.device) + 0.5) / rows * 2 - 1
+    edge = torch.ones_like(focal) if top is None else focal * top  # (B,) in half sides
     x = focal[:, None] * angle.tan()[None, :]  # (B, columns)
-    y = rise[None, :, None] / angle.cos()[None, None, :]  # (1, rows, columns)
-    grid = torch.stack([x[:, None, :].expand(-1, rows, -1), y.expand(len(x), -1, -1)], dim=-1)
+    y = edge[:, None, None] * rise[None, :, None] / angle.cos()[None, None, :]
+    grid = torch.stack([x[:, None, :].expand(-1, rows, -1), y], dim=-1)  # (B, rows, columns, 2)
     half = sizes.to(x.dtype) / side  # (B, 2) half width and height, in half sides
     inside = (grid.abs() <= half[:, None, None, :]).all(dim=-1)[:, None]
     view = F.grid_sample(photos, grid.to(photos.dtype), align_corners=False)

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 from witw.demo.grid import Floats
 
@@ -33,17 +34,23 @@ def develop(light: Floats, rng: np.random.Generator, size: tuple[int, int]) -> I
     return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 
-def encode(image: Image.Image, focal_35mm: int | None = None) -> bytes:
+def encode(
+    image: Image.Image, focal_35mm: int | None = None, heading_deg: float | None = None
+) -> bytes:
     """The photo as a JPEG file.
 
     Args:
         image: RGB, or a single band for a grey photo.
         focal_35mm: focal length equivalent to write into its EXIF data [mm].
+        heading_deg: direction it was taken in to write there, clockwise from true north.
     """
     exif = Image.Exif()
     if focal_35mm is not None:
         exif[0x010F], exif[0x0110] = "Made", "Camera"
         exif.get_ifd(0x8769)[0xA405] = focal_35mm
+    if heading_deg is not None:
+        # GPSImgDirectionRef and GPSImgDirection, EXIF 2.32, table 15.
+        exif[0x8825] = {0x0010: "T", 0x0011: IFDRational(round(100 * heading_deg), 100)}
     out = io.BytesIO()
     image.save(out, "JPEG", quality=88, exif=exif)
     return out.getvalue()

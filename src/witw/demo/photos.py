@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from pyproj import Proj
 
 from witw.demo.cities import MARGIN_M, City
 from witw.demo.film import develop, encode
@@ -23,6 +24,8 @@ from witw.demo.world import World
 Kind = Literal["street", "room", "grey", "outskirts"]
 
 GEOTAG_SIGMA_M = 8.0
+COMPASS_TENTHS = 6  # of ten photos, those whose camera noted where it looks
+COMPASS_SIGMA_DEG = 3.0
 _BORDER_M = 25.0  # kept by photographers, so that hardly a geotag strays out of the AOI's box
 RENDERED_PX = 190  # long side as rendered; the file has 500
 LONG_SIDE_PX = 500
@@ -67,12 +70,15 @@ class Shot:
         kind: what it shows.
         camera: where from; x and y are the true position.
         focal_35mm: written into its EXIF data; None: nothing is.
+        compass_deg: direction it looks, clockwise from true north, written into its EXIF data;
+            None: nothing is.
     """
 
     photo: CatalogPhoto
     kind: Kind
     camera: Camera
     focal_35mm: int | None
+    compass_deg: float | None
 
 
 def plan(city: City, number: int, raster: Raster, count: int, seed: int) -> list[Shot]:
@@ -112,7 +118,7 @@ def plan(city: City, number: int, raster: Raster, count: int, seed: int) -> list
                 camera.y + rng.normal(0, GEOTAG_SIGMA_M),
             )
         photo = _photo(city, str(ids[k]), tag, k >= count, rng)
-        shots.append(_shot(photo, kind, camera, rng))
+        shots.append(_shot(city, photo, kind, camera, rng))
     return _remove_some(shots, count, rng)
 
 
@@ -193,14 +199,25 @@ def _photo(
     )
 
 
-def _shot(photo: CatalogPhoto, kind: Kind, camera: Camera, rng: np.random.Generator) -> Shot:
-    """Give the field of view to the long side, as lenses do, and note the focal length in some."""
+def _shot(
+    city: City, photo: CatalogPhoto, kind: Kind, camera: Camera, rng: np.random.Generator
+) -> Shot:
+    """Give the field of view to the long side, as lenses do, and note what cameras note in some.
+
+    Drawn from the id, so that who has a compass changes nothing else.
+    """
     half = np.tan(np.radians(camera.fov_deg) / 2)
     share = photo.width / LONG_SIDE_PX
     fov = round(float(2 * np.degrees(np.arctan(half * share))), 2)
     focal = round(18 / float(half)) if rng.random() < 0.4 else None
     turned = Camera(camera.x, camera.y, camera.heading_deg, fov, camera.pitch_deg, camera.eye_m)
-    return Shot(photo, kind, turned, focal)
+    compass = None
+    if int(photo.id) % 10 < COMPASS_TENTHS:
+        north = Proj(city.epsg).get_factors(photo.lon, photo.lat).meridian_convergence
+        # A phone's compass is a few degrees off.
+        error = np.random.default_rng([int(photo.id), 51]).normal(0, COMPASS_SIGMA_DEG)
+        compass = round(float((camera.heading_deg + north + error) % 360), 2)
+    return Shot(photo, kind, turned, focal, compass)
 
 
 def _remove_some(shots: list[Shot], count: int, rng: np.random.Generator) -> list[Shot]:
@@ -210,7 +227,7 @@ def _remove_some(shots: list[Shot], count: int, rng: np.random.Generator) -> lis
     for k, index in enumerate(gone):
         shot = shots[index]
         fields: dict[str, Any] = {**vars(shot.photo), "removed": ways[k % len(ways)]}
-        shots[index] = Shot(CatalogPhoto(**fields), shot.kind, shot.camera, shot.focal_35mm)
+        shots[index] = replace(shot, photo=CatalogPhoto(**fields))
     return sorted(shots, key=lambda shot: shot.photo.id)
 
 
@@ -228,7 +245,8 @@ def shoot(shot: Shot, world: World, raster: Raster, seed: int) -> bytes:
     else:
         light = render(world, raster, shot.camera, width, height)
     image: Image.Image = develop(light, rng, size)
-    return encode(image.convert("L") if shot.kind == "grey" else image, shot.focal_35mm)
+    image = image.convert("L") if shot.kind == "grey" else image
+    return encode(image, shot.focal_35mm, shot.compass_deg)
 
 
 def truth(city: City, shots: list[Shot]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from witw import stage, tables
 from witw.errors import UserError
 from witw.report.page import Sources, render
 
-VERSION = 2
+VERSION = 3
 READS = ("areas",)
 
 log = logging.getLogger(__name__)

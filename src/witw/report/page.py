@@ -13,18 +13,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from witw.dataset.card import FLICKR_NOTICE
 from witw.dataset.funnel import funnel, licenses
 from witw.report import figures
+from witw.report.results import results
 from witw.report.samples import MAX_PHOTOS, samples, web_address
 from witw.tables import STATUS_MEANING, Status
 
 SHOWN = 24  # pairs shown; two of a row of pictures on a wide screen, and below MAX_PHOTOS
-
-METRICS = {
-    "recall_at_1": ("Own chip ranked first", "%"),
-    "recall_at_5": ("Own chip among the best 5", "%"),
-    "recall_at_10": ("Own chip among the best 10", "%"),
-    "recall_at_1pct": ("Own chip among the best 1 %", "%"),
-    "median_percentile": ("Median percentile of the own chip (0 is best)", ""),
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ def render(sources: Sources) -> str:
         imagery=_imagery(sources.areas),
         samples=samples(sources.pairs, shown),
         charts=training_charts(sources.epochs),
-        results=results(sources),
+        results=results(sources.evaluation, {a: _city(a, sources) for a in sources.areas}),
         heatmaps=[(_city(a, sources), figures.png_uri(p)) for a, p in sources.heatmaps.items()],
     )
     return text.rstrip() + "\n"
@@ -82,7 +75,12 @@ def headline(sources: Sources, table: pd.DataFrame) -> list[tuple[str, str]]:
         (f"{areas:,}", "area" if areas == 1 else "areas"),
         (f"{paired['owner'].nunique():,}", "people took the paired photos"),
     ]
-    chips = sources.evaluation.get("protocols", {}).get("chips", {})
+    protocols = sources.evaluation.get("protocols", {})
+    grid, chips = protocols.get("grid", {}), protocols.get("chips", {})
+    if "median_area_pct" in grid:
+        guess = grid["chance"]["median_area_pct"]
+        what = "of a city never seen to search, for half of its photos to be found within 50 m"
+        out.append((f"{grid['median_area_pct']:.2g} %", f"{what} (chance {guess:.2g} %)"))
     if "median_percentile" in chips:
         what = "median percentile of the right place in a city never seen (chance 50, best 0)"
         out.append((f"{chips['median_percentile']:.1f}", what))
@@ -120,6 +118,7 @@ def training_charts(epochs: Sequence[Mapping[str, Any]]) -> list[Any]:
         "val_median_percentile": ("Validation: median percentile", (50.0, "chance")),
         "val_recall_at_10": ("Validation: own chip among the best 10 [%]", None),
         "val_recall_at_1": ("Validation: own chip first [%]", None),
+        "val_recall_at_1pct": ("Validation: own chip among the best 1 % [%]", None),
     }
     charts = []
     for key, (title, level) in wanted.items():
@@ -132,25 +131,6 @@ def training_charts(epochs: Sequence[Mapping[str, Any]]) -> list[Any]:
             xs, ys = zip(*points, strict=True)
             charts.append(figures.line_chart(xs, ys, title, level))
     return charts
-
-
-def results(sources: Sources) -> list[dict[str, Any]]:
-    """Figures of each protocol beside chance, all photos first, then each area."""
-    out = []
-    for protocol, overall in sources.evaluation.get("protocols", {}).items():
-        areas = overall.get("areas", {})
-        groups = {"All areas": overall, **{_city(a, sources): v for a, v in areas.items()}}
-        if len(groups) == 2:  # one area: the same figures twice
-            del groups["All areas"]
-        for name, values in groups.items():
-            chance = values.get("chance", {})
-            rows = [
-                {"label": label, "unit": unit, "value": values[key], "chance": chance.get(key)}
-                for key, (label, unit) in METRICS.items()
-                if values.get(key) is not None
-            ]
-            out.append({"protocol": protocol, "group": name, "n": values.get("n"), "rows": rows})
-    return out
 
 
 def _licenses(pairs: pd.DataFrame) -> list[dict[str, Any]]:

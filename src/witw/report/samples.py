@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from witw.dataset.credit import clean
 from witw.photos import open_photo
 from witw.tables import Status
 
@@ -69,7 +70,7 @@ def samples(pairs: pd.DataFrame, count: int) -> list[Sample]:
 def _sample(row: dict[Any, Any], photo: str, chip: str) -> Sample:
     def text(key: str) -> str:
         value = row[key]
-        return "" if pd.isna(value) else str(value)
+        return "" if pd.isna(value) else clean(str(value))
 
     return Sample(
         photo=photo,

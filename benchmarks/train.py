@@ -1,0 +1,309 @@
+"""Training: against the original's loss and head, and against the hardware.
+
+    .venv/bin/python benchmarks/train.py compare     # minutes on two cores; needs a demo-run/
+    .venv/bin/python benchmarks/train.py path        # the loader against tensors that are there
+    .venv/bin/python benchmarks/train.py speed       # images/s and MFU; meant for a GPU
+
+See benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from witw import tables
+from witw.cvig import batches, bootstrap, metrics, search, train
+from witw.cvig.batches import Batch, Packed
+from witw.cvig.meter import flops, peak
+from witw.cvig.model import Model, device
+from witw.cvig.shape import Shape
+from witw.cvig.trainer import Trainer
+from witw.settings import Train
+
+CHIP_M = 225.0
+# The original's loss and head, and what they came with; the backbone and the data stay.
+ORIGINAL = {
+    "head": "original",
+    "loss": "triplet",
+    "projection": "stretched",
+    "radius_exponent": 1.0,
+    "photo_rows": 0,
+    "photo_band": 1.0,
+    "mask_radius_m": 0.0,
+    "label_smoothing": 0.0,
+    "ema": 0.0,
+}
+# They had no augmentation; the row `augmented` gives them ours.
+PLAIN = {"shift_m": 0.0, "zoom": 0.0, "colour": 0.0, "erase": 0.0, "fov_jitter": 0.0}
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder of one's own, as the working one: checkpoints go there."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as name:
+        os.chdir(name)
+        try:
+            yield Path(name)
+        finally:
+            os.chdir(before)
+
+
+def fit(settings: Train, packs: Path, threads: int) -> tuple[Model, float]:
+    """A trained model and the CPU seconds it took."""
+    spec = {"train": settings.model_dump(), "chip_m": CHIP_M}
+    with folder() as run:
+        start = time.process_time()
+        train.run(spec, packs / "train", packs / "val", run / "m.pt", run / "m.jsonl", threads)
+        return Model.load(run / "m.pt", device()), time.process_time() - start
+
+
+def figures(model: Model, test: Packed) -> dict[str, Any]:
+    """Ranks among the chips of an area never seen."""
+    codes = search.encode(model.network, test, device())
+    found = search.find(codes, test.areas)
+    values = metrics.of_ranks(found.rank, found.gallery)
+    block = bootstrap.blocks(test.areas, test.places)
+    return {
+        "rank": found.rank,
+        "gallery": found.gallery,
+        "values": metrics.values(values),
+        "interval": bootstrap.intervals(values, block),
+    }
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Ours, and the original's loss and head, on one backbone for as much CPU time."""
+    config = yaml.safe_load((args.run / "config.yaml").read_text())["train"]
+    packs = (args.run / "results" / "pack").resolve()
+    test = Packed.open(packs / args.split)
+    rows: dict[str, list[dict[str, Any]]] = {"ours": [], "original": [], "augmented": []}
+    for seed in range(args.seeds):
+        ours = Train(**config, seed=seed) if not args.epochs else Train(
+            **config | {"epochs": args.epochs}, seed=seed)  # fmt: skip
+        model, budget = fit(ours, packs, args.threads)
+        rows["ours"].append(report("ours", seed, ours.epochs, budget, figures(model, test)))
+        theirs = {"original": ORIGINAL | PLAIN, "augmented": ORIGINAL}
+        for name in args.rows:
+            changes = theirs[name]
+            settings = Train.model_validate(ours.model_dump() | changes)
+            _, two = fit(settings.model_copy(update={"epochs": 2}), packs, args.threads)
+            epochs = max(2, round(budget / (two / 2)))
+            settings = settings.model_copy(update={"epochs": epochs})
+            model, spent = fit(settings, packs, args.threads)
+            rows[name].append(report(name, seed, epochs, spent, figures(model, test)))
+    block = bootstrap.blocks(test.areas, test.places)
+    for name in args.rows:
+        summary(name, rows["ours"], rows[name], block)
+
+
+def report(
+    name: str, seed: int, epochs: int, seconds: float, found: dict[str, Any]
+) -> dict[str, Any]:
+    """Print a run."""
+    parts = []
+    for key in ("recall_at_1", "recall_at_10", "median_percentile"):
+        low, high = found["interval"].get(key, [np.nan, np.nan])
+        parts.append(f"{key} {found['values'][key]:.1f} [{low:.1f}, {high:.1f}]")
+    print(
+        f"{name:9} seed {seed}  {epochs} epochs  {seconds:.0f} CPU-s  " + "  ".join(parts),
+        flush=True,
+    )
+    return found
+
+
+def summary(
+    name: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]], block: np.ndarray
+) -> None:
+    """Print ratios over all seeds, and the interval of the paired differences."""
+
+    def pooled(runs: list[dict[str, Any]], value: Any) -> np.ndarray:
+        return np.mean([value(r) for r in runs], axis=0)
+
+    mine, other = (
+        (
+            pooled(runs, lambda r: (r["rank"] <= 1).astype(float)),
+            pooled(runs, lambda r: 100 * (r["rank"] - 0.5) / r["gallery"]),
+        )
+        for runs in (ours, theirs)
+    )
+    gain = {
+        "recall_at_1": metrics.Figure(100 * (mine[0] - other[0])),
+        "mean_percentile": metrics.Figure(mine[1] - other[1]),
+    }
+    found = bootstrap.intervals(gain, block)
+    medians = [(a["values"]["median_percentile"], b["values"]["median_percentile"])
+               for a, b in zip(ours, theirs, strict=True)]  # fmt: skip
+    ratio = mine[0].mean() / max(other[0].mean(), 1e-9)
+    lower = sum(a < b for a, b in medians)
+    print(f"ours against {name}: R@1 {100 * mine[0].mean():.1f} / {100 * other[0].mean():.1f} = "
+          f"{ratio:.2f} x, gain {100 * (mine[0] - other[0]).mean():.1f} {found['recall_at_1']}; "
+          f"mean percentile {mine[1].mean():.1f} / {other[1].mean():.1f}, "
+          f"{found['mean_percentile']}; median percentile lower in {lower} of {len(medians)} seeds"
+          )  # fmt: skip
+
+
+def made(count: int, chip_px: int, photo_px: int, where: Path) -> Packed:
+    """A packed split of noise, on disk."""
+    rng = np.random.default_rng(0)
+    for name, side in (("photos", photo_px), ("chips", chip_px)):
+        shape = (count, side, side, 3)
+        out = np.lib.format.open_memmap(
+            where / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape
+        )
+        for row in range(count):
+            out[row] = rng.integers(0, 256, shape[1:], dtype=np.uint8)
+    n = np.arange(count)
+    place = {"easting": 5e5 + 90.0 * n, "northing": 4e6 + 0.0 * n}
+    size = {"photo_width": photo_px, "photo_height": photo_px * 3 // 4, "fov_deg": np.nan}
+    rows = {"row": n, "id": [f"{i:08d}" for i in n], "aoi": "made", **place, **size}
+    tables.write(where / "pairs.parquet", "pack", pd.DataFrame(rows))
+    return Packed.open(where)
+
+
+def steps(trainer: Trainer, source: Iterator[Batch], count: int) -> float:
+    """Seconds a step, of ``count`` steps; the device's work included."""
+    started = time.perf_counter()
+    for _ in range(count):
+        trainer.train_step(next(source), CHIP_M)
+    float(trainer.latest)
+    return (time.perf_counter() - started) / count
+
+
+def sources(data: Packed, batch: int, where: torch.device) -> tuple[Any, Any]:
+    """Batches read ahead from the files as training reads them; and one that is there already."""
+    pin = where.type == "cuda"
+
+    def loaded() -> Iterator[Batch]:
+        for epoch in range(10**6):
+            rows = batches.split(batches.draw(data.buckets(0), 0, epoch), batch)
+            yield from batches.ahead(batches.read(data, part, pin) for part in rows)
+
+    def there() -> Iterator[Batch]:
+        same = batches.read(data, np.arange(batch), pin).to(where)
+        while True:
+            yield same
+
+    return loaded, there
+
+
+def trainer_of(settings: Train, data: Packed) -> Trainer:
+    """A trainer for made pictures."""
+    sides = data.chips.shape[1], data.photos.shape[1]
+    return Trainer(settings, Shape.of(settings, CHIP_M, *sides), device(), 10**6)
+
+
+def path(args: argparse.Namespace) -> None:
+    """Pairs/s from files against pairs/s from tensors, turn by turn in one run."""
+    where = device()
+    torch.set_num_threads(args.threads)
+    with folder() as run:
+        data = made(args.pairs, args.chip_px, args.photo_px, run)
+        settings = Train(batch=args.batch, backbone=args.backbone, **args.set)
+        trainer = trainer_of(settings, data)
+        trainer.compile()
+        loaded, there = (source() for source in sources(data, args.batch, where))
+        for source in (loaded, there):
+            steps(trainer, source, args.warm)
+        ratios = []
+        for turn in range(args.turns):
+            order = (loaded, there) if turn % 2 else (there, loaded)
+            seconds = {id(source): steps(trainer, source, args.steps) for source in order}
+            ratios.append(seconds[id(there)] / seconds[id(loaded)])
+            speeds = [args.batch / seconds[id(s)] for s in (loaded, there)]
+            print(
+                f"turn {turn}: files {speeds[0]:.1f}, tensors {speeds[1]:.1f} pairs/s", flush=True
+            )
+    print(f"end to end against tensors: {np.median(ratios):.3f} (median of {args.turns} turns)")
+
+
+def speed(args: argparse.Namespace) -> None:
+    """Images/s, MFU and data wait of backbones, eager and compiled."""
+    where = device()
+    name = torch.cuda.get_device_name() if where.type == "cuda" else "CPU"
+    for case in args.cases:
+        backbone, side, batch = case.split(":")
+        for compiled in (False, True):
+            # A chip and a photo, both squares of this side: two images a pair, all else left out.
+            settings = Train(backbone=backbone, head="global", embed_dim=1024, batch=int(batch),
+                             stride=32, compile=compiled, learning_rate=1e-4)  # fmt: skip
+            with folder() as run:
+                data = made(max(2 * int(batch), 4), int(side), int(side), run)
+                trainer = trainer_of(settings, data)
+                work = flops(trainer.network, batches.read(data, np.arange(1)).to(where))
+                trainer.compile()
+                loaded, there = (source() for source in sources(data, int(batch), where))
+                steps(trainer, there, args.warm)
+                bare = steps(trainer, there, args.steps)
+                steps(trainer, loaded, args.warm)
+                whole = steps(trainer, loaded, args.steps)
+            most = peak(where)
+            line = {
+                "device": name,
+                "backbone": backbone,
+                "side_px": int(side),
+                "batch_pairs": int(batch),
+                "compiled": compiled and where.type == "cuda",
+                "images_per_s": round(2 * int(batch) / bare, 1),
+                "tflops": round(work * int(batch) / bare / 1e12, 3),
+                "mfu_pct": None
+                if most is None
+                else round(100 * work * int(batch) / bare / most, 1),
+                "end_to_end": round(bare / whole, 3),
+            }
+            print(json.dumps(line), flush=True)
+            if where.type != "cuda":
+                break
+
+
+def main() -> None:
+    """Run one part."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parts = parser.add_subparsers(required=True)
+    part = parts.add_parser("compare", help=compare.__doc__)
+    part.add_argument("--run", type=Path, default=Path("demo-run"), help="a finished demo")
+    part.add_argument("--split", default="test")
+    part.add_argument("--seeds", type=int, default=3)
+    part.add_argument("--rows", nargs="+", default=["original", "augmented"])
+    part.add_argument("--epochs", type=int, default=0, help="default: the demo's")
+    part.set_defaults(call=compare)
+    part = parts.add_parser("path", help=path.__doc__)
+    part.add_argument("--pairs", type=int, default=2000)
+    part.add_argument("--batch", type=int, default=64)
+    part.add_argument("--chip-px", type=int, default=256)
+    part.add_argument("--photo-px", type=int, default=256)
+    part.add_argument("--backbone", default="small")
+    part.add_argument("--set", type=json.loads, default={}, help="further keys of `train`, as JSON")
+    part.add_argument("--warm", type=int, default=2)
+    part.add_argument("--steps", type=int, default=4)
+    part.add_argument("--turns", type=int, default=5)
+    part.set_defaults(call=path)
+    part = parts.add_parser("speed", help=speed.__doc__)
+    part.add_argument(
+        "--cases", nargs="+", metavar="BACKBONE:SIDE:BATCH",
+        default=["convnext_base:384:64", "resnet50:224:256"],
+    )  # fmt: skip
+    part.add_argument("--warm", type=int, default=10)
+    part.add_argument("--steps", type=int, default=30)
+    part.set_defaults(call=speed)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    args.call(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+# Leave one city out, on request: `snakemake leave_one_out`. A fold is the usual flow from `pack` on
+# with other splits, below results/loo/{fold}/; the rules are the usual ones with other files.
+LOO = f"{RESULTS}/loo/{{fold}}"
+
+
+wildcard_constraints:
+    fold="|".join(CONFIG.aois),
+
+
+rule resplit:
+    """The data set with the splits of a fold."""
+    input:
+        pairs=f"{RESULTS}/dataset/pairs.parquet",
+    output:
+        pairs=f"{LOO}/pairs.parquet",
+    log:
+        "logs/loo/{fold}/resplit.log",
+    localrule: True
+    params:
+        spec=spec_of("resplit"),
+    shell:
+        "python -m witw.cvig.resplit --spec {params.spec:q} --fold {wildcards.fold}"
+        " --pairs {input.pairs} --out {output.pairs} 2> {log}"
+
+
+use rule pack as loo_pack with:
+    input:
+        pairs=f"{LOO}/pairs.parquet",
+    output:
+        photos=temp(f"{LOO}/pack/{{split}}/photos.npy"),
+        chips=temp(f"{LOO}/pack/{{split}}/chips.npy"),
+        table=temp(f"{LOO}/pack/{{split}}/pairs.parquet"),
+    log:
+        "logs/loo/{fold}/pack/{split}.log",
+    benchmark:
+        "logs/loo/{fold}/pack/{split}.bench.jsonl"
+
+
+use rule train as loo_train with:
+    input:
+        train=[f"{LOO}/pack/train/{name}" for name in PACKED],
+        val=[f"{LOO}/pack/val/{name}" for name in PACKED],
+    output:
+        model=f"{LOO}/model.pt",
+        metrics=f"{LOO}/training.jsonl",
+    log:
+        "logs/loo/{fold}/train.log",
+    benchmark:
+        "logs/loo/{fold}/train.bench.jsonl"
+
+
+use rule index as loo_index with:
+    input:
+        model=f"{LOO}/model.pt",
+        mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",
+        tifs=strips(f"{RESULTS}/{{aoi}}/strips/{{strip}}.utm.tif"),
+    output:
+        codes=temp(f"{LOO}/index/{{aoi}}.npy"),
+        grid=temp(f"{LOO}/index/{{aoi}}.json"),
+    log:
+        "logs/loo/{fold}/index/{aoi}.log",
+    benchmark:
+        "logs/loo/{fold}/index/{aoi}.bench.jsonl"
+
+
+use rule evaluate as loo_evaluate with:
+    input:
+        model=f"{LOO}/model.pt",
+        val=[f"{LOO}/pack/val/{name}" for name in PACKED],
+        test=[f"{LOO}/pack/test/{name}" for name in PACKED],
+        codes=fold_cells("npy"),
+        grids=fold_cells("json"),
+        pairs=fold_pairs,
+    output:
+        metrics=f"{LOO}/metrics.json",
+        ranks=f"{LOO}/ranks.parquet",
+        plot=f"{LOO}/recall.png",
+    log:
+        "logs/loo/{fold}/evaluate.log",
+
+
+rule leave_one_out:
+    """Every city tested by a model that never saw it: one table."""
+    input:
+        [f"{RESULTS}/loo/{fold}/metrics.json" for fold in FOLDS],
+    output:
+        csv=f"{RESULTS}/loo/table.csv",
+        markdown=f"{RESULTS}/loo/table.md",
+    log:
+        "logs/loo/table.log",
+    localrule: True
+    params:
+        spec=spec_of("leave_one_out"),
+    shell:
+        "python -m witw.cvig.leave_one_out --spec {params.spec:q} --evaluations {input}"
+        " --csv {output.csv} --markdown {output.markdown} 2> {log}"

@@ -1,0 +1,53 @@
+"""Dropout whose noise belongs to a row of the batch, not to where or with whom it is computed.
+
+A batch split among processes, or done in parts, then loses the same values as the whole.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+# Steele et al. 2014, SplitMix64, as signed integers; products wrap around.
+_GAMMA, _MIX_1, _MIX_2 = (
+    value - 2**64 for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
+
+
+def uniform(seeds: Tensor, count: int) -> Tensor:
+    """Numbers in [0, 1) for every row, the same on every device.
+
+    Args:
+        seeds: ``(B,)`` int64.
+        count: numbers a row.
+
+    Returns:
+        ``(B, count)`` float32.
+    """
+    x = seeds[:, None] + _GAMMA * torch.arange(1, count + 1, device=seeds.device)
+    x = (x ^ ((x >> 30) & (2**34 - 1))) * _MIX_1
+    x = (x ^ ((x >> 27) & (2**37 - 1))) * _MIX_2
+    return ((x >> 40) & (2**24 - 1)).float() / 2**24
+
+
+class Dropout(nn.Module):
+    """Dropout of single values, or of whole channels as Tompson et al. 2015 do.
+
+    Args:
+        share: of the values dropped in training.
+        channels: whether a channel is dropped as one.
+        salt: tells modules that share their rows' seeds apart.
+    """
+
+    def __init__(self, share: float, channels: bool = False, salt: int = 0) -> None:
+        super().__init__()
+        self.share, self.channels, self.salt = share, channels, salt
+
+    def forward(self, x: Tensor, seeds: Tensor | None) -> Tensor:
+        """``(B, D, ...)`` -> the same; without seeds, or when not training, unchanged."""
+        if not self.training or seeds is None or self.share == 0:
+            return x
+        shape = x.shape[:2] if self.channels else x.shape
+        keep = uniform(seeds + self.salt, shape[1:].numel()) >= self.share
+        keep = keep.view(*shape, *(1,) * (x.ndim - len(shape)))
+        return x * keep / (1 - self.share)

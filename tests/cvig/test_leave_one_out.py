@@ -1,0 +1,98 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from witw import tables
+from witw.cvig import leave_one_out, resplit
+from witw.cvig.folds import folds, splits
+from witw.errors import UserError
+
+CITIES = {"paris": "Paris", "rio_2": "Rio", "rio_1": "Rio", "oslo": "Oslo", "bern": "Bern"}
+AREAS = {name: {"city": city} for name, city in CITIES.items()}
+
+
+def test_every_city_is_left_out_once_and_validates_once():
+    made = folds(CITIES)
+    assert sorted(aoi for fold in made.values() for aoi in fold.test) == sorted(CITIES)
+    assert sorted(aoi for fold in made.values() for aoi in fold.val) == sorted(CITIES)
+    assert made["rio_1"].test == ("rio_1", "rio_2")
+    for fold in made.values():
+        assert not set(fold.test) & set(fold.val)
+
+
+def test_folds_do_not_depend_on_the_order_of_the_config():
+    assert folds(dict(reversed(CITIES.items()))) == folds(CITIES)
+
+
+def test_no_city_is_in_two_splits():
+    for name in folds(CITIES):
+        chosen = splits(CITIES, name)
+        cities = {s: {CITIES[a] for a, of in chosen.items() if of == s} for s in chosen.values()}
+        assert set(cities) == {"train", "val", "test"}
+        assert sum(map(len, cities.values())) == 4
+
+
+def test_two_cities_have_no_folds():
+    assert folds({"a": "A", "b": "B", "b_2": "B"}) == {}
+
+
+def test_resplitting_changes_the_split_alone(tmp_path):
+    rows = [
+        dict.fromkeys(tables.PAIRS)
+        | {"id": str(n), "aoi": aoi, "split": "train", "lon": 3.0, "lat": 45.0, "title": f"t{n}"}
+        for n, aoi in enumerate(CITIES)
+    ]
+    before = tables.write_geo(tmp_path / "pairs.parquet", "pairs", rows)
+    argv = ["--spec", json.dumps({"stage": "resplit", "version": 1, "areas": AREAS})]
+    argv += ["--fold", "rio_1", "--pairs", str(tmp_path / "pairs.parquet")]
+    resplit.main([*argv, "--out", str(tmp_path / "loo/pairs.parquet")])
+    after = tables.read(tmp_path / "loo/pairs.parquet", "pairs")
+    assert dict(zip(after["aoi"], after["split"], strict=True)) == splits(CITIES, "rio_1")
+    assert set(after.loc[after["split"] == "test", "aoi"]) == {"rio_1", "rio_2"}
+    columns = [c for c in tables.PAIRS if c != "split"]
+    pd.testing.assert_frame_equal(after[columns], tables.frame("pairs", before)[columns])
+
+
+def write_evaluation(folder, name, value, interval=True):
+    told = {"chips": {}, "grid": {}}
+    for protocol, figure in leave_one_out.COLUMNS.values():
+        told[protocol][figure] = value
+    for figures in told.values():
+        names = list(figures)
+        figures["chance"] = dict.fromkeys(names, 50.0)
+        figures["interval"] = {n: [value - 1, value + 1] for n in names} if interval else {}
+    told["chips"]["n"] = 10
+    path = folder / name / "metrics.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"protocols": told}))
+    return path
+
+
+def table_of(tmp_path, paths):
+    argv = ["--spec", json.dumps({"stage": "leave_one_out", "version": 1, "areas": AREAS})]
+    argv += ["--evaluations", *map(str, paths)]
+    argv += ["--csv", str(tmp_path / "t.csv"), "--markdown", str(tmp_path / "t.md")]
+    leave_one_out.main(argv)
+    return pd.read_csv(tmp_path / "t.csv", index_col="city"), (tmp_path / "t.md").read_text()
+
+
+def test_one_row_a_city_and_what_they_have_in_common(tmp_path):
+    paths = [write_evaluation(tmp_path, n, v) for n, v in (("paris", 10), ("bern", 16))]
+    table, text = table_of(tmp_path, [*paths, write_evaluation(tmp_path, "oslo", 4, False)])
+    assert list(table.index) == ["Bern", "Oslo", "Paris", "mean", "standard deviation"]
+    assert table.loc["Paris", ["median_area_pct", "median_area_pct_low"]].tolist() == [10, 9]
+    assert np.isnan(table.loc["Oslo", "recall_at_10_low"])
+    assert table.loc["mean", "recall_at_10"] == 10
+    assert table.loc["mean", "photos"] == 30
+    assert table.loc["standard deviation", "recall_at_10"] == 6
+    assert "| Paris | 10 | 10.0 (9.0 to 11.0), chance 50.0 |" in text
+    assert "| Oslo | 10 | 4.0, chance 50.0 |" in text
+
+
+def test_a_file_that_is_no_evaluation_is_named(tmp_path):
+    path = write_evaluation(tmp_path, "paris", 10)
+    path.write_text('{"protocols": {}}')
+    with pytest.raises(UserError, match=r"metrics\.json is not an evaluation"):
+        table_of(tmp_path, [path])

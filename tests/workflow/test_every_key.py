@@ -1,0 +1,204 @@
+"""Every key of the config: changed for one area, it reruns the stages that read it there, and what
+follows, and nothing else. Which stages these are is written down here, not taken from the code."""
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+from pydantic import BaseModel
+
+from witw.config import Aoi, Config
+
+pytestmark = pytest.mark.workflow
+
+PHOTOS = ["search", "shards_2", "download", "scenes", "chips", "pairs"]
+IMAGERY = ["stats", "stretch", "rgb8", "utm", "mosaic", "chips", "pairs"]
+MODEL = {"train", "index:bern", "index:lima", "evaluate", "locate:lima", "report"}
+JOINT = {"dataset", "pack"} | MODEL
+
+
+def photos(first):
+    """The stages from one of the photos' on, of an area."""
+    return PHOTOS[PHOTOS.index(first) :]
+
+
+def imagery(first):
+    """The stages from one of the imagery's on, of an area."""
+    return IMAGERY[IMAGERY.index(first) :]
+
+
+# key of an area -> another value, the area's stages that run again. All lead to the joint stages.
+OF_AN_AREA = {
+    "satellite": ("WorldView-3", ["pairs"]),
+    "city": ("Another name", ["pairs"]),
+    "imagery_license": ("CC-BY-SA-4.0", []),
+    "bands": ([3, 2, 1], imagery("stats")),
+    "nodata": ("none", imagery("stats")),
+    "mosaic": ("best", imagery("mosaic")),
+    "epsg": (32634, imagery("utm")),
+    "search.snapshot": ("2026-11-02T00:00:00Z", photos("search")),
+    "search.licenses": ([4], photos("search")),
+    "search.box_total": (10_000, photos("search")),
+    "search.audit": (0.0, photos("search")),
+    "search.sweeps": (2, photos("search")),
+    "download.max_megabytes": (10.0, photos("download")),
+    "download.min_side_px": (100, photos("download")),
+    "scenes.checkpoint": ("other.pth.tar", photos("scenes")),
+    "scenes.sha256": ("0" * 64, photos("scenes")),
+    "scenes.arch": ("wideresnet18", photos("scenes")),
+    "stretch.low_pct": (1.0, imagery("stretch")),
+    "stretch.high_pct": (99.0, imagery("stretch")),
+    "stretch.eight_bit": ("stretch", imagery("stretch")),
+    "utm.resampling": ("cubic", imagery("utm")),
+    "utm.engine": ("gdal", imagery("utm")),
+    "chips.jpeg_quality": (80, imagery("chips")),
+    "chips.subsampling": (None, imagery("chips")),
+    "pairs.max_blank_fraction": (0.2, ["pairs"]),
+    # Photos that the vote leaves out get no chip.
+    "pairs.min_outdoor_vote": (0.7, imagery("chips")),
+    "pairs.min_outdoor_mass": (0.2, imagery("chips")),
+}
+# Another pace is not another result.
+OF_NOTHING = {"download.max_slots": 8}
+# key of the whole -> another value, the stages of every area, the joint stages.
+OF_ALL = {
+    "flickr.api_url": ("http://127.0.0.1:8/services/rest/", photos("search"), JOINT),
+    "flickr.photo_hosts": (["farm1.staticflickr.com"], photos("search"), JOINT),
+    "flickr.contact": ("someone@example.org", [], set()),
+    "flickr.calls_per_hour": (1000, [], set()),
+    "pack.chip_px": (64, [], JOINT - {"dataset"}),
+    "pack.photo_px": (64, [], JOINT - {"dataset"}),
+    "index.step_m": (14.0, [], {"index:bern", "index:lima", "evaluate", "locate:lima", "report"}),
+    # A network has one size of chip on the ground, so these two change everywhere or nowhere.
+    "defaults.chips.size_px": (375, imagery("chips"), JOINT),
+    "defaults.utm.gsd_m": (0.6, imagery("utm"), JOINT),
+}
+# Changed in tests of their own: the box moves the UTM zone, strips and shards the jobs themselves.
+ELSEWHERE = {"bbox_deg", "strips", "shards", "split", "extent"}
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every key path of a section and of those in it."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def put(node, path, value):
+    """Set a key path of nested mappings."""
+    *parents, last = path.split(".")
+    for name in parents:
+        node = node.setdefault(name, {})
+    node[last] = value
+
+
+def other(key):
+    """The value a key of an area is changed to."""
+    value = OF_AN_AREA[key][0]
+    if value is None:
+        default = Aoi.model_fields[key.split(".")[0]].default
+        value = {"4:4:4": "4:2:0", "4:2:0": "4:4:4"}[getattr(default, key.split(".")[1])]
+    return value
+
+
+def test_every_key_is_told_of():
+    areas = {f"defaults.{key}" for key in keys(Aoi)}
+    told = {f"defaults.{key}" for key in OF_AN_AREA | OF_NOTHING | dict.fromkeys(ELSEWHERE)}
+    whole = {key for key in keys(Config) if key != "aois"} | areas
+    assert whole == told | set(OF_ALL) | {key for key in whole if key.startswith("train.")}
+
+
+# An area's jobs are its own: three keys, each of another area, in one plan.
+TRIPLES = [list(OF_AN_AREA)[n : n + 3] for n in range(0, len(OF_AN_AREA), 3)]
+
+
+@pytest.mark.parametrize("chosen", TRIPLES, ids=" ".join)
+def test_a_key_of_one_area(finished, chosen):
+    finished.touch("other.pth.tar")
+    expected = set(JOINT)
+
+    def change(config):
+        for area, key in zip(("oslo", "bern", "lima"), chosen, strict=False):
+            put(config["aois"][area], key, other(key))
+            expected.update(f"{stage}:{area}" for stage in OF_AN_AREA[key][1])
+
+    assert finished.plan(change) == expected
+
+
+@pytest.mark.parametrize("key", OF_ALL)
+def test_a_key_of_the_whole(finished, key):
+    value, stages, joint = OF_ALL[key]
+    planned = finished.plan(lambda config: put(config, key, value))
+    assert planned == joint | {f"{s}:{a}" for s in stages for a in ("oslo", "bern", "lima")}
+
+
+@pytest.mark.parametrize("key", OF_NOTHING)
+def test_a_key_that_changes_no_result(finished, key):
+    def change(config):
+        put(config["aois"]["oslo"], key, OF_NOTHING[key])
+
+    assert finished.plan(change) == set()
+
+
+def test_all_settings_of_training_reach_it(finished):
+    """Any change of section `train` reruns it: one job reads them all, in one string."""
+
+    def change(config):
+        config["train"] = {"seed": 1}
+
+    assert finished.plan(change) == MODEL
+
+
+def test_the_box_moves_the_search_and_what_is_cut(finished):
+    def change(config):
+        config["aois"]["lima"]["bbox_deg"] = [-77.1, -12.1, -77.0, -12.01]
+
+    planned = finished.plan(change)
+    assert planned == {f"{stage}:lima" for stage in PHOTOS} | JOINT
+
+
+def test_a_strip_renamed_added_and_removed(finished):
+    def rename(config):
+        config["aois"]["oslo"]["strips"] = [{"path": "strips/oslo.tif", "name": "east"}]
+
+    def add(config):
+        config["aois"]["oslo"]["strips"].append("strips/graz.tif")
+
+    def remove(config):
+        del config["aois"]["bern"]["strips"][1]
+
+    def of(area, first):
+        return {f"{stage}:{area}" for stage in imagery(first)} | JOINT
+
+    assert finished.plan(rename) == of("oslo", "stats")
+    assert finished.plan(add) == of("oslo", "stats")
+    assert finished.plan(remove) == of("bern", "stretch")
+
+
+def test_strips_in_another_order_lie_otherwise_on_each_other(finished):
+    def change(config):
+        config["aois"]["bern"]["strips"].reverse()
+
+    planned = finished.plan(change)
+    assert planned == {f"{stage}:bern" for stage in imagery("mosaic")} | JOINT
+
+
+def test_an_area_renamed_is_a_new_one_and_the_joint_stages(finished):
+    def change(config):
+        config["aois"]["graz"] = copy.deepcopy(config["aois"]["oslo"])
+        del config["aois"]["oslo"]
+
+    renamed = finished.plan(change)
+    assert renamed == JOINT | {f"{stage}:graz" for stage in [*PHOTOS, *imagery("stats")]}
+
+
+def test_an_area_that_changes_its_split(finished):
+    def change(config):
+        config["aois"]["graz"] = copy.deepcopy(config["aois"]["oslo"])
+        config["aois"]["oslo"]["split"] = "test"
+
+    planned = finished.plan(change)
+    of_oslo = {job for job in planned if job.endswith(":oslo")}
+    assert of_oslo == {"pairs:oslo", "index:oslo", "locate:oslo"}

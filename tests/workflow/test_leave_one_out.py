@@ -1,0 +1,48 @@
+"""Leave-one-city-out: its own folder, the usual rules, and no trace in a run that does not ask."""
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+
+def folds_of(done, rule):
+    """Outputs of a rule's jobs."""
+    return set(re.findall(rf"rule {rule}:.*?\n    output: ([^\n,]+)", done.stdout, re.S))
+
+
+def test_every_city_is_the_test_city_once(finished):
+    done = finished.snakemake("leave_one_out", "-n")
+    assert done.returncode == 0, done.stderr
+    names = ("oslo", "bern", "lima")
+    assert folds_of(done, "loo_train") == {f"results/loo/{n}/model.pt" for n in names}
+    assert folds_of(done, "loo_evaluate") == {f"results/loo/{n}/metrics.json" for n in names}
+    # Each fold indexes its validation and its test city; nothing of the normal run runs again.
+    assert folds_of(done, "loo_index") == {
+        f"results/loo/{fold}/index/{aoi}.npy"
+        for fold, val in (("bern", "lima"), ("lima", "oslo"), ("oslo", "bern"))
+        for aoi in (fold, val)
+    }
+    rules = {job.split(":")[0] for job in done.jobs}
+    assert rules == {
+        "resplit", "loo_pack", "loo_train", "loo_index", "loo_evaluate", "leave_one_out"
+    }  # fmt: skip
+
+
+def test_it_runs_on_the_folds_own_files_and_leaves_the_rest_alone(workplace):
+    assert workplace.snakemake("--cores", 2, "--no-hooks").returncode == 0
+    done = workplace.snakemake("leave_one_out", "--cores", 2, "--no-hooks", "-p")
+    assert done.returncode == 0, done.stderr
+    shells = [
+        line for line in (done.stdout + done.stderr).splitlines() if "witw.cvig.train" in line
+    ]
+    assert len(shells) == 3
+    for line in shells:
+        fold = re.search(r"--model results/loo/(\w+)/model.pt", line)[1]
+        assert f'--train "$(dirname results/loo/{fold}/pack/train/photos.npy)"' in line
+    assert (workplace.folder / "results/loo/table.csv").exists()
+    # The packed copies, as large as the data set, are gone.
+    assert not list((workplace.folder / "results/loo").rglob("*.npy"))
+    assert workplace.snakemake("-n").jobs == set()
+    assert workplace.snakemake("leave_one_out", "-n").jobs == set()
