@@ -10,7 +10,7 @@ CORES      ?= $(shell nproc 2>/dev/null || echo 2)
 S3         := .s3/bin/moto_server
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo plan test check format lock docs clean
+.PHONY: help env demo plan test faults check audit format lock docs clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -44,6 +44,12 @@ plan: env ## what a run will ask for: photos, calls, hours, gigabytes (needs FLI
 
 test: env $(S3) ## run the tests (what needs root or a daemon is skipped with its reason)
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+faults: env ## disturb runs on purpose, under SEEDS=30 seeds (hours)
+	WITW_FAULT_SEEDS=$(or $(SEEDS),30) $(PY) -m pytest tests/faults $(PYTEST_ARGS)
+
+audit: env $(UV) ## ask for known vulnerabilities of the locked versions (needs the network)
+	$(PY) .ci/audit.py $(UV)
 
 check: env ## ruff, mypy, snakefmt, snakemake --lint, generated files up to date
 	$(BIN)/ruff format --check .

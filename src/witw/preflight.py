@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +27,9 @@ NO_KEY = (
     f"them to Pro accounts), then `export {KEY}=...` or put {KEY}=... into a file .env here."
 )
 
+# What a run writes into, below the run folder.
+FOLDERS = ("results", "photos", "journal", "models", "logs", "checkpoints")
+
 _held: list[IO[str]] = []  # open until this process ends: closing a file gives up its lock
 
 
@@ -35,6 +39,9 @@ def environment() -> None:
     The rules say ``python``; where snakemake is called by its path, in an environment that is not
     activated, that would be another one.
     """
+    for name in SECRETS:
+        if not os.environ.get(name):  # set to nothing is not set
+            os.environ.pop(name, None)
     load_dotenv(Path(".env"), override=False)
     here, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
     if here not in path.split(os.pathsep):
@@ -93,9 +100,10 @@ def check(config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
         jobs: rule name and wildcards of every job that is to run.
 
     Raises:
-        UserError: no key, or a refused one, although something is to be searched, or an unreadable
-            strip.
+        UserError: a folder that cannot be written, no key, or a refused one, although something is
+            to be searched, or an unreadable strip.
     """
+    check_folders()
     if any(rule == "search" for rule, _ in jobs):
         check_key(config.flickr.api_url)
     strips = sorted(
@@ -103,6 +111,19 @@ def check(config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
     )
     if strips:
         check_strips(config, strips)
+
+
+def check_folders() -> None:
+    """Write into each folder of the run that is there already: Snakemake would say it less well."""
+    for folder in filter(Path.is_dir, map(Path, FOLDERS)):
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"{folder.resolve()} cannot be written ({os.strerror(error.errno or 0)}); "
+                "give access, or run in another folder (--directory)."
+            ) from None
 
 
 def check_key(api_url: str) -> None:

@@ -227,7 +227,7 @@ def bar(
     """Return a progress bar on a terminal; elsewhere a line every 30 s."""
     if sys.stderr.isatty():
         return tqdm(items, desc=label, total=total, unit=unit, mininterval=0.2)
-    shape: dict[str, Any] = {"mininterval": 30, "ascii": True, "ncols": 100, "file": _Lines()}
+    shape: dict[str, Any] = {"mininterval": 30, "ascii": True, "file": _Lines()}
     return tqdm(items, desc=label, total=total, unit=unit, **shape)
 
 

@@ -202,6 +202,9 @@ TABLES: dict[str, dict[str, Column]] = {
 }
 
 
+# With checksums: a bit that turned over on a disk would else be another place or another photo.
+_WRITTEN: dict[str, Any] = {"index": False, "compression": "zstd", "write_page_checksum": True}
+
 Rows = pd.DataFrame | Sequence[Mapping[str, Any]]
 
 
@@ -228,7 +231,7 @@ def write(path: Path, name: str, rows: Rows) -> pd.DataFrame:
         raise ValueError(f"{path}: {key} {twice!r} appears twice")
     data = data.sort_values(key, ignore_index=True)
     with atomic(path) as part:
-        data.to_parquet(part, index=False, compression="zstd")
+        data.to_parquet(part, **_WRITTEN)
     return data
 
 
@@ -245,7 +248,7 @@ def write_geo(path: Path, name: str, rows: Rows) -> gpd.GeoDataFrame:
     )
     geo = gpd.GeoDataFrame(data, geometry=points, crs="EPSG:4326")
     with atomic(path) as part:
-        geo.to_parquet(part, index=False, compression="zstd")
+        geo.to_parquet(part, **_WRITTEN)
     return geo
 
 
@@ -256,7 +259,7 @@ def read(path: Path, name: str) -> pd.DataFrame:
         UserError: the file is not whole or lacks a column; says how to make it anew.
     """
     try:
-        return frame(name, pd.read_parquet(path))
+        return frame(name, pd.read_parquet(path, page_checksum_verification=True))
     except FileNotFoundError:
         raise
     except Exception as error:  # Arrow raises a dozen types for damaged files

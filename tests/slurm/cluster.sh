@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # A real Slurm of one node on this machine, from Debian's packages, for tests/slurm.
-#   tests/slurm/cluster.sh start|stop|status      (as root; start installs what is missing)
-# Everything it writes lies in $WITW_SLURM_DIR (default /tmp/witw-slurm) but for two links in
+#   tests/slurm/cluster.sh start [accounting]|stop|status     (as root; start installs what is
+#                                                             missing)
+# With `accounting` the jobs are recorded in a database (slurmdbd on MariaDB), and sacct answers;
+# without, as on many small clusters, sacct would hang. Stop before starting the other kind.
+# Everything it writes lies in $WITW_SLURM_DIR (default /tmp/witw-slurm) but for links in
 # /etc/slurm: Snakemake's job steps drop SLURM_CONF from the environment, so the configuration must
 # be where Slurm looks by itself. A Slurm that is configured there already is left alone.
 set -euo pipefail
@@ -19,7 +22,12 @@ die() {
 
 install_packages() {
     local missing=0 program
-    for program in slurmctld slurmd sbatch munged; do
+    local programs=(slurmctld slurmd sbatch munged) packages=(slurmctld slurmd slurm-client munge)
+    if ((ACCOUNTING)); then
+        programs+=(slurmdbd mariadbd)
+        packages+=(slurmdbd mariadb-server)
+    fi
+    for program in "${programs[@]}"; do
         command -v "$program" > /dev/null || missing=1
     done
     ((missing)) || return 0
@@ -27,12 +35,12 @@ install_packages() {
     export DEBIAN_FRONTEND=noninteractive
     apt-get -qq update
     apt-get -qq install -y --no-install-recommends \
-        slurmctld slurmd slurm-client munge > "$DIR/apt.log" 2>&1 < /dev/null ||
+        "${packages[@]}" > "$DIR/apt.log" 2>&1 < /dev/null ||
         die "apt-get failed; see $DIR/apt.log."
 }
 
 write_config() {
-    local host cpus memory
+    local host cpus memory accounting=""
     host=$(hostname -s)
     # The node declares what the profile's largest job asks for, whatever the machine has
     # (config_overrides): what is tested is that resources are asked for and accounted.
@@ -46,8 +54,15 @@ write_config() {
 Name=gpu File=$DIR/gpu0
 EOF
     # No systemd and no cgroups are needed: linuxproc tracks jobs by process tree, and
-    # OverMemoryKill enforces --mem by sampling. There is no slurmdbd; finished jobs are recorded
-    # in jobs.txt for good and by `scontrol show job` for MinJobAge seconds.
+    # OverMemoryKill enforces --mem by sampling. Finished jobs are recorded in jobs.txt for good, by
+    # `scontrol show job` for MinJobAge seconds, and with accounting in the database.
+    # cred_expire is also how long a requeued job waits before it starts again [s].
+    ((ACCOUNTING)) && accounting="AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort=16819
+AccountingStoragePass=$DIR/munge/socket
+AccountingStorageTRES=gres/gpu
+AccountingStoreFlags=job_comment"
     cat > "$DIR/slurm.conf" << EOF
 ClusterName=witw
 SlurmctldHost=$host(127.0.0.1)
@@ -56,7 +71,7 @@ SlurmdPort=16818
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$DIR/munge/socket
+AuthInfo=socket=$DIR/munge/socket,cred_expire=10
 StateSaveLocation=$DIR/state
 SlurmdSpoolDir=$DIR/spool
 SlurmctldPidFile=$DIR/slurmctld.pid
@@ -72,11 +87,12 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_interval=2
 JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=5
+JobAcctGatherFrequency=2
 JobAcctGatherParams=OverMemoryKill
 JobCompType=jobcomp/filetxt
 JobCompLoc=$DIR/jobs.txt
 MinJobAge=600
+$accounting
 GresTypes=gpu
 SlurmdParameters=config_overrides
 NodeName=witw NodeHostname=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory Gres=gpu:1
@@ -86,6 +102,52 @@ EOF
     mkdir -p "$ETC"
     ln -sfn "$DIR/slurm.conf" "$ETC/slurm.conf"
     ln -sfn "$DIR/gres.conf" "$ETC/gres.conf"
+}
+
+# A database of our own on a port and a socket of its own, and slurmdbd, which keeps the records.
+start_accounting() {
+    local sql="$DIR/mariadb" password
+    if ! running mariadbd "$sql/pid"; then
+        rm -rf "$sql"
+        install -d -o mysql -g mysql "$sql"
+        mariadb-install-db --no-defaults --user=mysql --datadir="$sql/data" \
+            --auth-root-authentication-method=normal > "$DIR/mariadb.log" 2>&1
+        mariadbd --no-defaults --user=mysql --datadir="$sql/data" --socket="$sql/socket" \
+            --pid-file="$sql/pid" --bind-address=127.0.0.1 --port=16820 \
+            --innodb-buffer-pool-size=64M --innodb-lock-wait-timeout=900 \
+            >> "$DIR/mariadb.log" 2>&1 < /dev/null &
+        for _ in $(seq 100); do
+            [[ -S $sql/socket ]] && break
+            sleep 0.1
+        done
+        password=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
+        mariadb --no-defaults --socket="$sql/socket" --user=root << EOF
+CREATE USER slurm@localhost IDENTIFIED BY '$password';
+GRANT ALL ON slurm_acct_db.* TO slurm@localhost;
+EOF
+        (umask 077 && cat > "$DIR/slurmdbd.conf") << EOF
+AuthType=auth/munge
+AuthInfo=socket=$DIR/munge/socket
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort=16819
+SlurmUser=root
+LogFile=$DIR/slurmdbd.log
+PidFile=$DIR/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort=16820
+StorageUser=slurm
+StoragePass=$password
+EOF
+    fi
+    ln -sfn "$DIR/slurmdbd.conf" "$ETC/slurmdbd.conf"
+    running slurmdbd "$DIR/slurmdbd.pid" || slurmdbd < /dev/null > /dev/null 2>&1
+    for _ in $(seq 100); do
+        sacctmgr --immediate --quiet add cluster witw > /dev/null 2>&1 && break
+        [[ -n $(sacctmgr --noheader show cluster witw 2> /dev/null) ]] && break
+        sleep 0.2
+    done
 }
 
 # ours: whether the configuration that Slurm finds is this script's, or there is none.
@@ -121,6 +183,7 @@ start() {
     if ! running slurmctld "$DIR/slurmctld.pid" || ! running slurmd "$DIR/slurmd.pid"; then
         write_config
         start_munge
+        ((ACCOUNTING)) && start_accounting
         running slurmctld "$DIR/slurmctld.pid" || slurmctld < /dev/null > /dev/null 2>&1
         running slurmd "$DIR/slurmd.pid" || slurmd < /dev/null > /dev/null 2>&1
     fi
@@ -145,7 +208,8 @@ stop_one() {
         [[ -d /proc/$pid ]] || return 0
         sleep 0.1
     done
-    die "$1 ($pid) did not end in 10 s."
+    # slurmd waits for a controller that is gone; it is ours, and its jobs are cancelled.
+    kill -KILL "$pid"
 }
 
 stop() {
@@ -156,10 +220,12 @@ stop() {
     fi
     stop_one slurmd "$DIR/slurmd.pid"
     stop_one slurmctld "$DIR/slurmctld.pid"
+    stop_one slurmdbd "$DIR/slurmdbd.pid"
+    stop_one mariadbd "$DIR/mariadb/pid"
     stop_one munged "$DIR/munge/pid"
     # The state would bring back old jobs under old numbers; records and logs stay.
-    rm -rf "$DIR/state" "$DIR/spool"
-    if ours; then rm -f "$ETC/slurm.conf" "$ETC/gres.conf"; fi
+    rm -rf "$DIR/state" "$DIR/spool" "$DIR/mariadb"
+    if ours; then rm -f "$ETC/slurm.conf" "$ETC/gres.conf" "$ETC/slurmdbd.conf"; fi
     echo "cluster.sh: Slurm is stopped; its logs are in $DIR"
 }
 
@@ -169,7 +235,9 @@ status() {
     squeue
 }
 
-case ${1:-} in
-    start | stop | status) "$1" ;;
-    *) die "usage: cluster.sh start|stop|status" ;;
+ACCOUNTING=0
+case ${1:-}:${2:-} in
+    start:accounting) ACCOUNTING=1 && start ;;
+    start: | stop: | status:) "$1" ;;
+    *) die "usage: cluster.sh start [accounting]|stop|status" ;;
 esac

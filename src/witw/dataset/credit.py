@@ -7,10 +7,14 @@ import unicodedata
 # Emoji are joined with these; every other format character (among them the ones that turn the
 # direction of text) is dropped, as it would change how the rest of the line reads.
 JOINERS = "\u200c\u200d"
+LONGEST = 300  # characters shown; Flickr's own titles have up to 255
 
 
 def clean(text: str) -> str:
-    """One line of the text: control characters and line breaks are blanks, runs of blanks one."""
+    """One line of the text: control characters and line breaks are blanks, runs of blanks one.
+
+    What is longer than :data:`LONGEST` is cut off there.
+    """
     kept = []
     for char in text:
         kind = unicodedata.category(char)
@@ -18,7 +22,8 @@ def clean(text: str) -> str:
             kept.append(" ")
         elif kind not in ("Cf", "Cs") or char in JOINERS:
             kept.append(char)
-    return " ".join("".join(kept).split())
+    line = " ".join("".join(kept).split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 def credit(title: str, owner: str, license_name: str, page: str) -> str:

@@ -128,7 +128,8 @@ class Journal:
         )
         with self._held() as database:
             rows = database.execute(select, (self._crawl, query, PAST_END)).fetchall()
-        return [zlib.decompress(body) if body else b"" for (body,) in rows]
+        with _explained(self._path):
+            return [zlib.decompress(body) if body else b"" for (body,) in rows]
 
     def fruitless(self) -> Counter[str]:
         """How many questions were answered twice in this crawl with the same flaw, by flaw."""
@@ -147,7 +148,8 @@ class Journal:
         )
         with self._held() as database:
             rows = database.execute(select, (self._crawl,)).fetchall()
-        return {photo_id: json.loads(photo) for photo_id, photo in rows}
+        with _explained(self._path):
+            return {photo_id: json.loads(photo) for photo_id, photo in rows}
 
     def finish(self, photos: Iterable[Mapping[str, Any]]) -> None:
         """Keep what this crawl listed; the answers of earlier ones are no longer needed.
@@ -273,7 +275,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise UserError(f"{path} cannot be used ({error}); put that right.") from None
     except OSError as error:
         raise UserError(f"{path} cannot be used ({error}); put that right.") from None
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, zlib.error, json.JSONDecodeError) as error:
         raise UserError(
             f"{path} is not a search's journal ({error}); delete it, and the area is searched anew."
         ) from None

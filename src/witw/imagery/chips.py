@@ -215,9 +215,12 @@ def run(
                 order = raster.tags(ns="witw").get("STRIPS", ",".join(by_name)).split(",")
                 strips = [(name, rasterio.open(by_name[name])) for name in order]
                 rows = cut(wanted, raster, strips, spec["utm_epsg"], config, folder)
-        except rasterio.errors.RasterioError as error:
+        except (rasterio.errors.RasterioError, UnicodeDecodeError) as error:
+            text = " ".join(str(error.__cause__ or error).split()).rstrip(".")
+            names = ", ".join(map(str, [mosaic, *tifs]))
             raise UserError(
-                f"AOI {spec['aoi']!r}: {mosaic} is not readable ({error}); delete it and run again."
+                f"AOI {spec['aoi']!r}: not all of {names} are readable ({text}); delete the one it "
+                "names, or all of them, and run again."
             ) from None
     rows["chip_path"] = f"{chips}/" + rows["chip_path"]
     tables.write(table, "chips", rows)

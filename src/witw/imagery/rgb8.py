@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from witw import stage
+from witw.errors import UserError
 from witw.imagery import source
 from witw.imagery.stretch import steps
 from witw.imagery.vrt import describe
@@ -54,10 +55,13 @@ def run(spec: dict[str, Any], stretch: Path, vrt: Path) -> None:
     tables = None
     if not kept:
         whole = not raster.dtype.startswith("Float")
-        tables = [
-            lut(low, high, whole=whole)
-            for low, high in zip(limits["low"], limits["high"], strict=True)
-        ]
+        try:
+            tables = [
+                lut(low, high, whole=whole)
+                for low, high in zip(limits["low"], limits["high"], strict=True)
+            ]
+        except (KeyError, TypeError, ValueError):
+            raise UserError(f"{stretch} holds no stretch; delete it and run again.") from None
     stage.write_text(vrt, describe(raster, "Byte", tables, vrt.parent))
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import glob
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from osgeo import gdal, osr
@@ -188,6 +190,32 @@ def _valid(
     # A band without a blank value says "valid" everywhere, so the others need not be read.
     free = [number for number, blank in out.items() if blank is None]
     return ((free[0], None),) if free else tuple(out.items())
+
+
+@contextmanager
+def unchanged(aoi: str, names: Sequence[str]) -> Iterator[None]:
+    """Whatever is read of local files meanwhile is of one state of them.
+
+    Raises:
+        UserError: one of them was changed; names AOI and file.
+    """
+    before = {name: _state(name) for name in names}
+    yield
+    for name, state in before.items():
+        if _state(name) != state:
+            raise UserError(
+                f"AOI {aoi!r}: strip file {name} changed while it was read; run again when it is "
+                "whole."
+            )
+
+
+def _state(name: str) -> tuple[int, int, int] | None:
+    """What a change of a local file changes; None for a remote one."""
+    try:
+        found = Path(name).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def rgb_raster(names: Sequence[str]) -> Raster:

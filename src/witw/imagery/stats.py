@@ -141,7 +141,8 @@ def run(spec: dict[str, Any], stats: Path, threads: int = 1) -> None:
     raster = source.load(spec["aoi"], spec["strip"])
     try:
         sparse = spec["extent"] == "photos"
-        result = count(raster, f"stats {spec['strip']['name']}", threads, sparse)
+        with source.unchanged(spec["aoi"], [part.file for part in raster.parts]):
+            result = count(raster, f"stats {spec['strip']['name']}", threads, sparse)
     except (RuntimeError, RasterioError) as error:
         text = " ".join(str(error.__cause__ or error).split()).rstrip(".")
         raise UserError(

@@ -113,7 +113,14 @@ def run(spec: dict[str, Any], stats: Sequence[Path], stretch: Path) -> None:
     """
     config = Stretch.model_validate(spec["stretch"])
     found = [stage.read_json(path) for path in stats]
-    stage.write_json(stretch, limits(found, config, spec["aoi"]))
+    try:
+        made = limits(found, config, spec["aoi"])
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+        names = ", ".join(map(str, stats))
+        raise UserError(
+            f"AOI {spec['aoi']!r}: one of {names} holds no counts; delete them and run again."
+        ) from None
+    stage.write_json(stretch, made)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

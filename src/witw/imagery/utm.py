@@ -9,14 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from osgeo import gdal
 from rasterio.errors import RasterioError
 
 from witw import stage
 from witw.errors import UserError
+from witw.imagery import blocks, source, sweep
 from witw.imagery import need as needs
-from witw.imagery import source, sweep
 from witw.imagery.grid import Grid
 from witw.imagery.vrt import describe_masked
 from witw.settings import Utm
@@ -128,6 +129,23 @@ def by_gdal(
     _watched("utm: write", partial(write, str(out), masked, options=options))
 
 
+def _sources(aoi: str, vrt: Path) -> list[str]:
+    """Files that a strip's VRT shows, itself included.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        # Read as GDAL and, for its pieces, as XML: both must find it whole.
+        blocks.plain_of(vrt)
+        return list(gdal.Open(str(vrt)).GetFileList())
+    except (RuntimeError, ValueError, LookupError, TypeError, ElementTree.ParseError) as error:
+        text = " ".join(str(error).split()).rstrip(".")
+        raise UserError(
+            f"AOI {aoi!r}: {vrt} is not a readable strip ({text}); delete it and run again."
+        ) from None
+
+
 def run(
     spec: dict[str, Any], vrt: Path, tif: Path, threads: int = 1, photos: Path | None = None
 ) -> None:
@@ -148,7 +166,7 @@ def run(
     engine = config.engine
     epsg = spec["utm_epsg"]
     need = needs.of_photos(photos, spec["need_px"]) if photos else None
-    with stage.scratch(tif) as work:
+    with stage.scratch(tif) as work, source.unchanged(spec["aoi"], _sources(spec["aoi"], vrt)):
         log.info("warping %s by way of the temporary folder %s", vrt, work)
         made = work / "made.tif"
         try:

@@ -1,0 +1,238 @@
+"""The rows of ``scale.py --memory``: each stage as a job runs it, and its peak memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from imagery_scene import LAT, LON, STEP_DEG, strip
+from PIL import Image
+
+from witw import tables
+from witw.config import Config, load
+from witw.demo.build import _checkpoint
+from witw.demo.crowd import PARIS_BBOX_DEG, paris
+from witw.demo.flickr_server import FlickrServer
+from witw.spec import STAGES, build
+
+PHOTOS = (1_000, 5_000, 20_000)
+# The network and the JPEG coder take a photo at a time, and minutes for so many.
+FEW = (200, 800, 3_200)
+WIDTH_PX, HEIGHTS_PX = 8_192, (1_024, 2_048, 4_096)
+# Peak memory [kB] and CPU time [s] of a command. Started from here directly, a process would count
+# this one's memory as its own until it has become another program.
+MEASURE = """
+import os, sys
+pid = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+with open(sys.argv[1], "w") as out:
+    print(usage.ru_maxrss, usage.ru_utime + usage.ru_stime, file=out)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+Measured = tuple[str, tuple[float, float]]
+THREADS = {"stats": 4, "utm": 4, "scenes": 2, "pack": 4}
+
+
+def picture(seed: int, width: int, height: int) -> Image.Image:
+    """A picture with detail at every scale."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 255, (height // 16, width // 16, 3), np.uint8)
+    fine = rng.integers(0, 40, (height, width, 3), np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize((width, height)))
+    return Image.fromarray(np.clip(smooth.astype(int) + fine, 0, 255).astype(np.uint8))
+
+
+class Bench:
+    """A run folder, its config, and the jobs run in it."""
+
+    def __init__(self, folder: Path, host: str, strips: list[str]) -> None:
+        self.folder = folder
+        paris_box = list(PARIS_BBOX_DEG)
+        box = [LON, LAT - HEIGHTS_PX[-1] * STEP_DEG, LON + WIDTH_PX * STEP_DEG, LAT]
+        raw = {
+            "flickr": {"api_url": f"{host}/services/rest/", "photo_hosts": [host]},
+            "defaults": {
+                "shards": 1,
+                "nodata": 0,
+                "scenes": {"checkpoint": "places.pt", "arch": "resnet18"},
+                "search": {"snapshot": "2026-11-01T00:00:00Z"},
+            },
+            "aois": {
+                "paris": {"bbox_deg": paris_box, "strips": ["none.tif"]},
+            }
+            | {
+                Path(name).stem: {"bbox_deg": [round(v, 6) for v in box], "strips": [name]}
+                for name in strips
+            },
+        }
+        self.config: Config = load(raw)
+
+    def job(
+        self, stage: str, aoi: str | None, part: str | None = None, **files: object
+    ) -> tuple[float, float]:
+        """Run one job; return its peak memory [MB] and CPU time [s]."""
+        told, log = self.folder / "usage.txt", self.folder / "log.txt"
+        command = [sys.executable, "-I", "-S", "-c", MEASURE, str(told)]
+        command += [sys.executable, "-m", STAGES[stage], "--spec"]
+        command += [build(self.config, stage, aoi, part), "--threads", str(THREADS.get(stage, 1))]
+        for name, value in files.items():
+            values = value if isinstance(value, list) else [value]
+            command += [f"--{name}", *map(str, values)]
+        made = {"FLICKR_API_KEY": "0" * 32, "WITW_CALLS_PER_HOUR": "100000000"}
+        with log.open("w") as out:
+            done = subprocess.run(
+                command,
+                cwd=self.folder,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=os.environ | made,
+                check=False,
+            )
+        if done.returncode:
+            raise SystemExit(f"{stage} failed:\n{log.read_text()[-2000:]}")
+        peak, cpu = map(float, told.read_text().split())
+        return peak / 1024, cpu
+
+
+def asked(stage: str) -> str:
+    """What rules/*.smk ask for [MB]; local rules ask for nothing."""
+    rules = Path(__file__).parents[1] / "rules"
+    text = "".join(path.read_text() for path in sorted(rules.glob("*.smk")))
+    block = re.search(rf"^rule {stage}:.*?(?=^\S)", f"{text}\nend", re.MULTILINE | re.DOTALL)
+    found = re.search(r"mem_mb=growing\((\d+)\)", block[0]) if block else None
+    return found[1] if found else "local"
+
+
+def fetched(ids: pd.Series) -> pd.DataFrame:
+    """Rows of ``downloads``: each photo is ``photo.jpg`` of the run folder."""
+    rows = pd.DataFrame({"id": ids}).assign(status="ok", reason="", url="", path="photo.jpg")
+    return rows.assign(width=500, height=375, bytes=1, sha256="")
+
+
+def scored(ids: pd.Series) -> pd.DataFrame:
+    """Rows of ``scenes``: all outdoors."""
+    return pd.DataFrame({"id": ids}).assign(io_vote=1.0, p_outdoor=1.0, scene_top1="street")
+
+
+def cut(ids: pd.Series) -> pd.DataFrame:
+    """Rows of ``chips``: each chip is ``chip.jpg`` of the run folder."""
+    rows = pd.DataFrame({"id": ids}).assign(chip_path="chip.jpg", easting=1.0, northing=1.0)
+    return rows.assign(epsg=32631, blank_fraction=0.0, strip="s")
+
+
+def tabular(bench: Bench) -> Iterator[Measured]:
+    """Peak memory of the stages that only read and write tables, of all the server's photos."""
+    at = bench.folder
+    photos = at / "photos.parquet"
+    more = {"cells": at / "cells.parquet", "summary": at / "search.json"}
+    yield "search", bench.job("search", "paris", photos=photos, **more)
+    yield "shards", bench.job("shards", "paris", photos=photos, ids=[at / "ids.parquet"])
+    ids = tables.read(photos, "photos")["id"]
+    made = {"downloads": fetched(ids), "scenes": scored(ids), "chips": cut(ids)}
+    files: dict[str, object] = {name: [at / f"{name}.parquet"] for name in made}
+    for name, rows in made.items():
+        tables.write(at / f"{name}.parquet", name, rows)
+    yield "pairs", bench.job("pairs", "paris", photos=photos, pairs=at / "pairs.parquet", **files)
+    union = {name: at / f"all.{name}" for name in ("pairs", "funnel", "licenses", "card")}
+    inputs = [at / "pairs.parquet"]
+    yield "dataset", bench.job("dataset", None, inputs=inputs, croissant=at / "c.json", **union)
+
+
+def pictured(bench: Bench) -> Iterator[Measured]:
+    """Peak memory of the stages that handle every photo's file."""
+    at = bench.folder
+    for name, _ in tabular(bench):
+        del name
+    ids = at / "ids.parquet"
+    yield "download", bench.job("download", "paris", ids=ids, table=at / "got.parquet")
+    assert (tables.read(at / "got.parquet", "downloads")["status"] == "ok").all()
+    _checkpoint(at / "places.pt", 0)
+    table = {"checkpoint": "places.pt", "table": at / "scores.parquet"}
+    yield "scenes", bench.job("scenes", "paris", photos=at / "downloads.parquet", **table)
+    packed = {name: at / f"{name}.npy" for name in ("photos", "chips")}
+    table = {"pairs": at / "all.pairs", "table": at / "pack.parquet"}
+    yield "pack", bench.job("pack", None, split="train", **table, **packed)
+
+
+def imagery(bench: Bench, strip_name: str, height: int, photos: int) -> Iterator[Measured]:
+    """Peak memory of the imagery stages for a strip, and of ``chips`` of so many photos on it."""
+    at = bench.folder / strip_name
+    at.mkdir()
+    files = {name: at / f"strip.{name}" for name in ("stats.json", "rgb8.vrt", "utm.tif")}
+    yield "stats", bench.job("stats", strip_name, strip_name, stats=files["stats.json"])
+    stretch = at / "stretch.json"
+    bench.job("stretch", strip_name, stats=[files["stats.json"]], stretch=stretch)
+    bench.job("rgb8", strip_name, strip_name, stretch=stretch, vrt=files["rgb8.vrt"])
+    yield (
+        "utm",
+        bench.job(
+            "utm", strip_name, strip_name, vrt=files["rgb8.vrt"], photos=[], tif=files["utm.tif"]
+        ),
+    )
+    mosaic = at / "mosaic.vrt"
+    bench.job("mosaic", strip_name, tifs=[files["utm.tif"]], vrt=mosaic)
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"id": [f"{n:010d}" for n in range(photos)], "url": "", "is_gone": False})
+    rows["lat"] = LAT - STEP_DEG * height * rng.uniform(0.05, 0.95, photos)
+    rows["lon"] = LON + STEP_DEG * WIDTH_PX * rng.uniform(0.05, 0.95, photos)
+    tables.write(at / "ids.parquet", "ids", rows)
+    tables.write(at / "got.parquet", "downloads", fetched(rows["id"]))
+    tables.write(at / "scenes.parquet", "scenes", scored(rows["id"]))
+    inputs = {"ids": at / "ids.parquet", "photos": at / "got.parquet"}
+    yield "chips", bench.job(
+        "chips", strip_name, scenes=at / "scenes.parquet", mosaic=mosaic, tifs=[files["utm.tif"]],
+        chips=at / "chips", table=at / "chips.parquet", **inputs,
+    )  # fmt: skip
+
+
+def show(title: str, sizes: Sequence[int], rows: Sequence[Iterator[Measured]]) -> None:
+    """A line a stage: its peak at each size, what its rule asks for, and CPU time a unit of size.
+
+    The CPU time is the slope between the smallest and the largest, so that the start is not in it.
+    """
+    head = "".join(f"{size:9d}" for size in sizes)
+    print(f"{title:14}{head}{'asked':>9}{'CPU ms each':>13}   (peak and asked in MB)")
+    for measured in zip(*rows, strict=True):
+        stage = measured[0][0]
+        peaks = "".join(f"{peak:9.0f}" for _, (peak, _) in measured)
+        spent = measured[-1][1][1] - measured[0][1][1]
+        each = 1000 * spent / (sizes[-1] - sizes[0])
+        print(f"  {stage:12}{peaks}{asked(stage):>9}{each:13.2f}", flush=True)
+
+
+def main(parts: Sequence[str]) -> None:
+    """Run all and print a table for each kind of stage."""
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="witw-memory-")))
+        names = [f"h{height}.tif" for height in HEIGHTS_PX]
+        body = b""
+
+        def bench(name: str, count: int) -> Bench:
+            nonlocal body
+            folder = scratch / f"{name}{count}"
+            folder.mkdir()
+            picture(0, 750, 750).save(folder / "chip.jpg", quality=90)
+            picture(1, 500, 375).save(folder / "photo.jpg", quality=90)
+            body = (folder / "photo.jpg").read_bytes()
+            server = FlickrServer(paris(count, seed=1), lambda _: body)
+            return Bench(folder, stack.enter_context(server).url, names)
+
+        if "tables" in parts:
+            show("photos", PHOTOS, [tabular(bench("tables", count)) for count in PHOTOS])
+        if "pictures" in parts:
+            show("photos", FEW, [pictured(bench("pictures", count)) for count in FEW])
+        if "imagery" in parts:
+            place = bench("imagery", 1)
+            for height, name in zip(HEIGHTS_PX, names, strict=True):
+                strip(place.folder / name, WIDTH_PX, height)
+            cells = zip(names, HEIGHTS_PX, FEW, strict=True)
+            print(f"strips of {WIDTH_PX} px by so many; chips of {', '.join(map(str, FEW))} photos")
+            show("rows", HEIGHTS_PX, [imagery(place, n[:-4], h, c) for n, h, c in cells])

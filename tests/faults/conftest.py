@@ -1,0 +1,116 @@
+"""The data stages of one small made city, run for real, and everything that may be done to them.
+
+The suite draws what it does from seeds, so that what fails once can be repeated::
+
+    .venv/bin/python -m pytest tests/faults      the short form, part of the gate: one of each kind
+    make faults SEEDS=30                         the long form: everything, under 30 seeds
+    WITW_FAULT_SEEDS=30 .venv/bin/python -m pytest tests/faults
+
+What needs root (a small disk, a read-only one) is skipped with its reason elsewhere.
+"""
+
+import os
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from made_town import StandIn, fresh_town
+
+SEEDS = int(os.environ.get("WITW_FAULT_SEEDS") or 0)
+# What the gate runs; a disturbed run and its rerun are a minute on two cores.
+SHORT = {
+    "test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes": {},
+    "test_damaged_inputs_are_told_or_make_no_difference": {},
+    "test_of_two_runs_started_at_once_one_is_refused_in_a_sentence": {},
+    "test_a_full_disk": {"place": "results"},
+}
+
+
+def pytest_generate_tests(metafunc):
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(SEEDS or 1))
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.faults)
+            item.add_marker(pytest.mark.workflow)
+            if not SEEDS and not is_short(item):
+                item.add_marker(pytest.mark.skip(reason="long form only: make faults"))
+
+
+def is_short(item):
+    wanted = SHORT.get(item.originalname)
+    given = getattr(item, "callspec", None)
+    params = given.params if given else {}
+    return wanted is not None and all(params.get(key) == wanted[key] for key in wanted)
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory, free_port):
+    return fresh_town(tmp_path_factory, free_port)
+
+
+@pytest.fixture(scope="session")
+def standin(fresh, free_port):
+    server = StandIn(fresh.folder, free_port)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def calm(fresh, standin, tmp_path_factory):
+    """The town in which everything has run undisturbed."""
+    town = fresh.copy(tmp_path_factory.mktemp("calm") / "run")
+    town.finish()
+    return town
+
+
+@pytest.fixture
+def town(fresh, standin, tmp_path):
+    """A town in which nothing has run."""
+    return fresh.copy(tmp_path / "town")
+
+
+@pytest.fixture
+def finished(calm, tmp_path):
+    """A town in which everything has run."""
+    return calm.copy(tmp_path / "town")
+
+
+@pytest.fixture
+def rng(seed):
+    return random.Random(f"faults {seed}")
+
+
+@pytest.fixture
+def mounts():
+    """Mount a small disk: ``mounts(folder, kilobytes)``; skips where that is not permitted."""
+    made = []
+
+    def call(*command):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.stderr.strip() if done.returncode else ""
+
+    def mount(folder, kilobytes):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() or not shutil.which("mount"):
+            pytest.skip("mounting a small disk needs root")
+        options = f"size={kilobytes}k,mode=0755"
+        if problem := call("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)):
+            pytest.skip(f"a small disk cannot be mounted here: {problem}")
+        made.append(folder)
+
+        def again(options):
+            problem = call("mount", "-o", f"remount,{options}", str(folder))
+            assert not problem, problem
+
+        return again
+
+    yield mount
+    for folder in made:
+        call("umount", "-l", str(folder))

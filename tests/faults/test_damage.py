@@ -1,0 +1,229 @@
+"""Inputs that are cut off or have a bit turned over: a sentence, or the right bytes.
+
+A cut is always found out, or makes no difference, and so is a bit of a table, which has checksums.
+Elsewhere a bit may make another valid number, which no format can tell; then the stage ends, and
+never in a traceback.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from made_town import AREA
+
+HERE = Path(__file__).parent
+R = f"results/{AREA}"
+PHOTO = "photo of the store"
+
+
+def tables(*names):
+    return [f"{R}/{name}/0000.parquet" for name in names]
+
+
+# Rule -> its wildcard in the folder's names, and which inputs are damaged.
+CASES = {
+    "shards_2": ("", [f"{R}/photos.parquet"]),
+    "download": ("0000", [f"{R}/ids/0000.parquet", PHOTO]),
+    "scenes": ("0000", [f"{R}/photos/0000.parquet", "models/checkpoint", PHOTO]),
+    "stats": ("alder_west", ["world/strips/alder_west.tif"]),
+    "stretch": ("", [f"{R}/strips/alder_west.stats.json"]),
+    "rgb8": ("alder_west", [f"{R}/stretch.json", "world/strips/alder_west.tif"]),
+    "utm": ("alder_west", [f"{R}/strips/alder_west.rgb8.vrt", "world/strips/alder_west.tif"]),
+    "mosaic": ("", [f"{R}/strips/alder_east.utm.tif"]),
+    "chips": (
+        "0000",
+        [f"{R}/mosaic.vrt", f"{R}/strips/alder_east.utm.tif", *tables("scenes", "ids", "photos")],
+    ),
+    "pairs": (
+        "",
+        [f"{R}/photos.parquet", *tables("photos", "scenes", "chips")],
+    ),
+    "search": ("", [f"journal/{AREA}.sqlite"]),
+}
+HOWS = ["cut"] * 3 + ["flip"] * 5
+
+
+@pytest.fixture(scope="module")
+def shop(calm, standin, tmp_path_factory):
+    """A finished town of which files may be broken, and the command of each of its jobs."""
+    town = calm.copy(tmp_path_factory.mktemp("shop") / "run")
+    for path in [*town.folder.rglob("world/strips/*.tif"), *town.folder.glob("models/*")]:
+        body = path.read_bytes()
+        path.unlink()  # of the calm town, too
+        path.write_bytes(body)
+    done = town.run("--dry-run", "--forceall", "--printshellcmds")
+    assert done.returncode == 0, done.text[-3000:]
+    return town, commands(done.text)
+
+
+def commands(text):
+    """Rule and the last of its outputs' names -> module and arguments."""
+    found = {}
+    for block in re.split(r"\n(?=(?:local)?rule )", text):
+        rule = re.match(r"(?:local)?rule (\w+):", block)
+        line = re.search(r"^Shell command: (python -m witw\..*)$", block, re.M)
+        if rule and line:
+            words = shlex.split(line[1])
+            part = re.search(r"(?:shard|strip)=(\w+)", block)
+            words = words[: words.index("2>")]
+            found[rule[1], part[1] if part else ""] = words[2], words[3:]
+    return found
+
+
+def outputs(rule, argv):
+    """Paths of the command's outputs."""
+    options = {"shards_2": ["--ids"], "search": ["--photos", "--cells", "--summary"]}
+    names = {"download": ["--table"], "scenes": ["--table"], "chips": ["--chips", "--table"]}
+    last = {"stats": "--stats", "stretch": "--stretch", "rgb8": "--vrt", "utm": "--tif"}
+    wanted = options.get(rule) or names.get(rule) or [last.get(rule, "")]
+    if rule == "mosaic":
+        wanted = ["--vrt"]
+    if rule == "pairs":
+        wanted = ["--pairs"]
+    found, take = [], False
+    for word in argv:
+        if word.startswith("--"):
+            take = word in wanted
+        elif take:
+            found.append(word)
+    return found
+
+
+def files(town, rule, names):
+    """The files to be damaged; a photo of the store is one the shard knows."""
+    out = []
+    for name in names:
+        if name == PHOTO:
+            import pandas as pd
+
+            table = pd.read_parquet(town.folder / R / "photos/0000.parquet")
+            out.append(table.loc[table["status"] == "ok", "path"].iloc[0])
+        elif name == "models/checkpoint":
+            out.append(str(next(town.folder.glob("models/*")).relative_to(town.folder)))
+        else:
+            out.append(name)
+    return out
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_damaged_inputs_are_told_or_make_no_difference(shop, calm, seed, rule):
+    town, known = shop
+    part, names = CASES[rule]
+    module, argv = known[rule, part]
+    made = outputs(rule, argv)
+    right = calm_digest(calm, made)
+    task = {"module": module, "argv": argv, "outputs": made, "seed": seed, "hows": HOWS}
+    task["inputs"] = files(town, rule, names)
+    done = subprocess.run(
+        [sys.executable, str(HERE / "damage_worker.py")],
+        input=json.dumps(task), cwd=town.folder, env=town.environment(),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    runs = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    restore(town, calm, made)
+    assert len(runs) == len(HOWS) * len(task["inputs"]), done.stderr[-3000:]
+    for run in runs:
+        where = f"{run['file']}, {run['what']}"
+        assert run["end"] != "broke", f"{where}\n{run['said']}"
+        if run["end"] == "told":
+            assert "\n" not in run["said"], where
+            assert named(run["file"], run["said"]), f"{where}: {run['said']}"
+            # Nothing half-done stands where a result belongs.
+            assert not set(run["digest"]) - set(right), where
+        elif is_found_out(run) and not spoilt_photo(rule, run["file"]):
+            assert run["digest"] == right, where
+
+
+def named(file, said):
+    """Whether a sentence names the file, or the folder or the name it is known by."""
+    stem = Path(file).name.split(".")[0]
+    return file in said or Path(file).name in said or stem in said or str(Path(file).parent) in said
+
+
+def is_found_out(run):
+    return run["how"] == "cut" or run["file"].endswith(".parquet")
+
+
+def spoilt_photo(rule, file):
+    """A photo that does not decode is a row without scores, not a fault of the run."""
+    return rule == "scenes" and file.startswith("photos/")
+
+
+def calm_digest(calm, made):
+    sys.path.insert(0, str(HERE))
+    import os
+
+    import damage_worker
+
+    before = Path.cwd()
+    os.chdir(calm.folder)
+    try:
+        return damage_worker.digest([Path(path) for path in made])
+    finally:
+        os.chdir(before)
+
+
+def restore(town, calm, made):
+    """Put the outputs back, so that the next rule finds its inputs."""
+    import shutil
+
+    for name in made:
+        source, target = calm.folder / name, town.folder / name
+        if target.is_dir():
+            shutil.rmtree(target)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{R}/photos.parquet",
+        f"{R}/scenes/0001.parquet",
+        f"{R}/strips/alder_west.stats.json",
+        f"{R}/stretch.json",
+        f"{R}/strips/alder_east.utm.tif",
+        f"{R}/mosaic.vrt",
+        f"journal/{AREA}.sqlite",
+    ],
+)
+def test_what_the_sentence_says_to_do_works(finished, calm, name, seed):
+    """Cut a file in two, run, delete what is named, run: the bytes of a calm run."""
+    path = finished.folder / name
+    body = path.read_bytes()
+    path.write_bytes(body[: len(body) // 2])
+    force = ["-R", "search"] if name.startswith("journal") else []
+    done = finished.run(*force)
+    if done.returncode:
+        done.assert_told(Path(name).name.split(".")[0])
+        path.unlink()
+        finished.finish()
+    assert finished.digest() == calm.digest()
+
+
+def test_a_photo_damaged_in_the_store_is_fetched_anew(finished, calm, rng):
+    paths = sorted((finished.folder / "photos").rglob("*.jpg"))
+    for path in rng.sample(paths, 2):
+        path.write_bytes(path.read_bytes()[: rng.randrange(path.stat().st_size)])
+    finished.finish("-R", "download")
+    assert finished.digest() == calm.digest()
+
+
+def test_a_strip_cut_off_is_told_and_its_whole_file_ends_right(calm, tmp_path):
+    town = calm.copy(tmp_path / "town")
+    path = town.folder / f"world/strips/{AREA}_east.tif"
+    body = path.read_bytes()
+    path.unlink()
+    path.write_bytes(body[: len(body) * 2 // 3])
+    town.run().assert_told(f"{AREA}_east.tif")
+    path.write_bytes(body)
+    town.finish()
+    assert town.digest() == calm.digest()

@@ -1,0 +1,204 @@
+"""A small made city in a run folder, snakemake in it, and what may be done to both."""
+
+import fcntl
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from witw.demo.build import build
+
+REPO = Path(__file__).parents[1]
+KEY = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
+AREA = "alder"  # two strips, two shards
+WORLD = {"cities": 1, "photos": 10, "half_m": 50.0}
+PAIRS = f"results/{AREA}/pairs.parquet"
+TREES = ("results", "photos")
+PATIENCE_S = 400
+
+
+class Done:
+    """What a command left: exit code, what it said, and the logs of the jobs that failed."""
+
+    def __init__(self, returncode, text):
+        self.returncode, self.text = returncode, text
+
+    @property
+    def complaints(self):
+        return sorted(set(re.findall(r"^\s*(witw: .*)$", self.text, re.M)))
+
+    def assert_told(self, *words):
+        """It ended with a sentence, not a traceback, that holds all of the words."""
+        assert self.returncode != 0, self.text[-3000:]
+        assert "Traceback" not in self.text, self.text[-5000:]
+        assert self.complaints, self.text[-3000:]
+        told = [line for line in self.complaints if all(word in line for word in words)]
+        assert told, (words, self.complaints)
+
+
+class Town:
+    """A run folder with the made city's world in it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def start(self, *args, env=None, targets=(PAIRS,)):
+        """Start snakemake; what it says goes to a file, as nobody reads it meanwhile."""
+        out = self.folder / "snakemake.txt"
+        with out.open("w") as file:
+            command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPO / "Snakefile")]
+            command += ["--directory", str(self.folder), "--cores", "2"]
+            command += ["--set-threads", "utm=1", "scenes=1", "stats=1", *args, "--", *targets]
+            return subprocess.Popen(
+                command,
+                env=self.environment(env),
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def environment(self, env=None):
+        own = {"FLICKR_API_KEY": KEY, "XDG_STATE_HOME": str(self.folder.parent / "state")}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("FLICKR_", "PYTEST_"))}
+        return kept | own | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONHASHSEED": "0"} | (env or {})
+
+    def wait(self, process):
+        process.wait(PATIENCE_S)
+        return Done(process.returncode, (self.folder / "snakemake.txt").read_text())
+
+    def run(self, *args, **kwargs):
+        return self.wait(self.start(*args, **kwargs))
+
+    def finish(self, *args, **kwargs):
+        """Run to the end, which must be reached."""
+        done = self.run(*args, **kwargs)
+        assert done.returncode == 0, done.text[-4000:]
+
+    def digest(self):
+        """Bytes of every file of results and photo store; what a kill left hidden is no result."""
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for top in TREES
+            for path in sorted((self.folder / top).rglob("*"))
+            if path.is_file()
+            and not any(part.startswith(".") for part in path.relative_to(self.folder).parts)
+        }
+
+    def copy(self, folder):
+        """The same folder once more: the world linked, the rest copied with its times."""
+        folder.mkdir(parents=True)
+        for path in self.folder.iterdir():
+            if path.name in ("world", "models"):
+                shutil.copytree(path, folder / path.name, copy_function=os.link)
+            elif path.is_dir():
+                shutil.copytree(path, folder / path.name)
+            else:
+                shutil.copy2(path, folder)
+        return Town(folder)
+
+
+def jobs(process):
+    """Processes of the jobs that a snakemake is running now, by their pid."""
+    found = {}
+    try:
+        below = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return found
+    for child in below:
+        try:
+            words = child.cmdline()
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+        # The look at the strips before the first job is none.
+        if words[1:2] == ["-m"] and words[2].startswith("witw.") and "--spec" in words:
+            found[child.pid] = words[2]
+    return found
+
+
+def kill_a_job(process, rng, first=8):
+    """SIGKILL one of the next few jobs of a run at a random moment of its life.
+
+    Returns:
+        Its module, or '' where the run ended before.
+    """
+    wanted, moment, seen = rng.randrange(first), rng.uniform(0, 2.5), set()
+    while process.poll() is None:
+        for pid, module in jobs(process).items():
+            if pid not in seen:
+                seen.add(pid)
+                if len(seen) > wanted:
+                    time.sleep(moment)
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
+                        return ""
+                    return module
+        time.sleep(0.02)
+    return ""
+
+
+def end(process):
+    """SIGKILL to a run and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+class StandIn:
+    """The stand-in for Flickr as a process of its own, so that it can be killed."""
+
+    def __init__(self, folder, port, *options):
+        self.port = port
+        world = folder / "world"
+        self.command = [sys.executable, "-m", "witw.demo.flickr_server", "--port", str(port)]
+        self.command += ["--catalog", str(world / "catalog.parquet")]
+        self.command += ["--photos", str(world / "pictures"), *options]
+        self.process = None
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        for _ in range(600):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            assert self.process.poll() is None, "the stand-in ended"
+            time.sleep(0.1)
+        raise AssertionError("the stand-in does not answer")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def shared_world(tmp_path_factory):
+    """A run folder with the made city, nothing run; made once for all processes of a test run."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "made_town"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        build(shared / "run", **WORLD)
+    return shared / "run"
+
+
+def fresh_town(tmp_path_factory, port):
+    """A town whose config names a port of this process."""
+    world = shared_world(tmp_path_factory)
+    folder = tmp_path_factory.mktemp("fresh") / "run"
+    folder.mkdir()
+    for name in ("world", "models"):
+        shutil.copytree(world / name, folder / name, copy_function=os.link)
+    build(folder, **WORLD, port=port)
+    return Town(folder)

@@ -1,0 +1,110 @@
+"""What tests ask of a Slurm: its records of jobs, and Snakemake runs on it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+REPO = Path(__file__).parents[2]
+SECRET = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
+
+
+def command(*args):
+    """Output of one of Slurm's programs."""
+    done = subprocess.run(args, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
+
+
+def accounting():
+    """Whether this Slurm keeps its records in a database."""
+    kind = re.search(r"AccountingStorageType\s*=\s*(\S+)", command("scontrol", "show", "config"))
+    return kind[1] != "accounting_storage/none"
+
+
+def records():
+    """Number -> fields of every job the controller remembers."""
+    lines = command("scontrol", "--oneliner", "show", "job").splitlines()
+    jobs = [dict(re.findall(r"([\w/:]+)=(\S+)", line)) for line in lines if "JobId=" in line]
+    return {int(job["JobId"]): job for job in jobs}
+
+
+def booked():
+    """Number -> fields of every job in the database, in the controller's words."""
+    fields = "jobidraw,state,reqtres,timelimitraw,partition,comment,restarts"
+    # --duplicates: a requeued job has a record for each of its starts.
+    text = command("sacct", "-X", "-n", "-P", "--starttime=now-1hours", "-o", fields)
+    names = ["JobId", "JobState", "TRES", "Minutes", "Partition", "Comment", "Restarts"]
+    rows = [dict(zip(names, line.split("|"), strict=True)) for line in text.splitlines()]
+    return {int(row["JobId"]): row for row in rows}
+
+
+def rule_of(job):
+    """Rule of a job, by the comment that Snakemake gives it; empty where it gave none."""
+    found = re.match(r"(?:rule|group)_([a-z0-9]+)", job.get("Comment", ""))
+    return found[1] if found else ""
+
+
+def asked(job):
+    """Memory [MB], time limit [minutes], cores and GPUs of a job."""
+    tres = dict(part.split("=") for part in job["TRES"].split(","))
+    limit = int(job["Minutes"]) if "Minutes" in job else minutes(job["TimeLimit"])
+    gpus = re.search(r"gpu[:=](\d+)", job.get("TresPerJob", "") + job["TRES"])
+    memory = float(tres["mem"][:-1]) * {"M": 1, "G": 1024}[tres["mem"][-1]]
+    return memory, limit, int(tres["cpu"]), int(gpus[1]) if gpus else 0
+
+
+def minutes(limit):
+    days, _, clock = limit.rpartition("-")
+    hours, mins, _ = map(int, clock.split(":"))
+    return (int(days or 0) * 24 + hours) * 60 + mins
+
+
+def environment(**more):
+    """Environment of a user who has activated the project's environment."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    passive = {"OMP_WAIT_POLICY": "PASSIVE"}  # eight threads are asked for, whatever there is
+    return os.environ | {"FLICKR_API_KEY": SECRET, "PATH": path} | passive | more
+
+
+def arguments(*targets):
+    """Arguments of Snakemake after the profile."""
+    # The profile's waits are for a busy cluster; a cluster of one node answers at once.
+    waits = ["--latency-wait", "20", "--slurm-init-seconds-before-status-checks", "2"]
+    snakefile = ["--snakefile", str(REPO / "Snakefile")]
+    return [*targets, *snakefile, "--jobs", "4", *waits]
+
+
+@contextmanager
+def started(folder, *more, **variables):
+    """A run of Snakemake in a folder, stopped at the end; its output goes to snakemake.txt."""
+    profile = ["--profile", str(REPO / "profiles" / "slurm")]
+    with (folder / "snakemake.txt").open("a") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *more, *profile],
+            cwd=folder,
+            env=environment(**variables),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=60)
+
+
+def wait_for(what, process=None, seconds=600):
+    """Call until it returns something true, and return that; not beyond the end of a process."""
+    for _ in range(seconds * 5):
+        if found := what():
+            return found
+        if process is not None and process.poll() is not None:
+            raise AssertionError(f"the run ended ({process.returncode}) before {what.__name__}")
+        time.sleep(0.2)
+    raise AssertionError(f"{what.__name__}: not within {seconds} s")
