@@ -3,8 +3,12 @@
 One run meets, in this order: `scancel` of a job, Ctrl-C of Snakemake, and, gone on with as a job of
 its own (profiles/slurm/run.sbatch), a job that is killed for its memory. The scores of two shards
 go as one job, a group.
+
+Some minutes long, so not in the gate:
+WITW_SLURM_TROUBLE=1 .venv/bin/python -m pytest -n 0 tests/slurm/test_trouble.py
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -26,7 +30,12 @@ from cluster import (
 
 from witw.demo.build import build, served
 
-pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
+LONG = "WITW_SLURM_TROUBLE"
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.workflow,
+    pytest.mark.skipif(LONG not in os.environ, reason=f"long form only: {LONG}=1"),
+]
 GROUPED = ["--groups", "scenes=scenes", "--group-components", "scenes=2"]
 
 
