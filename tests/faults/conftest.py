@@ -21,11 +21,9 @@ import pytest
 from made_town import StandIn, fresh_town
 
 SEEDS = int(os.environ.get("WITW_FAULT_SEEDS") or 0)
-# What the gate runs. A disturbed run and its rerun are a minute or two on two cores; killed jobs are
-# in the gate by tests/workflow/test_runs.py.
-SHORT = {
-    "test_of_two_runs_started_at_once_one_is_refused_in_a_sentence": {},
-}
+# What the gate runs: a disturbed run and its rerun take a minute or two, and killed jobs
+# are in the gate by tests/workflow/test_runs.py.
+SHORT = {"test_of_two_runs_started_at_once_one_is_refused_in_a_sentence"}
 
 
 def pytest_generate_tests(metafunc):
@@ -38,15 +36,8 @@ def pytest_collection_modifyitems(items):
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.faults)
             item.add_marker(pytest.mark.workflow)
-            if not SEEDS and not is_short(item):
+            if not SEEDS and item.originalname not in SHORT:
                 item.add_marker(pytest.mark.skip(reason="long form only: make faults"))
-
-
-def is_short(item):
-    wanted = SHORT.get(item.originalname)
-    given = getattr(item, "callspec", None)
-    params = given.params if given else {}
-    return wanted is not None and all(params.get(key) in wanted[key] for key in wanted)
 
 
 @pytest.fixture(scope="session")
