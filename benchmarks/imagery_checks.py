@@ -19,7 +19,7 @@ from rasterio.windows import Window
 
 from witw.config import load
 from witw.geo import utm_epsg
-from witw.imagery import kernel, rgb8, stats, stretch, utm
+from witw.imagery import kernel, resample, rgb8, stats, stretch, utm
 from witw.spec import build
 
 STAGES = ("stats", "stretch", "rgb8", "utm", "mosaic", "chips")
@@ -57,8 +57,8 @@ def kernel_rate() -> float:
     room = np.empty(4 * 300 * 300, np.float32)
     x, y = 10.3 + u / 0.81, 10.7 + v
     words = (patch, x, y, 64, taps.x, taps.y, taps.before, taps.span, out, (512, 512), room)
-    kernel.resample(*words)
-    return 0.262 / best(lambda: kernel.resample(*words), 20)
+    resample.resample(*words)
+    return 0.262 / best(lambda: resample.resample(*words), 20)
 
 
 def limit(case: Any, total: dict[str, float]) -> None:

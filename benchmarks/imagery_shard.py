@@ -1,6 +1,5 @@
-"""Cut one shard's chips, as the stage does: SPEC WANTED.parquet MOSAIC TIF CHIPS TABLE."""
+"""Cut one shard's chips, as the stage does: SPEC THREADS WANTED MOSAIC TIF CHIPS TABLE."""
 
-import inspect
 import json
 import sys
 from pathlib import Path
@@ -9,9 +8,13 @@ import pandas as pd
 
 from witw.imagery import chips
 
-spec, wanted, mosaic, tif, folder, table = sys.argv[1:]
-args = (json.loads(spec), pd.read_parquet(wanted), Path(mosaic), [Path(tif)])
-assert list(inspect.signature(chips.run).parameters)[:6] == [
-    "spec", "wanted", "mosaic", "tifs", "chips", "table"
-]  # fmt: skip
-chips.run(*args, Path(folder), Path(table))
+spec, threads, wanted, mosaic, tif, folder, table = sys.argv[1:]
+chips.run(
+    spec=json.loads(spec),
+    wanted=pd.read_parquet(wanted),
+    mosaic=Path(mosaic),
+    tifs=[Path(tif)],
+    chips=Path(folder),
+    table=Path(table),
+    threads=int(threads),
+)

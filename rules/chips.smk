@@ -13,12 +13,14 @@ rule chips:
         "logs/{aoi}/chips/{shard}.log",
     benchmark:
         "logs/{aoi}/chips/{shard}.bench.jsonl"
+    threads: 2
     resources:
         mem_mb=growing(2000),
         runtime=120,
     params:
         spec=spec_of("chips"),
     shell:
-        "python -m witw.imagery.chips --spec {params.spec:q} --ids {input.ids}"
-        " --photos {input.photos} --scenes {input.scenes} --mosaic {input.mosaic}"
-        " --tifs {input.tifs} --chips {output.chips} --table {output.table} 2> {log}"
+        "python -m witw.imagery.chips --spec {params.spec:q} --threads {threads}"
+        " --ids {input.ids} --photos {input.photos} --scenes {input.scenes}"
+        " --mosaic {input.mosaic} --tifs {input.tifs}"
+        " --chips {output.chips} --table {output.table} 2> {log}"

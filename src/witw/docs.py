@@ -35,7 +35,7 @@ TABLE_FILES = {
 }
 
 # Names that differ on conda-forge; bioconda has Snakemake.
-CONDA_NAMES = {"gdal-wheel": "gdal", "torch": "pytorch"}
+CONDA_NAMES = {"gdal-wheel": "gdal", "isal": "python-isal", "torch": "pytorch"}
 CHANNELS = ("conda-forge", "bioconda", "nodefaults")
 
 _CONFIG_HEAD = """# Every key of `config.yaml`

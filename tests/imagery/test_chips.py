@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import rasterio
 from PIL import Image
 from pyproj import Transformer
 
@@ -74,18 +73,6 @@ def test_the_photo_is_in_the_middle_of_its_chip(tif, area, rng):
     assert rows["easting"].to_numpy(float) == pytest.approx(EAST + places[:, 0] * 0.3, abs=1e-3)
     assert rows["northing"].to_numpy(float) == pytest.approx(NORTH - places[:, 1] * 0.3, abs=1e-3)
     assert set(rows["epsg"]) == {32631} and set(rows["blank_fraction"]) == {0}
-
-
-def test_a_chip_holds_the_pixels_of_the_mosaic(tif, area):
-    town = town_of(tif, area)
-    with rasterio.open(town.root / "mosaic.vrt") as raster:
-        whole = raster.read()
-        for col, row in ((10, 20), (270, 100), (530, 130), (-20, -30), (590, 190), (-64, 0)):
-            rgb, valid = chips.read_square(raster, col, row, SIZE)
-            padded = np.pad(whole, ((0, 0), (100, 100), (100, 100)))
-            expected = padded[:, 100 + row : 100 + row + SIZE, 100 + col : 100 + col + SIZE]
-            assert np.array_equal(rgb, expected)
-            assert np.array_equal(valid, expected[2] > 0)
 
 
 def test_blank_fraction_is_measured_and_a_blank_chip_is_a_row_without_file(tif, area):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from witw.imagery import kernel
+from witw.imagery import kernel, resample
 
 STEP, SIZE = 64, 128
 
@@ -10,7 +10,7 @@ def resampled(patch, x_nodes, y_nodes, name, scale):
     """RGB and 0 or 255 of a tile of SIZE x SIZE, (SIZE, SIZE, 4)."""
     taps = kernel.taps(name, scale)
     out, stage = np.zeros((SIZE, SIZE), np.uint32), np.empty(4 * 700 * 700, np.float32)
-    kernel.resample(
+    resample.resample(
         patch, x_nodes, y_nodes, STEP, taps.x, taps.y, taps.before, taps.span, out, (SIZE, SIZE),
         stage,
     )  # fmt: skip
@@ -30,7 +30,7 @@ def expected(patch, x, y, name, scale):
     cut = patch[np.ix_(near_y, near_x)].astype(float)
     weight = np.outer(down, across) * cut[..., 3]
     full = np.outer(down, across).sum()
-    if weight.sum() < kernel.THIN * full:
+    if weight.sum() < resample.THIN * full:
         weight = np.outer(down.clip(0), across.clip(0)) * cut[..., 3]
     return (weight[..., None] * cut[..., :3]).sum((0, 1)) / weight.sum()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import io
+import itertools
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +15,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import rasterio
+import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
 from rasterio.warp import transform
-from rasterio.windows import Window
 
 from witw import stage, tables
 from witw.dataset.fate import Outdoor, wants_chip
 from witw.errors import UserError
+from witw.imagery.squares import Squares, Strip, to_px
 from witw.settings import Chips
 
-VERSION = 2
+VERSION = 3
 READS = (
     "chips",
     "pairs.min_outdoor_mass",
@@ -34,8 +36,10 @@ READS = (
 
 log = logging.getLogger("witw")
 
+# Decoded tiles that are kept, of all threads together; GDAL keeps but the blocks of one tile.
 CACHE_BYTES = 512 << 20
-# Photos are cut in the order of squares of this side [px], so that neighbours share decoded blocks.
+GDAL_CACHE_BYTES = 16 << 20
+# Photos are cut in the order of squares of this side [px], so that neighbours share decoded tiles.
 SWATH_PX = 2048
 
 
@@ -49,140 +53,159 @@ def first_pixel(centre_px: float, size_px: int) -> int:
     return math.floor(centre_px - size_px / 2 + 0.5)
 
 
-def read_square(
-    raster: rasterio.DatasetReader, col: int, row: int, size_px: int
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Read a square that may reach past the raster.
+@dataclass(frozen=True)
+class Place:
+    """Where a photo lies.
 
-    Returns:
-        RGB, (3, size, size), black where blank; validity, (size, size).
+    Attributes:
+        id: of the photo.
+        east: easting [m].
+        north: northing [m].
+        window: first column and row of its square in the mosaic.
+        pixel: column and row of the pixel it lies in.
     """
-    left, top = max(col, 0), max(row, 0)
-    right, bottom = min(col + size_px, raster.width), min(row + size_px, raster.height)
-    if left >= right or top >= bottom:
-        whole = size_px, size_px
-        return np.zeros((3, *whole), np.uint8), np.zeros(whole, np.bool_)
-    window = Window(left, top, right - left, bottom - top)
-    valid = raster.read_masks(1, window=window) > 0
-    rgb = raster.read((1, 2, 3), window=window)
-    if valid.shape != (size_px, size_px):
-        around = (top - row, row + size_px - bottom), (left - col, col + size_px - right)
-        valid, rgb = np.pad(valid, around), np.pad(rgb, ((0, 0), *around))
-    if not valid.all():
-        rgb[:, ~valid] = 0
-    return rgb, valid
+
+    id: str
+    east: float
+    north: float
+    window: tuple[int, int]
+    pixel: tuple[int, int]
 
 
-def to_px[T: (float, NDArray[np.float64])](
-    raster: rasterio.DatasetReader, east: T, north: T
-) -> tuple[T, T]:
-    """Position of a point [m] in a north-up raster [px from its top left corner]."""
-    place = raster.transform
-    return (east - place.c) / place.a, (north - place.f) / place.e
-
-
-def locate(photos: pd.DataFrame, raster: rasterio.DatasetReader, epsg: int) -> pd.DataFrame:
-    """Add where photos lie in a raster, in an order in which neighbours share decoded blocks.
+def locate(
+    photos: pd.DataFrame, mosaic: rasterio.DatasetReader, epsg: int, size_px: int
+) -> list[Place]:
+    """Find photos in the mosaic, in an order in which neighbours share decoded tiles.
 
     Args:
         photos: ``id``, ``lon``, ``lat`` (EPSG:4326) [degrees].
-        raster: in the UTM zone.
+        mosaic: in the UTM zone.
         epsg: code of the UTM zone.
-
-    Returns:
-        The photos with ``easting``, ``northing`` [m] and ``x``, ``y`` [px].
+        size_px: side of a square [px].
     """
     lon, lat = photos["lon"].to_numpy(float), photos["lat"].to_numpy(float)
-    east, north = transform("EPSG:4326", f"EPSG:{epsg}", lon, lat)[:2]
-    x, y = to_px(raster, np.asarray(east), np.asarray(north))
-    out = photos.assign(easting=east, northing=north, x=x, y=y, a=y // SWATH_PX, b=x // SWATH_PX)
-    return out.sort_values(["a", "b", "y", "x", "id"])
+    east, north = (np.asarray(v) for v in transform("EPSG:4326", f"EPSG:{epsg}", lon, lat)[:2])
+    x, y = to_px(mosaic, east, north)
+    found = sorted(
+        zip(y // SWATH_PX, x // SWATH_PX, y, x, photos["id"], east, north, strict=True),
+        key=lambda row: row[:5],
+    )
+    return [
+        Place(
+            id=str(photo),
+            east=float(e),
+            north=float(n),
+            window=(first_pixel(px, size_px), first_pixel(py, size_px)),
+            pixel=(math.floor(px), math.floor(py)),
+        )
+        for _, _, py, px, photo, e, n in found
+    ]
 
 
-def top_strip(
-    strips: Sequence[tuple[str, rasterio.DatasetReader]], east: float, north: float
-) -> str:
-    """Name of the first strip with imagery at a point of its CRS [m] where the mosaic has some."""
-    for name, raster in strips[:-1]:
-        x, y = to_px(raster, east, north)
-        col, row = math.floor(x), math.floor(y)
-        inside = 0 <= col < raster.width and 0 <= row < raster.height
-        if inside and raster.read_masks(1, window=Window(col, row, 1, 1))[0, 0]:
-            return name
-    # What no strip above it shows is the last one's; its mask need not be read.
-    return strips[-1][0]
+def portions(places: Sequence[Place], count: int) -> list[Sequence[Place]]:
+    """Divide an order of places into so many runs of about one length, no square into two."""
+    ends = [0]
+    for number in range(1, count):
+        end = max(ends[-1], len(places) * number // count)
+        while 0 < end < len(places) and places[end].window == places[end - 1].window:
+            end += 1
+        ends.append(end)
+    return [places[a:b] for a, b in itertools.pairwise([*ends, len(places)])]
 
 
-@dataclass(frozen=True)
-class Square:
-    """The imagery around a photo.
+def encoded(rgb: NDArray[np.uint8], config: Chips) -> bytes:
+    """JPEG of a chip, (h, w, 3)."""
+    subsampling = config.subsampling.replace(":", "")
+    data: bytes = simplejpeg.encode_jpeg(
+        rgb, quality=config.jpeg_quality, colorsubsampling=subsampling, fastdct=False
+    )
+    return data
 
-    Attributes:
-        jpeg: the chip; empty if nothing of it has imagery.
-        valid: where there is imagery, (size, size).
+
+def write(
+    places: Sequence[Place],
+    squares: Squares,
+    config: Chips,
+    folder: Path,
+    done: Callable[[], object],
+) -> list[dict[str, Any]]:
+    """Write ``{id}.jpg`` of each photo whose square holds any imagery.
+
+    Args:
+        places: photos of one square follow each other.
+        squares: of the mosaic.
+        config: size and JPEG settings.
+        folder: where the chips go.
+        done: called after each photo.
+
+    Returns:
+        Rows of table ``chips``; ``chip_path`` is the bare file name.
     """
-
-    jpeg: bytes
-    valid: NDArray[np.bool_]
-
-
-def square(raster: rasterio.DatasetReader, col: int, row: int, config: Chips) -> Square:
-    """Read and encode a square whose top left pixel is given."""
-    rgb, valid = read_square(raster, col, row, config.size_px)
-    if not valid.any():
-        return Square(b"", valid)
-    out = io.BytesIO()
-    # Merging is several times faster than interleaving the bands in numpy.
-    picture = Image.merge("RGB", [Image.fromarray(band) for band in rgb])
-    picture.save(out, "JPEG", quality=config.jpeg_quality, subsampling=config.subsampling)
-    return Square(out.getvalue(), valid)
+    rows, last, jpeg, blank = [], None, b"", 1.0
+    for place in places:
+        # Photos of one geotag share their square.
+        if place.window != last:
+            last = place.window
+            rgb, valid = squares.read(*last)
+            blank = 0.0 if valid is None else 1 - np.count_nonzero(valid) / valid.size
+            jpeg = encoded(rgb, config) if blank < 1 else b""
+        name = f"{place.id}.jpg" if jpeg else None
+        if name:
+            (folder / name).write_bytes(jpeg)
+        rows.append(
+            {
+                "id": place.id,
+                "chip_path": name,
+                "easting": place.east,
+                "northing": place.north,
+                "blank_fraction": blank,
+                "strip": squares.owner(*place.pixel),
+            }
+        )
+        done()
+    return rows
 
 
 def cut(
     photos: pd.DataFrame,
-    mosaic: rasterio.DatasetReader,
-    strips: Sequence[tuple[str, rasterio.DatasetReader]],
+    mosaic: Path,
+    tifs: Mapping[str, Path],
     epsg: int,
     config: Chips,
     folder: Path,
+    threads: int,
 ) -> pd.DataFrame:
-    """Write ``{id}.jpg`` of each photo whose square holds any imagery.
+    """Write the chips of photos, by several threads.
 
     Args:
         photos: ``id``, ``lon``, ``lat`` [degrees].
-        mosaic: RGB with a mask, in the UTM zone.
-        strips: name and raster of each strip, the topmost first.
+        mosaic: in the UTM zone; it tells which strip lies on top.
+        tifs: name and raster of each of its strips.
         epsg: code of the UTM zone.
         config: size and JPEG settings.
         folder: where the chips go.
+        threads: how many work; the bytes are the same for any number.
 
     Returns:
         Table ``chips``; ``chip_path`` is the bare file name.
     """
-    where = locate(photos, mosaic, epsg)
-    columns = [where[key].tolist() for key in ("id", "easting", "northing", "x", "y")]
-    rows, last, found = [], None, Square(b"", np.zeros((1, 1), np.bool_))
-    places = stage.progress(zip(*columns, strict=True), "chips", len(where))
-    for photo_id, east, north, x, y in places:
-        at = first_pixel(x, config.size_px), first_pixel(y, config.size_px)
-        # Photos of one geotag follow each other and share their square.
-        if at != last:
-            last, found = at, square(mosaic, *at, config)
-        name = f"{photo_id}.jpg" if found.jpeg else None
-        if name:
-            (folder / name).write_bytes(found.jpeg)
-        here = found.valid[math.floor(y) - at[1], math.floor(x) - at[0]]
-        rows.append(
-            {
-                "id": photo_id,
-                "chip_path": name,
-                "easting": east,
-                "northing": north,
-                "epsg": epsg,
-                "blank_fraction": 1 - np.count_nonzero(found.valid) / found.valid.size,
-                "strip": top_strip(strips, east, north) if here else "",
-            }
-        )
+    with ExitStack() as opened:
+        whole = opened.enter_context(rasterio.open(mosaic))
+        order = whole.tags(ns="witw").get("STRIPS", ",".join(tifs)).split(",")
+
+        def squares() -> Squares:
+            # Each thread has its own handles and its own tiles: neighbours are in one run.
+            rasters = [(n, rasterio.open(tifs[n], sharing=False)) for n in order]
+            strips = [Strip.of(n, opened.enter_context(r), whole) for n, r in rasters]
+            return Squares(strips, config.size_px, CACHE_BYTES // threads)
+
+        runs = portions(locate(photos, whole, epsg, config.size_px), threads)
+        bar = opened.enter_context(stage.bar("chips", len(photos)))
+        with ThreadPoolExecutor(threads) as pool:
+            futures = [
+                pool.submit(write, run, squares(), config, folder, bar.update) for run in runs
+            ]
+            rows = [row | {"epsg": epsg} for future in futures for row in future.result()]
     return tables.frame("chips", rows)
 
 
@@ -193,6 +216,7 @@ def run(
     tifs: Sequence[Path],
     chips: Path,
     table: Path,
+    threads: int = 1,
 ) -> None:
     """Write a shard's chips and their table.
 
@@ -203,18 +227,16 @@ def run(
         tifs: its strips, in config order.
         chips: folder of the chips, replaced as a whole.
         table: one row a wanted photo.
+        threads: how many work; the bytes are the same for any number.
 
     Raises:
         UserError: the imagery is not readable.
     """
     config = Chips.model_validate(spec["chips"])
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), stage.atomic_dir(chips) as folder:
+    by_name = dict(zip(spec["strip_names"], tifs, strict=True))
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), stage.atomic_dir(chips) as folder:
         try:
-            by_name = dict(zip(spec["strip_names"], tifs, strict=True))
-            with rasterio.open(mosaic) as raster:
-                order = raster.tags(ns="witw").get("STRIPS", ",".join(by_name)).split(",")
-                strips = [(name, rasterio.open(by_name[name])) for name in order]
-                rows = cut(wanted, raster, strips, spec["utm_epsg"], config, folder)
+            rows = cut(wanted, mosaic, by_name, spec["utm_epsg"], config, folder, threads)
         except (rasterio.errors.RasterioError, UnicodeDecodeError) as error:
             text = " ".join(str(error.__cause__ or error).split()).rstrip(".")
             names = ", ".join(map(str, [mosaic, *tifs]))
@@ -244,7 +266,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         Outdoor(**args.spec["pairs"]),
     )
     photos = ids.loc[ids["id"].isin(wanted), ["id", "lon", "lat"]]
-    run(args.spec, photos, args.mosaic, args.tifs, args.chips, args.table)
+    run(args.spec, photos, args.mosaic, args.tifs, args.chips, args.table, args.threads)
 
 
 if __name__ == "__main__":

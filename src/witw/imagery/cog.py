@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
-from rasterio.io import MemoryFile
-from rasterio.transform import Affine
 
 from witw.imagery.jit import njit
 
 TILE = 512
+LEVEL = 1
 Pixels = NDArray[np.uint8]
 # Bytes up to which offsets of four bytes reach.
 CLASSIC = 1 << 32
@@ -69,40 +69,10 @@ def halved(tile: Pixels, out: Pixels) -> None:
                 out[r, c, 3] = 255
 
 
-def deflated(data: Pixels, level: int = 1) -> bytes:
-    """Zlib stream of bytes, by way of a one-band TIFF in memory: libdeflate is inside rasterio.
-
-    Its one block is found in the directory, as opening the file for that takes a millisecond.
-    """
-    rows, columns = TILE, data.size // TILE
-    shape = {"width": columns, "height": rows, "blockxsize": columns, "blockysize": rows}
-    place = Affine(2, 0, 0, 0, -2, 0)  # only so that nobody warns of its absence
-    with MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff",
-            count=1,
-            dtype="uint8",
-            tiled=True,
-            compress="deflate",
-            zlevel=level,
-            transform=place,
-            endianness="LITTLE",
-            **shape,
-        ) as file:
-            file.write(data.reshape(rows, columns), 1)
-        made = memory.getbuffer()
-        at, size = _only_block(made)
-        return bytes(made[at : at + size])
-
-
-def _only_block(tiff: memoryview) -> tuple[int, int]:
-    """Offset and size of the block of a little-endian TIFF that has one [bytes]."""
-    (start,) = struct.unpack_from("<I", tiff, 4)
-    (count,) = struct.unpack_from("<H", tiff, start)
-    entries = struct.iter_unpack("<HHII", tiff[start + 2 : start + 2 + 12 * count])
-    # A lone short lies in the first half of its four bytes, so all kinds read alike.
-    found = {tag: value for tag, _, _, value in entries}
-    return found[324], found[325]
+def deflated(data: Pixels) -> bytes:
+    """Zlib stream of bytes: by ISA-L, as fast as they are copied elsewhere, 2 % larger."""
+    made: bytes = isal_zlib.compress(data, LEVEL)
+    return made
 
 
 @dataclass(frozen=True)

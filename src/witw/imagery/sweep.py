@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from osgeo import gdal
 
 from witw import stage
-from witw.imagery import blocks, cog, kernel, vector
+from witw.imagery import blocks, cog, kernel, resample
 from witw.imagery.grid import Grid, Positions
 
 Unit = tuple[int, int]
@@ -155,7 +155,7 @@ def warp(plan: Plan, tile: Tile, patch: blocks.Pixels, out: NDArray[np.uint32]) 
     stage_px = (wide + columns + 3) * (high + rows + 3)
     height, width = plan.grid.shape
     inside = min(height - tile.at[1] * TILE, TILE), min(width - tile.at[0] * TILE, TILE)
-    kernel.resample(
+    resample.resample(
         patch, x, y, plan.cells, taps.x, taps.y, taps.before, taps.span, out, inside,
         np.empty(4 * stage_px, np.float32),
     )  # fmt: skip
@@ -191,7 +191,7 @@ def run(
     """
     grid = Grid(gdal.Open(str(vrt)), epsg, gsd_m)
     scale = grid.scale()
-    if min(scale) * vector.MOST_ROWS < 2 * kernel.KERNELS[resampling][1] + 2:
+    if min(scale) * resample.MOST_ROWS < 2 * kernel.KERNELS[resampling][1] + 2:
         raise CannotSweepError("it is far finer than the grid")
     taps = kernel.taps(resampling, scale)
     source = blocks.plain_of(vrt)
