@@ -76,3 +76,12 @@ def weights(config: Config) -> dict[str, str]:
     """File name under ``models/`` -> address, of every checkpoint given by address."""
     paths = {area.scenes.checkpoint for area in config.aois.values()}
     return {weights_name(path): path for path in sorted(paths) if is_remote(path)}
+
+
+def file_state(name: str) -> tuple[int, int, int] | None:
+    """What a change of a local file changes; None for a remote one."""
+    try:
+        found = Path(name).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

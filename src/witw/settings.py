@@ -24,7 +24,8 @@ Bands = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotate
 class Section(BaseModel):
     """A group of keys; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built when first used: a job uses one or two of them.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Flickr(Section):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from osgeo import gdal
 from rasterio.windows import Window
 
+from witw.imagery import decoded
 from witw.imagery.jit import njit
 from witw.imagery.vrt import Raster
+from witw.paths import file_state
 
 Pixels = NDArray[np.uint8]
 # What GDAL keeps of decoded blocks: whole rows of a file in strips, neighbours of a tile set.
@@ -199,11 +201,13 @@ class Reader:
 
     def __init__(self, handles: Sequence[Any], source: Plain | None) -> None:
         self.source = source
+        self.kept: decoded.Kept | None = None
         self.handles: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for handle in handles:
             self.handles.put(handle)
         first = handles[0]
         self.size = first.width, first.height
+        self.dtype: str = first.dtypes[0]
         height, width = first.block_shapes[0]
         wide = self.size[0] if width >= self.size[0] else _whole(width, UNIT_PX)
         tall = (
@@ -213,19 +217,34 @@ class Reader:
         )
         self.unit = wide, tall
 
-    def window(self, unit: tuple[int, int]) -> Window:
+    def window(self, unit: decoded.Unit) -> Window:
         """Where a unit, by column and row, lies."""
         x, y = unit[0] * self.unit[0], unit[1] * self.unit[1]
         return Window(
             x, y, min(self.unit[0], self.size[0] - x), min(self.unit[1], self.size[1] - y)
         )
 
-    def units(self) -> list[tuple[int, int]]:
+    def units(self) -> list[decoded.Unit]:
         """All of them, row by row."""
         columns, rows = (-(-a // b) for a, b in zip(self.size, self.unit, strict=True))
         return [(x, y) for y in range(rows) for x in range(columns)]
 
-    def _read(self, bands: Sequence[int], unit: tuple[int, int]) -> NDArray[Any]:
+    def file(self) -> tuple[decoded.Stamp, dict[decoded.Unit, tuple[int, int]], str]:
+        """What :mod:`.decoded` must know of a plain strip: stamp, shapes of its units, data type."""
+        assert self.source is not None
+        places = {unit: self.window(unit) for unit in self.units()}
+        shapes = {unit: (place.height, place.width) for unit, place in places.items()}
+        stamp = {
+            "file": self.source.file,
+            "state": file_state(self.source.file),
+            "bands": self.source.bands,
+            "size": self.size,
+            "unit": self.unit,
+            "dtype": self.dtype,
+        }
+        return stamp, shapes, self.dtype
+
+    def _read(self, bands: Sequence[int], unit: decoded.Unit) -> NDArray[Any]:
         handle = self.handles.get()
         try:
             found: NDArray[Any] = handle.read(bands, window=self.window(unit))
@@ -233,13 +252,17 @@ class Reader:
         finally:
             self.handles.put(handle)
 
-    def values(self, unit: tuple[int, int]) -> NDArray[np.uint16]:
-        """Values as unsigned, (3, h, w), of a plain strip."""
+    def bands(self, unit: decoded.Unit) -> NDArray[Any]:
+        """The three bands of a plain strip as they are, (3, h, w)."""
         assert self.source is not None
-        data = self._read(self.source.bands, unit)
-        return data.astype(np.uint16) if data.dtype == np.uint8 else data.view(np.uint16)
+        found = self.kept.read(unit) if self.kept else None
+        return self._read(self.source.bands, unit) if found is None else found
 
-    def rgba(self, unit: tuple[int, int]) -> Pixels:
+    def values(self, unit: decoded.Unit) -> NDArray[np.uint16]:
+        """Values as unsigned, (3, h, w), of a plain strip."""
+        return unsigned(self.bands(unit))
+
+    def rgba(self, unit: decoded.Unit) -> Pixels:
         """8-bit RGB and validity (0 or 1), (h, w, 4); nought where blank."""
         if self.source is not None and self.source.tables is not None:
             data = self.values(unit)
@@ -252,29 +275,34 @@ class Reader:
         return np.ascontiguousarray(data.transpose(1, 2, 0))
 
 
+def unsigned(data: NDArray[Any]) -> NDArray[np.uint16]:
+    """Whole numbers of 8 or 16 bits as unsigned ones of 16."""
+    return data.astype(np.uint16) if data.dtype == np.uint8 else data.view(np.uint16)
+
+
 def _whole(block: int, about: int) -> int:
     return max(block, about // block * block)
 
 
 @contextmanager
-def opened(name: str, source: Plain | None, threads: int) -> Iterator[Reader]:
+def opened(
+    name: str, source: Plain | None, threads: int, kept: Path | None = None
+) -> Iterator[Reader]:
     """Open a raster once for each thread.
 
     Args:
         name: what to open: the strip's file, or the VRT that shows it as RGBA.
         source: how to treat its values; None: it shows RGBA.
         threads: how many units are read at the same time.
+        kept: file of :mod:`.decoded`, from which is taken what it holds of this strip.
 
     Raises:
         rasterio.errors.RasterioIOError: it does not open.
     """
     options = {key: value for key in OPTIONS if (value := gdal.GetConfigOption(key))}
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, **options):
-        handles: list[Any] = []
-        try:
-            for _ in range(threads):
-                handles.append(rasterio.open(name, sharing=False))
-            yield Reader(handles, source)
-        finally:
-            for handle in handles:
-                handle.close()
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, **options), ExitStack() as stack:
+        handles = [stack.enter_context(rasterio.open(name, sharing=False)) for _ in range(threads)]
+        reader = Reader(handles, source)
+        if kept and source:
+            reader.kept = stack.enter_context(decoded.kept(kept, *reader.file()))
+        yield reader

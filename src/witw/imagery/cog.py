@@ -21,9 +21,9 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from witw.imagery import TILE
 from witw.imagery.jit import njit
 
-TILE = 512
 LEVEL = 1
 Pixels = NDArray[np.uint8]
 # Bytes up to which offsets of four bytes reach.

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from osgeo import gdal
 
-from witw.imagery.cog import TILE
+from witw.imagery import TILE
 from witw.imagery.grid import Grid
 from witw.imagery.vrt import Part, Raster, describe
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from osgeo import gdal, osr
@@ -23,7 +22,7 @@ from witw.errors import UserError
 from witw.imagery import remote
 from witw.imagery.place import box_deg, grid, near
 from witw.imagery.vrt import Part, Raster, describe
-from witw.paths import is_remote
+from witw.paths import file_state, is_remote
 
 CACHE_BYTES = 512 << 20
 # Lanczos of older versions ignores the sub-pixel offset where a strip is finer than the grid
@@ -199,23 +198,14 @@ def unchanged(aoi: str, names: Sequence[str]) -> Iterator[None]:
     Raises:
         UserError: one of them was changed; names AOI and file.
     """
-    before = {name: _state(name) for name in names}
+    before = {name: file_state(name) for name in names}
     yield
     for name, state in before.items():
-        if _state(name) != state:
+        if file_state(name) != state:
             raise UserError(
                 f"AOI {aoi!r}: strip file {name} changed while it was read; run again when it is "
                 "whole."
             )
-
-
-def _state(name: str) -> tuple[int, int, int] | None:
-    """What a change of a local file changes; None for a remote one."""
-    try:
-        found = Path(name).stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def rgb_raster(names: Sequence[str]) -> Raster:

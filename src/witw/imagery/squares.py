@@ -18,7 +18,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from witw.imagery.cog import TILE
+from witw.imagery import TILE
 
 Colours = NDArray[np.uint8]
 Valid = NDArray[np.bool_]

@@ -15,6 +15,7 @@ import logging
 import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from rasterio.errors import RasterioError
 
 from witw import stage
 from witw.errors import UserError
-from witw.imagery import blocks, need, source
+from witw.imagery import blocks, decoded, need, source
 from witw.imagery.vrt import Raster
 
 VERSION = 1
@@ -142,7 +143,8 @@ def run(spec: dict[str, Any], stats: Path, threads: int = 1) -> None:
     try:
         sparse = spec["extent"] == "photos"
         with source.unchanged(spec["aoi"], [part.file for part in raster.parts]):
-            result = count(raster, f"stats {spec['strip']['name']}", threads, sparse)
+            keep = None if sparse else decoded.beside(stats)
+            result = count(raster, f"stats {spec['strip']['name']}", threads, sparse, keep)
     except (RuntimeError, RasterioError) as error:
         text = " ".join(str(error.__cause__ or error).split()).rstrip(".")
         raise UserError(
@@ -154,8 +156,17 @@ def run(spec: dict[str, Any], stats: Path, threads: int = 1) -> None:
     log.info("%d of %d pixels are valid", result["valid"], result["pixels"])
 
 
-def count(raster: Raster, label: str, threads: int = 1, sparse: bool = False) -> dict[str, Any]:
+def count(
+    raster: Raster, label: str, threads: int = 1, sparse: bool = False, keep: Path | None = None
+) -> dict[str, Any]:
     """Histograms of a strip, or of an even sample of its blocks.
+
+    Args:
+        raster: the strip.
+        label: of the progress bar.
+        threads: how many decode.
+        sparse: a sample.
+        keep: where all that was decoded is kept for `utm`, see :mod:`.decoded`.
 
     Returns:
         `dtype`, `pixels` of the strip, `valid` (how many pixels are counted), `binned` and
@@ -163,7 +174,9 @@ def count(raster: Raster, label: str, threads: int = 1, sparse: bool = False) ->
     """
     plain = blocks.plain(raster)
     valid, counts = (
-        count_plain(plain, label, threads, sparse) if plain else count_any(raster, label, sparse)
+        count_plain(plain, label, threads, sparse, keep)
+        if plain
+        else count_any(raster, label, sparse)
     )
     return {
         "dtype": raster.dtype,
@@ -175,7 +188,11 @@ def count(raster: Raster, label: str, threads: int = 1, sparse: bool = False) ->
 
 
 def count_plain(
-    plain: blocks.Plain, label: str, threads: int, sparse: bool = False
+    plain: blocks.Plain,
+    label: str,
+    threads: int,
+    sparse: bool = False,
+    keep: Path | None = None,
 ) -> tuple[int, Exact]:
     """Count a strip of one file of 8 or 16 bit numbers; each block is decoded once."""
     # One histogram a thread, so that none waits for another.
@@ -184,15 +201,17 @@ def count_plain(
         free.put(np.zeros((3, blocks.VALUES), np.int64))
 
     def add(unit: tuple[int, int]) -> int:
-        values, counts = reader.values(unit), free.get()
-        pixels: int = blocks.counted(values, plain.blank, counts)
+        data, counts = reader.bands(unit), free.get()
+        pixels: int = blocks.counted(blocks.unsigned(data), plain.blank, counts)
         free.put(counts)
+        if writer:
+            writer.add(unit, data)
         return pixels
 
-    with (
-        blocks.opened(plain.file, plain, threads) as reader,
-        ThreadPoolExecutor(threads) as pool,
-    ):
+    with ExitStack() as stack:
+        reader = stack.enter_context(blocks.opened(plain.file, plain, threads))
+        writer = stack.enter_context(decoded.keeping(keep, *reader.file())) if keep else None
+        pool = stack.enter_context(ThreadPoolExecutor(threads))
         valid = 0
         for units in need.choices(reader.units(), sparse):
             valid += sum(stage.progress(pool.map(add, units), label, len(units)))

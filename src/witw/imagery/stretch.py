@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from witw import stage
 from witw.errors import UserError
-from witw.settings import Stretch
+
+if TYPE_CHECKING:
+    from witw.settings import Stretch
 
 VERSION = 1
 READS = ("stretch",)
@@ -111,6 +113,8 @@ def run(spec: dict[str, Any], stats: Sequence[Path], stretch: Path) -> None:
     Raises:
         UserError: no strip has a valid pixel.
     """
+    from witw.settings import Stretch  # `rgb8` needs the table alone
+
     config = Stretch.model_validate(spec["stretch"])
     found = [stage.read_json(path) for path in stats]
     try:

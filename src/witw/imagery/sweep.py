@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from osgeo import gdal
 
 from witw import stage
-from witw.imagery import blocks, cog, kernel, resample
+from witw.imagery import TILE, blocks, cog, decoded, kernel, resample
 from witw.imagery.grid import Grid, Positions
 
 Unit = tuple[int, int]
 # Which tiles of a target are made, (rows, columns).
 Needed = Callable[[Grid], NDArray[np.bool_]]
-TILE = cog.TILE
 # What is not swept but left to GDAL: strips so much finer than the grid or so turned that a row
 # of tiles touches more of them than this [bytes].
 MOST_BYTES = 3 << 30
@@ -195,7 +194,8 @@ def run(
         raise CannotSweepError("it is far finer than the grid")
     taps = kernel.taps(resampling, scale)
     source = blocks.plain_of(vrt)
-    with blocks.opened(source.file if source else str(vrt), source, threads) as reader:
+    name, kept = source.file if source else str(vrt), decoded.beside(vrt)
+    with blocks.opened(name, source, threads, kept) as reader:
         plan = Plan(grid, taps, reader.unit, needed(grid) if needed else None)
         with ThreadPoolExecutor(threads) as pool:
             target = cog.Cog((grid.shape[1], grid.shape[0]), work, pool)

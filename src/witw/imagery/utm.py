@@ -16,7 +16,7 @@ from rasterio.errors import RasterioError
 
 from witw import stage
 from witw.errors import UserError
-from witw.imagery import blocks, source, sweep
+from witw.imagery import blocks, decoded, source, sweep
 from witw.imagery import need as needs
 from witw.imagery.grid import Grid
 from witw.imagery.vrt import describe_masked
@@ -184,6 +184,7 @@ def run(
             raise UserError(f"AOI {spec['aoi']!r}: {vrt} cannot be reprojected: {text}.") from None
         with stage.atomic(tif) as part:
             made.replace(part)
+    decoded.beside(vrt).unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
