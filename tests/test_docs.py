@@ -98,7 +98,7 @@ def test_the_conda_environment_has_the_versions_of_the_lock():
     lock = (ROOT / "requirements.lock").read_text()
     for name, version in pins.items():
         if name != "python":
-            pip = {"gdal": "gdal-wheel", "pytorch": "torch"}.get(name, name)
+            pip = {"gdal": "gdal-wheel", "python-isal": "isal", "pytorch": "torch"}.get(name, name)
             assert re.search(rf"^{re.escape(pip)}=={re.escape(version)}[ ;]", lock, re.MULTILINE)
     assert {"gdal", "pytorch", "snakemake", "python", "numpy"} <= set(pins)
 

@@ -6,7 +6,7 @@ from osgeo import gdal
 from pyproj import Transformer
 
 from witw.geo import utm_epsg
-from witw.imagery import blocks, cog, kernel, sweep, utm
+from witw.imagery import blocks, cog, kernel, plain, sweep, utm
 from witw.imagery.grid import Grid
 
 BOX = [2.9, 36.0, 3.1, 36.2]
@@ -100,7 +100,7 @@ def test_what_is_not_plain_is_read_through_the_vrt(tif, area, rng, kind):
         mask = mask if kind == "masked" else None
         town = area([tif("a.tif", data, METRES, mask=mask)], BOX, bands=[1, 2, 3])
     (rgb, mask), (other, other_mask) = both(town)
-    assert blocks.plain_of(town.rgb8()) is None
+    assert plain.plain_of(town.rgb8()) is None
     assert np.array_equal(mask, other_mask) and mask.mean() > 0.8
     assert np.abs(rgb - other)[:, eroded(mask, 8)].max() <= 1
 
@@ -114,9 +114,9 @@ def test_a_plain_strip_is_what_its_vrt_shows(tif, area, rng, dtype, nodata):
     town = area([tif("a.tif", data, METRES, nodata=nodata)], BOX, bands=[4, 1, 3])
     town.stretch()
     vrt = town.rgb8()
-    plain = blocks.plain_of(vrt)
-    assert plain is not None and plain.signed == (dtype == "i2")
-    with blocks.opened(plain.file, plain, 1) as reader:
+    found = plain.plain_of(vrt)
+    assert found is not None and found.signed == (dtype == "i2")
+    with blocks.opened(found.file, found, 1) as reader:
         found = reader.rgba((0, 0))
     shown = gdal.Open(str(vrt)).ReadAsArray()
     valid = shown[3] > 0

@@ -193,4 +193,8 @@ def test_a_missing_source_is_one_sentence_and_leaves_nothing(tif, area, tmp_path
     (tmp_path / path).unlink()
     with pytest.raises(UserError, match=r"AOI 'town': results/town/strips/a\.rgb8\.vrt"):
         utm.run(town.spec("utm"), vrt, vrt.with_name("a.utm.tif"))
-    assert sorted(p.name for p in vrt.parent.iterdir()) == ["a.rgb8.vrt", "a.stats.json"]
+    assert sorted(p.name for p in vrt.parent.iterdir()) == [
+        "a.decoded",
+        "a.rgb8.vrt",
+        "a.stats.json",
+    ]

@@ -26,7 +26,8 @@ from rasterio.errors import RasterioError
 
 from witw import stage
 from witw.errors import UserError
-from witw.imagery import blocks, decoded, need, source
+from witw.imagery import blocks, decoded, need, plain, source
+from witw.imagery.plain import VALUES
 from witw.imagery.vrt import Raster
 
 VERSION = 1
@@ -172,10 +173,10 @@ def count(
         `dtype`, `pixels` of the strip, `valid` (how many pixels are counted), `binned` and
         `histogram`: for each band the sorted pairs of value and count.
     """
-    plain = blocks.plain(raster)
+    found = plain.plain(raster)
     valid, counts = (
-        count_plain(plain, label, threads, sparse, keep)
-        if plain
+        count_plain(found, label, threads, sparse, keep)
+        if found
         else count_any(raster, label, sparse)
     )
     return {
@@ -188,7 +189,7 @@ def count(
 
 
 def count_plain(
-    plain: blocks.Plain,
+    strip: plain.Plain,
     label: str,
     threads: int,
     sparse: bool = False,
@@ -198,18 +199,18 @@ def count_plain(
     # One histogram a thread, so that none waits for another.
     free: queue.SimpleQueue[NDArray[np.int64]] = queue.SimpleQueue()
     for _ in range(threads):
-        free.put(np.zeros((3, blocks.VALUES), np.int64))
+        free.put(np.zeros((3, VALUES), np.int64))
 
     def add(unit: tuple[int, int]) -> int:
         data, counts = reader.bands(unit), free.get()
-        pixels: int = blocks.counted(blocks.unsigned(data), plain.blank, counts)
+        pixels: int = blocks.counted(blocks.unsigned(data), strip.blank, counts)
         free.put(counts)
         if writer:
             writer.add(unit, data)
         return pixels
 
     with ExitStack() as stack:
-        reader = stack.enter_context(blocks.opened(plain.file, plain, threads))
+        reader = stack.enter_context(blocks.opened(strip.file, strip, threads))
         writer = stack.enter_context(decoded.keeping(keep, *reader.file())) if keep else None
         pool = stack.enter_context(ThreadPoolExecutor(threads))
         valid = 0
@@ -219,10 +220,10 @@ def count_plain(
                 break
     every = np.sum([free.get() for _ in range(threads)], axis=0)
     exact = Exact()
-    if plain.signed:
-        every = np.roll(every, blocks.VALUES // 2, axis=1)
-    start = (0 if not plain.signed else -blocks.VALUES // 2) - LEAST
-    exact.counts[:, start : start + blocks.VALUES] = every
+    if strip.signed:
+        every = np.roll(every, VALUES // 2, axis=1)
+    start = (0 if not strip.signed else -VALUES // 2) - LEAST
+    exact.counts[:, start : start + VALUES] = every
     return valid, exact
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from osgeo import gdal
 
 from witw import stage
-from witw.imagery import TILE, blocks, cog, decoded, kernel, resample
+from witw.imagery import TILE, blocks, cog, decoded, kernel, plain, resample
 from witw.imagery.grid import Grid, Positions
 
 Unit = tuple[int, int]
@@ -193,7 +193,7 @@ def run(
     if min(scale) * resample.MOST_ROWS < 2 * kernel.KERNELS[resampling][1] + 2:
         raise CannotSweepError("it is far finer than the grid")
     taps = kernel.taps(resampling, scale)
-    source = blocks.plain_of(vrt)
+    source = plain.plain_of(vrt)
     name, kept = source.file if source else str(vrt), decoded.beside(vrt)
     with blocks.opened(name, source, threads, kept) as reader:
         plan = Plan(grid, taps, reader.unit, needed(grid) if needed else None)

@@ -16,7 +16,7 @@ from rasterio.errors import RasterioError
 
 from witw import stage
 from witw.errors import UserError
-from witw.imagery import blocks, decoded, source, sweep
+from witw.imagery import decoded, plain, source, sweep
 from witw.imagery import need as needs
 from witw.imagery.grid import Grid
 from witw.imagery.vrt import describe_masked
@@ -137,7 +137,7 @@ def _sources(aoi: str, vrt: Path) -> list[str]:
     """
     try:
         # Read as GDAL and, for its pieces, as XML: both must find it whole.
-        blocks.plain_of(vrt)
+        plain.plain_of(vrt)
         return list(gdal.Open(str(vrt)).GetFileList())
     except (RuntimeError, ValueError, LookupError, TypeError, ElementTree.ParseError) as error:
         text = " ".join(str(error).split()).rstrip(".")
