@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import rasterio
 import simplejpeg
 from osgeo import gdal, osr
 from pyproj import Transformer
+from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from witw.config import load
@@ -90,7 +92,7 @@ def chain(folder: Path, path: Path, box: list[float], engine: str, **keys: Any) 
     name = config.aois["town"].strips[0].name
     spec = {s: json.loads(build(config, s, "town", name)) for s in ("stats", "rgb8", "utm")}
     spec["utm"]["utm"]["engine"] = engine
-    counts, limits, vrt = (folder / n for n in ("stats.json", "stretch.json", "s.rgb8.vrt"))
+    counts, limits, vrt = (folder / n for n in ("s.stats.json", "stretch.json", "s.rgb8.vrt"))
     stats.run(spec["stats"], counts, 2)
     stretch.run(json.loads(build(config, "stretch", "town")), [counts], limits)
     rgb8.run(spec["rgb8"], limits, vrt)
@@ -162,3 +164,34 @@ def radiometry(folder: Path, strip: Path) -> None:
         f"max {off.max()} grey level, {(off == 0).mean():.3%} equal; "
         f"masks differ in {(masks[0] != masks[1]).sum()} of {masks[0].size} pixels"
     )
+
+
+def chroma() -> None:
+    """What chroma subsampling costs on the colours of a real tile, and what it saves.
+
+    A sensor's colours are four times coarser than its brightness, so that 4:2:0 might seem free.
+    Taken is a SpaceNet 6 tile (1 m, blue, green, red, near infrared), magnified to 0.3 m.
+    """
+    data = Path(os.environ.get("WITW_REAL_DATA", "../shared/data"))
+    path = data / "spacenet_tiles" / "solaris_AOI_11_Rotterdam_ms1.tif"
+    if not path.is_file():
+        print(f"chroma: {path} is absent; set WITW_REAL_DATA")
+        return
+    with rasterio.open(path) as file:
+        side = int(min(file.width, file.height) * file.res[0] / 0.3)
+        bands = file.read((3, 2, 1), out_shape=(side, side), resampling=Resampling.cubic)
+    low, high = np.percentile(bands, (2, 98), axis=(1, 2))[..., None, None]
+    levels = np.clip(np.rint((bands - low) / (high - low) * 255), 0, 255)
+    chip = np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0))
+    for quality, kind in ((95, "444"), (95, "420"), (90, "444"), (75, "420")):
+        jpeg = simplejpeg.encode_jpeg(chip, quality=quality, colorsubsampling=kind)
+        off = simplejpeg.decode_jpeg(jpeg, fastupsample=False).astype(float) - chip
+        psnr = 10 * np.log10(255**2 / np.mean(off**2))
+        took = best(
+            lambda q=quality, k=kind: simplejpeg.encode_jpeg(chip, quality=q, colorsubsampling=k), 9
+        )
+        size = len(jpeg) / chip[..., 0].size * 750**2 / 1024
+        print(
+            f"JPEG q{quality} {kind}: {psnr:.1f} dB, {size:.0f} KiB and "
+            f"{1000 * took / chip[..., 0].size * 750**2:.2f} ms a chip of 750 x 750"
+        )

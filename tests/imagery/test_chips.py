@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import json
 from pathlib import Path
 
@@ -44,11 +45,11 @@ def photos_at(*offsets):
     return pd.DataFrame(rows)
 
 
-def cut(town, photos, table="chips.parquet"):
+def cut(town, photos, table="chips.parquet", threads=1):
     folder = town.root / "chips/0000"
     tifs = [town.strip(name, "utm.tif") for name in town.names]
     mosaic = town.root / "mosaic.vrt"
-    chips.run(town.spec("chips"), photos, mosaic, tifs, folder, Path(table))
+    chips.run(town.spec("chips"), photos, mosaic, tifs, folder, Path(table), threads)
     return tables.read(Path(table), "chips").set_index("id")
 
 
@@ -141,9 +142,10 @@ def test_jpeg_settings_are_those_of_the_config(tif, area, subsampling, code):
     assert chip.quantization == Image.open("reference.jpg").quantization
 
 
-def test_a_second_run_gives_the_same_bytes_and_sorted_rows(tif, area, rng):
+def test_any_run_gives_the_same_bytes_and_sorted_rows(tif, area, rng):
     town = town_of(tif, area)
-    photos = photos_at(*rng.uniform(30, 170, (30, 2)))
+    places = rng.uniform(30, 170, (30, 2))
+    photos = photos_at(*places, *places[:5])  # some share their squares
     folder = town.root / "chips/0000"
 
     def digests():
@@ -153,8 +155,9 @@ def test_a_second_run_gives_the_same_bytes_and_sorted_rows(tif, area, rng):
     rows = cut(town, photos)
     first = digests()
     (folder / "999.jpg").write_bytes(b"stale")
-    cut(town, photos.sample(frac=1, random_state=1))
-    assert digests() == first
+    for threads in (1, 2, 3, 50):
+        cut(town, photos.sample(frac=1, random_state=threads), threads=threads)
+        assert digests() == first
     assert rows.index.tolist() == sorted(rows.index)
 
 
@@ -192,6 +195,18 @@ def test_no_photo_at_all_is_an_empty_folder_and_table(tif, area):
     town = town_of(tif, area)
     rows = cut(town, pd.DataFrame({"id": [], "lon": [], "lat": []}))
     assert rows.empty and not list((town.root / "chips/0000").iterdir())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
+def test_portions_keep_the_order_and_never_divide_a_square(count, rng):
+    windows = np.repeat(np.arange(12), rng.integers(1, 6, 12))
+    places = [
+        chips.Place(str(n), 0.0, 0.0, (int(window), 0), (0, 0)) for n, window in enumerate(windows)
+    ]
+    found = chips.portions(places, count)
+    assert len(found) == count and [p for part in found for p in part] == places
+    for one, two in itertools.combinations(found, 2):
+        assert not {p.window for p in one} & {p.window for p in two}
 
 
 def test_wants_chip():

@@ -37,7 +37,7 @@ READS = (
 log = logging.getLogger("witw")
 
 # Decoded tiles that are kept, of all threads together; GDAL keeps but the blocks of one tile.
-CACHE_BYTES = 512 << 20
+CACHE_BYTES = 320 << 20
 GDAL_CACHE_BYTES = 16 << 20
 # Photos are cut in the order of squares of this side [px], so that neighbours share decoded tiles.
 SWATH_PX = 2048

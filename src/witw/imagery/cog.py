@@ -38,14 +38,22 @@ FORMATS = {SHORT: "H", LONG: "I", DOUBLE: "d", LONG8: "Q"}
 
 
 @njit
-def differenced(tile: Pixels, out: Pixels) -> None:
-    """RGB of (h, w, 4), each value less its left neighbour (TIFF's predictor 2), (h, w, 3)."""
+def differenced(tile: Pixels, out: Pixels) -> int:
+    """RGB of (h, w, 4), each value less its left neighbour (TIFF's predictor 2), (h, w, 3).
+
+    Returns:
+        How many pixels have data.
+    """
+    count = 0
     for r in range(tile.shape[0]):
         for k in range(3):
             out[r, 0, k] = tile[r, 0, k]
         for c in range(1, tile.shape[1]):
             for k in range(3):
                 out[r, c, k] = tile[r, c, k] - tile[r, c - 1, k]
+        for c in range(tile.shape[1]):
+            count += tile[r, c, 3] > 0
+    return count
 
 
 @njit
@@ -86,12 +94,13 @@ class Encoded:
 
 def encode(tile: Pixels) -> Encoded:
     """Compress a tile (RGB and 0 or 255, (512, 512, 4)) and halve it."""
-    if not tile[..., 3].any():
+    flat = np.empty((TILE, TILE, 3), np.uint8)
+    count = differenced(tile, flat)
+    if not count:
         return Encoded(b"", b"", None)
-    flat, half = np.empty((TILE, TILE, 3), np.uint8), np.zeros((TILE // 2, TILE // 2, 4), np.uint8)
-    differenced(tile, flat)
+    half = np.zeros((TILE // 2, TILE // 2, 4), np.uint8)
     halved(tile, half)
-    whole = bool(tile[..., 3].all())
+    whole = count == TILE * TILE
     mask = _full_mask() if whole else deflated(np.packbits(tile[..., 3] > 0, axis=1))
     return Encoded(deflated(flat), mask, half)
 
