@@ -106,8 +106,8 @@ class Reader:
         columns, rows = (-(-a // b) for a, b in zip(self.size, self.unit, strict=True))
         return [(x, y) for y in range(rows) for x in range(columns)]
 
-    def file(self) -> tuple[decoded.Stamp, dict[decoded.Unit, tuple[int, int]], str]:
-        """What :mod:`.decoded` must know of a plain strip: stamp, units' shapes, data type."""
+    def layout(self) -> decoded.Layout:
+        """What :mod:`.decoded` must know of a plain strip."""
         assert self.source is not None
         places = {unit: self.window(unit) for unit in self.units()}
         shapes = {unit: (place.height, place.width) for unit, place in places.items()}
@@ -121,7 +121,7 @@ class Reader:
             "unit": self.unit,
             "dtype": self.dtype,
         }
-        return stamp, shapes, self.dtype
+        return decoded.Layout(stamp, shapes, self.dtype)
 
     def _read(self, bands: Sequence[int], unit: decoded.Unit) -> NDArray[Any]:
         handle = self.handles.get()
@@ -183,5 +183,5 @@ def opened(
         handles = [stack.enter_context(rasterio.open(name, sharing=False)) for _ in range(threads)]
         reader = Reader(handles, source)
         if kept and source:
-            reader.kept = stack.enter_context(decoded.kept(kept, *reader.file()))
+            reader.kept = stack.enter_context(decoded.kept(kept, reader.layout()))
         yield reader

@@ -13,6 +13,7 @@ its length in eight bytes.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -42,21 +43,29 @@ def beside(path: Path) -> Path:
     return path.with_name(f"{path.name.split('.')[0]}.decoded")
 
 
-def _offsets(shapes: dict[Unit, tuple[int, int]], itemsize: int) -> dict[Unit, int]:
-    """Where each unit begins [bytes]; the end under the key (-1, -1)."""
-    found, at = {}, 0
-    for unit, (height, width) in shapes.items():
-        found[unit] = at
-        at += 3 * height * width * itemsize
-    return found | {(-1, -1): at}
+class Layout:
+    """What the file holds and where.
+
+    Attributes:
+        stamp: what it was made from; another stamp, another file.
+        shapes: height and width of each unit [px].
+        dtype: numpy's name of the values' type.
+        offsets: where each unit begins [bytes].
+        size: of all units [bytes].
+    """
+
+    def __init__(self, stamp: Stamp, shapes: dict[Unit, tuple[int, int]], dtype: str) -> None:
+        self.stamp, self.shapes, self.dtype = stamp, shapes, np.dtype(dtype)
+        sizes = [3 * height * width * self.dtype.itemsize for height, width in shapes.values()]
+        *starts, self.size = itertools.accumulate(sizes, initial=0)
+        self.offsets = dict(zip(shapes, starts, strict=True))
 
 
 class Writer:
     """Takes units in any order, from several threads."""
 
-    def __init__(self, handle: int, shapes: dict[Unit, tuple[int, int]], dtype: str) -> None:
-        self.handle, self.broken = handle, False
-        self.offsets = _offsets(shapes, np.dtype(dtype).itemsize)
+    def __init__(self, handle: int, layout: Layout) -> None:
+        self.handle, self.layout, self.broken = handle, layout, False
         self.sums: dict[Unit, int] = {}
 
     def add(self, unit: Unit, data: NDArray[Any]) -> None:
@@ -65,69 +74,65 @@ class Writer:
             return
         data = np.ascontiguousarray(data)
         try:
-            self.broken = os.pwrite(self.handle, data, self.offsets[unit]) != data.nbytes
+            self.broken = os.pwrite(self.handle, data, self.layout.offsets[unit]) != data.nbytes
         except OSError as error:
             log.info("decoded pixels are not kept: %s", error)
             self.broken = True
         self.sums[unit] = isal_zlib.crc32(data)
 
-    def end(self, stamp: Stamp) -> bool:
+    def end(self) -> bool:
         """Write what tells how to read it; whether the file is whole."""
-        names = [unit for unit in self.offsets if unit != (-1, -1)]
-        if self.broken or len(self.sums) < len(names):
+        if self.broken or len(self.sums) < len(self.layout.shapes):
             return False
-        text = json.dumps({"stamp": stamp, "sums": [self.sums[name] for name in names]}).encode()
+        sums = [self.sums[unit] for unit in self.layout.shapes]
+        text = json.dumps({"stamp": self.layout.stamp, "sums": sums}).encode()
         tail = text + struct.pack("<Q", len(text))
-        return os.pwrite(self.handle, tail, self.offsets[-1, -1]) == len(tail)
+        try:
+            return os.pwrite(self.handle, tail, self.layout.size) == len(tail)
+        except OSError:
+            return False
 
 
 @contextmanager
-def keeping(
-    path: Path, stamp: Stamp, shapes: dict[Unit, tuple[int, int]], dtype: str
-) -> Iterator[Writer | None]:
+def keeping(path: Path, layout: Layout) -> Iterator[Writer | None]:
     """Write the file, which appears whole or not at all; None where it would take too much room."""
-    size = _offsets(shapes, np.dtype(dtype).itemsize)[-1, -1]
     path.unlink(missing_ok=True)
-    if shutil.disk_usage(path.parent).free < SPARE * size:
-        log.info("decoded pixels are not kept: they would take %d MB of the disk", size >> 20)
+    megabytes = layout.size >> 20
+    if shutil.disk_usage(path.parent).free < SPARE * layout.size:
+        log.info("decoded pixels are not kept: they would take %d MB of the disk", megabytes)
         yield None
         return
     with stage.scratch(path) as folder:
         part = folder / "pixels"
         handle = os.open(part, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
-            writer = Writer(handle, shapes, dtype)
+            writer = Writer(handle, layout)
             yield writer
-            whole = writer.end(stamp)
+            whole = writer.end()
         finally:
             os.close(handle)
         if whole:
             part.replace(path)
-            log.info("%s keeps %d MB of decoded pixels for utm", path, size >> 20)
+            log.info("%s keeps %d MB of decoded pixels for utm", path, megabytes)
 
 
 class Kept:
     """Reads units from several threads."""
 
-    def __init__(
-        self, handle: int, shapes: dict[Unit, tuple[int, int]], dtype: str, sums: list[int]
-    ) -> None:
-        self.handle, self.shapes, self.dtype = handle, shapes, np.dtype(dtype)
-        self.offsets = _offsets(shapes, self.dtype.itemsize)
-        self.sums = dict(zip(shapes, sums, strict=True))
+    def __init__(self, handle: int, layout: Layout, sums: list[int]) -> None:
+        self.handle, self.layout = handle, layout
+        self.sums = dict(zip(layout.shapes, sums, strict=True))
 
     def read(self, unit: Unit) -> NDArray[Any] | None:
         """Values of a unit, (3, h, w); None: they are not what was written."""
-        data = np.empty((3, *self.shapes[unit]), self.dtype)
-        count = os.preadv(self.handle, [data], self.offsets[unit])
+        data = np.empty((3, *self.layout.shapes[unit]), self.layout.dtype)
+        count = os.preadv(self.handle, [data], self.layout.offsets[unit])
         whole = count == data.nbytes and isal_zlib.crc32(data) == self.sums[unit]
         return data if whole else None
 
 
 @contextmanager
-def kept(
-    path: Path, stamp: Stamp, shapes: dict[Unit, tuple[int, int]], dtype: str
-) -> Iterator[Kept | None]:
+def kept(path: Path, layout: Layout) -> Iterator[Kept | None]:
     """Open the file if it is there, whole and of just this; else None."""
     try:
         handle = os.open(path, os.O_RDONLY)
@@ -135,21 +140,21 @@ def kept(
         yield None
         return
     try:
-        sums = _sums(handle, stamp, _offsets(shapes, np.dtype(dtype).itemsize)[-1, -1])
-        yield Kept(handle, shapes, dtype, sums) if sums and len(sums) == len(shapes) else None
+        sums = _sums(handle, layout)
+        yield Kept(handle, layout, sums) if len(sums) == len(layout.shapes) else None
     finally:
         os.close(handle)
 
 
-def _sums(handle: int, stamp: Stamp, at: int) -> list[int]:
+def _sums(handle: int, layout: Layout) -> list[int]:
     """Checksums from the end of a file; none if it is another's or not whole."""
     end = os.fstat(handle).st_size - 8
     try:
         (length,) = struct.unpack("<Q", os.pread(handle, 8, end))
-        if length != end - at:
+        if length != end - layout.size:
             return []
-        found = json.loads(os.pread(handle, length, at))
-        same = found["stamp"] == json.loads(json.dumps(stamp))
+        found = json.loads(os.pread(handle, length, layout.size))
+        same = found["stamp"] == json.loads(json.dumps(layout.stamp))
         return list(found["sums"]) if same else []
     except (OSError, ValueError, KeyError, TypeError, struct.error):
         return []

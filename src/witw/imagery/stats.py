@@ -211,7 +211,7 @@ def count_plain(
 
     with ExitStack() as stack:
         reader = stack.enter_context(blocks.opened(strip.file, strip, threads))
-        writer = stack.enter_context(decoded.keeping(keep, *reader.file())) if keep else None
+        writer = stack.enter_context(decoded.keeping(keep, reader.layout())) if keep else None
         pool = stack.enter_context(ThreadPoolExecutor(threads))
         valid = 0
         for units in need.choices(reader.units(), sparse):
