@@ -4,8 +4,10 @@ import errno
 import os
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
+from servers import ranges
 
 from witw.imagery import blocks, decoded, stats, stretch, utm
 
@@ -126,3 +128,17 @@ def test_a_stretch_by_a_sample_keeps_nothing(tif, area, rng):
     path = tif("strip.tif", data, PLACE)
     town = area([path], BOX, bands=[1, 2, 3], extent="photos", split="train")
     assert not count(town)[1].exists()
+
+
+def test_a_remote_strip_is_fetched_once(tif, area, rng):
+    """Too large for what GDAL remembers of an address."""
+    data = rng.integers(1, 60_000, (3, 2200, 2200)).astype("u2")
+    blocks_px = {"TILED": "YES", "BLOCKXSIZE": 512, "BLOCKYSIZE": 512}
+    size = Path(tif("served/strip.tif", data, PLACE, **blocks_px)).stat().st_size
+    with ranges("served") as server:
+        town = area([f"{server.url}/strip.tif"], BOX, bands=[1, 2, 3])
+        server.taken()
+        count(town)
+        assert server.taken()["sent"] >= 0.9 * size
+        warp(town)
+        assert server.taken()["sent"] <= 0.05 * size
