@@ -43,7 +43,7 @@ def snakemake(run_dir: Path, cores: int, targets: Sequence[str]) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile)]
     command += ["--directory", str(run_dir), "--cores", str(cores)]
     # Many small cities: jobs side by side use a core better than threads inside a job.
-    command += ["--set-threads", "scenes=1", "stats=1", "utm=1", "--", *targets]
+    command += ["--set-threads", "chips=1", "scenes=1", "stats=1", "utm=1", "--", *targets]
     # The cores are shared by several jobs: threads that spin while they wait would stop the others.
     made = {KEY: MADE_KEY, "OMP_WAIT_POLICY": "PASSIVE"}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
