@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ for path; do
     test -e "$path" && continue
     mkdir -p "$(dirname "$path")"
     case ${path##*/} in
+        photos.parquet) head -c 2000000 /dev/zero > "$path" ;;
         *.*) echo made > "$path" ;;
         *) mkdir "$path" ;;
     esac
@@ -78,6 +80,10 @@ class Workplace:
     def __init__(self, folder):
         self.folder = folder
         self.bin = folder / "bin"
+        if not folder.joinpath("config.yaml").exists():
+            self._make()
+
+    def _make(self):
         for name in ("oslo", "bern_1", "bern_2", "lima", "graz"):
             self.touch(f"strips/{name}.tif")
         self.touch("places.pth.tar")
@@ -85,6 +91,11 @@ class Workplace:
         (self.bin / "python").write_text(STUB)
         (self.bin / "python").chmod(0o755)
         self.configure()
+
+    def copy(self, folder):
+        """The same folder once more, times and Snakemake's records as well."""
+        shutil.copytree(self.folder, folder)
+        return Workplace(folder)
 
     def touch(self, name):
         path = self.folder / name

@@ -28,6 +28,33 @@ def test_one_key_of_one_area_reruns_that_area_from_its_stage_on(finished):
     assert finished.plan(quality) == jobs("oslo", "chips", "pairs") | JOINT
 
 
+def test_chips_made_anew_are_packed_though_their_tables_are_the_same(finished, tmp_path):
+    """The bytes of chips stand in no table, and Snakemake leaves out what has the same tables."""
+    place = finished.copy(tmp_path / "place")
+
+    def quality(config):
+        config["aois"]["oslo"]["chips"] = {"jpeg_quality": 80}
+
+    place.configure(quality)
+    done = place.snakemake("--cores", 1, "--no-hooks", "results/oslo/pairs.parquet")
+    assert done.returncode == 0, done.stderr
+    assert done.jobs == jobs("oslo", "chips", "pairs")
+    assert place.plan(quality) == JOINT - {"dataset"}
+
+
+def test_a_stage_run_again_up_to_itself_with_the_same_result_reruns_nothing_more(
+    finished, tmp_path
+):
+    """Though its table is newer than what was made of it, and has more than Snakemake's 1 MB."""
+    place = finished.copy(tmp_path / "place")
+    assert (place.folder / "results/oslo/photos.parquet").stat().st_size > 1_000_000
+    done = place.snakemake("--cores", 1, "--no-hooks", "-R", "search", "--until", "shards_2")
+    assert done.returncode == 0, done.stderr
+    areas = ("oslo", "bern", "lima")
+    assert done.jobs == {job for area in areas for job in jobs(area, "search", "shards_2")}
+    assert place.plan() == set()
+
+
 def test_a_threshold_redoes_the_join_and_no_search_download_or_warp(finished):
     def blank(config):
         config["aois"]["bern"]["pairs"] = {"max_blank_fraction": 0.2}

@@ -1,6 +1,7 @@
 """Whole runs of the data stages on made cities: repeatable, exact, and not hurt by being killed."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,11 +23,33 @@ KEY = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
 OPEN = set(range(1, 17))
 
 
+def targets(areas: list[str]) -> list[str]:
+    return [f"results/{area}/pairs.parquet" for area in areas]
+
+
+def command(folder: Path, *args: str) -> list[str]:
+    place = ["--snakefile", str(REPO / "Snakefile"), "--directory", str(folder)]
+    return [sys.executable, "-m", "snakemake", *place, *args]
+
+
+def tool(folder: Path, *args: str) -> str:
+    """What a snakemake that must succeed says."""
+    done = subprocess.run(
+        command(folder, *args),
+        env=os.environ | {"FLICKR_API_KEY": KEY},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
 def start(folder: Path, areas: list[str]) -> subprocess.Popen:
+    threads = ["--set-threads", "utm=1", "scenes=1"]
     return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--snakefile", str(REPO / "Snakefile")]
-        + ["--directory", str(folder), "--cores", "2", "--set-threads", "utm=1", "scenes=1", "--"]
-        + [f"results/{area}/pairs.parquet" for area in areas],
+        command(folder, "--cores", "2", *threads, "--", *targets(areas)),
         env=os.environ | {"FLICKR_API_KEY": KEY},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -124,6 +147,62 @@ def test_a_finished_run_has_nothing_to_do(made):
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "Nothing to be done" in output
+
+
+def test_a_rebuild_of_one_area_makes_what_the_plan_names_and_touches_nothing_else(made, tmp_path):
+    calm, _, areas = made
+    folder = tmp_path / "place"
+    shutil.copytree(calm, folder)  # with its times
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["aois"][areas[0]]["chips"] = {"jpeg_quality": 60}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    plan = tool(folder, "-n", *targets(areas))
+    named = {
+        path for line in re.findall(r"^    output: (.*)$", plan, re.M) for path in line.split(", ")
+    }
+    shards = range(config["aois"][areas[0]].get("shards") or config["defaults"]["shards"])
+    expected = {
+        f"results/{areas[0]}/chips/{n:04d}{end}" for n in shards for end in ("", ".parquet")
+    }
+    assert named == expected | {f"results/{areas[0]}/pairs.parquet"}
+
+    before = state(folder)
+    finish(folder, areas)
+    after = state(folder)
+    changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    assert {owner(path, named) for path in changed} == named
+    pictures = [path for path in changed if path.endswith(".jpg")]
+    assert pictures
+    assert all(before[path][0] != after[path][0] for path in pictures)
+
+
+def state(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and time of every file of a run but for Snakemake's records and logs."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for top in ("results", "photos", "journal", "world", "models")
+        for path in sorted((folder / top).rglob("*"))
+        if path.is_file()
+    }
+
+
+def owner(path: str, outputs: set[str]) -> str:
+    """The output that a file is, or lies in; itself where it belongs to none."""
+    return next((name for name in (path, str(Path(path).parent)) if name in outputs), path)
+
+
+def test_a_search_run_again_with_the_same_result_leaves_everything_after_it_alone(made, tmp_path):
+    """Run up to the shards first: the second plan compares contents, and finds nothing to do."""
+    calm, _, areas = made
+    folder = tmp_path / "place"
+    shutil.copytree(calm, folder)
+    before = digest(folder)
+    said = tool(
+        folder, "--cores", "2", "-R", "search", "--until", "shards_2", "--", *targets(areas)
+    )
+    assert "rule search" in said
+    assert digest(folder) == before
+    assert "Nothing to be done" in tool(folder, "-n", *targets(areas))
 
 
 def test_tables_hold_what_the_world_knows(made):
