@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 
 from aiohttp import web
+from PIL import Image
 
 from witw.demo.flickr_faults import PHOTO_FAULTS
 from witw.demo.flickr_log import Call
@@ -175,7 +176,10 @@ def _redirect(location: str) -> web.Response:
 
 def _headed(request: web.Request, body: bytes, length: int | None) -> web.StreamResponse:
     """An answer with the headers of the real host; chunked where no length is given."""
-    width, height = size_px(body)
+    try:
+        width, height = size_px(body)
+    except (OSError, Image.DecompressionBombError):
+        width, height = 500, 375  # a host measures what its members send; here some send bombs
     response = web.StreamResponse(
         headers={
             "Content-Type": "image/jpeg",
