@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 
 
+def pytest_collection_modifyitems(items):
+    """Files that run snakemake come first: begun last, one alone would outlast all others."""
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """Folder of the real recordings, tiles and photographs; skips where it is absent."""

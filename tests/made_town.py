@@ -9,17 +9,19 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from witw.demo.build import build
+from witw.demo.cities import CHECKPOINT
 
 REPO = Path(__file__).parents[1]
 KEY = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
 AREA = "alder"  # two strips, two shards
 WORLD = {"cities": 1, "photos": 10, "half_m": 50.0}
+TWO_CITIES = {"cities": 2, "photos": 12, "half_m": 70}
 PAIRS = f"results/{AREA}/pairs.parquet"
 TREES = ("results", "photos")
 PATIENCE_S = 400
@@ -182,23 +184,43 @@ class StandIn:
         self.process.wait()
 
 
-def shared_world(tmp_path_factory):
-    """A run folder with the made city, nothing run; made once for all processes of a test run."""
+@contextmanager
+def shared(tmp_path_factory, name):
+    """A folder that all processes of a test run have together, held by this one alone."""
     base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "made_town"
-    shared.mkdir(exist_ok=True)
-    with (shared / "lock").open("w") as handle:
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / name
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        build(shared / "run", **WORLD)
-    return shared / "run"
+        yield folder
+
+
+def shared_world(tmp_path_factory, world):
+    """A run folder with a made world, nothing run; made once for all processes of a test run."""
+    name = "_".join(str(world[key]) for key in ("cities", "photos", "half_m"))
+    with shared(tmp_path_factory, "made_worlds") as folder:
+        models = folder / name / "models"
+        if not models.exists():
+            models.mkdir(parents=True)
+            # The checkpoint is the same in all of them, and takes longest.
+            for other in folder.glob(f"*/models/{CHECKPOINT}"):
+                os.link(other, models / CHECKPOINT)
+                break
+        build(folder / name, **world)
+    return folder / name
+
+
+def lay(tmp_path_factory, folder, port, world):
+    """Put a made world in a new run folder whose config names a port of this process."""
+    source = shared_world(tmp_path_factory, world)
+    folder.mkdir(exist_ok=True)
+    for name in ("world", "models"):
+        shutil.copytree(source / name, folder / name, copy_function=os.link)
+    return build(folder, **world, port=port)
 
 
 def fresh_town(tmp_path_factory, port):
     """A town whose config names a port of this process."""
-    world = shared_world(tmp_path_factory)
     folder = tmp_path_factory.mktemp("fresh") / "run"
-    folder.mkdir()
-    for name in ("world", "models"):
-        shutil.copytree(world / name, folder / name, copy_function=os.link)
-    build(folder, **WORLD, port=port)
+    lay(tmp_path_factory, folder, port, WORLD)
     return Town(folder)

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from planner import Planner
+
+from made_town import shared
 
 REPO = Path(__file__).parents[2]
 KEY = "FLICKR_API_KEY"
@@ -48,6 +51,7 @@ BASE = {
     },
     "pack": {"chip_px": 128, "photo_px": 96},
 }
+PLANNER = Planner()
 
 
 @dataclass(frozen=True)
@@ -111,12 +115,17 @@ class Workplace:
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         return path
 
-    def snakemake(self, *args, key="top-secret", cwd=None, env=None, snakefile=True):
-        """Run snakemake with the stub first on PATH; ``key`` None leaves FLICKR_API_KEY unset."""
+    def environment(self, key="top-secret"):
+        """The stub is first on PATH; ``key`` None leaves FLICKR_API_KEY unset."""
         environ = {k: v for k, v in os.environ.items() if not k.startswith("FLICKR_")}
         environ["PATH"] = f"{self.bin}:{Path(sys.executable).parent}:{environ['PATH']}"
         if key is not None:
             environ[KEY] = key
+        return environ
+
+    def snakemake(self, *args, key="top-secret", cwd=None, env=None, snakefile=True):
+        """Run snakemake as a user does."""
+        environ = self.environment(key)
         command = [sys.executable, "-m", "snakemake"]
         if snakefile:
             command += ["--snakefile", str(REPO / "Snakefile")]
@@ -131,10 +140,11 @@ class Workplace:
         )
         return Run(done.returncode, done.stdout, done.stderr)
 
-    def plan(self, change=None, **kwargs):
+    def plan(self, change=None):
         """The jobs that would run once ``change`` is made to the config."""
         path = self.configure(change, "changed.yaml")
-        done = self.snakemake("-n", "--configfile", path, **kwargs)
+        args = ["--snakefile", str(REPO / "Snakefile"), "-n", "--configfile", str(path)]
+        done = Run(*PLANNER.run(args, self.folder, self.environment()))
         assert done.returncode == 0, done.stderr
         return done.jobs
 
@@ -144,11 +154,26 @@ def workplace(tmp_path):
     return Workplace(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A workplace in which everything has run, with Snakemake's own records of it."""
-    place = Workplace(tmp_path_factory.mktemp("finished"))
-    # Without hooks: the strips are empty, and looking at them is preflight's business.
-    done = place.snakemake("--cores", 2, "--no-hooks")
-    assert done.returncode == 0, done.stderr
+@pytest.fixture(scope="session", autouse=True)
+def planner_ends():
+    yield
+    PLANNER.close()
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory):
+    """A workplace in which everything has run, once for all processes of a test run."""
+    with shared(tmp_path_factory, "finished_workplace") as folder:
+        place = Workplace(folder / "run")
+        if not (folder / "done").exists():
+            # Without hooks: the strips are empty, and looking at them is preflight's business.
+            done = place.snakemake("--cores", 2, "--no-hooks")
+            assert done.returncode == 0, done.stderr
+            (folder / "done").touch()
     return place
+
+
+@pytest.fixture(scope="module")
+def finished(finished_once, tmp_path_factory):
+    """A workplace in which everything has run, with Snakemake's own records of it."""
+    return finished_once.copy(tmp_path_factory.mktemp("finished") / "run")

@@ -30,8 +30,8 @@ def test_every_city_is_the_test_city_once(finished):
     }  # fmt: skip
 
 
-def test_it_runs_on_the_folds_own_files_and_leaves_the_rest_alone(workplace):
-    assert workplace.snakemake("--cores", 2, "--no-hooks").returncode == 0
+def test_it_runs_on_the_folds_own_files_and_leaves_the_rest_alone(finished, tmp_path):
+    workplace = finished.copy(tmp_path / "place")
     done = workplace.snakemake("leave_one_out", "--cores", 2, "--no-hooks", "-p")
     assert done.returncode == 0, done.stderr
     shells = [

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from made_town import TWO_CITIES, lay
 from witw import tables
-from witw.demo.build import build, served
+from witw.demo.build import served
 from witw.demo.flickr_server import load_catalog, save_catalog
 
 pytestmark = pytest.mark.workflow
@@ -120,7 +121,7 @@ def asked_for(server, since: int, kind: str) -> list[str]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, free_port):
     folder = tmp_path_factory.mktemp("run")
-    cities = build(folder, cities=2, photos=12, half_m=70, port=free_port)
+    cities = lay(tmp_path_factory, folder, free_port, TWO_CITIES)
     made = Run(folder, [city.name for city in cities])
     with served(folder, faults=None) as server:
         made.server = server

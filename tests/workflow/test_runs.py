@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from made_town import TWO_CITIES, lay
 from witw import tables
-from witw.demo.build import build, served
+from witw.demo.build import served
 from witw.demo.flickr_server import load_catalog
 
 pytestmark = pytest.mark.workflow
@@ -68,7 +69,7 @@ def finish(folder: Path, areas: list[str]) -> None:
 def made(tmp_path_factory, free_port):
     """A made world and the same one in two run folders, one finished undisturbed."""
     calm = tmp_path_factory.mktemp("calm")
-    made_cities = build(calm, cities=2, photos=12, half_m=70, port=free_port)
+    made_cities = lay(tmp_path_factory, calm, free_port, TWO_CITIES)
     areas = [city.name for city in made_cities]
     rough = tmp_path_factory.mktemp("rough")
     shutil.copytree(calm, rough, dirs_exist_ok=True)
