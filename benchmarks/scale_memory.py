@@ -26,19 +26,33 @@ from witw.spec import STAGES, build
 PHOTOS = (1_000, 5_000, 20_000)
 # The network and the JPEG coder take a photo at a time, and minutes for so many.
 FEW = (200, 800, 3_200)
+PACKED_PX = 128
 WIDTH_PX, HEIGHTS_PX = 8_192, (1_024, 2_048, 4_096)
-# Peak memory [kB] and CPU time [s] of a command. Started from here directly, a process would count
-# this one's memory as its own until it has become another program.
-MEASURE = """
-import os, sys
+# Peak memory [kB], CPU time [s] and peak of what is no page of a file [kB] of a command. Started
+# from here directly, a process would count this one's memory as its own until it has become another
+# program. The last is looked at ten times a second: the system keeps no peak of it.
+MEASURE = r"""
+import os, re, sys, threading
 pid = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+own, ended = [0], threading.Event()
+def look():
+    while not ended.wait(0.1):
+        try:
+            text = open(f"/proc/{pid}/status").read()
+        except OSError:
+            return
+        own.extend(map(int, re.findall(r"RssAnon:\s+(\d+)", text)))
+threading.Thread(target=look, daemon=True).start()
 _, status, usage = os.wait4(pid, 0)
+ended.set()
 with open(sys.argv[1], "w") as out:
-    print(usage.ru_maxrss, usage.ru_utime + usage.ru_stime, file=out)
+    print(usage.ru_maxrss, usage.ru_utime + usage.ru_stime, max(own), file=out)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
-Measured = tuple[str, tuple[float, float]]
-THREADS = {"stats": 4, "utm": 4, "scenes": 2, "pack": 4}
+# Peak [MB], CPU time [s], peak without pages of files [MB].
+Usage = tuple[float, float, float]
+Measured = tuple[str, Usage]
+THREADS = {"stats": 4, "utm": 4, "scenes": 2, "pack": 4, "train": 2}
 
 
 def picture(seed: int, width: int, height: int) -> Image.Image:
@@ -59,6 +73,8 @@ class Bench:
         box = [LON, LAT - HEIGHTS_PX[-1] * STEP_DEG, LON + WIDTH_PX * STEP_DEG, LAT]
         raw = {
             "flickr": {"api_url": f"{host}/services/rest/", "photo_hosts": [host]},
+            "pack": {"chip_px": PACKED_PX, "photo_px": PACKED_PX},
+            "train": {"epochs": 1},
             "defaults": {
                 "shards": 1,
                 "nodata": 0,
@@ -75,10 +91,8 @@ class Bench:
         }
         self.config: Config = load(raw)
 
-    def job(
-        self, stage: str, aoi: str | None, part: str | None = None, **files: object
-    ) -> tuple[float, float]:
-        """Run one job; return its peak memory [MB] and CPU time [s]."""
+    def job(self, stage: str, aoi: str | None, part: str | None = None, **files: object) -> Usage:
+        """Run one job."""
         told, log = self.folder / "usage.txt", self.folder / "log.txt"
         command = [sys.executable, "-I", "-S", "-c", MEASURE, str(told)]
         command += [sys.executable, "-m", STAGES[stage], "--spec"]
@@ -98,8 +112,8 @@ class Bench:
             )
         if done.returncode:
             raise SystemExit(f"{stage} failed:\n{log.read_text()[-2000:]}")
-        peak, cpu = map(float, told.read_text().split())
-        return peak / 1024, cpu
+        peak, cpu, own = map(float, told.read_text().split())
+        return peak / 1024, cpu, own / 1024
 
 
 def asked(stage: str) -> str:
@@ -157,9 +171,13 @@ def pictured(bench: Bench) -> Iterator[Measured]:
     _checkpoint(at / "places.pt", 0)
     table = {"checkpoint": "places.pt", "table": at / "scores.parquet"}
     yield "scenes", bench.job("scenes", "paris", photos=at / "downloads.parquet", **table)
-    packed = {name: at / f"{name}.npy" for name in ("photos", "chips")}
-    table = {"pairs": at / "all.pairs", "table": at / "pack.parquet"}
+    pack = at / "pack"
+    packed = {name: pack / f"{name}.npy" for name in ("photos", "chips")}
+    table = {"pairs": at / "all.pairs", "table": pack / "pairs.parquet"}
     yield "pack", bench.job("pack", None, split="train", **table, **packed)
+    # One epoch; validated on all that it is trained on, which no run does with so many.
+    model = {"model": at / "model.pt", "metrics": at / "metrics.jsonl"}
+    yield "train", bench.job("train", None, train=pack, val=pack, **model)
 
 
 def imagery(bench: Bench, strip_name: str, height: int, photos: int) -> Iterator[Measured]:
@@ -196,13 +214,14 @@ def imagery(bench: Bench, strip_name: str, height: int, photos: int) -> Iterator
 def show(title: str, sizes: Sequence[int], rows: Sequence[Iterator[Measured]]) -> None:
     """A line a stage: its peak at each size, what its rule asks for, and CPU time a unit of size.
 
+    Behind each peak stands what of it is no page of a file, which the system could not take back.
     The CPU time is the slope between the smallest and the largest, so that the start is not in it.
     """
-    head = "".join(f"{size:9d}" for size in sizes)
-    print(f"{title:14}{head}{'asked':>9}{'CPU ms each':>13}   (peak and asked in MB)")
+    head = "".join(f"{size:15d}" for size in sizes)
+    print(f"{title:14}{head}{'asked':>9}{'CPU ms each':>13}   (peak, own part, asked in MB)")
     for measured in zip(*rows, strict=True):
         stage = measured[0][0]
-        peaks = "".join(f"{peak:9.0f}" for _, (peak, _) in measured)
+        peaks = "".join(f"{peak:8.0f} ({own:4.0f})" for _, (peak, _, own) in measured)
         spent = measured[-1][1][1] - measured[0][1][1]
         each = 1000 * spent / (sizes[-1] - sizes[0])
         print(f"  {stage:12}{peaks}{asked(stage):>9}{each:13.2f}", flush=True)
