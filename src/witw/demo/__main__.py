@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from witw import stage
-from witw.demo.build import CITIES, PHOTOS, build, served
+from witw.demo.build import CITIES, JUDGED, PHOTOS, build, served
 from witw.demo.cities import City
 from witw.demo.flickr_server import FlickrServer
 from witw.errors import UserError
@@ -107,7 +107,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dir", type=Path, default=Path("demo-run"), help="run folder")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 2, help="cores to use")
     parser.add_argument("--cities", type=int, default=CITIES, help="made cities")
-    parser.add_argument("--photos", type=int, default=PHOTOS, help="photos of each city")
+    parser.add_argument("--photos", type=int, default=PHOTOS, help="photos of a training city")
+    parser.add_argument("--judged", type=int, default=JUDGED, help="photos of one judged on")
     parser.add_argument("--seed", type=int, default=0, help="of everything made")
     parser.add_argument("--port", type=int, help="of the stand-in for Flickr")
     parser.add_argument("targets", nargs="*", help="files to make; default: everything")
@@ -116,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.dir,
         cities=args.cities,
         photos=args.photos,
+        judged=args.judged,
         seed=args.seed,
         cores=args.cores,
         port=args.port,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import multiprocessing
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -42,6 +42,7 @@ VERSION = 2  # raised when the same seed gives another world
 PORT = 18365
 CITIES = 10
 PHOTOS = 130
+JUDGED = 260  # of a city that is judged on: figures of few photos are mostly noise
 FAULTS = Faults(
     seed=7,
     api_503=0.08,
@@ -66,6 +67,7 @@ def build(
     *,
     cities: int = CITIES,
     photos: int = PHOTOS,
+    judged: int | None = None,
     seed: int = 0,
     cores: int = 2,
     half_m: float = AOI_HALF_M,
@@ -77,6 +79,7 @@ def build(
         run_dir: the demo's run folder; made if absent.
         cities: how many; from 3 on one is for validation and one for the test.
         photos: openly licensed photos of each city.
+        judged: of the validation and the test city; default: as many as of the others.
         seed: of everything.
         cores: processes.
         half_m: half the side of the area photos are taken in [m].
@@ -89,10 +92,11 @@ def build(
         UserError: the folder holds another world.
     """
     chosen = tuple(replace(city, half_m=half_m) for city in choose(cities))
+    counts = [photos if city.split == "train" else judged or photos for city in chosen]
     stamp = {
         "version": VERSION,
         "cities": [city.name for city in chosen],
-        "photos": photos,
+        "photos": counts,
         "seed": seed,
         "half_m": half_m,
     }
@@ -104,7 +108,7 @@ def build(
             "--dir."
         )
     if not mark.is_file():
-        _build_world(run_dir, chosen, photos, seed, cores)
+        _build_world(run_dir, chosen, counts, seed, cores)
         stage.write_json(mark, stamp)
     if not config.is_file():
         write_config(config, chosen, port or _free_port(PORT))
@@ -112,7 +116,7 @@ def build(
 
 
 def _build_world(
-    run_dir: Path, cities: tuple[City, ...], photos: int, seed: int, cores: int
+    run_dir: Path, cities: tuple[City, ...], photos: Sequence[int], seed: int, cores: int
 ) -> None:
     """Draw all cities and the checkpoint, in processes of their own.
 
@@ -126,8 +130,8 @@ def _build_world(
     with ProcessPoolExecutor(max(1, cores), mp_context=context) as pool:
         model = pool.submit(_checkpoint, run_dir / "models" / CHECKPOINT, seed)
         jobs = [
-            pool.submit(build_city, world, city, number, photos, seed)
-            for number, city in enumerate(cities)
+            pool.submit(build_city, world, city, number, count, seed)
+            for number, (city, count) in enumerate(zip(cities, photos, strict=True))
         ]
         done = [job.result() for job in stage.progress(jobs, "made cities", total=len(jobs))]
         model.result()
