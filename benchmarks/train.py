@@ -42,6 +42,9 @@ ORIGINAL = {
     "radius_exponent": 1.0,
     "photo_rows": 0,
     "photo_band": 1.0,
+    # Its overhead view is four times as wide as high, and the photo's view is as high.
+    "headings": 32,
+    "polar_rows": 32,
     "mask_radius_m": 0.0,
     "label_smoothing": 0.0,
     "ema": 0.0,

@@ -19,6 +19,7 @@ from PIL import Image
 from witw import places365
 from witw.config import load
 from witw.demo import __main__ as demo
+from witw.demo import build as world_of
 from witw.demo import checkpoint
 from witw.demo.build import build, served
 from witw.demo.cities import ALL, CHECKPOINT, choose
@@ -61,6 +62,16 @@ def test_same_seed_same_bytes(run_dir, tmp_path):
     os.link(run_dir / "models" / CHECKPOINT, tmp_path / "models" / CHECKPOINT)
     build(tmp_path, **OPTIONS)
     assert digests(tmp_path / "world") == digests(run_dir / "world")
+
+
+def test_the_cities_judged_on_may_have_more_photos(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(world_of, "_build_world", lambda *given: asked.extend(given[2]))
+    (tmp_path / "world").mkdir()
+    build(tmp_path, **OPTIONS | {"judged": 40})
+    assert asked == [24, 24, 40, 40]
+    with pytest.raises(UserError, match="built differently"):
+        build(tmp_path, **OPTIONS)
 
 
 def test_a_finished_world_is_kept(run_dir):

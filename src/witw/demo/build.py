@@ -41,7 +41,7 @@ from witw.errors import UserError
 VERSION = 2  # raised when the same seed gives another world
 PORT = 18365
 CITIES = 10
-PHOTOS = 130
+PHOTOS = 200
 JUDGED = 260  # of a city that is judged on: figures of few photos are mostly noise
 FAULTS = Faults(
     seed=7,
@@ -190,13 +190,18 @@ def write_config(path: Path, cities: tuple[City, ...], port: int) -> None:
         },
         "aois": {city.name: _aoi(city) for city in cities},
         # Small enough for two cores and a few minutes.
-        "pack": {"chip_px": 96, "photo_px": 48},
+        "pack": {"chip_px": 96, "photo_px": 64},
         "train": {
             "width": 48,
             "blocks": 1,
-            "headings": 32,
-            "polar_rows": 32,
-            "epochs": 44,
+            "embed_dim": 64,
+            "headings": 64,
+            "polar_rows": 24,
+            # What a map knows of a photo is near the horizon; most of the rest is sky and street.
+            "photo_rows": 48,
+            "photo_band": 0.35,
+            "shift_m": 3.0,  # beside the geotags, which stray by 8 m
+            "epochs": 28,
             "batch": 64,
             "learning_rate": 0.005,
             "weight_decay": 1.0,
