@@ -19,6 +19,10 @@ from made_town import AREA
 HERE = Path(__file__).parent
 R = f"results/{AREA}"
 PHOTO = "photo of the store"
+CHIP = "chip of a photo"
+# What is made of the pairs, as far as one area goes.
+JOINT = ["results/dataset/pairs.parquet", "results/pack/train/photos.npy"]
+JOINT += ["results/report/report.html"]
 
 
 def tables(*names):
@@ -44,21 +48,26 @@ CASES = {
         [f"{R}/photos.parquet", *tables("photos", "scenes", "chips")],
     ),
     "search": ("", [f"journal/{AREA}.sqlite"]),
+    "dataset": ("", [f"{R}/pairs.parquet"]),
+    "pack": ("train", ["results/dataset/pairs.parquet", PHOTO, CHIP]),
+    "report": ("", [f"{R}/pairs.parquet", f"{R}/cells.parquet", f"{R}/search.json"]),
 }
 HOWS = ["cut"] * 3 + ["flip"] * 5
 
 
 @pytest.fixture(scope="module")
 def shop(calm, standin, tmp_path_factory):
-    """A finished town of which files may be broken, and the command of each of its jobs."""
-    town = calm.copy(tmp_path_factory.mktemp("shop") / "run")
+    """A finished town of which files may be broken, one that stays, the command of each job."""
+    intact = calm.copy(tmp_path_factory.mktemp("intact") / "run")
+    intact.finish(targets=JOINT)
+    town = intact.copy(tmp_path_factory.mktemp("shop") / "run")
     for path in [*town.folder.rglob("world/strips/*.tif"), *town.folder.glob("models/*")]:
         body = path.read_bytes()
         path.unlink()  # of the calm town, too
         path.write_bytes(body)
-    done = town.run("--dry-run", "--forceall", "--printshellcmds")
+    done = town.run("--dry-run", "--forceall", "--printshellcmds", targets=JOINT)
     assert done.returncode == 0, done.text[-3000:]
-    return town, commands(done.text)
+    return town, intact, commands(done.text)
 
 
 def commands(text):
@@ -69,7 +78,7 @@ def commands(text):
         line = re.search(r"^Shell command: (python -m witw\..*)$", block, re.M)
         if rule and line:
             words = shlex.split(line[1])
-            part = re.search(r"(?:shard|strip)=(\w+)", block)
+            part = re.search(r"(?:shard|strip|split)=(\w+)", block)
             words = words[: words.index("2>")]
             found[rule[1], part[1] if part else ""] = words[2], words[3:]
     return found
@@ -78,6 +87,8 @@ def commands(text):
 def outputs(rule, argv):
     """Paths of the command's outputs."""
     options = {"shards_2": ["--ids"], "search": ["--photos", "--cells", "--summary"]}
+    options["dataset"] = ["--pairs", "--funnel", "--licenses", "--card", "--croissant"]
+    options |= {"pack": ["--photos", "--chips", "--table"], "report": ["--html"]}
     names = {"download": ["--table"], "scenes": ["--table"], "chips": ["--chips", "--table"]}
     last = {"stats": "--stats", "stretch": "--stretch", "rgb8": "--vrt", "utm": "--tif"}
     wanted = options.get(rule) or names.get(rule) or [last.get(rule, "")]
@@ -103,6 +114,8 @@ def files(town, rule, names):
 
             table = pd.read_parquet(town.folder / R / "photos/0000.parquet")
             out.append(table.loc[table["status"] == "ok", "path"].iloc[0])
+        elif name == CHIP:
+            out.append(str(next((town.folder / R).rglob("*.jpg")).relative_to(town.folder)))
         elif name == "models/checkpoint":
             out.append(str(next(town.folder.glob("models/*")).relative_to(town.folder)))
         else:
@@ -111,12 +124,12 @@ def files(town, rule, names):
 
 
 @pytest.mark.parametrize("rule", CASES)
-def test_damaged_inputs_are_told_or_make_no_difference(shop, calm, seed, rule):
-    town, known = shop
+def test_damaged_inputs_are_told_or_make_no_difference(shop, seed, rule):
+    town, intact, known = shop
     part, names = CASES[rule]
     module, argv = known[rule, part]
     made = outputs(rule, argv)
-    right = calm_digest(calm, made)
+    right = intact_digest(intact, made)
     task = {"module": module, "argv": argv, "outputs": made, "seed": seed, "hows": HOWS}
     task["inputs"] = files(town, rule, names)
     done = subprocess.run(
@@ -125,7 +138,7 @@ def test_damaged_inputs_are_told_or_make_no_difference(shop, calm, seed, rule):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     runs = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    restore(town, calm, made)
+    restore(town, intact, made)
     assert len(runs) == len(HOWS) * len(task["inputs"]), done.stderr[-3000:]
     for run in runs:
         where = f"{run['file']}, {run['what']}"
@@ -154,26 +167,26 @@ def spoilt_photo(rule, file):
     return rule == "scenes" and file.startswith("photos/")
 
 
-def calm_digest(calm, made):
+def intact_digest(intact, made):
     sys.path.insert(0, str(HERE))
     import os
 
     import damage_worker
 
     before = Path.cwd()
-    os.chdir(calm.folder)
+    os.chdir(intact.folder)
     try:
         return damage_worker.digest([Path(path) for path in made])
     finally:
         os.chdir(before)
 
 
-def restore(town, calm, made):
+def restore(town, intact, made):
     """Put the outputs back, so that the next rule finds its inputs."""
     import shutil
 
     for name in made:
-        source, target = calm.folder / name, town.folder / name
+        source, target = intact.folder / name, town.folder / name
         if target.is_dir():
             shutil.rmtree(target)
         if source.is_dir():

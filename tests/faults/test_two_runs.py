@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 
+import pytest
+
 from made_town import AREA, jobs
 
 # Put before all else on the path of the jobs: the wall clock jumps by up to two days either way.
@@ -117,3 +119,25 @@ def test_a_quota_file_from_a_clock_that_was_ahead_holds_no_run_up(town, calm):
     town.finish("-R", "search")
     assert time.monotonic() - began < 300
     assert town.digest() == calm.digest()
+
+
+@pytest.mark.parametrize("how", ["cut", "flip", "noise"])
+def test_a_damaged_quota_file_holds_no_run_up(finished, calm, rng, how):
+    """The count of calls that all searches share: its loss is no reason to stop or to wait."""
+    files = sorted((calm.folder.parent / "state" / "witw").glob("quota-*.sqlite"))
+    assert files
+    state = finished.folder.parent / "state" / "witw"
+    state.mkdir(parents=True, exist_ok=True)
+    for path in files:
+        body = bytearray(path.read_bytes())
+        if how == "cut":
+            del body[rng.randrange(len(body)) :]
+        elif how == "noise":
+            body = bytearray(rng.randbytes(len(body)))
+        else:
+            for _ in range(8):
+                body[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
+        (state / path.name).write_bytes(body)
+    shutil.rmtree(finished.folder / "journal")
+    finished.finish("-R", "search")
+    assert finished.digest() == calm.digest()
