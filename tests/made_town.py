@@ -46,6 +46,11 @@ class Done:
         assert told, (words, self.complaints)
 
 
+def heed_interrupts():
+    """A shell lets what it starts in the background ignore Ctrl-C, and so all that this starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Town:
     """A run folder with the made city's world in it."""
 
@@ -66,6 +71,7 @@ class Town:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                preexec_fn=heed_interrupts,
             )
 
     def environment(self, env=None):

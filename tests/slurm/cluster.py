@@ -78,6 +78,11 @@ def arguments(*targets):
     return [*targets, *snakefile, "--jobs", "4", *waits]
 
 
+def heed_interrupts():
+    """A shell lets what it starts in the background ignore Ctrl-C, and so all that this starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def started(folder, *more, **variables):
     """A run of Snakemake in a folder, stopped at the end; its output goes to snakemake.txt."""
@@ -90,6 +95,7 @@ def started(folder, *more, **variables):
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
+            preexec_fn=heed_interrupts,
         )
     try:
         yield process
