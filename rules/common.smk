@@ -150,6 +150,8 @@ def targets():
     files = [
         f"{RESULTS}/dataset/pairs.parquet",
         f"{RESULTS}/report/report.html",
+        # By name: chips that a failed run removed are not missed where the pairs are there.
+        *(folder for name in CONFIG.aois for folder in chip_folders(name)),
     ]
     if can_train():
         files.append(f"{RESULTS}/evaluation/metrics.json")

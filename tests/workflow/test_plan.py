@@ -55,6 +55,14 @@ def test_a_stage_run_again_up_to_itself_with_the_same_result_reruns_nothing_more
     assert place.plan() == set()
 
 
+def test_chips_that_a_failed_run_removed_are_cut_again(finished, tmp_path):
+    """Snakemake does not miss a file between two others; the chips are results themselves."""
+    place = finished.copy(tmp_path / "place")
+    shutil.rmtree(place.folder / "results/bern/chips/0001")
+    (place.folder / "results/bern/chips/0001.parquet").unlink()
+    assert place.plan() == jobs("bern", "chips", "pairs") | JOINT
+
+
 def test_a_threshold_redoes_the_join_and_no_search_download_or_warp(finished):
     def blank(config):
         config["aois"]["bern"]["pairs"] = {"max_blank_fraction": 0.2}
