@@ -27,6 +27,7 @@ $(UV):
 	test -x $(PY) || $(UV) venv --quiet --python '>=3.12,<3.15' .venv
 	$(UV) pip sync --quiet --python $(PY) --compile-bytecode requirements.lock
 	$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation --editable .
+	$(PY) -m compileall -q src
 	touch $@
 
 # A server that speaks S3, for the tests, apart from .venv: it needs boto3, and where that is
