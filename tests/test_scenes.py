@@ -304,6 +304,22 @@ def test_the_other_networks_load_too(tmp_path, arch, as_published):
         assert torch.equal(loaded.state_dict()[key], value)
 
 
+@pytest.mark.parametrize("arch", ["resnet18", "wideresnet18", "resnet50", "alexnet"])
+def test_folded_normalisations_leave_the_function_as_it_is(arch):
+    torch.manual_seed(0)
+    net = places365.network(arch).eval()
+    for part in net.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.running_mean.normal_(0, 0.2)
+            part.running_var.uniform_(0.5, 2)
+    pictures = torch.randn(2, 3, 224, 224)
+    with torch.inference_mode():
+        before = net(pictures)
+        after = places365.fold(net)(pictures)
+    torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-4 * float(before.abs().max()))
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in net.modules())
+
+
 def test_another_file_than_the_one_with_that_sha256_is_refused(store, checkpoint, tmp_path):
     store(["ok"])
     right = hashlib.sha256(checkpoint.read_bytes()).hexdigest()

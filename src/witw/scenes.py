@@ -22,7 +22,7 @@ from witw.errors import UserError
 from witw.photos import open_photo
 from witw.settings import Scenes
 
-VERSION = 1
+VERSION = 2
 READS = ("scenes.arch", "scenes.sha256")
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ def _network(checkpoint: Path, settings: Scenes) -> nn.Module:
             f"`scenes.checkpoint` {checkpoint} has SHA-256 {found}, not the one of "
             "`scenes.sha256`; fetch it anew or correct one of the keys."
         )
-    net = places365.load(checkpoint, settings.arch)
+    net = places365.fold(places365.load(checkpoint, settings.arch))
     log.info("%s: Places365 %s, sha256 %s", checkpoint.name, settings.arch, found)
     _warn_of_name(checkpoint, settings.arch)
     return net
