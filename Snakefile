@@ -48,6 +48,10 @@ onstart:
     stop_on(preflight.check, CONFIG, jobs_to_run())
 
 
+onsuccess:
+    preflight.tidy(Path(RESULTS))
+
+
 rule all:
     """Everything: pairs of every area, the model, its figures, a heat map, the report."""
     default_target: True

@@ -92,6 +92,12 @@ def claim(folder: Path) -> None:
     _held.append(handle)
 
 
+def tidy(results: Path) -> None:
+    """Remove, after a run, pixels that `stats` kept for a `utm` that had nothing to do."""
+    for path in results.glob("*/strips/*.decoded"):
+        path.unlink(missing_ok=True)
+
+
 def check(config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
     """Stop before the first job where one is bound to fail.
 
