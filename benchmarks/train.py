@@ -49,6 +49,8 @@ ORIGINAL = {
     "label_smoothing": 0.0,
     "ema": 0.0,
 }
+# The same seen as finely as ours: the rows `finer` and `augmented`.
+FINER = {"headings": 64, "polar_rows": 64}
 # They had no augmentation; the row `augmented` gives them ours.
 PLAIN = {"shift_m": 0.0, "zoom": 0.0, "colour": 0.0, "erase": 0.0, "fov_jitter": 0.0}
 
@@ -93,13 +95,17 @@ def compare(args: argparse.Namespace) -> None:
     config = yaml.safe_load((args.run / "config.yaml").read_text())["train"]
     packs = (args.run / "results" / "pack").resolve()
     test = Packed.open(packs / args.split)
-    rows: dict[str, list[dict[str, Any]]] = {"ours": [], "original": [], "augmented": []}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("ours", *args.rows)}
     for seed in range(args.seeds):
         ours = Train(**config, seed=seed) if not args.epochs else Train(
             **config | {"epochs": args.epochs}, seed=seed)  # fmt: skip
         model, budget = fit(ours, packs, args.threads)
         rows["ours"].append(report("ours", seed, ours.epochs, budget, figures(model, test)))
-        theirs = {"original": ORIGINAL | PLAIN, "augmented": ORIGINAL}
+        theirs = {
+            "original": ORIGINAL | PLAIN,
+            "finer": ORIGINAL | FINER | PLAIN,
+            "augmented": ORIGINAL | FINER,
+        }
         for name in args.rows:
             changes = theirs[name]
             settings = Train.model_validate(ours.model_dump() | changes)
@@ -281,7 +287,7 @@ def main() -> None:
     part.add_argument("--run", type=Path, default=Path("demo-run"), help="a finished demo")
     part.add_argument("--split", default="test")
     part.add_argument("--seeds", type=int, default=3)
-    part.add_argument("--rows", nargs="+", default=["original", "augmented"])
+    part.add_argument("--rows", nargs="+", default=["original", "finer", "augmented"])
     part.add_argument("--epochs", type=int, default=0, help="default: the demo's")
     part.set_defaults(call=compare)
     part = parts.add_parser("path", help=path.__doc__)
