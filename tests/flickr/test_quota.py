@@ -179,6 +179,31 @@ def test_a_broken_file_is_begun_anew(tmp_path, content):
     assert sum(clock.slept) == pytest.approx(60)
 
 
+@pytest.mark.parametrize("how", ["cut", "flip"])
+def test_a_damaged_file_neither_ends_a_search_nor_holds_it_up(tmp_path, how):
+    """What SQLite does not notice as well: numbers that are none, texts that are no text."""
+    path = tmp_path / "quota.sqlite"
+    clock = Clock()
+    quota = Quota(path, clock=clock, sleep=clock.sleep)
+    for _ in range(50):
+        quota.take()
+    quota._database.close()
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 193):
+        rng, body = random.Random(place), bytearray(whole)
+        if how == "cut":
+            del body[place:]
+        for _ in range(8 * (how == "flip")):
+            body[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
+        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+        path.write_bytes(body)
+        damaged = Quota(path, clock=clock, sleep=clock.sleep)
+        for _ in range(3):
+            damaged.take()
+        damaged._database.close()
+    assert not clock.slept
+
+
 def test_where_no_file_can_be_it_counts_alone(tmp_path, caplog):
     (tmp_path / "file").write_text("not a folder")
     clock = Clock()

@@ -15,6 +15,8 @@ from typing import Self
 from witw.preflight import CALLS
 
 CALLS_AN_HOUR = 3600  # a key, https://www.flickr.com/services/developer/api
+# What a damaged file makes of its numbers, beside what SQLite notices.
+DAMAGE = (sqlite3.DatabaseError, TypeError, ValueError, OverflowError)
 ALONE = "The count of calls cannot be shared, so this process counts its calls alone"
 NAP_S = 60.0  # the longest sleep before looking again: another process may open the gate
 
@@ -76,12 +78,17 @@ class Quota:
         return self._do(self._counted)
 
     def _do[T](self, act: Callable[[sqlite3.Connection], T]) -> T:
-        """Act on the shared count; where that breaks, on one of our own from then on."""
+        """Act on the shared count; where that breaks, on one of our own from then on.
+
+        A damaged file is removed: the next process begins it anew.
+        """
         with self._lock:
             try:
                 return act(self._database)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, *DAMAGE) as error:
                 log.warning("%s (%s): %s", ALONE, self._path, error)
+                if self._path is not None and not isinstance(error, sqlite3.OperationalError):
+                    self._path.unlink(missing_ok=True)
                 self._database = _prepared(":memory:")
                 return act(self._database)
 
@@ -108,7 +115,7 @@ def _opened(path: Path | None) -> sqlite3.Connection:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return _prepared(str(path))
-        except sqlite3.DatabaseError as error:
+        except DAMAGE as error:
             if not isinstance(error, sqlite3.OperationalError):
                 path.unlink(missing_ok=True)
                 return _prepared(str(path))
