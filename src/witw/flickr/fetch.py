@@ -24,6 +24,7 @@ from witw.flickr.inspect import Outcome, inspect
 from witw.flickr.meter import Meter
 from witw.flickr.resolver import PrivateAddress
 from witw.flickr.throttle import Limits, Throttle
+from witw.store import ROOT
 
 WINDOW = 512  # photos in the works, those that wait for another try included
 WRITERS = 3  # threads that decode and write; more get into each other's way
@@ -96,7 +97,10 @@ def fetch(jobs: Sequence[Job], rules: Rules, meter: Meter) -> dict[str, Outcome]
             if isinstance(error, (HostDown, PrivateAddress)):
                 raise error from None
             if isinstance(error, OSError):
-                raise UserError(f"The photo store cannot be written: {error}.") from error
+                raise UserError(
+                    f"The photo store {ROOT}/ cannot be written ({error}); make "
+                    "room or give access, then run again."
+                ) from error
         raise
 
 
