@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -152,7 +151,7 @@ def _network(checkpoint: Path, settings: Scenes) -> nn.Module:
     Raises:
         UserError: the checkpoint is of no use, or another.
     """
-    found = _sha256(checkpoint) if checkpoint.is_file() else ""
+    found = stage.sha256(checkpoint) if checkpoint.is_file() else ""
     if settings.sha256 and found and found != settings.sha256:
         raise UserError(
             f"`scenes.checkpoint` {checkpoint} has SHA-256 {found}, not the one of "
@@ -162,11 +161,6 @@ def _network(checkpoint: Path, settings: Scenes) -> nn.Module:
     log.info("%s: Places365 %s, sha256 %s", checkpoint.name, settings.arch, found)
     _warn_of_name(checkpoint, settings.arch)
     return net
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _warn_of_name(checkpoint: Path, arch: str) -> None:

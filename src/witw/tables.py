@@ -181,6 +181,8 @@ PACK = {
     "fov_deg": Column(
         "Float64", "degrees", "Field of view along the long side by EXIF; empty: not told."
     ),
+    "photo_crc": Column("Int64", "", "CRC-32 of the photo's bytes in the array."),
+    "chip_crc": Column("Int64", "", "CRC-32 of the chip's bytes in the array."),
 }
 RANKS = {
     "id": _ID,

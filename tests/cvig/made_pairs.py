@@ -1,5 +1,7 @@
 """A made-up split: chips of coloured blobs, and the photos a camera at their centres would take."""
 
+import zlib
+
 import numpy as np
 import pandas as pd
 import torch
@@ -46,6 +48,8 @@ def write_pack(folder, count, seed, aois=("a",), spacing_m=500.0, **sizes):
         "photo_width": photos.shape[2],
         "photo_height": photos.shape[1],
         "fov_deg": np.where(n % 3 == 0, 65.0, np.nan),
+        "photo_crc": [zlib.crc32(photo.tobytes()) for photo in photos],
+        "chip_crc": [zlib.crc32(chip.tobytes()) for chip in chips],
     }
     tables.write(folder / "pairs.parquet", "pack", pd.DataFrame(rows))
     return heading

@@ -21,8 +21,11 @@ def spec(**changes):
     return SPEC | {"train": SMALL.model_copy(update=changes).model_dump()}
 
 
-def fit(folder, tag="", **changes):
+def fit(folder, tag="", anew=True, **changes):
+    """Train; what an earlier training over the same pairs came to is not taken, unless asked."""
     model, lines = folder / f"model{tag}.pt", folder / f"metrics{tag}.jsonl"
+    for kept in folder.glob("checkpoints/*/result.json") if anew else ():
+        kept.unlink()
     train.run(spec(**changes), folder / "train", folder / "val", model, lines)
     return model, lines
 
@@ -90,6 +93,38 @@ def test_writes_its_checkpoint_as_often_as_asked(packs, monkeypatch):
     monkeypatch.setattr(train.checkpoint, "write", lambda where, state: seen.append(state["step"]))
     fit(packs, epochs=2, checkpoint_minutes=1e-9)
     assert seen == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8]
+
+
+def test_a_training_that_would_be_repeated_is_taken_from_what_was_kept(packs, monkeypatch, caplog):
+    """What follows a job that ran again, to the same result, is run again by Snakemake."""
+    first = [p.read_bytes() for p in fit(packs, epochs=1)]
+    caplog.set_level("INFO")
+    monkeypatch.delattr(Trainer, "train_step")
+    assert [p.read_bytes() for p in fit(packs, anew=False, epochs=1)] == first
+    assert "trained before on the same pairs" in caplog.text
+    with pytest.raises(AttributeError, match="train_step"):
+        fit(packs, anew=False, epochs=2)
+
+
+@pytest.mark.parametrize("damage", ["picture", "model", "result", "missing"])
+def test_only_what_is_whole_and_of_the_same_pictures_is_taken(packs, damage):
+    first = [p.read_bytes() for p in fit(packs, epochs=1)]
+    (folder,) = (packs / "checkpoints").iterdir()
+    if damage == "picture":
+        write_pack(packs / "train", 64, 1, aois=("a", "b"), fov_deg=64.0)
+    elif damage == "model":
+        body = bytearray((folder / "model.pt").read_bytes())
+        body[len(body) // 2] ^= 1
+        (folder / "model.pt").write_bytes(body)
+    elif damage == "result":
+        (folder / "result.json").write_text("{")
+    else:
+        (folder / "metrics.jsonl").unlink()
+    for path in (packs / "model.pt", packs / "metrics.jsonl"):
+        path.unlink()
+    again = [p.read_bytes() for p in fit(packs, anew=False, epochs=1)]
+    assert (again == first) == (damage != "picture")
+    assert len(list((packs / "checkpoints").iterdir())) == (2 if damage == "picture" else 1)
 
 
 def test_another_run_does_not_go_on_from_a_checkpoint(packs):
@@ -229,7 +264,7 @@ def test_an_epoch_is_as_long_as_there_are_buckets(packs, monkeypatch):
 def test_what_to_watch_lies_beside_the_checkpoints(packs):
     fit(packs, epochs=2)
     (folder,) = (packs / "checkpoints").iterdir()
-    (file,) = folder.iterdir()
+    (file,) = folder.glob("events.*")
     content = file.read_bytes()
     for tag in (b"epoch/loss", b"epoch/val_median_percentile"):
         assert content.count(tag) == 2
@@ -259,7 +294,7 @@ def test_processes_share_a_training(packs, processes, tmp_path):
     for line, reference in zip(lines, map(json.loads, expected), strict=True):
         assert line["loss"] == pytest.approx(reference["loss"], rel=2e-3)
     logs = [folder for folder in (packs / "checkpoints").iterdir() if folder.is_dir()]
-    assert sorted(len(list(folder.iterdir())) for folder in logs) == [1, 1]
+    assert [len(list(folder.glob("events.*"))) for folder in logs] == [1, 1]
     assert done.stderr.count('"epoch": 4') == 1
 
 
@@ -294,6 +329,8 @@ def test_several_processes_stop_together_and_go_on(packs):
     assert whole.returncode == 0, whole.stderr
     expected = (packs / "m.jsonl").read_text()
     (packs / "m.jsonl").unlink()
+    for kept in packs.glob("checkpoints/*/result.json"):
+        kept.unlink()
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, cwd=packs) as process:
         for line in process.stderr:
             if '"epoch": 2' in line:

@@ -1,4 +1,5 @@
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -65,6 +66,19 @@ def test_only_pairs_of_the_split_in_order_of_area_and_id(folder):
         [30, 40],
     ]
     assert table.loc[2, ["easting", "northing"]].tolist() == [7, 8]
+
+
+def test_the_table_tells_of_the_pictures_bytes(folder):
+    """Chips cut anew under the same names make another table, by which all that follows knows."""
+    rows = [pairs_row(folder, str(n), size=(500, 375)) for n in (1, 2)]
+    photos, chips, table = run(folder, rows)
+    assert table["photo_crc"].tolist() == [zlib.crc32(photo.tobytes()) for photo in photos]
+    assert table["chip_crc"].tolist() == [zlib.crc32(chip.tobytes()) for chip in chips]
+    with Image.open("chips/2.jpg") as chip:
+        chip.rotate(180).save("chips/2.jpg", quality=95)
+    other = run(folder, rows)[2]
+    assert other.drop(columns="chip_crc").equals(table.drop(columns="chip_crc"))
+    assert (other["chip_crc"] == table["chip_crc"]).tolist() == [True, False]
 
 
 def test_pictures_are_those_of_their_row(folder):

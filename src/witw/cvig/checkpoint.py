@@ -1,14 +1,19 @@
-"""Where an interrupted training goes on from. Kept outside the outputs Snakemake may delete."""
+"""Where an interrupted training goes on from, and what a finished one came to.
+
+Kept outside the outputs, which Snakemake deletes before a job: one that is run again over the same
+pairs, because a job before it was, takes what is kept instead of training for hours.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -19,12 +24,16 @@ import torch
 from witw import stage
 from witw.cvig.distributed import Crew
 from witw.cvig.model import load
+from witw.errors import UserError
 
 FOLDER = Path("checkpoints")
+RESULT = "result.json"  # SHA-256 of each output of which a copy lies beside it
 
 
 def path(spec: dict[str, Any], train: Path, val: Path, sides: tuple[int, ...]) -> Path:
     """Checkpoint of a run, named after all it depends on: no other run goes on from it.
+
+    The packed tables tell of every picture's bytes, too (``photo_crc``, ``chip_crc``).
 
     Args:
         spec: the stage's spec.
@@ -51,6 +60,53 @@ def read(where: Path, device: torch.device) -> dict[str, Any]:
         UserError: it is not whole.
     """
     return load(where, device)
+
+
+def folder(saved: Path) -> Path:
+    """Where a run's events lie and, when it has ended, its result."""
+    return saved.with_suffix("")
+
+
+def keep(saved: Path, outputs: Sequence[Path]) -> None:
+    """Keep copies of the outputs of the run that ``saved`` is named after, which has ended.
+
+    Those of the same outputs that an earlier run left are removed.
+    """
+    for other in FOLDER.glob(f"*/{RESULT}"):
+        if _kept(other).keys() == {str(path) for path in outputs}:
+            for name in (RESULT, *(path.name for path in outputs)):
+                (other.parent / name).unlink(missing_ok=True)
+    for output in outputs:
+        _copy(output, folder(saved) / output.name)
+    digests = {str(path): stage.sha256(path) for path in outputs}
+    stage.write_json(folder(saved) / RESULT, digests)
+    saved.unlink(missing_ok=True)
+
+
+def put_back(saved: Path, outputs: Sequence[Path]) -> bool:
+    """Write the outputs from the copies that were kept; returns False where they are not whole."""
+    copies = {str(path): folder(saved) / path.name for path in outputs}
+    if not all(copy.exists() for copy in copies.values()):
+        return False
+    if _kept(folder(saved) / RESULT) != {k: stage.sha256(copy) for k, copy in copies.items()}:
+        return False
+    for path, copy in zip(outputs, copies.values(), strict=True):
+        _copy(copy, path)
+    return True
+
+
+def _kept(result: Path) -> dict[str, str]:
+    """SHA-256 of each output of which a copy lies beside ``result``; empty if that is not whole."""
+    try:
+        found = stage.read_json(result)
+    except (FileNotFoundError, UserError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _copy(source: Path, target: Path) -> None:
+    with stage.atomic(target) as part:
+        shutil.copyfile(source, part)
 
 
 @contextmanager

@@ -69,15 +69,20 @@ def run(
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.allow_tf32 = False  # the correlation is to be float32; towers are bfloat16
     sides = train.chips.shape[1], train.photos.shape[1]
+    saved, outputs = checkpoint.path(spec, train_dir, val_dir, sides), (model, metrics_path)
+    if crew.tell(crew.first and checkpoint.put_back(saved, outputs)):
+        kept = checkpoint.folder(saved)
+        stage.log.info("trained before on the same pairs; result taken from %s", kept)
+        stage.log.info("to train anew, delete that folder")
+        return Model.load(model, torch.device("cpu")) if crew.first else None
     trainer = Trainer(settings, Shape.of(settings, chip_m, *sides), device(), 0, crew)
-    saved = checkpoint.path(spec, train_dir, val_dir, sides)
     _train(trainer, train, val, chip_m, saved)
     if not crew.first:
         return None
     done = trainer.model(val)
     stage.write_text(metrics_path, "".join(json.dumps(line) + "\n" for line in trainer.lines))
     done.save(model)
-    saved.unlink(missing_ok=True)
+    checkpoint.keep(saved, outputs)
     return done
 
 
@@ -89,7 +94,7 @@ def _train(trainer: Trainer, train: Packed, val: Packed, chip_m: float, saved: P
     if crew.tell(saved.exists()):
         trainer.restore(checkpoint.read(saved, trainer.where))
         stage.log.info("going on from %s at step %d of %d", saved, trainer.step, trainer.total)
-    watch = _meter(trainer, train, saved.with_suffix(""))
+    watch = _meter(trainer, train, checkpoint.folder(saved))
     trainer.compile()
     with checkpoint.keeper(saved, trainer.state, settings.checkpoint_minutes, crew) as keep:
         while len(trainer.lines) < settings.epochs:

@@ -1,11 +1,12 @@
 """Pack a split's pairs into resized arrays that training maps into memory.
 
 Three files: ``photos.npy`` and ``chips.npy``, uint8 of shape ``(N, side, side, 3)``, and a table
-whose column ``row`` is the first index of both.
+whose column ``row`` is the first index of both. The table differs wherever a picture does.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,7 +25,7 @@ from witw.pictures import letterbox, shrink
 from witw.settings import Pack
 from witw.tables import Status
 
-VERSION = 2
+VERSION = 3
 READS = ("pack",)
 
 _EXIF, _FOCAL_35MM = 0x8769, 0xA405  # EXIF 2.32, tables 3 and 8
@@ -61,12 +62,14 @@ def run(
     data = paired(tables.read(pairs, "pairs"), split)
     shape = (len(data), size.photo_px, size.photo_px, 3)
     with stage.atomic(photos) as part:
-        boxes = _fill(
+        boxes, data["photo_crc"] = _fill(
             part, shape, list(data["photo_path"]), partial(_photo, side=size.photo_px), threads
         )
     shape = (len(data), size.chip_px, size.chip_px, 3)
     with stage.atomic(chips) as part:
-        _fill(part, shape, list(data["chip_path"]), partial(_chip, side=size.chip_px), threads)
+        _, data["chip_crc"] = _fill(
+            part, shape, list(data["chip_path"]), partial(_chip, side=size.chip_px), threads
+        )
     widths, heights, fovs = zip(*boxes, strict=True)
     data["photo_width"], data["photo_height"], data["fov_deg"] = widths, heights, fovs
     data["row"] = np.arange(len(data))
@@ -99,29 +102,31 @@ def _fill[T](
     sources: Sequence[str],
     picture: Callable[[str], tuple[NDArray[np.uint8], T]],
     threads: int,
-) -> list[T]:
-    """Write ``picture(source)`` of every source into a .npy of ``shape``; return what else it says.
+) -> tuple[list[T], list[int]]:
+    """Write ``picture(source)`` of every source into a .npy of ``shape``.
+
+    Returns:
+        What else it says of each, and CRC-32 of each picture's bytes.
 
     Threads suffice: Pillow decodes and resizes without the interpreter's lock.
     """
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
 
-    def place(item: tuple[int, str]) -> T:
+    def place(item: tuple[int, str]) -> tuple[T, int]:
         row, source = item
         try:
-            array[row], extra = picture(source)
+            pixels, extra = picture(source)
         except (OSError, SyntaxError, ValueError) as error:
             raise UserError(
                 f"{source} cannot be read ({error}); delete the table that lists it and run again."
             ) from error
-        return extra
+        array[row] = pixels
+        return extra, zlib.crc32(np.ascontiguousarray(pixels))
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        extras = list(
-            stage.progress(pool.map(place, enumerate(sources)), "pack", total=len(sources))
-        )
+        done = list(stage.progress(pool.map(place, enumerate(sources)), "pack", total=len(sources)))
     array.flush()
-    return extras
+    return [extra for extra, _ in done], [crc for _, crc in done]
 
 
 def _photo(path: str, side: int) -> tuple[NDArray[np.uint8], tuple[int, int, float]]:
