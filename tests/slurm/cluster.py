@@ -25,19 +25,20 @@ def accounting():
     return kind[1] != "accounting_storage/none"
 
 
-def records():
-    """Number -> fields of every job the controller remembers."""
+def records(folder):
+    """Number -> fields of every job submitted from a folder that the controller remembers."""
     lines = command("scontrol", "--oneliner", "show", "job").splitlines()
     jobs = [dict(re.findall(r"([\w/:]+)=(\S+)", line)) for line in lines if "JobId=" in line]
-    return {int(job["JobId"]): job for job in jobs}
+    own = [job for job in jobs if Path(job["WorkDir"]).resolve() == folder.resolve()]
+    return {int(job["JobId"]): job for job in own}
 
 
 def booked():
     """Number -> fields of every job in the database, in the controller's words."""
-    fields = "jobidraw,state,reqtres,timelimitraw,partition,comment,restarts"
-    # --duplicates: a requeued job has a record for each of its starts.
+    fields = "jobidraw,state,reqtres,timelimitraw,partition,comment"
+    # A requeued job has a record for each of its starts; the last is the one shown.
     text = command("sacct", "-X", "-n", "-P", "--starttime=now-1hours", "-o", fields)
-    names = ["JobId", "JobState", "TRES", "Minutes", "Partition", "Comment", "Restarts"]
+    names = ["JobId", "JobState", "TRES", "Minutes", "Partition", "Comment"]
     rows = [dict(zip(names, line.split("|"), strict=True)) for line in text.splitlines()]
     return {int(row["JobId"]): row for row in rows}
 

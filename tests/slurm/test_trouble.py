@@ -3,12 +3,8 @@
 One run meets, in this order: `scancel` of a job, Ctrl-C of Snakemake, and, gone on with as a job of
 its own (profiles/slurm/run.sbatch), a job that is killed for its memory. The scores of two shards
 go as one job, a group.
-
-Some minutes long, so not in the gate:
-WITW_SLURM_TROUBLE=1 .venv/bin/python -m pytest -n 0 tests/slurm/test_trouble.py
 """
 
-import os
 import shutil
 import signal
 import subprocess
@@ -30,12 +26,7 @@ from cluster import (
 
 from witw.demo.build import build, served
 
-LONG = "WITW_SLURM_TROUBLE"
-pytestmark = [
-    pytest.mark.slurm,
-    pytest.mark.workflow,
-    pytest.mark.skipif(LONG not in os.environ, reason=f"long form only: {LONG}=1"),
-]
+pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 GROUPED = ["--groups", "scenes=scenes", "--group-components", "scenes=2"]
 
 
@@ -71,14 +62,10 @@ def trouble(slurm, tmp_path_factory, free_port):
     shutil.copytree(smooth, folder, dirs_exist_ok=True)
     target, marks = f"results/{area}/pairs.parquet", tmp_path_factory.mktemp("marks")
     variables = {"PYTHONPATH": str(Path(__file__).parent / "trouble"), "WITW_TROUBLE": str(marks)}
-    before = set(records())
-
-    def new():
-        return {number: job for number, job in records().items() if number not in before}
 
     def utm_runs():
         waits = (marks / "witw.imagery.utm").exists()
-        jobs = [n for n, job in new().items() if rule_of(job) == "utm"]
+        jobs = [n for n, job in records(folder).items() if rule_of(job) == "utm"]
         return jobs if waits else []
 
     def utm_is_done_and_download_runs():
@@ -86,7 +73,8 @@ def trouble(slurm, tmp_path_factory, free_port):
         return done and (marks / "witw.flickr.download").exists()
 
     def nothing_runs():
-        return not command("squeue", "--noheader")
+        alive = ("PENDING", "RUNNING", "COMPLETING")
+        return not [job for job in records(folder).values() if job["JobState"] in alive]
 
     with served(smooth):
         with started(folder, *arguments(target), *GROUPED, **variables) as process:
@@ -96,7 +84,7 @@ def trouble(slurm, tmp_path_factory, free_port):
             process.send_signal(signal.SIGINT)
             interrupted = process.wait(timeout=120)
         wait_for(nothing_runs)
-        first = new()
+        first = records(folder)
         script = REPO / "profiles" / "slurm" / "run.sbatch"
         profile = {"WITW_PROFILE": str(REPO / "profiles" / "slurm")}
         done = subprocess.run(
@@ -109,7 +97,7 @@ def trouble(slurm, tmp_path_factory, free_port):
         logs = [path.read_text() for path in folder.glob("witw-*.log")]
         assert done.returncode == 0, logs
         local_run(smooth, target)
-    second = {number: job for number, job in new().items() if number not in first}
+    second = {n: job for n, job in records(folder).items() if n not in first}
     return folder, smooth, interrupted, stopped, first, second
 
 
