@@ -133,22 +133,26 @@ def jobs(process):
 
 
 def kill_a_job(process, rng, first=8):
-    """SIGKILL one of the next few jobs of a run at a random moment of its life.
+    """SIGKILL one of the next jobs of a run at a random moment of its life.
+
+    Most last half a second to two. One that ended before its moment is let go, and another one
+    chosen.
 
     Returns:
         Its module, or '' where the run ended before.
     """
-    wanted, moment, seen = rng.randrange(first), rng.uniform(0, 2.5), set()
+    pass_by, seen = rng.randrange(first), set()
     while process.poll() is None:
         for pid, module in jobs(process).items():
-            if pid not in seen:
-                seen.add(pid)
-                if len(seen) > wanted:
-                    time.sleep(moment)
-                    try:
-                        os.kill(pid, signal.SIGKILL)
-                    except ProcessLookupError:
-                        return ""
+            if pid in seen:
+                continue
+            seen.add(pid)
+            if len(seen) <= pass_by:
+                continue
+            time.sleep(rng.uniform(0, 1.5))
+            if jobs(process).get(pid) == module:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
                     return module
         time.sleep(0.02)
     return ""

@@ -11,7 +11,7 @@ from made_town import end, jobs, kill_a_job
 KILLS = 3  # jobs of one run folder
 
 
-def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(town, calm, rng):
+def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(town, calm, rng, record_property):
     killed = []
     for _ in range(KILLS):
         process = town.start()
@@ -20,6 +20,8 @@ def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(town, calm, rng):
         killed.append(module)
         # The others went on; nothing of this is a fault of the program.
         assert "Traceback" not in done.text, done.text[-4000:]
+    record_property("killed", " ".join(filter(None, killed)))
+    assert any(killed), "not one job was caught alive"
     town.finish()
     assert town.digest() == calm.digest(), killed
 
