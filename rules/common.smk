@@ -6,7 +6,7 @@ from pathlib import Path
 
 from witw import paths, preflight, spec as spec_module
 from witw.config import load as load_config
-from witw.cvig.folds import folds, splits as fold_splits
+from witw.cvig.folds import folds
 from witw.errors import UserError
 
 
@@ -108,21 +108,6 @@ def per_aoi(pattern, *splits):
     ]
 
 
-def chip_folders(aoi):
-    """The folders of an AOI's chips: what shows chips needs them, as no table tells their bytes."""
-    return [f"{RESULTS}/{aoi}/chips/{n:04d}" for n in range(CONFIG.aois[aoi].shards)]
-
-
-def chips_of(wildcards):
-    """Input function: the folders of the chips of a split, or of a fold's."""
-    fold = wildcards.get("fold")
-    cities = {name: area.city for name, area in CONFIG.aois.items()}
-    own = {name: area.split for name, area in CONFIG.aois.items()}
-    split_of = fold_splits(cities, fold) if fold else own
-    areas = [name for name in CONFIG.aois if split_of[name] == wildcards.split]
-    return [folder for name in areas for folder in chip_folders(name)]
-
-
 def fold_cells(suffix):
     """Input function: the index of each validation and test area of a fold."""
 
@@ -151,7 +136,11 @@ def targets():
         f"{RESULTS}/dataset/pairs.parquet",
         f"{RESULTS}/report/report.html",
         # By name: chips that a failed run removed are not missed where the pairs are there.
-        *(folder for name in CONFIG.aois for folder in chip_folders(name)),
+        *(
+            f"{RESULTS}/{name}/chips/{n:04d}"
+            for name, area in CONFIG.aois.items()
+            for n in range(area.shards)
+        ),
     ]
     if can_train():
         files.append(f"{RESULTS}/evaluation/metrics.json")
@@ -163,7 +152,6 @@ def report_inputs():
     trained = can_train()
     return {
         "pairs": per_aoi(f"{RESULTS}/{{aoi}}/pairs.parquet"),
-        "chips": [folder for name in CONFIG.aois for folder in chip_folders(name)],
         "cells": per_aoi(f"{RESULTS}/{{aoi}}/cells.parquet"),
         "searches": per_aoi(f"{RESULTS}/{{aoi}}/search.json"),
         "training": f"{RESULTS}/model/metrics.jsonl" if trained else [],

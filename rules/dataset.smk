@@ -46,7 +46,6 @@ rule pack:
     """The pairs of a split as resized, memory-mapped arrays."""
     input:
         pairs=f"{RESULTS}/dataset/pairs.parquet",
-        chips=chips_of,
     output:
         photos=f"{RESULTS}/pack/{{split}}/photos.npy",
         chips=f"{RESULTS}/pack/{{split}}/chips.npy",

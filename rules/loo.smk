@@ -26,7 +26,6 @@ rule resplit:
 use rule pack as loo_pack with:
     input:
         pairs=f"{LOO}/pairs.parquet",
-        chips=chips_of,
     output:
         photos=temp(f"{LOO}/pack/{{split}}/photos.npy"),
         chips=temp(f"{LOO}/pack/{{split}}/chips.npy"),

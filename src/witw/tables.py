@@ -127,6 +127,7 @@ SCENES = {
 CHIPS = {
     "id": _ID,
     "chip_path": Column("string", "", "Chip, relative to the run folder."),
+    "sha256": Column("string", "", "SHA-256 of the chip."),
     "easting": Column("Float64", "m", "Geotag in the AOI's UTM zone."),
     "northing": Column("Float64", "m", "Geotag in the AOI's UTM zone."),
     "epsg": Column("Int32", "", "EPSG code of the AOI's UTM zone."),
@@ -163,6 +164,7 @@ PAIRS = {
     "io_vote": SCENES["io_vote"],
     "scene_top1": SCENES["scene_top1"],
     "chip_path": CHIPS["chip_path"],
+    "chip_sha256": CHIPS["sha256"],
     "blank_fraction": CHIPS["blank_fraction"],
     "satellite": Column("string", "", "Satellite of the imagery."),
     "strip": CHIPS["strip"],

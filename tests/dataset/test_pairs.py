@@ -69,7 +69,8 @@ def world(tmp_path):
             scores = {"io_vote": vote, "p_outdoor": vote, "scene_top1": "street"}
             rows["scenes"].append({"id": number, **scores})
         if blank is not None:
-            place = {"easting": 1.5, "northing": 2.5, "epsg": 32631, "strip": "s"}
+            digest = f"of {number}" if blank < 1 else None
+            place = {"sha256": digest, "easting": 1.5, "northing": 2.5, "epsg": 32631, "strip": "s"}
             chip = {"chip_path": f"c/{number}.jpg" if blank < 1 else None, "blank_fraction": blank}
             rows["chips"].append({"id": number, **chip, **place})
     tables.write(tmp_path / "photos.parquet", "photos", [photo(number) for number in CASES])
@@ -117,6 +118,8 @@ def test_files_pages_and_places_are_those_of_the_photo(world):
     got = world().set_index("id")
     assert got.loc["17", "photo_path"] == "photos/paris/17/17.jpg"
     assert got.loc["17", "chip_path"] == "c/17.jpg"
+    assert got.loc["17", "chip_sha256"] == "of 17"
+    assert got["chip_sha256"].notna().tolist() == got["chip_path"].notna().tolist()
     assert got.loc["17", "url"] == "https://www.flickr.com/photos/1@N0/17/"
     assert got.loc["17", "epsg"] == 32631
     assert pd.isna(got.loc["11", "photo_path"])

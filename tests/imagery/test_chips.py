@@ -86,6 +86,9 @@ def test_blank_fraction_is_measured_and_a_blank_chip_is_a_row_without_file(tif, 
     assert blank.loc["102"] == pytest.approx(0.75)
     assert blank.loc["103"] == blank.loc["104"] == 1
     assert rows["chip_path"].isna().tolist() == [False, False, False, True, True]
+    for row in rows.dropna(subset="chip_path").itertuples():
+        assert hashlib.sha256(Path(row.chip_path).read_bytes()).hexdigest() == row.sha256
+    assert rows.loc[rows["chip_path"].isna(), "sha256"].isna().all()
     written = sorted(p.name for p in (town.root / "chips/0000").iterdir())
     assert written == ["100.jpg", "101.jpg", "102.jpg"]
     assert rows.loc["101", "chip_path"] == "results/town/chips/0000/101.jpg"

@@ -2,12 +2,17 @@
 follows, and nothing else. Which stages these are is written down here, not taken from the code."""
 
 import copy
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
+from witw import spec
 from witw.config import Aoi, Config
+
+REPO = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.workflow
 
@@ -72,6 +77,20 @@ OF_ALL = {
     # A network has one size of chip on the ground, so these two change everywhere or nowhere.
     "defaults.chips.size_px": (375, imagery("chips"), JOINT),
     "defaults.utm.gsd_m": (0.6, imagery("utm"), JOINT),
+}
+INDEXED = {"index:bern", "index:lima", "evaluate", "locate:lima", "report"}
+# stage -> those of every area that run again when its VERSION is raised, and the joint ones.
+OF_VERSION = {
+    **{stage: (photos(stage), JOINT) for stage in ("search", "download", "scenes")},
+    "shards": (photos("shards_2"), JOINT),
+    **{stage: (imagery(stage), JOINT) for stage in IMAGERY},
+    "dataset": ([], JOINT),
+    "pack": ([], JOINT - {"dataset"}),
+    "train": ([], MODEL),
+    "index": ([], INDEXED),
+    "evaluate": ([], {"evaluate", "locate:lima", "report"}),
+    "locate": ([], {"locate:lima", "report"}),
+    "report": ([], {"report"}),
 }
 # Changed in tests of their own: the box moves the UTM zone, strips and shards the jobs themselves.
 ELSEWHERE = {"bbox_deg", "strips", "shards", "split", "extent"}
@@ -140,6 +159,26 @@ def test_a_key_that_changes_no_result(finished, key):
         put(config["aois"]["oslo"], key, OF_NOTHING[key])
 
     assert finished.plan(change) == set()
+
+
+@pytest.mark.parametrize("stage", OF_VERSION)
+def test_a_raised_version(finished, tmp_path, stage):
+    shutil.copytree(REPO / "src" / "witw", tmp_path / "witw")
+    module = Path(spec.find_spec(spec.STAGES[stage]).origin).relative_to(REPO / "src")
+    source = (tmp_path / module).read_text()
+    version = spec.literals(stage)[0]
+    raised = source.replace(f"\nVERSION = {version}\n", f"\nVERSION = {version + 1}\n")
+    assert raised != source
+    (tmp_path / module).write_text(raised)
+    done = finished.snakemake("-n", env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    stages, joint = OF_VERSION[stage]
+    assert done.jobs == joint | {f"{s}:{a}" for s in stages for a in ("oslo", "bern", "lima")}
+
+
+def test_every_version_is_told_of():
+    # Not planned here: a checkpoint by address, and the folds of leave_one_out.
+    assert set(spec.STAGES) == set(OF_VERSION) | {"weights", "resplit", "leave_one_out"}
 
 
 def test_all_settings_of_training_reach_it(finished):

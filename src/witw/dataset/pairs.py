@@ -16,7 +16,7 @@ from witw.dataset.credit import credit
 from witw.errors import UserError
 from witw.settings import Pairs
 
-VERSION = 1
+VERSION = 2
 READS = ("pairs", "city", "satellite", "split")
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,10 @@ _FROM_DOWNLOADS = {
     "bytes": "photo_bytes",
     "sha256": "photo_sha256",
 }
-_FROM_SCENES = ("io_vote", "p_outdoor", "scene_top1")
-_FROM_CHIPS = ("chip_path", "easting", "northing", "epsg", "blank_fraction", "strip")
+_FROM_SCENES = {name: name for name in ("io_vote", "p_outdoor", "scene_top1")}
+_FROM_CHIPS = {
+    name: name for name in ("chip_path", "easting", "northing", "epsg", "blank_fraction", "strip")
+} | {"sha256": "chip_sha256"}
 
 
 def run(
@@ -98,14 +100,10 @@ def join(
         settings: section ``pairs``.
     """
     rows = photos.drop(columns=["url", "cell"]).rename(columns={"photo_page": "url"})
-    rows = rows.merge(
-        downloads[["id", *_FROM_DOWNLOADS]].rename(columns=_FROM_DOWNLOADS),
-        on="id",
-        how="left",
-        validate="1:1",
-    )
-    for table, columns in ((scenes, _FROM_SCENES), (chips, _FROM_CHIPS)):
-        rows = rows.merge(table[["id", *columns]], on="id", how="left", validate="1:1")
+    joined = ((downloads, _FROM_DOWNLOADS), (scenes, _FROM_SCENES), (chips, _FROM_CHIPS))
+    for table, names in joined:
+        columns = table[["id", *names]].rename(columns=names)
+        rows = rows.merge(columns, on="id", how="left", validate="1:1")
     rows["status"] = fate.final_status(rows, outdoor(settings), settings.max_blank_fraction)
     rows["credit"] = [
         credit(title, name or owner, license_name, page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 import math
@@ -25,7 +26,7 @@ from witw.errors import UserError
 from witw.imagery.squares import Squares, Strip, to_px
 from witw.settings import Chips
 
-VERSION = 3
+VERSION = 4
 READS = (
     "chips",
     "pairs.min_outdoor_mass",
@@ -141,7 +142,7 @@ def write(
     Returns:
         Rows of table ``chips``; ``chip_path`` is the bare file name.
     """
-    rows, last, jpeg, blank = [], None, b"", 1.0
+    rows, last, jpeg, digest, blank = [], None, b"", "", 1.0
     for place in places:
         # Photos of one geotag share their square.
         if place.window != last:
@@ -149,6 +150,7 @@ def write(
             rgb, valid = squares.read(*last)
             blank = 0.0 if valid is None else 1 - np.count_nonzero(valid) / valid.size
             jpeg = encoded(rgb, config) if blank < 1 else b""
+            digest = hashlib.sha256(jpeg).hexdigest()
         name = f"{place.id}.jpg" if jpeg else None
         if name:
             (folder / name).write_bytes(jpeg)
@@ -156,6 +158,7 @@ def write(
             {
                 "id": place.id,
                 "chip_path": name,
+                "sha256": digest if name else None,
                 "easting": place.east,
                 "northing": place.north,
                 "blank_fraction": blank,
