@@ -31,7 +31,7 @@ from witw.cvig.meter import flops, peak
 from witw.cvig.model import Model, device
 from witw.cvig.shape import Shape
 from witw.cvig.trainer import Trainer
-from witw.settings import Train
+from witw.settings.train import Train
 
 CHIP_M = 225.0
 # The original's loss and head, and what they came with; the backbone and the data stay.

@@ -14,7 +14,8 @@ from PIL import Image
 from witw import __main__, estimate, plan, tables
 from witw.demo.flickr_server import CatalogPhoto, Faults, FlickrServer
 from witw.errors import UserError
-from witw.settings import Chips, Search
+from witw.settings.chips import Chips
+from witw.settings.search import Search
 
 KEY = "0123456789abcdef0123456789abcdef"
 OSLO = [10.7, 59.9, 10.8, 59.95]

@@ -21,23 +21,19 @@ from pydantic import (
 
 from witw.errors import UserError
 from witw.geo import utm_epsg
-from witw.settings import (
-    NAME,
-    Bands,
-    Chips,
-    Download,
-    Flickr,
-    Index,
-    Pack,
-    Pairs,
-    Scenes,
-    Search,
-    Section,
-    Stretch,
-    Strip,
-    Train,
-    Utm,
-)
+from witw.settings.base import NAME, Section
+from witw.settings.chips import Chips
+from witw.settings.download import Download
+from witw.settings.flickr import Flickr
+from witw.settings.index import Index
+from witw.settings.pack import Pack
+from witw.settings.pairs import Pairs
+from witw.settings.scenes import Scenes
+from witw.settings.search import Search
+from witw.settings.stretch import Stretch
+from witw.settings.strip import Bands, Strip
+from witw.settings.train import Train
+from witw.settings.utm import Utm
 
 # Folders of results/ that are not AOIs.
 RESERVED = frozenset(

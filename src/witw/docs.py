@@ -40,7 +40,7 @@ CHANNELS = ("conda-forge", "bioconda", "nodefaults")
 
 _CONFIG_HEAD = """# Every key of `config.yaml`
 
-Generated from the models in `src/witw/config.py` and `src/witw/settings.py`.
+Generated from the models in `src/witw/config.py` and `src/witw/settings/`.
 [config.schema.json](config.schema.json) is the same for editors: begin the file with
 `# yaml-language-server: $schema=docs/config.schema.json`.
 

@@ -14,7 +14,8 @@ from witw.errors import UserError
 from witw.flickr.audit import LEAST
 from witw.flickr.pages import PER_PAGE
 from witw.flickr.search import PROBES
-from witw.settings import Chips, Search
+from witw.settings.chips import Chips
+from witw.settings.search import Search
 
 # Calls of a search over the least possible, ceil(N / 250): simulated with 10,000 to 500,000 photos
 # of an area, it was 1.01 to 1.04.

@@ -23,7 +23,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import get_model, resnet18
 
 from witw.errors import UserError
-from witw.settings import PlacesArch
+from witw.settings.scenes import PlacesArch
 
 Arch = PlacesArch
 

@@ -19,7 +19,7 @@ from witw import places365, stage, tables
 from witw.dataset.fate import has_file
 from witw.errors import UserError
 from witw.photos import open_photo
-from witw.settings import Scenes
+from witw.settings.scenes import Scenes
 
 VERSION = 2
 READS = ("scenes.arch", "scenes.sha256")

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from witw import tables
-from witw.settings import Train
+from witw.settings.train import Train
 
 
 def make_pairs(count, seed, chip_px=32, photo_px=24, fov_deg=65.0):

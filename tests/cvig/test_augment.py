@@ -5,7 +5,7 @@ from witw.cvig.augment import draw, erase, mirror
 from witw.cvig.heads import best, correlate
 from witw.cvig.model import as_float
 from witw.cvig.views import photo_view, polar_view
-from witw.settings import Train
+from witw.settings.train import Train
 
 NONE = Train(shift_m=0, zoom=0, colour=0, erase=0, fov_jitter=0)
 

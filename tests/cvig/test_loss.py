@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from witw.cvig.loss import chosen, hidden, info_nce, triplet
-from witw.settings import Train
+from witw.settings.train import Train
 
 
 def naive_loss(scores, scale, area, place, radius_m):

@@ -10,7 +10,7 @@ from witw.cvig.backbones import Original
 from witw.cvig.model import Model, Network
 from witw.cvig.shape import Shape
 from witw.errors import UserError
-from witw.settings import Train
+from witw.settings.train import Train
 
 REPO = Path(__file__).parents[2]
 PIXELS = [torch.from_numpy(v) for v in make_pairs(3, 0)[:2]]

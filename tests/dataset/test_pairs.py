@@ -12,7 +12,7 @@ from witw import tables
 from witw.dataset import pairs
 from witw.dataset.credit import credit
 from witw.errors import UserError
-from witw.settings import Pairs
+from witw.settings.pairs import Pairs
 
 SPEC = {
     "stage": "pairs",

@@ -7,7 +7,7 @@ import yaml
 
 from witw.errors import UserError
 from witw.flickr.licenses import License, check, parse
-from witw.settings import Search
+from witw.settings.search import Search
 
 ANSWER = {
     "licenses": {

@@ -13,7 +13,7 @@ import pytest
 
 from witw.demo.flickr_server import FlickrServer
 from witw.flickr.quota import Quota
-from witw.settings import Search
+from witw.settings.search import Search
 
 KEY = "0123456789abcdef0123456789abcdef"
 LIMIT = 7

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from witw.settings import Train
+from witw.settings.train import Train
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from witw import stage
 from witw.cvig import batches, search
 from witw.cvig.grid import Grid, pictures, plan
 from witw.cvig.model import Model, device
-from witw.settings import Index
+from witw.settings.index import Index
 
 VERSION = 1
 READS = ("index", "bbox_deg")

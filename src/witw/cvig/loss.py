@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from witw.settings import Train
+from witw.settings.train import Train
 
 
 class Loss(Protocol):

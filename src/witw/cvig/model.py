@@ -75,7 +75,7 @@ class Network(nn.Module):
 
     Args:
         shape: of everything.
-        weights: what the backbones begin with, see :class:`witw.settings.Train`.
+        weights: what the backbones begin with, see :class:`witw.settings.train.Train`.
     """
 
     def __init__(self, shape: Shape, weights: str = "none") -> None:

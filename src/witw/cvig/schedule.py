@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from witw.settings import Train
+from witw.settings.train import Train
 
 
 def optimizer(network: nn.Module, settings: Train, fused: bool) -> torch.optim.AdamW:

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from witw.cvig.backbones import STEM, view_columns
 from witw.cvig.heads import OriginalHead
 from witw.cvig.views import RADIUS_EXPONENT, photo_columns
-from witw.settings import Train
+from witw.settings.train import Train
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from witw.cvig.model import Model, device
 from witw.cvig.shape import Shape
 from witw.cvig.trainer import Trainer
 from witw.errors import UserError
-from witw.settings import Train
+from witw.settings.train import Train
 
 VERSION = 2
 READS = ("train", "chip_m")

@@ -19,7 +19,7 @@ from witw.cvig.loss import chosen
 from witw.cvig.model import Model, Network
 from witw.cvig.shape import Shape
 from witw.errors import UserError
-from witw.settings import Train
+from witw.settings.train import Train
 
 
 class Trainer:

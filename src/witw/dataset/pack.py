@@ -22,7 +22,7 @@ from witw import stage, tables
 from witw.errors import UserError
 from witw.photos import open_photo
 from witw.pictures import letterbox, shrink
-from witw.settings import Pack
+from witw.settings.pack import Pack
 from witw.tables import Status
 
 VERSION = 3

@@ -14,7 +14,7 @@ from witw import stage, tables
 from witw.dataset import fate
 from witw.dataset.credit import credit
 from witw.errors import UserError
-from witw.settings import Pairs
+from witw.settings.pairs import Pairs
 
 VERSION = 2
 READS = ("pairs", "city", "satellite", "split")

@@ -29,7 +29,7 @@ from witw.flickr.meter import Meter
 from witw.flickr.resolver import PrivateAddress
 from witw.flickr.throttle import Limits
 from witw.preflight import SLOTS
-from witw.settings import Download
+from witw.settings.download import Download
 from witw.store import PHOTO_ID, photo_path
 
 VERSION = 2

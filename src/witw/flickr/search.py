@@ -24,7 +24,7 @@ from witw.flickr.quadtree import Cell, Rules, Tree, walk
 from witw.flickr.service import Listing, Service, params
 from witw.flickr.verdict import verdict
 from witw.preflight import environment
-from witw.settings import Search
+from witw.settings.search import Search
 from witw.store import journal_path
 
 VERSION = 2

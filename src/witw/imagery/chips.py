@@ -24,7 +24,7 @@ from witw import stage, tables
 from witw.dataset.fate import Outdoor, wants_chip
 from witw.errors import UserError
 from witw.imagery.squares import Squares, Strip, to_px
-from witw.settings import Chips
+from witw.settings.chips import Chips
 
 VERSION = 4
 READS = (

@@ -13,7 +13,7 @@ from witw import stage
 from witw.errors import UserError
 
 if TYPE_CHECKING:
-    from witw.settings import Stretch
+    from witw.settings.stretch import Stretch
 
 VERSION = 1
 READS = ("stretch",)
@@ -113,7 +113,7 @@ def run(spec: dict[str, Any], stats: Sequence[Path], stretch: Path) -> None:
     Raises:
         UserError: no strip has a valid pixel.
     """
-    from witw.settings import Stretch  # `rgb8` needs the table alone
+    from witw.settings.stretch import Stretch  # `rgb8` needs the table alone
 
     config = Stretch.model_validate(spec["stretch"])
     found = [stage.read_json(path) for path in stats]

@@ -20,7 +20,7 @@ from witw.imagery import decoded, plain, source, sweep
 from witw.imagery import need as needs
 from witw.imagery.grid import Grid
 from witw.imagery.vrt import describe_masked
-from witw.settings import Utm
+from witw.settings.utm import Utm
 
 VERSION = 2
 READS = ("utm_epsg", "utm", "need_px")

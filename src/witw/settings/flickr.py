@@ -1,0 +1,41 @@
+"""Section ``flickr``: the service that is asked for photos."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import Field, field_validator
+
+from witw.settings.base import Section
+
+
+class Flickr(Section):
+    """The service that is asked; any server that speaks the API can stand in."""
+
+    api_url: str = Field(
+        "https://api.flickr.com/services/rest/", description="Address of the REST endpoint."
+    )
+    photo_hosts: list[str] = Field(
+        ["live.staticflickr.com"],
+        min_length=1,
+        description="Hosts photos may be fetched from, as `host`, `host:port` or "
+        "`http://host:port`; https only unless the entry says http or names a loopback address. "
+        "The first one serves photos whose answer carries no address.",
+    )
+    contact: str = Field(
+        "", description="E-mail or page of whoever runs this, sent in the User-Agent."
+    )
+    calls_per_hour: int = Field(
+        3600,
+        ge=1,
+        le=3600,
+        description="API calls in any hour, of all searches with this key on this machine "
+        "together; 3,600 is what Flickr allows [calls].",
+    )
+
+    @field_validator("api_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if not re.match(r"https?://[^/\s]+", value):
+            raise ValueError(f"{value!r} is not an http(s) address")
+        return value

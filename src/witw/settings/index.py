@@ -1,0 +1,17 @@
+"""Section ``index``: the grid that a photo is searched on."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from witw.settings.base import Section
+
+
+class Index(Section):
+    """The grid of cells a photo is searched on."""
+
+    step_m: float = Field(
+        28.0,
+        gt=0,
+        description="Distance between neighbouring cells, rounded to whole packed pixels [m].",
+    )

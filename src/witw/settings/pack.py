@@ -1,0 +1,18 @@
+"""Section ``pack``: pictures as the network reads them."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from witw.settings.base import Section
+
+
+class Pack(Section):
+    """Pictures as the network reads them."""
+
+    chip_px: int = Field(
+        256, ge=16, multiple_of=2, description="Side of the packed chip, even [px]."
+    )
+    photo_px: int = Field(
+        256, ge=16, description="Long side of the packed photo; never stretched, padded [px]."
+    )

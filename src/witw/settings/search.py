@@ -1,0 +1,57 @@
+"""Section ``search``: which photos are listed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import Field, field_serializer, field_validator
+
+from witw.settings.base import Section, Share
+
+
+class Search(Section):
+    """Which photos are listed."""
+
+    snapshot: datetime = Field(
+        datetime(2026, 11, 1, tzinfo=UTC),
+        description="Photos uploaded up to this moment (UTC) are listed; moving it forward is "
+        "how a search is refreshed.",
+    )
+    licenses: list[Annotated[int, Field(ge=0)]] = Field(
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+        min_length=1,
+        description="Flickr licence ids that count as open (0 is all rights reserved).",
+    )
+    box_total: int = Field(
+        20_000,
+        ge=250,
+        description="A box with more photos than this is split into four; smaller ones are paged "
+        "through by upload date [photos].",
+    )
+    audit: Share = Field(
+        0.05,
+        description="Further calls, as a share of those of the search, that ask at random upload "
+        "dates whether photos are missing; 0: none.",
+    )
+    sweeps: int = Field(
+        1,
+        ge=1,
+        le=4,
+        description="Times the area is searched, each with other boxes: what one server does not "
+        "know yet, another may.",
+    )
+
+    @field_validator("snapshot")
+    @classmethod
+    def _utc(cls, value: datetime) -> datetime:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    @field_serializer("snapshot")
+    def _iso(self, value: datetime) -> str:
+        return value.isoformat().replace("+00:00", "Z")
+
+    @field_validator("licenses")
+    @classmethod
+    def _sorted(cls, value: list[int]) -> list[int]:
+        return sorted(set(value))

@@ -1,0 +1,25 @@
+"""Section ``stretch``: from 16 to 8 bits."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from witw.settings.base import Section
+
+
+class Stretch(Section):
+    """The 16 to 8 bit conversion, one for all strips of an AOI."""
+
+    low_pct: float = Field(2.0, ge=0, lt=100, description="Percentile that becomes black [%].")
+    high_pct: float = Field(98.0, gt=0, le=100, description="Percentile that becomes white [%].")
+    eight_bit: Literal["keep", "stretch"] = Field(
+        "keep", description="What happens to strips that are 8-bit already."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low_pct >= self.high_pct:
+            raise ValueError(f"low_pct {self.low_pct} is not below high_pct {self.high_pct}")
+        return self

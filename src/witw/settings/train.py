@@ -1,0 +1,158 @@
+"""Section ``train``: the twin network and its training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from witw.settings.base import Section, Share
+
+
+class Train(Section):
+    """The twin network and its training."""
+
+    backbone: str = Field(
+        "small",
+        pattern=r"[a-z0-9_.]+",
+        description="Network of each tower: `small` (made for few pairs and processors), "
+        "`original` (VGG16 up to its tenth convolution, as the original project had it), or a "
+        "name in timm, such as `convnext_tiny` or `resnet50`.",
+    )
+    weights: str = Field(
+        "none",
+        description="Weights a backbone begins with: `none`, `timm` (downloaded by timm) or a "
+        "local file, .safetensors or .pth. `small` has none.",
+    )
+    stride: Literal[4, 8, 16, 32] = Field(
+        16, description="Pixels of a view to one place of a timm backbone's features."
+    )
+    share_weights: bool = Field(
+        False, description="Whether both towers share their backbone's weights."
+    )
+    head: Literal["polar", "global", "original"] = Field(
+        "polar",
+        description="`polar`: columns of headings, slid around each other, which finds the "
+        "heading; `global`: one vector a picture; `original`: the original project's, 16 channels "
+        "of every remaining row, compared where the plain correlation is largest.",
+    )
+    pooling: Literal["attention", "gem"] = Field(
+        "attention",
+        description="How the head `global` pools: by learned maps (spatial softmax), or by the "
+        "generalised mean.",
+    )
+    projection: Literal["cylinder", "stretched"] = Field(
+        "cylinder",
+        description="`cylinder`: equal columns of a photo are equal angles, never stretched; "
+        "`stretched`: the whole photo, whatever its shape, fills the view, as in the original.",
+    )
+    radius_exponent: float = Field(
+        1.5,
+        ge=1,
+        le=3,
+        description="Row t of 1 of the polar view lies at this power of t of the chip's half "
+        "side: above 1 is finer near the camera.",
+    )
+    width: int = Field(
+        64,
+        ge=8,
+        multiple_of=8,
+        description="Channels of the small backbone; doubled wherever it halves the resolution.",
+    )
+    blocks: int = Field(2, ge=1, description="Residual blocks at each resolution of `small`.")
+    embed_dim: int = Field(
+        128, ge=8, description="Length of a descriptor: a column's, or the global head's."
+    )
+    headings: int = Field(
+        64, ge=8, description="Columns of the overhead code: 360 degrees over this is one column."
+    )
+    polar_rows: int = Field(
+        64, ge=8, multiple_of=4, description="Rows of the polar overhead view, near to far [px]."
+    )
+    photo_rows: int = Field(
+        0, ge=0, multiple_of=4, description="Rows of a photo's view; 0: as many as columns [px]."
+    )
+    photo_band: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of a square photo's height, about its middle, that the view shows: "
+        "much of what a map knows is near the horizon, and a narrow band of it is fine at little "
+        "cost.",
+    )
+    photo_fov_deg: float = Field(
+        65.0,
+        gt=0,
+        lt=150,
+        description="Field of view along its long side of a photo whose EXIF data do not tell "
+        "the focal length [degrees].",
+    )
+    fov_jitter: float = Field(
+        0.15,
+        ge=0,
+        lt=0.5,
+        description="Augmentation: range of a field of view not known, +- share.",
+    )
+    loss: Literal["info_nce", "decoupled", "triplet"] = Field(
+        "info_nce",
+        description="Symmetric InfoNCE; the same without the own pair among the candidates; or "
+        "the soft-margin triplet loss over all pairs of a batch, as in the original.",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of the target spread over all candidates."
+    )
+    triplet_alpha: float = Field(10.0, gt=0, description="Sharpness of the triplet loss.")
+    mask_radius_m: float = Field(
+        60.0,
+        ge=0,
+        description="Photos of an area nearer than this are not each other's negatives [m].",
+    )
+    epochs: int = Field(30, ge=1, description="Passes over the training pairs.")
+    batch: int = Field(64, ge=2, description="Pairs a step, of all processes together.")
+    micro_batch: int = Field(
+        0,
+        ge=0,
+        description="Pairs a process takes at a time; a larger batch is done in such parts by "
+        "gradient caching, with the gradients of the whole; 0: all at once.",
+    )
+    learning_rate: float = Field(2.5e-3, gt=0, description="Peak of the schedule.")
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="What follows the warm-up: down to nothing along a cosine, or level."
+    )
+    warm_up: Share = Field(0.25, description="Share of all steps in which the rate rises.")
+    weight_decay: float = Field(0.05, ge=0, description="AdamW weight decay, of matrices only.")
+    clip_norm: float = Field(1.0, ge=0, description="Largest norm of the gradients; 0: any.")
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of the weights' moving average, which is then what is validated and "
+        "saved; 0: the weights themselves.",
+    )
+    bucket_m: float = Field(
+        0.0,
+        ge=0,
+        description="Of the photos within a square of this side an epoch takes one, in turn by "
+        "lot; 0: all [m].",
+    )
+    hard_every: int = Field(
+        0,
+        ge=0,
+        description="Epochs after which hard batches are composed anew with the network as it "
+        "is then; the epochs before the first are random; 0: all are.",
+    )
+    hard_share: Share = Field(0.5, description="Share of a hard batch that is one cluster.")
+    shift_m: float = Field(4.0, ge=0, description="Augmentation: sigma of the chip's shift [m].")
+    zoom: float = Field(0.1, ge=0, lt=1, description="Augmentation: range of the chip's zoom.")
+    colour: float = Field(
+        0.15, ge=0, lt=1, description="Augmentation: range of gain, offset and colour cast."
+    )
+    erase: Share = Field(0.25, description="Augmentation: chance that columns are erased.")
+    dropout: Share = Field(0.05, description="Dropout of the descriptors.")
+    compile: bool = Field(
+        True, description="Whether the towers are compiled; on a GPU only, where it pays."
+    )
+    checkpoint_minutes: float = Field(
+        5.0, gt=0, description="An interrupted training loses at most this much [minutes]."
+    )
+    seed: int = Field(0, ge=0, description="Seed of weights, order and augmentation.")

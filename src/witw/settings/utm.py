@@ -1,0 +1,21 @@
+"""Section ``utm``: reprojection."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from witw.settings.base import Section
+
+
+class Utm(Section):
+    """Reprojection to the AOI's UTM zone."""
+
+    gsd_m: float = Field(0.3, gt=0, description="Pixel size; the grid is aligned to it [m].")
+    resampling: Literal["lanczos", "cubic", "bilinear"] = Field(
+        "lanczos", description="Resampling kernel."
+    )
+    engine: Literal["sweep", "gdal"] = Field(
+        "sweep", description="witw's one-pass warper, or GDAL's (equal to one grey level)."
+    )
