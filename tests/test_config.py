@@ -1,4 +1,7 @@
 import copy
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,3 +141,10 @@ def test_the_committed_config_is_valid_and_complete():
     assert len(config.aois) == 11
     assert {area.split for area in config.aois.values()} == {"train", "val", "test"}
     assert config.chip_m == pytest.approx(225)
+
+
+def test_a_job_makes_only_the_models_of_the_sections_it_reads():
+    ask = "import json, sys, witw.flickr.download; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, check=True)
+    found = [n for n in json.loads(done.stdout) if n.startswith(("witw.settings.", "witw.config"))]
+    assert found == ["witw.settings.base", "witw.settings.download"]

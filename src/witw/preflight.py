@@ -9,13 +9,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from dotenv import load_dotenv
 
-from witw.config import Config
 from witw.errors import UserError
 from witw.spec import build
+
+if TYPE_CHECKING:  # jobs need the names below, not the models of the whole config
+    from witw.config import Config
 
 KEY = "FLICKR_API_KEY"
 SECRET = "FLICKR_API_SECRET"  # noqa: S105 (its name, not the secret)
