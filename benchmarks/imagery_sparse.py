@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 
 from imagery import OUT, Case
-from witw import tables
 from witw.config import load
 from witw.spec import build
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "imagery"))
+from made_photos import write_photos
 from servers import ranges
 
 MIB = 1 << 20
@@ -37,12 +37,8 @@ def table(root: Path) -> Path:
     where = rng.uniform(0.2, 0.8, (3, 2))[rng.integers(0, 3, 20)] + rng.normal(0, 0.004, (20, 2))
     lon, lat = (np.array([scene.LON, scene.LAT]) + where * [8000, -8000] * scene.STEP_DEG).T
     rows = pd.DataFrame({"id": [str(n) for n in range(20)], "lon": lon, "lat": lat})
-    for name, column in tables.TABLES["photos"].items():
-        if name not in rows:
-            blank = {"string": "", "boolean": False, "bool": False}.get(column.dtype, 0)
-            rows[name] = pd.Timestamp(0, tz="UTC") if "date" in column.dtype else blank
     path = root / "photos.parquet"
-    tables.write(path, "photos", rows)
+    write_photos(path, rows)
     return path
 
 

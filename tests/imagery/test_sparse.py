@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_photos import write_photos
 from osgeo import gdal
 from pyproj import Transformer
 from servers import ranges
 
 from conftest import write_tif
-from witw import tables
 from witw.imagery import mosaic, need
 from witw.imagery.grid import Grid
 
@@ -30,17 +30,6 @@ def photos_at(spots):
     lon, lat = np.array(spots).T
     ids = [str(n) for n in range(len(spots))]
     return pd.DataFrame({"id": ids, "lon": LON + lon * STEP, "lat": LAT - lat * STEP})
-
-
-def write_photos(path, photos):
-    """Table `photos` with nothing of interest but where they are."""
-    rows = photos.copy()
-    for name, column in tables.TABLES["photos"].items():
-        if name not in rows:
-            blank = {"string": "", "boolean": False, "bool": False}.get(column.dtype, 0)
-            rows[name] = pd.Timestamp(0, tz="UTC") if "date" in column.dtype else blank
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tables.write(path, "photos", rows)
 
 
 @pytest.fixture(scope="module")
