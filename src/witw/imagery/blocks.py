@@ -182,6 +182,6 @@ def opened(
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, **options), ExitStack() as stack:
         handles = [stack.enter_context(rasterio.open(name, sharing=False)) for _ in range(threads)]
         reader = Reader(handles, source)
-        if kept and source:
+        if kept and source and kept.is_file():
             reader.kept = stack.enter_context(decoded.kept(kept, reader.layout()))
         yield reader
