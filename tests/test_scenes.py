@@ -215,6 +215,19 @@ def test_a_photo_that_does_not_decode_has_a_row_without_scores(store, checkpoint
     assert list(got["scene_top1"].isna()) == [False, True, False]
 
 
+def test_a_photo_that_is_not_the_one_that_was_fetched_has_a_row_without_scores(
+    store, checkpoint, caplog
+):
+    rows = store(["ok", "ok", "ok"])
+    rows["sha256"] = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in rows["path"]]
+    tables.write(Path("downloads.parquet"), "downloads", rows)
+    assert run(checkpoint)["io_vote"].notna().all()
+    Path("photos/a/0.jpg").write_bytes(Path("photos/a/2.jpg").read_bytes())
+    got = run(checkpoint)
+    assert list(got["io_vote"].isna()) == [True, False, False]
+    assert "photos/a/0.jpg cannot be decoded: it is not the file" in caplog.text
+
+
 def test_no_photos_give_an_empty_table(store, checkpoint):
     store(["gone"])
     assert len(run(checkpoint)) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 from collections.abc import Iterator
@@ -51,7 +52,19 @@ class Traits:
     is_single: bool
 
 
-def open_photo(path: Path) -> Image.Image:
+def whole(path: Path, sha256: str | None) -> bytes:
+    """Read a file that is to have a digest; whichever it has, where that is empty.
+
+    Raises:
+        OSError: it cannot be read, or is another.
+    """
+    body = path.read_bytes()
+    if sha256 and hashlib.sha256(body).hexdigest() != sha256:
+        raise OSError("it is not the file that its table tells of")
+    return body
+
+
+def open_photo(path: Path, sha256: str | None = None) -> Image.Image:
     """Read a photo as people see it.
 
     Files of the store are kept as they were served, so their EXIF orientation is applied here and
@@ -59,15 +72,16 @@ def open_photo(path: Path) -> Image.Image:
 
     Args:
         path: JPEG, PNG or WebP file; of an animated one, the first frame.
+        sha256: its digest, where that is known.
 
     Returns:
         RGB picture, 8 bits a band, the right way up; decoded, its file closed.
 
     Raises:
-        OSError: the file cannot be read or decoded.
+        OSError: the file cannot be read or decoded, or has another digest.
         TooManyPixels: it holds more than :data:`MAX_PIXELS`.
     """
-    return decode(path.read_bytes()).convert("RGB")
+    return decode(whole(path, sha256)).convert("RGB")
 
 
 def decode(body: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import get_model, resnet18
 
+from witw import pickles
 from witw.errors import UserError
 from witw.settings.scenes import PlacesArch
 
@@ -112,7 +113,7 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"`scenes.checkpoint` {path} does not exist; correct the key.")
     try:
-        saved: Any = torch.load(path, map_location="cpu", weights_only=True)
+        saved: Any = pickles.read(path, torch.device("cpu"))
     except Exception as error:
         # torch raises a dozen types for damaged files.
         if "Unsupported global" in str(error) or "Unsupported class" in str(error):
@@ -120,7 +121,9 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
                 "it holds pickled code, which is refused; give the file that holds `state_dict`"
             )
         else:
-            reason = "it is truncated or of another format; fetch it anew or correct the key"
+            reason = (
+                "it is damaged, truncated or of another format; fetch it anew or correct the key"
+            )
         raise UserError(
             f"`scenes.checkpoint` {path} is not a readable Places365 checkpoint: {reason}."
         ) from None

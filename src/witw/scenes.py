@@ -56,14 +56,18 @@ def run(
             f"Not one photo of {photos} is in the photo store below {Path.cwd()}; run from the "
             f"run folder, or delete {photos} and run again to fetch them."
         )
-    rows = score(net, arch, paths, threads)
+    rows = score(net, arch, paths, threads, list(wanted["sha256"].fillna("")))
     data = tables.write(table, "scenes", rows.assign(id=wanted["id"].to_numpy()))
     log.info("%d photos scored, %d not readable", len(data), data["io_vote"].isna().sum())
     return data
 
 
 def score(
-    net: nn.Module, arch: places365.Arch, paths: Sequence[Path], threads: int
+    net: nn.Module,
+    arch: places365.Arch,
+    paths: Sequence[Path],
+    threads: int,
+    digests: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Score photos.
 
@@ -72,6 +76,7 @@ def score(
         arch: its architecture, which decides the preprocessing.
         paths: files of the photos.
         threads: for decoding and, without a GPU, for the network.
+        digests: SHA-256 of each file; a file that has another counts as one that is broken.
 
     Returns:
         ``io_vote``, ``p_outdoor``, ``scene_top1``, a row a path; null where it cannot be decoded.
@@ -79,12 +84,13 @@ def score(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net, size = place(net, device, threads), batch_size(device)
+    digests = digests or [""] * len(paths)
     names = np.array(places365.categories(), dtype=object)
     out = pd.DataFrame(
         {"io_vote": np.nan, "p_outdoor": np.nan, "scene_top1": None}, index=range(len(paths))
     ).astype({"scene_top1": object})
     for rows, pixels in stage.progress(
-        _batches(paths, arch, threads, size), "scenes", -(-len(paths) // size)
+        _batches(paths, digests, arch, threads, size), "scenes", -(-len(paths) // size)
     ):
         with torch.inference_mode():
             logits = net(places365.normalise(torch.from_numpy(pixels).to(device))).cpu().numpy()
@@ -114,14 +120,16 @@ def place(net: nn.Module, device: torch.device, threads: int) -> nn.Module:
 
 
 def _batches(
-    paths: Sequence[Path], arch: places365.Arch, threads: int, size: int
+    paths: Sequence[Path], digests: Sequence[str], arch: places365.Arch, threads: int, size: int
 ) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
     """Yield row numbers and pixels (size, 224, 224, 3), decoding one batch ahead."""
     starts = range(0, len(paths), size)
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
 
         def submit(start: int) -> list[Any]:
-            return [pool.submit(_decode, p, arch) for p in paths[start : start + size]]
+            part = slice(start, start + size)
+            some = zip(paths[part], digests[part], strict=True)
+            return [pool.submit(_decode, path, digest, arch) for path, digest in some]
 
         ahead = submit(0)
         for start in starts:
@@ -137,9 +145,9 @@ def _batches(
                 yield rows, pixels
 
 
-def _decode(path: Path, arch: places365.Arch) -> NDArray[np.uint8] | None:
+def _decode(path: Path, digest: str, arch: places365.Arch) -> NDArray[np.uint8] | None:
     try:
-        return places365.preprocess(open_photo(path), arch)
+        return places365.preprocess(open_photo(path, digest), arch)
     except UNREADABLE as error:
         log.warning("%s cannot be decoded: %s", path, error)
         return None

@@ -32,6 +32,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from witw import seals
 from witw import spec as spec_module
 from witw.errors import UserError, printable
 
@@ -62,6 +63,9 @@ def arguments(
         values: names of options that are words, not paths.
         optional: names of input paths that may be left out (then None).
         argv: command line; default: the process's.
+
+    Raises:
+        UserError: an input is a VRT and damaged.
     """
     parser = argparse.ArgumentParser(description=(doc or stage).splitlines()[0])
     parser.add_argument("--spec", required=True, help="JSON of the keys this stage reads")
@@ -79,7 +83,16 @@ def arguments(
     args.spec = spec_module.parse(args.spec, stage)
     for name in outputs:
         Path(getattr(args, name)).parent.mkdir(parents=True, exist_ok=True)
+    for name in inputs:
+        _check_whole(getattr(args, name))
     return args
+
+
+def _check_whole(given: Path | list[Path]) -> None:
+    """Look at the seals of VRTs, which GDAL would read past."""
+    for path in given if isinstance(given, list) else [given]:
+        if path.suffix == ".vrt" and path.is_file():
+            seals.check_xml(path)
 
 
 def execute(main: Callable[[], None]) -> None:
@@ -211,14 +224,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON.
+    """Read JSON; what is sealed (:mod:`witw.seals`) without its seal.
 
     Raises:
-        UserError: the file is not whole JSON; says how to make it anew.
+        UserError: the file is not whole; says how to make it anew.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        return seals.unseal(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
         raise UserError(f"{path} is not readable JSON; delete it and run again.") from None
 
 

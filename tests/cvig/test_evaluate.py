@@ -9,7 +9,7 @@ from made_pairs import write_pack
 from PIL import Image
 from pyproj import Proj
 
-from witw import tables
+from witw import stage, tables
 from witw.cvig import evaluate, search
 from witw.cvig.batches import Packed
 from witw.cvig.model import Model
@@ -57,7 +57,7 @@ def scored(trained, indexed, tmp_path_factory):
 
 def test_beats_chance_by_far_on_areas_never_seen(scored, trained):
     values, metrics, ranks, plot = scored
-    assert values == json.loads(metrics.read_text())
+    assert values == stage.read_json(metrics)
     chips = values["protocols"]["chips"]
     assert chips["n"] == 90
     assert chips["recall_at_10"] > 3 * chips["chance"]["recall_at_10"]

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import zlib
 
@@ -79,6 +80,25 @@ def test_the_table_tells_of_the_pictures_bytes(folder):
     other = run(folder, rows)[2]
     assert other.drop(columns="chip_crc").equals(table.drop(columns="chip_crc"))
     assert (other["chip_crc"] == table["chip_crc"]).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("kind", ["photo", "chip"])
+def test_a_picture_that_is_another_than_its_table_tells_of_is_told(folder, kind):
+    row = pairs_row(folder, "1", size=(500, 375))
+    row["chip_path"] = "results/a/chips/0003/1.jpg"
+    place = folder / row["chip_path"]
+    place.parent.mkdir(parents=True)
+    (folder / "chips/1.jpg").rename(place)
+    path = folder / row[f"{kind}_path"]
+    row[f"{kind}_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    run(folder, [row])
+    with Image.open(path) as picture:
+        picture.rotate(180).save(path, quality=95)
+    rule, table = {"photo": ("download", "photos"), "chip": ("chips", "chips")}[kind]
+    with pytest.raises(UserError, match="is not the file that its table tells of") as error:
+        run(folder, [row])
+    assert row[f"{kind}_path"] in str(error.value)
+    assert f"snakemake --cores 1 -R {rule} results/a/{table}/0003.parquet" in str(error.value)
 
 
 def test_pictures_are_those_of_their_row(folder):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from osgeo import gdal, gdal_array, osr
 
-from witw import tables
+from witw import stage, tables
 from witw.config import load
 from witw.imagery import chips, mosaic, rgb8, source, stats, stretch, utm
 from witw.spec import build
@@ -61,7 +61,7 @@ class Area:
         for name, path in zip(self.names, paths, strict=True):
             stats.run(self.spec("stats", name), path)
         stretch.run(self.spec("stretch"), paths, self.root / "stretch.json")
-        return json.loads((self.root / "stretch.json").read_text())
+        return stage.read_json(self.root / "stretch.json")
 
     def rgb8(self, name=None):
         """Path of a strip's VRT; `stretch` must have run."""

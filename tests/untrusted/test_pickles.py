@@ -1,6 +1,7 @@
 """Checkpoints are pickles, and pickles can hold commands: none is ever carried out."""
 
 import pickle
+import random
 import subprocess
 import sys
 
@@ -24,6 +25,13 @@ stage.execute(lambda: main(sys.argv[1:]))
 SPEC = build(
     load({"aois": {"oslo": {"bbox_deg": [0, 0, 1, 1], "strips": ["a.tif"]}}}, "x"), "scenes", "oslo"
 )
+
+
+READERS = {
+    "places365": places365._state_dict,
+    "model.pt": lambda path: model.load(path, torch.device("cpu")),
+    "training checkpoint": lambda path: checkpoint.read(path, torch.device("cpu")),
+}
 
 
 class Command:
@@ -62,15 +70,7 @@ def tarred(path, value):
 
 
 @pytest.mark.parametrize("write", [zipped, legacy, plain, tarred])
-@pytest.mark.parametrize(
-    "read",
-    [
-        lambda path: places365.load(path, "resnet18"),
-        lambda path: model.load(path, torch.device("cpu")),
-        lambda path: checkpoint.read(path, torch.device("cpu")),
-    ],
-    ids=["places365", "model.pt", "training checkpoint"],
-)
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 def test_a_checkpoint_with_a_command_is_refused_and_the_command_not_run(tmp_path, write, read):
     trace, path = tmp_path / "trace", tmp_path / "model.pt"
     write(path, Command(trace))
@@ -82,6 +82,36 @@ def test_a_checkpoint_with_a_command_is_refused_and_the_command_not_run(tmp_path
     if write is plain:
         pickle.loads(path.read_bytes())
         assert trace.exists()
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_a_bit_turned_over_in_a_checkpoint_is_no_other_weight(tmp_path, read):
+    path, tensors = tmp_path / "model.pt", {"a": torch.randn(400, 3), "b": torch.arange(500)}
+    zipped(path, tensors)
+    whole, rng = path.read_bytes(), random.Random(1)
+
+    def tell():
+        state = read(path)
+        return {k: v for k, v in state.get("weights", state).items() if isinstance(v, torch.Tensor)}
+
+    def turn(at):
+        body = bytearray(whole)
+        body[at] ^= 1 << rng.randrange(8)
+        path.write_bytes(body)
+
+    told = 0
+    for _ in range(200):
+        turn(rng.randrange(len(whole)))
+        try:
+            found = tell()
+        except UserError as error:
+            assert str(path) in str(error)
+            told += 1
+        else:
+            # What no reader looks at: the padding, and names that stand twice.
+            assert found.keys() == tensors.keys()
+            assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert told > 100
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from witw import pickles
 from witw.cvig.noise import Dropout
 from witw.errors import UserError
 
@@ -215,7 +216,6 @@ def _read(weights: str) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        return cast(dict[str, Tensor], found)
+        return cast(dict[str, Tensor], pickles.read(path, torch.device("cpu")))
     except Exception as error:
         raise UserError(f"`train.weights`: {weights} is not a readable file of weights.") from error

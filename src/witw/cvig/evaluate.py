@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from witw import stage, tables
+from witw import seals, stage, tables
 from witw.cvig import bootstrap, calibrate, heading, protocols, search
 from witw.cvig.batches import Packed
 from witw.cvig.calibrate import Belief, Calibration
@@ -100,7 +100,7 @@ def run(
         rank=found.rank, gallery=found.gallery, heading_deg=found.heading_deg.round(2)
     )
     tables.write(ranks, "ranks", rows)
-    stage.write_json(metrics_path, values)
+    stage.write_json(metrics_path, seals.seal(values))
     draw(found.rank, found.gallery, values["protocols"], plot)
     return values
 

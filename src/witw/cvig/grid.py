@@ -16,7 +16,7 @@ from rasterio.transform import Affine, from_origin
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
-from witw import stage
+from witw import seals, stage
 from witw.errors import UserError
 
 
@@ -51,7 +51,7 @@ class Grid:
 
     def write(self, path: Path) -> None:
         """Write as JSON."""
-        stage.write_json(path, asdict(self) | {"cells": self.cells.tolist()})
+        stage.write_json(path, seals.seal(asdict(self) | {"cells": self.cells.tolist()}))
 
     @classmethod
     def read(cls, path: Path) -> Grid:

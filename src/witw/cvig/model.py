@@ -10,7 +10,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from witw import stage
+from witw import pickles, stage
 from witw.cvig.augment import Jitter, erase, mirror, recolour
 from witw.cvig.backbones import Original, Small, Timm, build
 from witw.cvig.heads import (
@@ -221,7 +221,7 @@ def load(path: Path, where: torch.device) -> dict[str, Any]:
         UserError: it is not whole.
     """
     try:
-        content = torch.load(path, map_location=where, weights_only=True)
+        content = pickles.read(path, where)
     except FileNotFoundError:
         raise
     except Exception as error:

@@ -6,9 +6,11 @@ whose column ``row`` is the first index of both. The table differs wherever a pi
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from PIL import Image
 
 from witw import stage, tables
 from witw.errors import UserError
-from witw.photos import open_photo
+from witw.photos import open_photo, whole
 from witw.pictures import letterbox, shrink
 from witw.settings.pack import Pack
 from witw.tables import Status
@@ -63,12 +65,12 @@ def run(
     shape = (len(data), size.photo_px, size.photo_px, 3)
     with stage.atomic(photos) as part:
         boxes, data["photo_crc"] = _fill(
-            part, shape, list(data["photo_path"]), partial(_photo, side=size.photo_px), threads
+            part, shape, _sources(data, "photo"), partial(_photo, side=size.photo_px), threads
         )
     shape = (len(data), size.chip_px, size.chip_px, 3)
     with stage.atomic(chips) as part:
         _, data["chip_crc"] = _fill(
-            part, shape, list(data["chip_path"]), partial(_chip, side=size.chip_px), threads
+            part, shape, _sources(data, "chip"), partial(_chip, side=size.chip_px), threads
         )
     widths, heights, fovs = zip(*boxes, strict=True)
     data["photo_width"], data["photo_height"], data["fov_deg"] = widths, heights, fovs
@@ -96,11 +98,40 @@ def paired(pairs: pd.DataFrame, split: str) -> pd.DataFrame:
     )
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A picture's file.
+
+    Attributes:
+        path: the file.
+        sha256: its digest.
+        rule: the rule that makes it.
+        table: the table of its shard, which that rule writes.
+    """
+
+    path: Path
+    sha256: str
+    rule: str
+    table: Path
+
+
+def _sources(data: pd.DataFrame, kind: str) -> list[_Source]:
+    """The photos' or the chips' files; chips lie in a folder of their shard's name."""
+    rule, folder = {"photo": ("download", "photos"), "chip": ("chips", "chips")}[kind]
+    shards = [Path(chip).parent for chip in data["chip_path"]]
+    return [
+        _Source(Path(path), digest, rule, shard.parent.parent / folder / f"{shard.name}.parquet")
+        for path, digest, shard in zip(
+            data[f"{kind}_path"], data[f"{kind}_sha256"].fillna(""), shards, strict=True
+        )
+    ]
+
+
 def _fill[T](
     path: Path,
     shape: tuple[int, ...],
-    sources: Sequence[str],
-    picture: Callable[[str], tuple[NDArray[np.uint8], T]],
+    sources: Sequence[_Source],
+    picture: Callable[[_Source], tuple[NDArray[np.uint8], T]],
     threads: int,
 ) -> tuple[list[T], list[int]]:
     """Write ``picture(source)`` of every source into a .npy of ``shape``.
@@ -112,13 +143,14 @@ def _fill[T](
     """
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
 
-    def place(item: tuple[int, str]) -> tuple[T, int]:
+    def place(item: tuple[int, _Source]) -> tuple[T, int]:
         row, source = item
         try:
             pixels, extra = picture(source)
         except (OSError, SyntaxError, ValueError) as error:
             raise UserError(
-                f"{source} cannot be read ({error}); delete the table that lists it and run again."
+                f"{source.path} cannot be read ({error}); delete it, run `snakemake --cores 1 -R "
+                f"{source.rule} {source.table}`, and then run again."
             ) from error
         array[row] = pixels
         return extra, zlib.crc32(np.ascontiguousarray(pixels))
@@ -129,10 +161,10 @@ def _fill[T](
     return [extra for extra, _ in done], [crc for _, crc in done]
 
 
-def _photo(path: str, side: int) -> tuple[NDArray[np.uint8], tuple[int, int, float]]:
-    photo = open_photo(Path(path))
+def _photo(source: _Source, side: int) -> tuple[NDArray[np.uint8], tuple[int, int, float]]:
+    photo = open_photo(source.path, source.sha256)
     square, width, height = letterbox(photo, side)
-    return square, (width, height, fov_deg(Path(path), *photo.size))
+    return square, (width, height, fov_deg(source.path, *photo.size))
 
 
 def fov_deg(path: Path, width: int, height: int) -> float:
@@ -156,8 +188,8 @@ def fov_deg(path: Path, width: int, height: int) -> float:
     return round(found, 3) if 1 < found < 140 else float("nan")
 
 
-def _chip(path: str, side: int) -> tuple[NDArray[np.uint8], None]:
-    with Image.open(path) as chip:
+def _chip(source: _Source, side: int) -> tuple[NDArray[np.uint8], None]:
+    with Image.open(io.BytesIO(whole(source.path, source.sha256))) as chip:
         return shrink(chip.convert("RGB"), side), None
 
 

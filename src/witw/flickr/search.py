@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from witw import forgotten, stage, tables
+from witw import forgotten, seals, stage, tables
 from witw.flickr import licenses, refresh
 from witw.flickr.api import Client, unwatched
 from witw.flickr.audit import Audit, audit
@@ -278,7 +278,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = run(args.spec, client, journal)
     tables.write(args.photos, "photos", found.photos)
     tables.write(args.cells, "cells", found.cells)
-    stage.write_json(args.summary, found.summary)
+    stage.write_json(args.summary, seals.seal(found.summary))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 
 from osgeo import gdal
 
-from witw import stage
+from witw import seals, stage
 from witw.errors import UserError
 from witw.imagery import clarity, source
 from witw.imagery.vrt import Raster, describe_masked
@@ -78,7 +78,7 @@ def run(spec: dict[str, Any], tifs: Sequence[Path], vrt: Path) -> None:
             f"AOI {spec['aoi']!r}: its strips make no mosaic ({text}); "
             "delete the one it names and run again."
         ) from None
-    stage.write_text(vrt, describe_masked(raster, folder=vrt.parent, told=told))
+    stage.write_text(vrt, seals.seal_xml(describe_masked(raster, folder=vrt.parent, told=told)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

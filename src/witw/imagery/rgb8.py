@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from witw import stage
+from witw import seals, stage
 from witw.errors import UserError
 from witw.imagery import source
 from witw.imagery.stretch import steps
@@ -62,7 +62,7 @@ def run(spec: dict[str, Any], stretch: Path, vrt: Path) -> None:
             ]
         except (KeyError, TypeError, ValueError):
             raise UserError(f"{stretch} holds no stretch; delete it and run again.") from None
-    stage.write_text(vrt, describe(raster, "Byte", tables, vrt.parent))
+    stage.write_text(vrt, seals.seal_xml(describe(raster, "Byte", tables, vrt.parent)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from osgeo import gdal
 from rasterio.errors import RasterioError
 
-from witw import stage
+from witw import seals, stage
 from witw.errors import UserError
 from witw.imagery import blocks, decoded, need, plain, source
 from witw.imagery.plain import VALUES
@@ -152,7 +152,8 @@ def run(spec: dict[str, Any], stats: Path, threads: int = 1) -> None:
             f"AOI {spec['aoi']!r}: strip file {spec['strip']['path']} is damaged: {text}."
         ) from None
     head = {"aoi": spec["aoi"], "strip": spec["strip"]["name"], "bands": spec["strip"]["bands"]}
-    text = json.dumps(head | result, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    whole = seals.seal(head | result)
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"), allow_nan=False)
     stage.write_text(stats, text + "\n")
     log.info("%d of %d pixels are valid", result["valid"], result["pixels"])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from witw import stage
+from witw import seals, stage
 from witw.errors import UserError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def run(spec: dict[str, Any], stats: Sequence[Path], stretch: Path) -> None:
         raise UserError(
             f"AOI {spec['aoi']!r}: one of {names} holds no counts; delete them and run again."
         ) from None
-    stage.write_json(stretch, made)
+    stage.write_json(stretch, seals.seal(made))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
