@@ -21,9 +21,12 @@ import pytest
 from made_town import StandIn, fresh_town
 
 SEEDS = int(os.environ.get("WITW_FAULT_SEEDS") or 0)
-# What the gate runs: a disturbed run and its rerun take a minute or two, and killed jobs
+# What the gate runs: a disturbed run and its rerun take ten seconds to a minute, and killed jobs
 # are in the gate by tests/workflow/test_runs.py.
-SHORT = {"test_of_two_runs_started_at_once_one_is_refused_in_a_sentence"}
+SHORT = {
+    "test_of_two_runs_started_at_once_one_is_refused_in_a_sentence",
+    "test_damaged_inputs_are_told_or_make_no_difference",
+}
 
 
 def pytest_generate_tests(metafunc):
