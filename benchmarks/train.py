@@ -14,6 +14,7 @@ import json
 import os
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -168,6 +169,7 @@ def summary(
 def made(count: int, chip_px: int, photo_px: int, where: Path) -> Packed:
     """A packed split of noise, on disk."""
     rng = np.random.default_rng(0)
+    sums = {}
     for name, side in (("photos", photo_px), ("chips", chip_px)):
         shape = (count, side, side, 3)
         out = np.lib.format.open_memmap(
@@ -175,10 +177,11 @@ def made(count: int, chip_px: int, photo_px: int, where: Path) -> Packed:
         )
         for row in range(count):
             out[row] = rng.integers(0, 256, shape[1:], dtype=np.uint8)
+        sums[f"{name[:-1]}_crc"] = [zlib.crc32(out[row]) for row in range(count)]
     n = np.arange(count)
     place = {"easting": 5e5 + 90.0 * n, "northing": 4e6 + 0.0 * n}
     size = {"photo_width": photo_px, "photo_height": photo_px * 3 // 4, "fov_deg": np.nan}
-    rows = {"row": n, "id": [f"{i:08d}" for i in n], "aoi": "made", **place, **size}
+    rows = {"row": n, "id": [f"{i:08d}" for i in n], "aoi": "made", **place, **size, **sums}
     tables.write(where / "pairs.parquet", "pack", pd.DataFrame(rows))
     return Packed.open(where)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from made_pairs import write_pack
 
-from witw.cvig.batches import Batch, Packed, ahead, draw, split
+from witw.cvig.batches import Batch, Packed, ahead, draw, read, split
 from witw.errors import UserError
 
 
@@ -30,6 +30,19 @@ def test_order_is_a_function_of_seed_and_epoch():
 
 def test_fewer_rows_than_a_batch_are_one_batch():
     assert [sorted(batch) for batch in order(5, 64, 0, 0)] == [[0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("name", ["photos", "chips"])
+def test_a_damaged_picture_is_not_learnt_from(tmp_path, name):
+    write_pack(tmp_path, 8, 1)
+    array = np.load(tmp_path / f"{name}.npy", mmap_mode="r+")
+    array[5, 3, 2, 1] ^= 16
+    array.flush()
+    data = Packed.open(tmp_path)
+    assert len(read(data, np.array([4, 6]))) == 2
+    with pytest.raises(UserError, match="pictures of row 5 are damaged; delete the folder") as told:
+        read(data, np.array([4, 5]))
+    assert str(tmp_path) in str(told.value)
 
 
 def test_ahead_keeps_order_and_passes_errors_on():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,7 @@ from witw.errors import UserError
 class Packed:
     """One split as packed: pictures mapped from disk, and their table."""
 
+    folder: Path
     photos: NDArray[np.uint8]  # (N, photo_px, photo_px, 3)
     chips: NDArray[np.uint8]  # (N, chip_px, chip_px, 3)
     table: pd.DataFrame
@@ -43,10 +45,30 @@ class Packed:
             raise UserError(f"{folder}: {error}; delete the folder and run again.") from error
         if not len(table) == len(photos) == len(chips):
             raise UserError(f"{folder}: arrays and table differ; delete the folder and run again.")
-        return cls(photos, chips, table)
+        return cls(folder, photos, chips, table)
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @cached_property
+    def sums(self) -> NDArray[np.int64]:
+        """``(N, 2)`` CRC-32 of each row's photo and chip."""
+        return self.table[["photo_crc", "chip_crc"]].to_numpy(dtype=np.int64)
+
+    def pictures(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Photos and chips of some rows, as they were packed.
+
+        Raises:
+            UserError: one of them is not.
+        """
+        photos, chips = self.photos[rows], self.chips[rows]
+        for row, photo, chip in zip(rows, photos, chips, strict=True):
+            if (zlib.crc32(photo), zlib.crc32(chip)) != tuple(self.sums[row]):
+                raise UserError(
+                    f"{self.folder}: pictures of row {row} are damaged; delete the folder and run "
+                    "again."
+                )
+        return photos, chips
 
     @cached_property
     def areas(self) -> NDArray[np.int64]:
@@ -107,11 +129,16 @@ class Batch:
 
 
 def read(data: Packed, rows: NDArray[np.int64], pin: bool = False) -> Batch:
-    """Read some rows, as they are needed on a GPU if ``pin``."""
+    """Read some rows, as they are needed on a GPU if ``pin``.
+
+    Raises:
+        UserError: a picture is damaged.
+    """
+    photos, chips = data.pictures(rows)
     batch = Batch(
-        torch.from_numpy(data.photos[rows]),
+        torch.from_numpy(photos),
         torch.from_numpy(data.sizes[rows]),
-        torch.from_numpy(data.chips[rows]),
+        torch.from_numpy(chips),
         torch.from_numpy(data.areas[rows]),
         torch.from_numpy(data.places[rows]),
         torch.from_numpy(data.fov_deg[rows]),
