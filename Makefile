@@ -46,7 +46,7 @@ plan: env ## what a run will ask for: photos, calls, hours, gigabytes (needs FLI
 test: env $(S3) ## run the tests (what needs root or a daemon is skipped with its reason)
 	$(PY) -m pytest $(PYTEST_ARGS)
 
-faults: env ## disturb runs on purpose, under SEEDS=30 seeds (hours)
+faults: env ## disturb runs on purpose, under SEEDS=30 seeds (two to three hours on two cores)
 	WITW_FAULT_SEEDS=$(or $(SEEDS),30) $(PY) -m pytest tests/faults $(PYTEST_ARGS)
 
 audit: env $(UV) ## ask for known vulnerabilities of the locked versions (needs the network)
