@@ -21,11 +21,17 @@ def spec(**changes):
     return SPEC | {"train": SMALL.model_copy(update=changes).model_dump()}
 
 
+def forget_results(folder):
+    """What trainings came to is not taken by the next ones."""
+    for kept in folder.glob("checkpoints/*/result.json"):
+        kept.unlink()
+
+
 def fit(folder, tag="", anew=True, **changes):
     """Train; what an earlier training over the same pairs came to is not taken, unless asked."""
     model, lines = folder / f"model{tag}.pt", folder / f"metrics{tag}.jsonl"
-    for kept in folder.glob("checkpoints/*/result.json") if anew else ():
-        kept.unlink()
+    if anew:
+        forget_results(folder)
     train.run(spec(**changes), folder / "train", folder / "val", model, lines)
     return model, lines
 
@@ -329,8 +335,7 @@ def test_several_processes_stop_together_and_go_on(packs):
     assert whole.returncode == 0, whole.stderr
     expected = (packs / "m.jsonl").read_text()
     (packs / "m.jsonl").unlink()
-    for kept in packs.glob("checkpoints/*/result.json"):
-        kept.unlink()
+    forget_results(packs)
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, cwd=packs) as process:
         for line in process.stderr:
             if '"epoch": 2' in line:

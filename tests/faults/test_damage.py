@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from made_town import AREA, PAIRS
-from witw import tables as read_tables
+from witw import tables
 
 HERE = Path(__file__).parent
 R = f"results/{AREA}"
@@ -27,7 +27,7 @@ JOINT = ["results/dataset/pairs.parquet", "results/pack/train/photos.npy"]
 JOINT += ["results/report/report.html"]
 
 
-def tables(*names):
+def shard_tables(*names):
     return [f"{R}/{name}/0000.parquet" for name in names]
 
 
@@ -43,11 +43,15 @@ CASES = {
     "mosaic": ("", [f"{R}/strips/alder_east.utm.tif"]),
     "chips": (
         "0000",
-        [f"{R}/mosaic.vrt", f"{R}/strips/alder_east.utm.tif", *tables("scenes", "ids", "photos")],
+        [
+            f"{R}/mosaic.vrt",
+            f"{R}/strips/alder_east.utm.tif",
+            *shard_tables("scenes", "ids", "photos"),
+        ],
     ),
     "pairs": (
         "",
-        [f"{R}/photos.parquet", *tables("photos", "scenes", "chips")],
+        [f"{R}/photos.parquet", *shard_tables("photos", "scenes", "chips")],
     ),
     "search": ("", [f"journal/{AREA}.sqlite"]),
     "dataset": ("", [f"{R}/pairs.parquet"]),
@@ -260,7 +264,7 @@ def test_a_strip_cut_off_is_told_and_its_whole_file_ends_right(calm, tmp_path):
 @pytest.mark.parametrize("kind", ["photo", "chip"])
 def test_what_is_said_of_a_picture_that_is_another_works(finished, calm, kind, rng):
     """One bit, found out before training by the digest in its table."""
-    pairs = read_tables.read(finished.folder / PAIRS, "pairs")
+    pairs = tables.read(finished.folder / PAIRS, "pairs")
     row = pairs[pairs["status"] == "paired"].sample(1, random_state=rng.randrange(99)).iloc[0]
     name = row[f"{kind}_path"]
     path = finished.folder / name

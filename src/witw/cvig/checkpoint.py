@@ -62,12 +62,12 @@ def read(where: Path, device: torch.device) -> dict[str, Any]:
     return load(where, device)
 
 
-def folder(saved: Path) -> Path:
+def beside(saved: Path) -> Path:
     """Where a run's events lie and, when it has ended, its result."""
     return saved.with_suffix("")
 
 
-def keep(saved: Path, outputs: Sequence[Path]) -> None:
+def keep_result(saved: Path, outputs: Sequence[Path]) -> None:
     """Keep copies of the outputs of the run that ``saved`` is named after, which has ended.
 
     Those of the same outputs that an earlier run left are removed.
@@ -77,18 +77,18 @@ def keep(saved: Path, outputs: Sequence[Path]) -> None:
             for name in (RESULT, *(path.name for path in outputs)):
                 (other.parent / name).unlink(missing_ok=True)
     for output in outputs:
-        _copy(output, folder(saved) / output.name)
+        _copy(output, beside(saved) / output.name)
     digests = {str(path): stage.sha256(path) for path in outputs}
-    stage.write_json(folder(saved) / RESULT, digests)
+    stage.write_json(beside(saved) / RESULT, digests)
     saved.unlink(missing_ok=True)
 
 
 def put_back(saved: Path, outputs: Sequence[Path]) -> bool:
     """Write the outputs from the copies that were kept; returns False where they are not whole."""
-    copies = {str(path): folder(saved) / path.name for path in outputs}
+    copies = {str(path): beside(saved) / path.name for path in outputs}
     if not all(copy.exists() for copy in copies.values()):
         return False
-    if _kept(folder(saved) / RESULT) != {k: stage.sha256(copy) for k, copy in copies.items()}:
+    if _kept(beside(saved) / RESULT) != {k: stage.sha256(copy) for k, copy in copies.items()}:
         return False
     for path, copy in zip(outputs, copies.values(), strict=True):
         _copy(copy, path)

@@ -71,7 +71,7 @@ def run(
     sides = train.chips.shape[1], train.photos.shape[1]
     saved, outputs = checkpoint.path(spec, train_dir, val_dir, sides), (model, metrics_path)
     if crew.tell(crew.first and checkpoint.put_back(saved, outputs)):
-        kept = checkpoint.folder(saved)
+        kept = checkpoint.beside(saved)
         stage.log.info("trained before on the same pairs; result taken from %s", kept)
         stage.log.info("to train anew, delete that folder")
         return Model.load(model, torch.device("cpu")) if crew.first else None
@@ -82,7 +82,7 @@ def run(
     done = trainer.model(val)
     stage.write_text(metrics_path, "".join(json.dumps(line) + "\n" for line in trainer.lines))
     done.save(model)
-    checkpoint.keep(saved, outputs)
+    checkpoint.keep_result(saved, outputs)
     return done
 
 
@@ -94,7 +94,7 @@ def _train(trainer: Trainer, train: Packed, val: Packed, chip_m: float, saved: P
     if crew.tell(saved.exists()):
         trainer.restore(checkpoint.read(saved, trainer.where))
         stage.log.info("going on from %s at step %d of %d", saved, trainer.step, trainer.total)
-    watch = _meter(trainer, train, checkpoint.folder(saved))
+    watch = _meter(trainer, train, checkpoint.beside(saved))
     trainer.compile()
     with checkpoint.keeper(saved, trainer.state, settings.checkpoint_minutes, crew) as keep:
         while len(trainer.lines) < settings.epochs:
