@@ -58,13 +58,13 @@ check: env ## ruff, mypy, snakefmt, snakemake --lint, generated files up to date
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
-	$(PY) -m witw.docs --check
+	$(PY) docs/generate.py --check
 
 format: env ## format the code and regenerate the reference pages
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt Snakefile rules
-	$(PY) -m witw.docs
+	$(PY) docs/generate.py
 
 # Universal: one lock for every platform and Python the project supports; it names no host.
 lock: $(UV) ## resolve the newest versions pyproject.toml allows into the lock files

@@ -1,7 +1,7 @@
 """Rank every photo's own chip among N: in blocks, against one query at a time.
 
-    .venv/bin/python benchmarks/evaluate.py                100,000 x 100,000 flat codes of 1,024
-    .venv/bin/python benchmarks/evaluate.py --count 20000  fewer
+    .venv/bin/python -m benchmarks.evaluate                100,000 x 100,000 flat codes of 1,024
+    .venv/bin/python -m benchmarks.evaluate --count 20000  fewer
 
 Two kinds of codes, each with the loop its field uses, on the same codes in the same run:
 
@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from witw.cvig import search
+from witw.cvig import retrieval
 
 SEED = 0
 CHANNELS, HEADINGS, COLUMNS = 64, 64, 12
@@ -96,8 +96,8 @@ def compare(
     """Time both on the same codes and print a table."""
     photos, masks, chips = made
     count = len(photos)
-    search.rank_rows(photos[:8], masks[:8], chips[:8])
-    seconds, grown, ranks = watched(lambda: search.rank_rows(photos, masks, chips)[0])
+    retrieval.rank_rows(photos[:8], masks[:8], chips[:8])
+    seconds, grown, ranks = watched(lambda: retrieval.rank_rows(photos, masks, chips)[0])
     loop(photos[:64], chips[:64], 2)
     peer_s, peer_grown, peer = watched(lambda: loop(photos, chips, queries))
     peer_s *= count / queries

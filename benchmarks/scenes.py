@@ -1,6 +1,6 @@
 """The scene stage beside its bare network: photos a second, at the same batch and threads.
 
-    .venv/bin/python benchmarks/scenes.py [--photos 1600] [--rounds 3] [--threads 2]
+    .venv/bin/python -m benchmarks.scenes [--photos 1600] [--rounds 3] [--threads 2]
 
 Both do the same batches, one after the other, round by round: the stage from JPEG files of 500 px
 (read, decoded, squashed, scored, table written), the network from a tensor that is there already.
@@ -17,10 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import photo_host
 import torch
 
-from witw import places365, scenes, tables
+from benchmarks.download import photo_host
+from witw import tables
+from witw.places365 import network, scenes
 
 
 def bare(net: torch.nn.Module, batches: int, size: int, where: torch.device) -> float:
@@ -29,7 +30,7 @@ def bare(net: torch.nn.Module, batches: int, size: int, where: torch.device) -> 
     began = time.perf_counter()
     with torch.inference_mode():
         for _ in range(batches):
-            net(places365.normalise(pixels.to(where))).cpu()
+            net(network.normalise(pixels.to(where))).cpu()
     return time.perf_counter() - began
 
 
@@ -62,7 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         table, checkpoint = made(folder, args.photos), folder / "made.pth.tar"
-        net = places365.network(args.arch)
+        net = network.network(args.arch)
         torch.save({"state_dict": net.state_dict()}, checkpoint)
         size = scenes.batch_size(where)
         batches = -(-args.photos // size)

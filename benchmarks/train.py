@@ -1,8 +1,8 @@
 """Training: against the original's loss and head, and against the hardware.
 
-    .venv/bin/python benchmarks/train.py compare     # minutes on two cores; needs a demo-run/
-    .venv/bin/python benchmarks/train.py path        # the loader against tensors that are there
-    .venv/bin/python benchmarks/train.py speed       # images/s and MFU; meant for a GPU
+    .venv/bin/python -m benchmarks.train compare     # minutes on two cores; needs a demo-run/
+    .venv/bin/python -m benchmarks.train path        # the loader against tensors that are there
+    .venv/bin/python -m benchmarks.train speed       # images/s and MFU; meant for a GPU
 
 See benchmarks/README.md.
 """
@@ -26,12 +26,13 @@ import torch
 import yaml
 
 from witw import tables
-from witw.cvig import batches, bootstrap, metrics, search, train
+from witw.cvig import batches, metrics, retrieval, train
 from witw.cvig.batches import Batch, Packed
-from witw.cvig.meter import flops, peak
-from witw.cvig.model import Model, device
-from witw.cvig.shape import Shape
-from witw.cvig.trainer import Trainer
+from witw.cvig.network.architecture import Shape
+from witw.cvig.network.model import Model, device
+from witw.cvig.scoring import bootstrap
+from witw.cvig.training.throughput import flops, peak
+from witw.cvig.training.trainer import Trainer
 from witw.settings.train import Train
 
 CHIP_M = 225.0
@@ -79,8 +80,8 @@ def fit(settings: Train, packs: Path, threads: int) -> tuple[Model, float]:
 
 def figures(model: Model, test: Packed) -> dict[str, Any]:
     """Ranks among the chips of an area never seen."""
-    codes = search.encode(model.network, test, device())
-    found = search.find(codes, test.areas)
+    codes = retrieval.encode(model.network, test, device())
+    found = retrieval.find(codes, test.areas)
     values = metrics.of_ranks(found.rank, found.gallery)
     block = bootstrap.blocks(test.areas, test.places)
     return {

@@ -4,7 +4,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from witw import paths, preflight, spec as spec_module
+from witw import environment, paths, preflight, spec as spec_module
 from witw.config import load as load_config
 from witw.cvig.folds import folds
 from witw.errors import UserError
@@ -18,11 +18,11 @@ def stop_on(call, *args):
         sys.exit(f"witw: {error}")
 
 
-preflight.environment()
+environment.load()
 CONFIG = stop_on(load_config, config, preflight.config_name(workflow))
-preflight.announce(CONFIG)
+environment.announce(CONFIG)
 
-for variable in preflight.secrets():
+for variable in environment.secrets():
 
     envvars:
         variable,

@@ -37,7 +37,7 @@ rule dataset:
     params:
         spec=spec_of("dataset"),
     shell:
-        "python -m witw.dataset.union --spec {params.spec:q} --inputs {input.pairs}"
+        "python -m witw.dataset.dataset --spec {params.spec:q} --inputs {input.pairs}"
         " --pairs {output.pairs} --funnel {output.funnel} --licenses {output.licenses}"
         " --card {output.card} --croissant {output.croissant} 2> {log}"
 

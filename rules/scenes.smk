@@ -10,7 +10,7 @@ rule weights:
     params:
         spec=spec_of("weights"),
     shell:
-        "python -m witw.weights --spec {params.spec:q} --file {output.file} 2> {log}"
+        "python -m witw.places365.weights --spec {params.spec:q} --file {output.file} 2> {log}"
 
 
 rule scenes:
@@ -31,6 +31,6 @@ rule scenes:
     params:
         spec=spec_of("scenes"),
     shell:
-        "python -m witw.scenes --spec {params.spec:q} --threads {threads}"
+        "python -m witw.places365.scenes --spec {params.spec:q} --threads {threads}"
         " --photos {input.photos} --checkpoint {input.checkpoint}"
         " --table {output.table} 2> {log}"

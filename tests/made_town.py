@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from witw.demo.build import build
-from witw.demo.cities import CHECKPOINT
+from witw.demo.city.cities import CHECKPOINT
 
 REPO = Path(__file__).parents[1]
 KEY = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
@@ -171,7 +171,7 @@ class StandIn:
     def __init__(self, folder, port, *options):
         self.port = port
         world = folder / "world"
-        self.command = [sys.executable, "-m", "witw.demo.flickr_server", "--port", str(port)]
+        self.command = [sys.executable, "-m", "witw.demo.fake_flickr", "--port", str(port)]
         self.command += ["--catalog", str(world / "catalog.parquet")]
         self.command += ["--photos", str(world / "pictures"), *options]
         self.process = None

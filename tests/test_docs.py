@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 import yaml
 
-from witw import docs, tables
+from docs import generate
+from witw import status, tables
 from witw.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -22,38 +23,38 @@ SOURCES = ["pyproject.toml", "requirements.lock", ".python-version"]
 def tree(tmp_path):
     for name in SOURCES:
         shutil.copy(ROOT / name, tmp_path / name)
-    docs.main(["--root", str(tmp_path)])
+    generate.main(["--root", str(tmp_path)])
     return tmp_path
 
 
 def test_the_pages_of_the_repository_are_up_to_date():
-    command = [sys.executable, "-m", "witw.docs", "--check"]
+    command = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", list(docs.build(ROOT)))
+@pytest.mark.parametrize("name", list(generate.build(ROOT)))
 def test_a_drift_is_named(tree, name):
-    docs.main(["--root", str(tree), "--check"])
+    generate.main(["--root", str(tree), "--check"])
     (tree / name).write_text((tree / name).read_text() + "# drift\n")
     with pytest.raises(UserError, match=re.escape(f"{name} is not up to date")):
-        docs.main(["--root", str(tree), "--check"])
+        generate.main(["--root", str(tree), "--check"])
     (tree / name).unlink()
     with pytest.raises(UserError, match=re.escape(name)):
-        docs.main(["--root", str(tree), "--check"])
+        generate.main(["--root", str(tree), "--check"])
     assert not (tree / name).exists()
 
 
 def test_check_exits_with_1_and_one_line(tree):
     (tree / "docs" / "config.md").unlink()
-    command = [sys.executable, "-m", "witw.docs", "--check", "--root", str(tree)]
+    command = [sys.executable, str(ROOT / "docs" / "generate.py"), "--check", "--root", str(tree)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "witw: docs/config.md is not up to date; run `python -m witw.docs`.\n"
+    assert done.stderr == "witw: docs/config.md is not up to date; run `python docs/generate.py`.\n"
 
 
 def test_the_schema_takes_the_shipped_config_and_no_other_key():
-    schema = docs.config_schema()
+    schema = generate.config_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     config = json.loads(json.dumps(yaml.safe_load((ROOT / "config.yaml").read_text()), default=str))
     jsonschema.validate(config, schema)
@@ -73,8 +74,8 @@ def keys_of(schema, part):
 
 
 def test_every_key_is_on_the_config_page_with_its_default():
-    schema = docs.config_schema()
-    text = docs.config_page(schema)
+    schema = generate.config_schema()
+    text = generate.config_page(schema)
     for key in [*keys_of(schema, schema), *keys_of(schema, schema["$defs"]["Aoi"])]:
         assert f"`{key}`" in text, key
     assert "| `gsd_m` | number (> 0) | `0.3` | m |" in text
@@ -83,17 +84,17 @@ def test_every_key_is_on_the_config_page_with_its_default():
 
 
 def test_every_column_is_on_the_tables_page():
-    text = docs.tables_page()
-    assert set(docs.TABLE_FILES) == set(tables.TABLES)
+    text = generate.tables_page()
+    assert set(generate.TABLE_FILES) == set(tables.TABLES)
     for columns in tables.TABLES.values():
         for name, column in columns.items():
             assert f"| `{name}` | {column.dtype} | {column.unit} | {column.meaning}" in text
-    for status, meaning in tables.STATUS_MEANING.items():
-        assert f"| `{status.value}` | {meaning} |" in text
+    for fate, meaning in status.STATUS_MEANING.items():
+        assert f"| `{fate.value}` | {meaning} |" in text
 
 
 def test_the_conda_environment_has_the_versions_of_the_lock():
-    environment = yaml.safe_load(docs.build(ROOT)["envs/witw.yaml"])
+    environment = yaml.safe_load(generate.build(ROOT)["envs/witw.yaml"])
     pins = dict(line.split("=") for line in environment["dependencies"])
     lock = (ROOT / "requirements.lock").read_text()
     for name, version in pins.items():
@@ -105,4 +106,4 @@ def test_the_conda_environment_has_the_versions_of_the_lock():
 
 def test_a_lock_without_a_dependency_is_told():
     with pytest.raises(UserError, match="lacks numpy"):
-        docs.conda_environment('[project]\ndependencies = ["numpy>=2"]\n', "", "3.13")
+        generate.conda_environment('[project]\ndependencies = ["numpy>=2"]\n', "", "3.13")

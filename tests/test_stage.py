@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from witw import stage
+from witw import files, stage
 from witw.errors import UserError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from witw import stage
+from witw import files, stage
 
 def main():
-    with stage.{context}(Path(sys.argv[1])) as part:
+    with files.{context}(Path(sys.argv[1])) as part:
         ({inner}).write_text("half")
         print("ready", flush=True)
         time.sleep(60)
@@ -30,7 +30,7 @@ def content(path):
 
 
 def fill(context, path, text):
-    with getattr(stage, context)(path) as part:
+    with getattr(files, context)(path) as part:
         (part if context == "atomic" else part / "file").write_text(text)
 
 
@@ -39,7 +39,7 @@ def test_a_failure_leaves_the_old_content_and_nothing_else(tmp_path, context):
     target = tmp_path / "out.txt"
     fill(context, target, "old")
     before = content(target)
-    with pytest.raises(RuntimeError), getattr(stage, context)(target) as part:
+    with pytest.raises(RuntimeError), getattr(files, context)(target) as part:
         (part if context == "atomic" else part / "file").write_text("half")
         raise RuntimeError
     assert content(target) == before
@@ -94,7 +94,7 @@ def test_content_is_on_disk_before_the_name_and_the_name_before_returning(tmp_pa
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "replace", replace)
-    with stage.atomic(tmp_path / "out.tif") as part:
+    with files.atomic(tmp_path / "out.tif") as part:
         part.write_text("whole")
         assert part.parent == tmp_path
         assert part.suffix == ".tif"
@@ -104,7 +104,7 @@ def test_content_is_on_disk_before_the_name_and_the_name_before_returning(tmp_pa
 def test_the_file_has_the_permissions_of_an_ordinary_one(tmp_path):
     old = os.umask(0o027)
     try:
-        stage.write_text(tmp_path / "a.txt", "x")
+        files.write_text(tmp_path / "a.txt", "x")
         fill("atomic_dir", tmp_path / "b", "x")
     finally:
         os.umask(old)
@@ -113,15 +113,15 @@ def test_the_file_has_the_permissions_of_an_ordinary_one(tmp_path):
 
 
 def test_equal_values_give_equal_bytes(tmp_path):
-    stage.write_json(tmp_path / "a.json", {"b": [1, 2.5], "a": "ö"})
-    stage.write_json(tmp_path / "b.json", {"a": "ö", "b": [1, 2.5]})
+    files.write_json(tmp_path / "a.json", {"b": [1, 2.5], "a": "ö"})
+    files.write_json(tmp_path / "b.json", {"a": "ö", "b": [1, 2.5]})
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
-    assert stage.read_json(tmp_path / "a.json") == {"a": "ö", "b": [1, 2.5]}
+    assert files.read_json(tmp_path / "a.json") == {"a": "ö", "b": [1, 2.5]}
 
 
 def test_not_a_number_is_no_json(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
-        stage.write_json(tmp_path / "a.json", {"x": float("nan")})
+        files.write_json(tmp_path / "a.json", {"x": float("nan")})
     assert not list(tmp_path.iterdir())
 
 
@@ -129,7 +129,7 @@ def test_a_torn_file_is_named_with_what_to_do(tmp_path):
     torn = tmp_path / "a.json"
     torn.write_text('{"a": ')
     with pytest.raises(UserError, match=r"a\.json is not readable JSON; delete it"):
-        stage.read_json(torn)
+        files.read_json(torn)
 
 
 def test_arguments_parse_paths_and_make_the_output_folders(tmp_path):

@@ -2,7 +2,7 @@ import geopandas as gpd
 import pandas as pd
 import pytest
 
-from witw import tables
+from witw import status, tables
 from witw.errors import UserError
 
 VALUES = {
@@ -97,4 +97,4 @@ def test_a_torn_or_foreign_file_is_named_with_what_to_do(tmp_path):
 
 
 def test_every_status_has_a_meaning():
-    assert set(tables.STATUS_MEANING) == set(tables.Status)
+    assert set(status.STATUS_MEANING) == set(status.Status)

@@ -7,7 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from witw import forget, plan, stage
+from witw import stage
+from witw.commands import forget, plan
 from witw.errors import UserError
 
 

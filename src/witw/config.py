@@ -2,7 +2,7 @@
 
 The sections are in :mod:`witw.settings`; together they are the one home of every key. The JSON
 schema and the reference page in ``docs/`` are generated from these models
-(``python -m witw.docs``). Config is science only; cores, memory and partitions live in profiles.
+(``docs/generate.py``). Config is science only; cores, memory and partitions live in profiles.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ outlives every rebuild, and ``snakemake`` knows nothing of it but :func:`digest`
 the spec of stage ``search``. So the next run lists anew exactly the AOIs that are concerned, and
 all that is made from their lists follows.
 
-Standard library only, as every spec is built with it. :mod:`witw.forget` writes it.
+Standard library only, as every spec is built with it. :mod:`witw.commands.forget` writes it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from witw.errors import UserError
+from witw.files import write_json
 from witw.store import ROOT
 
 PATH = ROOT / "forgotten.json"
@@ -93,9 +94,6 @@ def add(ids: Collection[str], owners: Collection[str], aois: Collection[str]) ->
     Raises:
         UserError: as :func:`load`.
     """
-    # Not above: it imports witw.spec, which imports this.
-    from witw.stage import write_json
-
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     PATH.parent.mkdir(parents=True, exist_ok=True)
     with _locked():

@@ -11,60 +11,17 @@ import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from dotenv import load_dotenv
-
 from witw.errors import UserError
+from witw.flickr.api.client import Client
 from witw.spec import build
 
 if TYPE_CHECKING:  # jobs need the names below, not the models of the whole config
     from witw.config import Config
 
-KEY = "FLICKR_API_KEY"
-SECRET = "FLICKR_API_SECRET"  # noqa: S105 (its name, not the secret)
-SECRETS = (KEY, SECRET)
-# How jobs are told what must not rerun them.
-CONTACT, CALLS, SLOTS = "WITW_CONTACT", "WITW_CALLS_PER_HOUR", "WITW_MAX_SLOTS"
-NO_KEY = (
-    f"{KEY} is not set: get a key at https://www.flickr.com/services/apps/create/ (Flickr gives "
-    f"them to Pro accounts), then `export {KEY}=...` or put {KEY}=... into a file .env here."
-)
-
 # What a run writes into, below the run folder.
 FOLDERS = ("results", "photos", "journal", "models", "logs", "checkpoints")
 
 _held: list[IO[str]] = []  # open until this process ends: closing a file gives up its lock
-
-
-def environment() -> None:
-    """Load ``.env`` of the run folder (what is set already wins) and let jobs find ``python``.
-
-    The rules say ``python``; where snakemake is called by its path, in an environment that is not
-    activated, that would be another one.
-    """
-    for name in SECRETS:
-        if not os.environ.get(name):  # set to nothing is not set
-            os.environ.pop(name, None)
-    load_dotenv(Path(".env"), override=False)
-    here, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
-    if here not in path.split(os.pathsep):
-        os.environ["PATH"] = here + os.pathsep + path
-
-
-def secrets() -> list[str]:
-    """Names of the secrets that are set, for Snakemake's ``envvars:``."""
-    return [name for name in SECRETS if os.environ.get(name)]
-
-
-def announce(config: Config) -> None:
-    """Tell the jobs whom their requests speak for, and how hard they may ask.
-
-    By the environment, not by ``spec``: another contact or pace must not rerun anything.
-    """
-    if config.flickr.contact:
-        os.environ[CONTACT] = config.flickr.contact
-    os.environ[CALLS] = str(config.flickr.calls_per_hour)
-    slots = {name: area.download.max_slots for name, area in config.aois.items()}
-    os.environ[SLOTS] = json.dumps(slots)
 
 
 def config_name(workflow: Any) -> str:
@@ -136,9 +93,6 @@ def check_folders() -> None:
 
 def check_key(api_url: str) -> None:
     """Ask the service once whether it accepts the key: else every area's search would."""
-    # Here only: it imports this module, and most commands ask Flickr nothing.
-    from witw.flickr.api import Client
-
     Client.from_environment(api_url).check_key()
 
 
@@ -153,7 +107,7 @@ def check_strips(config: Config, strips: list[tuple[str, str]]) -> None:
         place = {"bbox_deg": area.bbox_deg, "chip_m": area.chips.size_px * area.utm.gsd_m}
         specs.append(json.loads(build(config, "stats", aoi, strip)) | place)
     done = subprocess.run(
-        [sys.executable, "-m", "witw.imagery.source"],
+        [sys.executable, "-m", "witw.imagery.strip.source"],
         input=json.dumps(specs),
         capture_output=True,
         text=True,

@@ -34,8 +34,8 @@ STAGES = {
     "search": "witw.flickr.search",
     "shards": "witw.flickr.shards",
     "download": "witw.flickr.download",
-    "weights": "witw.weights",
-    "scenes": "witw.scenes",
+    "weights": "witw.places365.weights",
+    "scenes": "witw.places365.scenes",
     "stats": "witw.imagery.stats",
     "stretch": "witw.imagery.stretch",
     "rgb8": "witw.imagery.rgb8",
@@ -43,7 +43,7 @@ STAGES = {
     "mosaic": "witw.imagery.mosaic",
     "chips": "witw.imagery.chips",
     "pairs": "witw.dataset.pairs",
-    "dataset": "witw.dataset.union",
+    "dataset": "witw.dataset.dataset",
     "pack": "witw.dataset.pack",
     "train": "witw.cvig.train",
     "evaluate": "witw.cvig.evaluate",
@@ -51,7 +51,7 @@ STAGES = {
     "resplit": "witw.cvig.resplit",
     "leave_one_out": "witw.cvig.leave_one_out",
     "locate": "witw.cvig.locate",
-    "report": "witw.report",
+    "report": "witw.report.__main__",
 }
 
 

@@ -7,42 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from witw.errors import UserError
-from witw.stage import atomic
+from witw.files import atomic
 
 if TYPE_CHECKING:
     import geopandas as gpd
-
-
-class Status(StrEnum):
-    """What became of a listed photo; the first that applies, in the order of the flow."""
-
-    GONE = "gone"  # the host says it no longer exists, or serves its placeholder
-    FAILED = "failed"  # the host did not answer usefully in many tries; asked again when rerun
-    CORRUPT = "corrupt"  # what came is not a whole, decodable still picture of usable size
-    GREY = "grey"  # a single-band picture
-    INDOOR = "indoor"  # the Places365 vote is below the threshold
-    OFF_IMAGERY = "off_imagery"  # not a pixel of the chip has imagery
-    BLANK = "blank"  # too much of the chip has no imagery
-    PAIRED = "paired"  # photo and chip
-
-
-STATUS_MEANING = {
-    Status.GONE: "no longer on the photo host",
-    Status.FAILED: "the photo host did not deliver it, after many tries",
-    Status.CORRUPT: "what came is not a whole still picture of usable size",
-    Status.GREY: "a single-band picture",
-    Status.INDOOR: "taken indoors, by the Places365 vote",
-    Status.OFF_IMAGERY: "no imagery at all around its geotag",
-    Status.BLANK: "too little imagery around its geotag",
-    Status.PAIRED: "has its photo and its chip",
-}
 
 
 @dataclass(frozen=True)

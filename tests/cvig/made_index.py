@@ -5,10 +5,10 @@ import torch
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from witw.cvig import search
+from witw.cvig import retrieval
 from witw.cvig.batches import Packed
 from witw.cvig.grid import Grid
-from witw.cvig.model import Model
+from witw.cvig.network.model import Model
 
 EPSG = 32631
 
@@ -21,7 +21,7 @@ def write_index(folder, model_path, split, spacing_m=500.0):
     for number in np.unique(data.areas):
         rows = np.flatnonzero(data.areas == number)
         name = data.table["aoi"].iloc[rows[0]]
-        codes = search.encode(model.network, data, torch.device("cpu"), rows)
+        codes = retrieval.encode(model.network, data, torch.device("cpu"), rows)
         np.save(folder / f"{name}.npy", codes.chips.half().numpy())
         east, north = data.places[rows[0]]
         grid = Grid(

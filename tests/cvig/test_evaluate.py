@@ -9,10 +9,10 @@ from made_pairs import write_pack
 from PIL import Image
 from pyproj import Proj
 
-from witw import stage, tables
-from witw.cvig import evaluate, search
+from witw import files, tables
+from witw.cvig import evaluate, retrieval
 from witw.cvig.batches import Packed
-from witw.cvig.model import Model
+from witw.cvig.network.model import Model
 from witw.errors import UserError
 
 
@@ -57,7 +57,7 @@ def scored(trained, indexed, tmp_path_factory):
 
 def test_beats_chance_by_far_on_areas_never_seen(scored, trained):
     values, metrics, ranks, plot = scored
-    assert values == stage.read_json(metrics)
+    assert values == files.read_json(metrics)
     chips = values["protocols"]["chips"]
     assert chips["n"] == 90
     assert chips["recall_at_10"] > 3 * chips["chance"]["recall_at_10"]
@@ -136,11 +136,11 @@ def test_a_constant_embedding_is_not_above_chance(trained, indexed, tmp_path, bi
 def test_scoring_in_blocks_changes_nothing(trained, monkeypatch):
     model = Model.load(trained / "model.pt", torch.device("cpu"))
     test = Packed.open(trained / "test")
-    codes = search.encode(model.network, test, torch.device("cpu"))
-    whole = search.find(codes, test.areas)
-    monkeypatch.setattr(search, "PHOTOS", 7)
-    monkeypatch.setattr(search, "CELLS", 11)
-    blocks = search.find(codes, test.areas)
+    codes = retrieval.encode(model.network, test, torch.device("cpu"))
+    whole = retrieval.find(codes, test.areas)
+    monkeypatch.setattr(retrieval, "PHOTOS", 7)
+    monkeypatch.setattr(retrieval, "CELLS", 11)
+    blocks = retrieval.find(codes, test.areas)
     assert np.array_equal(whole.rank, blocks.rank)
     np.testing.assert_allclose(whole.heading_deg, blocks.heading_deg, atol=0.01)
 
@@ -160,8 +160,8 @@ def test_temperature_is_the_likeliest(trained):
         yield np.arange(n), np.arange(n), scores, scores
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "by_area", blocks)
-        assert search.fit_temperature(None, None) == pytest.approx(true, rel=0.2)
+        patch.setattr(retrieval, "by_area", blocks)
+        assert retrieval.fit_temperature(None, None) == pytest.approx(true, rel=0.2)
 
 
 def test_a_file_that_is_no_model_is_named(trained, tmp_path):

@@ -8,7 +8,7 @@ from made_city import BBOX, CENTRE, EPSG, GSD_M, SIDE_M
 
 from witw.cvig import index
 from witw.cvig.grid import Grid, pictures, plan
-from witw.cvig.model import Model
+from witw.cvig.network.model import Model
 from witw.errors import UserError
 
 SPEC = {"stage": "index", "version": 1, "aoi": "made", "bbox_deg": BBOX, "index": {"step_m": 28.0}}

@@ -12,10 +12,9 @@ from witw import tables
 from witw.cvig import locate
 from witw.cvig.grid import Grid
 from witw.cvig.locate import Query
-from witw.cvig.model import Model
+from witw.cvig.network.model import Model
 from witw.errors import UserError
-from witw.photos import open_photo
-from witw.pictures import letterbox
+from witw.images import letterbox, open_photo
 
 OUTPUTS = ("heatmap.tif", "heatmap.png", "top.geojson")
 SPEC = {"stage": "locate", "version": 1, "aoi": "made"}

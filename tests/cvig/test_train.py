@@ -11,9 +11,9 @@ import torch
 from made_pairs import SMALL, SPEC, write_pack
 
 from witw.cvig import metrics, train
-from witw.cvig.model import Model
-from witw.cvig.schedule import one_cycle
-from witw.cvig.trainer import Trainer
+from witw.cvig.network.model import Model
+from witw.cvig.training.optimizer import one_cycle
+from witw.cvig.training.trainer import Trainer
 from witw.errors import UserError
 
 
@@ -201,7 +201,7 @@ def test_everything_goes_on_after_a_kill(packs, stop_after):
     script = (
         "import os, signal, sys, test_train\n"
         "from pathlib import Path\n"
-        "from witw.cvig.trainer import Trainer\n"
+        "from witw.cvig.training.trainer import Trainer\n"
         "plain = Trainer.train_step\n"
         "def dying(self, *args):\n"
         "    plain(self, *args)\n"

@@ -16,19 +16,19 @@ import torch
 import yaml
 from PIL import Image
 
-from witw import places365
 from witw.config import load
 from witw.demo import __main__ as demo
 from witw.demo import build as world_of
-from witw.demo import checkpoint
+from witw.demo import places365
 from witw.demo.build import build, served
-from witw.demo.cities import ALL, CHECKPOINT, choose
-from witw.demo.flickr_server import load_catalog
+from witw.demo.city.cities import ALL, CHECKPOINT, choose
+from witw.demo.city.raster import rasterise
+from witw.demo.city.world import World
+from witw.demo.fake_flickr.server import load_catalog
 from witw.demo.photos import plan
-from witw.demo.raster import rasterise
-from witw.demo.world import World
 from witw.errors import UserError
 from witw.geo import haversine_m
+from witw.places365 import network
 
 OPTIONS = {"cities": 4, "photos": 24, "half_m": 70.0, "cores": 2}
 CITIES = [replace(city, half_m=70.0) for city in choose(4)]
@@ -133,8 +133,8 @@ def test_wedge_is_declared_nodata(tmp_path):
     wedge = next(city for city in ALL if city.imagery == "wedge")
     code = (
         "from pathlib import Path; from witw.demo import strips;"
-        "from witw.demo.raster import rasterise; from witw.demo.world import World;"
-        "from dataclasses import replace; from witw.demo.cities import ALL;"
+        "from witw.demo.city.raster import rasterise; from witw.demo.city.world import World;"
+        "from dataclasses import replace; from witw.demo.city.cities import ALL;"
         "c = replace(next(c for c in ALL if c.imagery == 'wedge'), half_m=60.0);"
         f"strips.write_strips(c, rasterise(World(1), c.raster_half_m), Path({str(tmp_path)!r}), 0)"
     )
@@ -201,12 +201,12 @@ def test_outskirts_and_hot_spot():
 
 
 def test_checkpoint_tells_rooms_from_streets_never_seen(run_dir):
-    net = places365.load(run_dir / "models" / CHECKPOINT, "resnet18")
-    images, indoor = checkpoint.pictures(77, 60)
-    pixels = np.stack([places365.preprocess(i.convert("RGB"), "resnet18") for i in images])
+    net = network.load(run_dir / "models" / CHECKPOINT, "resnet18")
+    images, indoor = places365.pictures(77, 60)
+    pixels = np.stack([network.preprocess(i.convert("RGB"), "resnet18") for i in images])
     with torch.inference_mode():
-        logits = net(places365.normalise(torch.from_numpy(pixels))).numpy()
-    share, _, top = places365.vote(logits)
+        logits = net(network.normalise(torch.from_numpy(pixels))).numpy()
+    share, _, top = network.vote(logits)
     assert np.mean((share < 0.5) == indoor) >= 0.97
     assert len(set(top)) > 10
 
@@ -214,7 +214,7 @@ def test_checkpoint_tells_rooms_from_streets_never_seen(run_dir):
 def test_checkpoint_bytes_follow_from_the_seed(tmp_path):
     paths = [tmp_path / name for name in ("a.pth.tar", "b.pth.tar")]
     for path in paths:
-        checkpoint.make_checkpoint(path, count=8)
+        places365.make_checkpoint(path, count=8)
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from witw.cvig.heading import error_deg, grid_headings
+from witw.cvig.scoring.heading import error_deg, grid_headings
 from witw.demo.build import build_city
-from witw.demo.cities import choose
+from witw.demo.city.cities import choose
 
 
 def test_the_noted_direction_is_the_true_one_nearly(tmp_path):

@@ -5,13 +5,13 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from witw.demo.film import develop, encode
-from witw.demo.materials import FIRST_ROOF, RGB, WALL_RGB, Material
-from witw.demo.raster import RES_M, Raster
-from witw.demo.render import render
-from witw.demo.rooms import render_room
-from witw.demo.sight import FAR_M, Camera, View, cast, sees
-from witw.demo.world import World
+from witw.demo.camera.film import develop, encode
+from witw.demo.camera.raycast import FAR_M, Camera, View, cast, sees
+from witw.demo.camera.render import render
+from witw.demo.camera.rooms import render_room
+from witw.demo.city.materials import FIRST_ROOF, RGB, WALL_RGB, Material
+from witw.demo.city.raster import RES_M, Raster
+from witw.demo.city.world import World
 
 RED_ROOF = FIRST_ROOF
 BLUE_ROOF = FIRST_ROOF + 5

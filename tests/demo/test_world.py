@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from witw.demo.cities import ALL, MARGIN_M, choose
-from witw.demo.grid import hashed
-from witw.demo.materials import FIRST_CAR, FIRST_ROOF, Material, bands
-from witw.demo.raster import RES_M, TREE_CELL_M, rasterise
-from witw.demo.world import World
+from witw.demo.city.cities import ALL, MARGIN_M, choose
+from witw.demo.city.materials import FIRST_CAR, FIRST_ROOF, Material, bands
+from witw.demo.city.raster import RES_M, TREE_CELL_M, rasterise
+from witw.demo.city.streets import hashed
+from witw.demo.city.world import World
 
 HALF_M = 150.0
 

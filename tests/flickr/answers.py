@@ -5,12 +5,13 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
-from witw.flickr.api import Client
-from witw.flickr.boxes import Box
-from witw.flickr.journal import Journal
-from witw.flickr.pages import Query
-from witw.flickr.photos import Photo
-from witw.flickr.service import Listing, Service
+from witw.flickr.api.client import Client
+from witw.flickr.api.records import Photo
+from witw.flickr.crawl.boxes import Box
+from witw.flickr.crawl.journal import Journal
+from witw.flickr.crawl.listing import Listing
+from witw.flickr.crawl.pages import Query
+from witw.flickr.crawl.service import Service
 
 KEY = "0123456789abcdef0123456789abcdef"
 BBOX = (10.0, 50.0, 10.2, 50.1)

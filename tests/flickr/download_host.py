@@ -14,7 +14,7 @@ from PIL import Image
 
 from witw import tables
 from witw.flickr import download
-from witw.flickr.throttle import Limits
+from witw.flickr.photo_host.throttle import Limits
 
 HASTY = Limits(tries=4, span_s=0, steady_s=0, base_s=0.01, cap_s=0.05, read_s=2, total_s=5)
 

@@ -23,10 +23,10 @@ from download_host import (
 )
 
 from witw import tables
-from witw.demo.flickr_server import CatalogPhoto, Faults, FlickrServer
+from witw.demo.fake_flickr.server import CatalogPhoto, Faults, FlickrServer
 from witw.flickr import download
-from witw.flickr.agent import user_agent
-from witw.photos import open_photo
+from witw.flickr.headers import user_agent
+from witw.images import open_photo
 
 pytestmark = pytest.mark.usefixtures("run_folder")
 

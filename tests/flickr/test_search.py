@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from witw import forgotten, stage, tables
-from witw.demo.flickr_behaviour import Behaviour
-from witw.demo.flickr_server import CatalogPhoto, Faults, FlickrServer
+from witw import files, forgotten, tables
+from witw.demo.fake_flickr.behaviour import Behaviour
+from witw.demo.fake_flickr.server import CatalogPhoto, Faults, FlickrServer
 from witw.errors import UserError
 from witw.flickr import search
-from witw.flickr.api import Client
-from witw.flickr.journal import Journal
+from witw.flickr.api.client import Client
+from witw.flickr.crawl.journal import Journal
 
 KEY = "0123456789abcdef0123456789abcdef"
 SECRET = "fedcba9876543210"
@@ -111,7 +111,7 @@ def searched(tmp_path, server, name="run", secret=SECRET, workers=4, **settings)
     client = Client(server.api_url, KEY, secret, pause_s=0.01)
     found = run(spec_of(server, **settings), client, name, workers)
     folder = tmp_path / name
-    stage.write_json(folder / "search.json", found.summary)
+    files.write_json(folder / "search.json", found.summary)
     return (
         tables.write(folder / "photos.parquet", "photos", found.photos),
         tables.write(folder / "cells.parquet", "cells", found.cells),

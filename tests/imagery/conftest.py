@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from osgeo import gdal, gdal_array, osr
 
-from witw import stage, tables
+from witw import files, tables
 from witw.config import load
-from witw.imagery import chips, mosaic, rgb8, source, stats, stretch, utm
+from witw.imagery import chips, mosaic, rgb8, stats, stretch, utm
+from witw.imagery.strip import source
 from witw.spec import build
 
 gdal.UseExceptions()
@@ -61,7 +62,7 @@ class Area:
         for name, path in zip(self.names, paths, strict=True):
             stats.run(self.spec("stats", name), path)
         stretch.run(self.spec("stretch"), paths, self.root / "stretch.json")
-        return stage.read_json(self.root / "stretch.json")
+        return files.read_json(self.root / "stretch.json")
 
     def rgb8(self, name=None):
         """Path of a strip's VRT; `stretch` must have run."""

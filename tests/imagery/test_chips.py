@@ -10,8 +10,8 @@ from PIL import Image
 from pyproj import Transformer
 
 from witw import tables
-from witw.dataset.fate import Outdoor, wants_chip
 from witw.imagery import chips
+from witw.status import Outdoor, wants_chip
 
 BOX = [2.9, 36.0, 3.1, 36.2]
 EAST, NORTH = 500_100.0, 3_990_000.0  # a multiple of 0.3

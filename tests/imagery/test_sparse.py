@@ -14,8 +14,8 @@ from pyproj import Transformer
 from servers import ranges
 
 from conftest import write_tif
-from witw.imagery import mosaic, need
-from witw.imagery.grid import Grid
+from witw.imagery import mosaic, sparse
+from witw.imagery.warp.target_grid import Grid
 
 BOX = [2.9, 35.9, 3.1, 36.1]
 LON, LAT, STEP = 3.0, 36.0, 2.7e-6
@@ -106,7 +106,7 @@ def test_gdals_engine_makes_no_more(area, tif, rng, dtype):
 
 
 def test_the_stretch_is_that_of_a_sample_whatever_the_photos(area, strip, monkeypatch):
-    monkeypatch.setattr(need, "SAMPLE", 6)
+    monkeypatch.setattr(sparse, "SAMPLE", 6)
     whole = town_of(area, str(strip), "all").stretch()
     with ranges(strip.parent) as server:
         town = town_of(area, f"{server.url}/big.tif", "photos")
@@ -120,7 +120,7 @@ def test_the_stretch_is_that_of_a_sample_whatever_the_photos(area, strip, monkey
 
 @pytest.mark.parametrize("dtype", ["u2", "i4"])
 def test_a_blank_sample_is_followed_by_the_rest(tif, area, monkeypatch, dtype):
-    monkeypatch.setattr(need, "SAMPLE", 4)
+    monkeypatch.setattr(sparse, "SAMPLE", 4)
     data = np.zeros((3, 2048, 2048), dtype)
     data[:, 1900:, 1900:] = 77
     path = tif("a.tif", data, PLACE, epsg=4326, nodata=0, TILED="YES", COMPRESS="DEFLATE")
@@ -169,7 +169,7 @@ def test_tiles_against_every_pixel(shape, side, corners):
     shown = np.zeros(shape, bool)
     for x, y in corners:
         shown[max(y, 0) : max(y + side, 0), max(x, 0) : max(x + side, 0)] = True
-    found = need.touched(first, first + side, shape)
+    found = sparse.touched(first, first + side, shape)
     for row, col in np.ndindex(found.shape):
         part = shown[row * 512 : (row + 1) * 512, col * 512 : (col + 1) * 512]
         assert found[row, col] == part.any()
@@ -183,7 +183,7 @@ def test_tiles_against_every_pixel(shape, side, corners):
 )
 def test_a_sample_is_even_and_leaves_the_rest(columns, rows, count):
     areas = [(x * 5, y * 7, 5, 7) for y in range(rows) for x in range(columns)]
-    parts = need.sampled(areas, count)
+    parts = sparse.sampled(areas, count)
     assert sorted(area for part in parts for area in part) == sorted(areas)
     if columns * rows <= count:
         assert parts == [areas]
@@ -208,7 +208,7 @@ def test_the_tiles_of_a_chip_hold_its_window(spot, side, lat):
     epsg = 32631 if lat > 0 else 32731
     grid = Grid(ds, epsg, 0.3)
     lon, lat = np.array([LON + spot[0] * STEP]), np.array([lat - spot[1] * STEP])
-    found = need.Need(lon, lat, side).tiles(grid)
+    found = sparse.Need(lon, lat, side).tiles(grid)
     east, north = Transformer.from_crs(4326, epsg, always_xy=True).transform(lon[0], lat[0])
     # The window of `chips`, whose mosaic may begin at any pixel of the grid.
     left = np.floor(east / 0.3 - side / 2 + 0.5) - round(grid.bounds[0] / 0.3)

@@ -19,8 +19,8 @@ from PIL import Image
 from pyproj import Transformer
 from rasterio.warp import transform_bounds
 
-from witw.demo.checkpoint import make_checkpoint
-from witw.demo.flickr_server import CatalogPhoto, Faults, FlickrServer
+from witw.demo.fake_flickr.server import CatalogPhoto, Faults, FlickrServer
+from witw.demo.places365 import make_checkpoint
 
 pytestmark = [pytest.mark.real, pytest.mark.workflow]
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from witw import report, stage, tables
+from witw import files, tables
 from witw.errors import UserError
-from witw.report import figures, page, samples
+from witw.report import __main__, charts, page, samples
 
 EVIL = "<script>alert(1)</script>\"'><img src=https://evil.example/x>"
 BOX = [2.0, 48.0, 2.2, 48.1]
@@ -137,14 +137,14 @@ def folder(tmp_path, monkeypatch):
         cell = {**dict.fromkeys(tables.CELLS), "is_leaf": True, "calls": 2, "listed": 40}
         cell |= {"cell": "r", "total": 40}
         tables.write(Path(f"results/{aoi}/cells.parquet"), "cells", [cell])
-        stage.write_json(Path(f"results/{aoi}/search.json"), search(aoi))
+        files.write_json(Path(f"results/{aoi}/search.json"), search(aoi))
     Path("results/model").mkdir()
     lines = [
         {"epoch": n, "loss": 5 / n, "val_median_percentile": 50 / n, "new": "key"}
         for n in range(1, 9)
     ]
     Path("results/model/metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    stage.write_json(Path("results/evaluation/metrics.json"), evaluation())
+    files.write_json(Path("results/evaluation/metrics.json"), evaluation())
     Path("results/locate/paris").mkdir(parents=True)
     Image.new("RGB", (600, 300), (40, 90, 80)).save("results/locate/paris/heatmap.png")
     return tmp_path
@@ -163,7 +163,7 @@ def arguments(trained=True):
 
 
 def build(trained=True):
-    report.main(arguments(trained))
+    __main__.main(arguments(trained))
     return Path("results/report/report.html").read_text(encoding="utf-8")
 
 
@@ -247,7 +247,7 @@ def test_what_was_not_evaluated_is_left_out(folder):
     values["heading"] = {"n": 0}
     del values["calibration"], values["protocols"]["grid"]
     values["protocols"]["chips"]["interval"] = {}  # one block
-    stage.write_json(Path("results/evaluation/metrics.json"), values)
+    files.write_json(Path("results/evaluation/metrics.json"), values)
     text = Page(build()).text
     assert "Own chip ranked first 12.3 % 0.4 %" in text
     for absent in ("Which way", "On a grid", "City by city", "to search", "None"):
@@ -303,9 +303,9 @@ def test_same_inputs_same_bytes(folder):
 
 
 def test_training_lines_may_lack_keys_or_hold_nan():
-    charts = page.training_charts([{"epoch": 1, "loss": 2.0}, {"loss": float("nan")}, {"x": 1}])
-    assert len(charts) == 1
-    assert "Training loss" in charts[0]
+    drawn = page.training_charts([{"epoch": 1, "loss": 2.0}, {"loss": float("nan")}, {"x": 1}])
+    assert len(drawn) == 1
+    assert "Training loss" in drawn[0]
     assert page.training_charts([]) == []
 
 
@@ -316,7 +316,7 @@ def test_a_damaged_training_file_is_named(folder):
 
 
 def test_a_line_chart_goes_through_its_points():
-    chart = figures.line_chart([1, 2, 3], [0.0, 50.0, 100.0], "t", (50.0, "<chance>"))
+    chart = charts.line_chart([1, 2, 3], [0.0, 50.0, 100.0], "t", (50.0, "<chance>"))
     points = chart.split('points="')[1].split('"')[0].split()
     xs, ys = zip(*(map(float, p.split(",")) for p in points), strict=True)
     assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.11)
@@ -329,16 +329,16 @@ def test_dots_of_the_map_lie_where_the_photos_are():
     rows = pd.DataFrame(
         {"lon": [2.05, 2.15], "lat": [48.075, 48.025], "status": ["paired", "gone"]}
     )
-    picture = Image.open(io.BytesIO(figures._dots(rows, BOX, 200, 100))).convert("RGB")
+    picture = Image.open(io.BytesIO(charts._dots(rows, BOX, 200, 100))).convert("RGB")
     for (x, y), status in zip([(50, 25), (150, 75)], rows["status"], strict=True):
-        color = tuple(int(figures.COLORS[status][k : k + 2], 16) for k in (1, 3, 5))
+        color = tuple(int(charts.COLORS[status][k : k + 2], 16) for k in (1, 3, 5))
         assert picture.getpixel((x, y)) == color
     assert picture.getpixel((100, 50)) == (248, 248, 248)
 
 
 @pytest.mark.parametrize(("value", "expected"), [(7.3, 5), (0.019, 0.01), (1, 1), (23, 20)])
 def test_scale_bars_are_round(value, expected):
-    assert figures._round_length(value) == pytest.approx(expected)
+    assert charts._round_length(value) == pytest.approx(expected)
 
 
 def test_it_runs_as_a_module(folder):
@@ -359,7 +359,7 @@ def test_it_runs_as_a_module(folder):
     ],
 )
 def test_ticks_are_round_and_enclose(low, high, ticks):
-    got = figures._ticks(low, high)
+    got = charts._ticks(low, high)
     assert got[0] <= low
     assert got[-1] >= high
     assert len(got) > 1

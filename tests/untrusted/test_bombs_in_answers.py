@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from witw.errors import UserError
-from witw.flickr.api import Client
-from witw.flickr.session import MOST_BYTES
+from witw.flickr.api.client import Client
+from witw.flickr.api.session import MOST_BYTES
 
 KEY = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
 TWICE = 2  # what is held at once: the pieces and the whole

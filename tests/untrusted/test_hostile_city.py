@@ -14,7 +14,7 @@ from PIL import Image
 
 from made_town import AREA, fresh_town
 from witw import tables
-from witw.demo.flickr_server import FlickrServer, folder_pictures, load_catalog
+from witw.demo.fake_flickr.server import FlickrServer, folder_pictures, load_catalog
 
 pytestmark = pytest.mark.workflow
 

@@ -15,7 +15,7 @@ import yaml
 from made_town import TWO_CITIES, lay
 from witw import tables
 from witw.demo.build import served
-from witw.demo.flickr_server import load_catalog, save_catalog
+from witw.demo.fake_flickr.server import load_catalog, save_catalog
 
 pytestmark = pytest.mark.workflow
 REPO = Path(__file__).parents[2]

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from made_town import TWO_CITIES, lay
-from witw import tables
+from witw import status, tables
 from witw.demo.build import served
-from witw.demo.flickr_server import load_catalog
+from witw.demo.fake_flickr.server import load_catalog
 
 pytestmark = pytest.mark.workflow
 REPO = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ def test_every_listed_photo_has_one_status(made):
         }
         assert set(pairs["id"]) == listed
         assert len(pairs) == len(listed)
-        assert set(pairs["status"]) <= set(tables.Status)
+        assert set(pairs["status"]) <= set(status.Status)
 
 
 def box(folder: Path, area: str) -> list[float]:

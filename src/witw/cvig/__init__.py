@@ -1,1 +1,1 @@
-"""Cross-view image geolocalization: the network. Knows nothing of Flickr."""
+"""Cross-view geolocalization: train, evaluate, index, locate, resplit, leave_one_out."""

@@ -1,7 +1,7 @@
 """Score the model on cities it has never seen; chance and an interval beside every figure.
 
 What is chosen is chosen on the validation cities: the epoch, in training; temperature and geotag
-error, here. The test cities are only scored. :mod:`witw.cvig.protocols` says how.
+error, here. The test cities are only scored. :mod:`witw.cvig.scoring.protocols` says how.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from witw import seals, stage, tables
-from witw.cvig import bootstrap, calibrate, heading, protocols, search
+from witw import files, stage, tables
+from witw.cvig import retrieval
 from witw.cvig.batches import Packed
-from witw.cvig.calibrate import Belief, Calibration
 from witw.cvig.grid import Grid
-from witw.cvig.model import Model, device
-from witw.cvig.placing import Placed
-from witw.cvig.plots import draw
-from witw.cvig.protocols import Cells, Ranked
-from witw.cvig.search import Codes, Found
+from witw.cvig.network.model import Model, device
+from witw.cvig.retrieval import Codes, Found
+from witw.cvig.scoring import bootstrap, calibration, heading, protocols
+from witw.cvig.scoring.calibration import Belief, Calibration
+from witw.cvig.scoring.localization import Placed
+from witw.cvig.scoring.plots import draw
+from witw.cvig.scoring.protocols import Cells, Ranked
 from witw.errors import UserError
 
 VERSION = 2
@@ -62,8 +63,8 @@ def run(
         test_dir: packed test split.
         cells: codes and grid of each validation and test area, from the stage ``index``.
         pairs: tables ``pairs`` of the test areas: where EXIF data may tell a heading.
-        metrics_path: output JSON: ``protocols`` as :mod:`witw.cvig.protocols` has them, each with
-            ``chance``, ``interval`` and ``areas`` (the same for each area); ``heading``;
+        metrics_path: output JSON: ``protocols`` as :mod:`witw.cvig.scoring.protocols` has them,
+            each with ``chance``, ``interval`` and ``areas`` (the same for each area); ``heading``;
             ``calibration``, fitted on the validation areas, with ``val`` and ``test`` figures.
         ranks: output, table ``ranks``.
         plot: output, recall at k and against area, beside chance.
@@ -79,8 +80,8 @@ def run(
     torch.backends.cudnn.allow_tf32 = False
     model = Model.load(model_path, device())
     val, test = Packed.open(val_dir), Packed.open(test_dir)
-    calibration, told = _calibrated(model, val, cells)
-    found, thinned, placed, beliefs = _scored(model, test, cells, calibration)
+    fitted, told = _calibrated(model, val, cells)
+    found, thinned, placed, beliefs = _scored(model, test, cells, fitted)
     names = np.unique(test.table["aoi"].to_numpy(dtype=str)).tolist()
     ranked = Ranked(found.rank, found.gallery, test.areas, test.places)
     where = {name: test.places[test.areas == n] for n, name in enumerate(names)}
@@ -100,7 +101,7 @@ def run(
         rank=found.rank, gallery=found.gallery, heading_deg=found.heading_deg.round(2)
     )
     tables.write(ranks, "ranks", rows)
-    stage.write_json(metrics_path, seals.seal(values))
+    files.write_json(metrics_path, files.seal(values))
     draw(found.rank, found.gallery, values["protocols"], plot)
     return values
 
@@ -124,7 +125,7 @@ def _area(model: Model, data: Packed, number: int, cells: Mapping[str, tuple[Pat
     name = str(data.table["aoi"].iloc[rows[0]])
     if name not in cells:
         raise UserError(f"AOI {name!r} has no index; give its files to `--codes` and `--grids`.")
-    codes = search.encode(model.network, data, device(), rows)
+    codes = retrieval.encode(model.network, data, device(), rows)
     found = Cells(np.load(cells[name][0], mmap_mode="r"), Grid.read(cells[name][1]))
     size = (len(found.grid.cells), *codes.chips.shape[1:])
     if found.codes.shape != size:
@@ -140,7 +141,7 @@ def _calibrated(
     """Fit on the validation areas, and say how well it fits there."""
     areas = [_area(model, val, n, cells) for n in np.unique(val.areas)]
     parts = [p for a in areas for p in protocols.evidence(a.codes, a.places, a.cells)]
-    fitted = calibrate.fit(parts)
+    fitted = calibration.fit(parts)
     beliefs = [protocols.on_grid(a.codes, a.places, a.cells, fitted)[1] for a in areas]
     block = bootstrap.blocks(val.areas, val.places)
     told = _believed(Belief.join(beliefs), block)
@@ -148,11 +149,11 @@ def _calibrated(
 
 
 def _believed(found: Belief, block: NDArray[np.int64]) -> dict[str, Any]:
-    return protocols.tell(calibrate.figures(found), {"bits": 0.0}, block)
+    return protocols.tell(calibration.figures(found), {"bits": 0.0}, block)
 
 
 def _scored(
-    model: Model, test: Packed, cells: Mapping[str, tuple[Path, Path]], calibration: Calibration
+    model: Model, test: Packed, cells: Mapping[str, tuple[Path, Path]], fitted: Calibration
 ) -> tuple[Found, Ranked, dict[str, Placed], dict[str, Belief]]:
     """Every test area by all protocols."""
     rank, gallery = np.zeros((2, len(test)), np.int64)
@@ -162,14 +163,14 @@ def _scored(
     for number in np.unique(test.areas):
         area = _area(model, test, number, cells)
         rows, one = area.rows, np.zeros(len(area.rows), np.int64)
-        found = search.find(area.codes, one)
+        found = retrieval.find(area.codes, one)
         rank[rows], gallery[rows], turned[rows] = found.rank, found.gallery, found.heading_deg
         few = protocols.thin(ids[rows].tolist(), area.places)
-        alone = search.find(area.codes.take(few), one[few])
+        alone = retrieval.find(area.codes.take(few), one[few])
         some = rows[few]
         thinned.append(Ranked(alone.rank, alone.gallery, test.areas[some], test.places[some]))
         placed[area.name], beliefs[area.name] = protocols.on_grid(
-            area.codes, area.places, area.cells, calibration
+            area.codes, area.places, area.cells, fitted
         )
     return Found(rank, gallery, turned), Ranked.join(thinned), placed, beliefs
 

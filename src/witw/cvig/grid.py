@@ -16,7 +16,7 @@ from rasterio.transform import Affine, from_origin
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
-from witw import seals, stage
+from witw import files
 from witw.errors import UserError
 
 
@@ -51,7 +51,7 @@ class Grid:
 
     def write(self, path: Path) -> None:
         """Write as JSON."""
-        stage.write_json(path, seals.seal(asdict(self) | {"cells": self.cells.tolist()}))
+        files.write_json(path, files.seal(asdict(self) | {"cells": self.cells.tolist()}))
 
     @classmethod
     def read(cls, path: Path) -> Grid:
@@ -60,7 +60,7 @@ class Grid:
         Raises:
             UserError: it is something else.
         """
-        content = stage.read_json(path)
+        content = files.read_json(path)
         try:
             return cls(**content | {"cells": np.array(content["cells"], np.int64)})
         except (KeyError, TypeError) as error:

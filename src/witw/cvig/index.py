@@ -10,10 +10,11 @@ import numpy as np
 import rasterio
 import torch
 
-from witw import stage
-from witw.cvig import batches, search
+from witw import files, stage
+from witw.cvig import batches
 from witw.cvig.grid import Grid, pictures, plan
-from witw.cvig.model import Model, device
+from witw.cvig.network import model
+from witw.cvig.network.model import Model, device
 from witw.settings.index import Index
 
 VERSION = 1
@@ -48,11 +49,11 @@ def run(
     with rasterio.open(mosaic_path) as mosaic:
         cells = plan(mosaic, tuple(spec["bbox_deg"]), step_m, pixel_m, spec["aoi"])
         size = (len(cells.cells), shape.embed_dim, shape.headings)
-        with stage.atomic(codes) as part:
+        with files.atomic(codes) as part:
             out = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=size)
             parts = batches.ahead(pictures(mosaic, cells, shape.chip_px, pixel_m))
             for at, chips in stage.progress(parts, "cells"):
-                with torch.inference_mode(), search.autocast(where):
+                with torch.inference_mode(), model.autocast(where):
                     code = network.encode_chips(torch.from_numpy(chips).to(where))
                 out[at] = code.half().cpu().numpy()
             out.flush()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from witw import stage
+from witw import files, stage
 from witw.errors import UserError
 
 VERSION = 1
@@ -48,12 +48,12 @@ def run(spec: dict[str, Any], evaluations: Sequence[Path], csv: Path, markdown: 
     ]
     whole = pd.concat([table, pd.DataFrame(spread)], ignore_index=True).round(4)
     whole["photos"] = whole["photos"].astype("Int64")
-    stage.write_text(csv, whole.to_csv(index=False))
-    stage.write_text(markdown, _markdown(whole))
+    files.write_text(csv, whole.to_csv(index=False))
+    files.write_text(markdown, _markdown(whole))
 
 
 def _row(city: str, path: Path) -> dict[str, Any]:
-    told = stage.read_json(path)
+    told = files.read_json(path)
     try:
         row: dict[str, Any] = {"city": city, "photos": told["protocols"]["chips"]["n"]}
         for column, (protocol, name) in COLUMNS.items():

@@ -22,16 +22,15 @@ import torch
 from numpy.typing import NDArray
 from rasterio.warp import transform
 
-from witw import stage, tables
-from witw.cvig import placing, search
-from witw.cvig.calibrate import Calibration, chances
-from witw.cvig.figure import Scene, draw
+from witw import files, images, stage, tables
+from witw.cvig import retrieval
 from witw.cvig.grid import Grid
-from witw.cvig.model import Model, device
-from witw.dataset import pack
+from witw.cvig.heatmap import Scene, draw
+from witw.cvig.network.model import Model, device
+from witw.cvig.scoring import localization
+from witw.cvig.scoring.calibration import Calibration, chances
 from witw.errors import UserError
-from witw.photos import open_photo
-from witw.pictures import letterbox
+from witw.images import letterbox, open_photo
 
 VERSION = 2
 READS = ()
@@ -95,7 +94,7 @@ def fitted(path: Path | None, model: Model) -> Calibration:
     if path is None:
         return Calibration(model.temperature, 0.0)
     try:
-        told = stage.read_json(path)["calibration"]
+        told = files.read_json(path)["calibration"]
         return Calibration(float(told["temperature"]), float(told["sigma_m"]))
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} holds no calibration; give an evaluation's metrics.json.") from (
@@ -113,7 +112,7 @@ def heat(
     calibration: Calibration,
     fov_deg: float = math.nan,
 ) -> Heat:
-    """The photo's map, see :func:`witw.cvig.calibrate.chances`.
+    """The photo's map, see :func:`witw.cvig.scoring.calibration.chances`.
 
     Args:
         model: network.
@@ -133,7 +132,7 @@ def heat(
     scores, headings = [], []
     for start in range(0, len(cells), BLOCK):
         block = torch.from_numpy(np.array(cells[start : start + BLOCK])).to(where).float()
-        score, heading = search.score(code, mask, block)
+        score, heading = retrieval.score(code, mask, block)
         scores.append(score[0].double().cpu())
         headings.append(heading[0].double().cpu())
     probability = chances(torch.cat(scores).numpy()[None], grid, calibration)[0]
@@ -154,14 +153,14 @@ def write_tif(path: Path, grid: Grid, found: Heat) -> None:
         "compress": "deflate",
         "predictor": 3,
     }
-    with stage.atomic(path) as part, rasterio.open(part, "w", **profile) as out:
+    with files.atomic(path) as part, rasterio.open(part, "w", **profile) as out:
         out.write(grid.raster(found.probability), 1)
         out.set_band_description(1, "probability that the photo was taken in this cell")
 
 
 def features(grid: Grid, found: Heat) -> dict[str, Any]:
     """The best places as a GeoJSON FeatureCollection (EPSG:4326, RFC 7946)."""
-    best = placing.suppress(found.probability[None], grid, TOP)[0]
+    best = localization.suppress(found.probability[None], grid, TOP)[0]
     best = best[best >= 0]
     centres = grid.centres()[best]
     lons, lats = transform(f"EPSG:{grid.epsg}", "EPSG:4326", *centres.T)
@@ -224,11 +223,11 @@ def run(
     except (OSError, ValueError) as error:
         raise UserError(f"{query.path} is not a readable JPEG photo: {error}.") from error
     square, width, height = letterbox(photo, shape.photo_px)
-    lens_deg = pack.fov_deg(query.path, *photo.size)
+    lens_deg = images.fov_deg(query.path, *photo.size)
     sharpness = fitted(calibration, model)
     found = heat(model, square, (width, height), codes, grid, sharpness, lens_deg)
     write_tif(tif, grid, found)
-    stage.write_json(geojson, features(grid, found))
+    files.write_json(geojson, features(grid, found))
     seen_deg = shape.photo_fov_deg if math.isnan(lens_deg) else lens_deg
     half = math.tan(math.radians(seen_deg) / 2) * width / max(width, height)
     scene = Scene(

@@ -18,14 +18,15 @@ from typing import Any
 
 import torch
 
-from witw import stage
-from witw.cvig import batches, checkpoint, distributed, meter
+from witw import files, stage
+from witw.cvig import batches
 from witw.cvig.batches import Batch, Packed
-from witw.cvig.distributed import Crew
-from witw.cvig.events import Events
-from witw.cvig.model import Model, device
-from witw.cvig.shape import Shape
-from witw.cvig.trainer import Trainer
+from witw.cvig.network.architecture import Shape
+from witw.cvig.network.model import Model, device
+from witw.cvig.training import checkpoint, distributed, throughput
+from witw.cvig.training.distributed import Crew
+from witw.cvig.training.tensorboard import Events
+from witw.cvig.training.trainer import Trainer
 from witw.errors import UserError
 from witw.settings.train import Train
 
@@ -48,7 +49,7 @@ def run(
         spec: holds section ``train`` and ``chip_m``.
         train_dir: packed training split.
         val_dir: packed validation split.
-        model: output, see :class:`witw.cvig.model.Model`.
+        model: output, see :class:`witw.cvig.network.model.Model`.
         metrics_path: output, a JSON line an epoch: ``epoch``, ``loss`` [nats] and the figures of
             :func:`witw.cvig.metrics.summary` on the validation areas, prefixed ``val_``.
         threads: CPU threads of this process.
@@ -80,7 +81,7 @@ def run(
     if not crew.first:
         return None
     done = trainer.model(val)
-    stage.write_text(metrics_path, "".join(json.dumps(line) + "\n" for line in trainer.lines))
+    files.write_text(metrics_path, "".join(json.dumps(line) + "\n" for line in trainer.lines))
     done.save(model)
     checkpoint.keep_result(saved, outputs)
     return done
@@ -123,12 +124,12 @@ def _batches(trainer: Trainer, train: Packed, steps: int) -> Iterator[Batch]:
     return batches.ahead(batches.read(train, part, pin) for part in own)
 
 
-def _meter(trainer: Trainer, train: Packed, folder: Path) -> meter.Meter:
+def _meter(trainer: Trainer, train: Packed, folder: Path) -> throughput.Meter:
     some = batches.read(train, batches.draw(train.buckets(0), 0, 0)[:1])
-    work = meter.flops(trainer.network, some.to(trainer.where))
+    work = throughput.flops(trainer.network, some.to(trainer.where))
     first = trainer.crew.first
     events = Events(folder if first else None)
-    return meter.Meter(events, trainer.total, trainer.step, work, trainer.where, first)
+    return throughput.Meter(events, trainer.total, trainer.step, work, trainer.where, first)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

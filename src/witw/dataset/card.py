@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from witw import tables
+from witw import status, tables
 from witw.dataset.credit import clean
 
 FLICKR_NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
@@ -95,7 +95,7 @@ def card(
         notice=FLICKR_NOTICE,
         areas=_areas(areas),
         funnel=markdown(funnel.columns, funnel.itertuples(index=False)),
-        meanings="\n".join(f"- `{s.value}`: {tables.STATUS_MEANING[s]}." for s in tables.Status),
+        meanings="\n".join(f"- `{s.value}`: {status.STATUS_MEANING[s]}." for s in status.Status),
     )
     columns = [
         (f"`{name}`", col.dtype, col.unit, col.meaning) for name, col in tables.PAIRS.items()
@@ -154,7 +154,7 @@ def _imagery(areas: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _spread(pairs: pd.DataFrame) -> str:
     """When the paired photos were taken and by how many people."""
-    paired = pairs[pairs["status"] == tables.Status.PAIRED]
+    paired = pairs[pairs["status"] == status.Status.PAIRED]
     if not len(paired):
         return ""
     years = paired["date_taken"].str[:4].dropna()

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from witw.errors import UserError
-from witw.tables import Status
+from witw.status import Status
 
 TOTAL = "total"
 COLUMNS = ["aoi", "city", "split", "listed", *(status.value for status in Status)]

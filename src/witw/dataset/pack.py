@@ -20,18 +20,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from witw import stage, tables
+from witw import files, stage, tables
 from witw.errors import UserError
-from witw.photos import open_photo, whole
-from witw.pictures import letterbox, shrink
+from witw.images import fov_deg, letterbox, open_photo, shrink, whole
 from witw.settings.pack import Pack
-from witw.tables import Status
+from witw.status import Status
 
 VERSION = 3
 READS = ("pack",)
-
-_EXIF, _FOCAL_35MM = 0x8769, 0xA405  # EXIF 2.32, tables 3 and 8
-_FRAME_MM = 43.267  # diagonal of the 35 mm frame, to which such focal lengths refer (CIPA DCG-001)
 
 
 def run(
@@ -49,7 +45,7 @@ def run(
         spec: holds section ``pack``.
         split: ``train``, ``val`` or ``test``.
         pairs: the data set's table; its paths are relative to the working folder.
-        photos: output, ``(N, photo_px, photo_px, 3)`` uint8, see :func:`witw.pictures.letterbox`.
+        photos: output, ``(N, photo_px, photo_px, 3)`` uint8, see :func:`witw.images.letterbox`.
         chips: output, ``(N, chip_px, chip_px, 3)`` uint8, north up.
         table: output, table ``pack``.
         threads: pictures decoded at a time.
@@ -63,12 +59,12 @@ def run(
     size = Pack.model_validate(spec["pack"])
     data = paired(tables.read(pairs, "pairs"), split)
     shape = (len(data), size.photo_px, size.photo_px, 3)
-    with stage.atomic(photos) as part:
+    with files.atomic(photos) as part:
         boxes, data["photo_crc"] = _fill(
             part, shape, _sources(data, "photo"), partial(_photo, side=size.photo_px), threads
         )
     shape = (len(data), size.chip_px, size.chip_px, 3)
-    with stage.atomic(chips) as part:
+    with files.atomic(chips) as part:
         _, data["chip_crc"] = _fill(
             part, shape, _sources(data, "chip"), partial(_chip, side=size.chip_px), threads
         )
@@ -165,27 +161,6 @@ def _photo(source: _Source, side: int) -> tuple[NDArray[np.uint8], tuple[int, in
     photo = open_photo(source.path, source.sha256)
     square, width, height = letterbox(photo, side)
     return square, (width, height, fov_deg(source.path, *photo.size))
-
-
-def fov_deg(path: Path, width: int, height: int) -> float:
-    """Field of view along a photo's long side, from the focal length in its EXIF data.
-
-    Args:
-        path: the photo.
-        width: of the photo [px].
-        height: of the photo [px].
-
-    Returns:
-        Degrees; NaN where the data do not tell, or tell what no lens has.
-    """
-    try:
-        with Image.open(path) as picture:
-            focal_mm = float(picture.getexif().get_ifd(_EXIF)[_FOCAL_35MM])
-        half = _FRAME_MM * max(width, height) / float(np.hypot(width, height)) / 2
-        found = float(np.degrees(2 * np.arctan(half / focal_mm)))
-    except Exception:  # broken EXIF raises whatever its bytes lead to; the picture is whole
-        return float("nan")
-    return round(found, 3) if 1 < found < 140 else float("nan")
 
 
 def _chip(source: _Source, side: int) -> tuple[NDArray[np.uint8], None]:

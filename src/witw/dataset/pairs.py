@@ -10,8 +10,7 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
-from witw import stage, tables
-from witw.dataset import fate
+from witw import stage, status, tables
 from witw.dataset.credit import credit
 from witw.errors import UserError
 from witw.settings.pairs import Pairs
@@ -63,9 +62,9 @@ def run(
     fetched = _read_all(downloads, "downloads")
     scored = _read_all(scenes, "scenes")
     cut = _read_all(chips, "chips")
-    wanted = fate.wants_chip(fetched, scored, outdoor(settings))
+    wanted = status.wants_chip(fetched, scored, outdoor(settings))
     _match(aoi, "downloads", fetched["id"], listed["id"], downloads)
-    _match(aoi, "scenes", scored["id"], fetched.loc[fate.has_file(fetched), "id"], scenes)
+    _match(aoi, "scenes", scored["id"], fetched.loc[status.has_file(fetched), "id"], scenes)
     _match(aoi, "chips", cut["id"], wanted, chips)
     rows = join(listed, fetched, scored, cut, settings)
     rows = rows.assign(**{key: spec[key] for key in ("aoi", "city", "satellite", "split")})
@@ -75,9 +74,9 @@ def run(
     return out
 
 
-def outdoor(settings: Pairs) -> fate.Outdoor:
+def outdoor(settings: Pairs) -> status.Outdoor:
     """From which scores on a photo is outdoor."""
-    return fate.Outdoor(settings.min_outdoor_vote, settings.min_outdoor_mass)
+    return status.Outdoor(settings.min_outdoor_vote, settings.min_outdoor_mass)
 
 
 def join(
@@ -104,7 +103,7 @@ def join(
     for table, names in joined:
         columns = table[["id", *names]].rename(columns=names)
         rows = rows.merge(columns, on="id", how="left", validate="1:1")
-    rows["status"] = fate.final_status(rows, outdoor(settings), settings.max_blank_fraction)
+    rows["status"] = status.final_status(rows, outdoor(settings), settings.max_blank_fraction)
     rows["credit"] = [
         credit(title, name or owner, license_name, page)
         for title, name, owner, license_name, page in zip(

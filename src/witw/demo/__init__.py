@@ -1,1 +1,1 @@
-"""Made cities and a stand-in for Flickr; nothing but the tests imports this."""
+"""Made cities and a stand-in for Flickr; only tests and benchmarks import this."""

@@ -17,11 +17,11 @@ import pandas as pd
 
 from witw import stage
 from witw.demo.build import CITIES, JUDGED, PHOTOS, build, served
-from witw.demo.cities import City
-from witw.demo.flickr_server import FlickrServer
+from witw.demo.city.cities import City
+from witw.demo.fake_flickr.server import FlickrServer
+from witw.environment import KEY
 from witw.errors import UserError
-from witw.preflight import KEY
-from witw.tables import STATUS_MEANING, Status
+from witw.status import STATUS_MEANING, Status
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 # Accepted by the stand-in, as any is; it opens nothing anywhere else.

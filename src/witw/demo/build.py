@@ -26,10 +26,10 @@ from urllib.parse import urlsplit
 import pandas as pd
 import yaml
 
-from witw import stage
-from witw.demo.cities import AOI_HALF_M, CHECKPOINT, City, choose
-from witw.demo.flickr_catalog import CatalogPhoto
-from witw.demo.flickr_server import (
+from witw import files, stage
+from witw.demo.city.cities import AOI_HALF_M, CHECKPOINT, City, choose
+from witw.demo.fake_flickr.catalog.records import CatalogPhoto
+from witw.demo.fake_flickr.server import (
     Faults,
     FlickrServer,
     folder_pictures,
@@ -102,14 +102,14 @@ def build(
     }
     world = run_dir / "world"
     mark, config = world / "built.json", run_dir / "config.yaml"
-    if mark.is_file() and stage.read_json(mark) != stamp:
+    if mark.is_file() and files.read_json(mark) != stamp:
         raise UserError(
             f"{world} holds a demo that was built differently; delete {run_dir} or choose another "
             "--dir."
         )
     if not mark.is_file():
         _build_world(run_dir, chosen, counts, seed, cores)
-        stage.write_json(mark, stamp)
+        files.write_json(mark, stamp)
     if not config.is_file():
         write_config(config, chosen, port or _free_port(PORT))
     return chosen
@@ -137,12 +137,12 @@ def _build_world(
         model.result()
     save_catalog(world / "catalog.parquet", [photo for catalog, _ in done for photo in catalog])
     truths = pd.concat([table for _, table in done]).sort_values("id", ignore_index=True)
-    with stage.atomic(world / "truth.parquet") as part:
+    with files.atomic(world / "truth.parquet") as part:
         truths.to_parquet(part, index=False)
 
 
 def _checkpoint(path: Path, seed: int) -> None:
-    from witw.demo.checkpoint import make_checkpoint
+    from witw.demo.places365 import make_checkpoint
 
     if not path.is_file():
         make_checkpoint(path, seed)
@@ -158,8 +158,8 @@ def build_city(
     """
     # Only here, in a process of the pool: see _build_world.
     from witw.demo import photos, strips
-    from witw.demo.raster import rasterise
-    from witw.demo.world import World
+    from witw.demo.city.raster import rasterise
+    from witw.demo.city.world import World
 
     world = World(1_000 * seed + number + 1)
     raster = rasterise(world, city.raster_half_m)
@@ -209,7 +209,7 @@ def write_config(path: Path, cities: tuple[City, ...], port: int) -> None:
         },
     }
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    stage.write_text(path, _HEAD + text)
+    files.write_text(path, _HEAD + text)
 
 
 def _aoi(city: City) -> dict[str, Any]:

@@ -11,15 +11,15 @@ import pandas as pd
 from PIL import Image
 from pyproj import Proj
 
-from witw.demo.cities import MARGIN_M, City
-from witw.demo.film import develop, encode
-from witw.demo.flickr_catalog import CatalogPhoto
-from witw.demo.materials import Material
-from witw.demo.raster import RES_M, Raster
-from witw.demo.render import render
-from witw.demo.rooms import render_room
-from witw.demo.sight import Camera, sees
-from witw.demo.world import World
+from witw.demo.camera.film import develop, encode
+from witw.demo.camera.raycast import Camera, sees
+from witw.demo.camera.render import render
+from witw.demo.camera.rooms import render_room
+from witw.demo.city.cities import MARGIN_M, City
+from witw.demo.city.materials import Material
+from witw.demo.city.raster import RES_M, Raster
+from witw.demo.city.world import World
+from witw.demo.fake_flickr.catalog.records import CatalogPhoto
 
 Kind = Literal["street", "room", "grey", "outskirts"]
 

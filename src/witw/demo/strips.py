@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from osgeo import gdal, osr
 
-from witw.demo.cities import MARGIN_M, City
-from witw.demo.materials import bands
-from witw.demo.raster import RES_M, Raster
-from witw.stage import atomic
+from witw.demo.city.cities import MARGIN_M, City
+from witw.demo.city.materials import bands
+from witw.demo.city.raster import RES_M, Raster
+from witw.files import atomic
 
 gdal.UseExceptions()
 

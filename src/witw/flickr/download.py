@@ -19,16 +19,17 @@ from typing import Any
 import pandas as pd
 
 from witw import forgotten, stage, tables
+from witw.environment import SLOTS
 from witw.errors import UserError
-from witw.flickr.agent import user_agent
-from witw.flickr.fetch import HostDown, Job, Rules, fetch
-from witw.flickr.files import is_there, remove, sync_folders, verify
+from witw.files import sync_folders
+from witw.flickr.headers import user_agent
 from witw.flickr.hosts import Origin, allowed, host_of, refusal
-from witw.flickr.inspect import PLACEHOLDER, Outcome, is_plain, suspects
-from witw.flickr.meter import Meter
-from witw.flickr.resolver import PrivateAddress
-from witw.flickr.throttle import Limits
-from witw.preflight import SLOTS
+from witw.flickr.photo_host.fetch import HostDown, Job, Rules, fetch
+from witw.flickr.photo_host.outcome import PLACEHOLDER, Outcome, is_plain, suspects
+from witw.flickr.photo_host.progress import Meter
+from witw.flickr.photo_host.resolver import PrivateAddress
+from witw.flickr.photo_host.stored_files import is_there, remove, verify
+from witw.flickr.photo_host.throttle import Limits
 from witw.settings.download import Download
 from witw.store import PHOTO_ID, photo_path
 

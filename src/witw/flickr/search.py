@@ -11,19 +11,20 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from witw import forgotten, seals, stage, tables
-from witw.flickr import licenses, refresh
-from witw.flickr.api import Client, unwatched
-from witw.flickr.audit import Audit, audit
-from witw.flickr.boxes import Box
-from witw.flickr.journal import Journal
-from witw.flickr.ledger import summed
-from witw.flickr.pages import PER_PAGE, Page, Query
-from witw.flickr.photos import Photo, address
-from witw.flickr.quadtree import Cell, Rules, Tree, walk
-from witw.flickr.service import Listing, Service, params
-from witw.flickr.verdict import verdict
-from witw.preflight import environment
+from witw import environment, files, forgotten, stage, tables
+from witw.flickr.api import licenses
+from witw.flickr.api.client import Client, unwatched
+from witw.flickr.api.records import Photo, address
+from witw.flickr.crawl import refresh
+from witw.flickr.crawl.audit import Audit, audit
+from witw.flickr.crawl.boxes import Box
+from witw.flickr.crawl.journal import Journal
+from witw.flickr.crawl.ledger import summed
+from witw.flickr.crawl.listing import Listing
+from witw.flickr.crawl.pages import PER_PAGE, Page, Query
+from witw.flickr.crawl.quadtree import Cell, Rules, Tree, walk
+from witw.flickr.crawl.service import Service, params
+from witw.flickr.crawl.verdict import verdict
 from witw.settings.search import Search
 from witw.store import journal_path
 
@@ -271,14 +272,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     names = ["photos", "cells", "summary"]
     args = stage.arguments("search", __doc__, outputs=names, argv=argv)
-    environment()
+    environment.load()
     url, snapshot = args.spec["flickr"]["api_url"], args.spec["search"]["snapshot"]
     client = Client.from_environment(url)
     with Journal(journal_path(args.spec["aoi"]), url, snapshot) as journal:
         found = run(args.spec, client, journal)
     tables.write(args.photos, "photos", found.photos)
     tables.write(args.cells, "cells", found.cells)
-    stage.write_json(args.summary, seals.seal(found.summary))
+    files.write_json(args.summary, files.seal(found.summary))
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ import simplejpeg
 from numpy.typing import NDArray
 from rasterio.warp import transform
 
-from witw import stage, tables
-from witw.dataset.fate import Outdoor, wants_chip
+from witw import files, stage, tables
 from witw.errors import UserError
-from witw.imagery.squares import Squares, Strip, to_px
+from witw.imagery.mosaic_reader import Squares, Strip, to_px
 from witw.settings.chips import Chips
+from witw.status import Outdoor, wants_chip
 
 VERSION = 4
 READS = (
@@ -237,7 +237,7 @@ def run(
     """
     config = Chips.model_validate(spec["chips"])
     by_name = dict(zip(spec["strip_names"], tifs, strict=True))
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), stage.atomic_dir(chips) as folder:
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), files.atomic_dir(chips) as folder:
         try:
             rows = cut(wanted, mosaic, by_name, spec["utm_epsg"], config, folder, threads)
         except (rasterio.errors.RasterioError, UnicodeDecodeError) as error:

@@ -15,10 +15,11 @@ from typing import Any
 
 from osgeo import gdal
 
-from witw import seals, stage
+from witw import files, stage
 from witw.errors import UserError
-from witw.imagery import clarity, source
-from witw.imagery.vrt import Raster, describe_masked
+from witw.imagery import haze
+from witw.imagery.strip import source
+from witw.imagery.strip.vrt import Raster, describe_masked
 
 VERSION = 2
 READS = ("strip_names", "mosaic")
@@ -40,12 +41,12 @@ def order(ds: gdal.Dataset) -> list[str]:
 
 def clearest(raster: Raster) -> list[float]:
     """Haze of each part of a mosaic, compared with the others on the ground they share."""
-    width, height = (-(-size // clarity.CELL_PX) for size in raster.size)
+    width, height = (-(-size // haze.CELL_PX) for size in raster.size)
     maps = []
     for part in stage.progress(raster.parts, "mosaic: clarity"):
         offset = round(part.dst[0]), round(part.dst[1])
-        maps.append(clarity.cells(gdal.Open(part.file), offset, (height, width)))
-    return clarity.scores(maps)
+        maps.append(haze.cells(gdal.Open(part.file), offset, (height, width)))
+    return haze.scores(maps)
 
 
 def run(spec: dict[str, Any], tifs: Sequence[Path], vrt: Path) -> None:
@@ -66,11 +67,11 @@ def run(spec: dict[str, Any], tifs: Sequence[Path], vrt: Path) -> None:
         told = {"STRIPS": ",".join(names)}
         if spec["mosaic"] == "best" and len(names) > 1:
             # The parts lie lowest first; names, scores and ranks are topmost first.
-            haze = clearest(raster)[::-1]
-            ranks = sorted(range(len(names)), key=lambda n: (haze[n], n))
+            scores = clearest(raster)[::-1]
+            ranks = sorted(range(len(names)), key=lambda n: (scores[n], n))
             raster = replace(raster, parts=tuple(raster.parts[::-1][n] for n in ranks[::-1]))
             told["STRIPS"] = ",".join(names[n] for n in ranks)
-            told["HAZE"] = ",".join(f"{haze[n]:+.6f}" for n in ranks)
+            told["HAZE"] = ",".join(f"{scores[n]:+.6f}" for n in ranks)
             log.info("from the clearest: %(STRIPS)s; haze against the mean: %(HAZE)s", told)
     except RuntimeError as error:
         text = " ".join(str(error).split()).rstrip(".")
@@ -78,7 +79,7 @@ def run(spec: dict[str, Any], tifs: Sequence[Path], vrt: Path) -> None:
             f"AOI {spec['aoi']!r}: its strips make no mosaic ({text}); "
             "delete the one it names and run again."
         ) from None
-    stage.write_text(vrt, seals.seal_xml(describe_masked(raster, folder=vrt.parent, told=told)))
+    files.write_text(vrt, files.seal_xml(describe_masked(raster, folder=vrt.parent, told=told)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from witw import seals, stage
+from witw import files, stage
 from witw.errors import UserError
-from witw.imagery import source
 from witw.imagery.stretch import steps
-from witw.imagery.vrt import describe
+from witw.imagery.strip import source
+from witw.imagery.strip.vrt import describe
 
 VERSION = 1
 READS = ("strip",)
@@ -50,7 +50,7 @@ def run(spec: dict[str, Any], stretch: Path, vrt: Path) -> None:
     """
     source.configure()
     raster = source.load(spec["aoi"], spec["strip"])
-    limits = stage.read_json(stretch)
+    limits = files.read_json(stretch)
     kept = raster.dtype == "Byte" and limits.get("eight_bit", "keep") == "keep"
     tables = None
     if not kept:
@@ -62,7 +62,7 @@ def run(spec: dict[str, Any], stretch: Path, vrt: Path) -> None:
             ]
         except (KeyError, TypeError, ValueError):
             raise UserError(f"{stretch} holds no stretch; delete it and run again.") from None
-    stage.write_text(vrt, seals.seal_xml(describe(raster, "Byte", tables, vrt.parent)))
+    files.write_text(vrt, files.seal_xml(describe(raster, "Byte", tables, vrt.parent)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from osgeo import gdal
 from rasterio.errors import RasterioError
 
-from witw import seals, stage
+from witw import files, stage
 from witw.errors import UserError
-from witw.imagery import blocks, decoded, need, plain, source
-from witw.imagery.plain import VALUES
-from witw.imagery.vrt import Raster
+from witw.imagery import sparse
+from witw.imagery.strip import blocks, decoded_cache, single_file, source
+from witw.imagery.strip.single_file import VALUES
+from witw.imagery.strip.vrt import Raster
 
 VERSION = 1
 READS = ("strip", "extent")
@@ -142,24 +143,24 @@ def run(spec: dict[str, Any], stats: Path, threads: int = 1) -> None:
     source.configure()
     raster = source.load(spec["aoi"], spec["strip"])
     try:
-        sparse = spec["extent"] == "photos"
+        is_sparse = spec["extent"] == "photos"
         with source.unchanged(spec["aoi"], [part.file for part in raster.parts]):
-            keep = None if sparse else decoded.beside(stats)
-            result = count(raster, f"stats {spec['strip']['name']}", threads, sparse, keep)
+            keep = None if is_sparse else decoded_cache.beside(stats)
+            result = count(raster, f"stats {spec['strip']['name']}", threads, is_sparse, keep)
     except (RuntimeError, RasterioError) as error:
         text = " ".join(str(error.__cause__ or error).split()).rstrip(".")
         raise UserError(
             f"AOI {spec['aoi']!r}: strip file {spec['strip']['path']} is damaged: {text}."
         ) from None
     head = {"aoi": spec["aoi"], "strip": spec["strip"]["name"], "bands": spec["strip"]["bands"]}
-    whole = seals.seal(head | result)
+    whole = files.seal(head | result)
     text = json.dumps(whole, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    stage.write_text(stats, text + "\n")
+    files.write_text(stats, text + "\n")
     log.info("%d of %d pixels are valid", result["valid"], result["pixels"])
 
 
 def count(
-    raster: Raster, label: str, threads: int = 1, sparse: bool = False, keep: Path | None = None
+    raster: Raster, label: str, threads: int = 1, is_sparse: bool = False, keep: Path | None = None
 ) -> dict[str, Any]:
     """Histograms of a strip, or of an even sample of its blocks.
 
@@ -167,18 +168,18 @@ def count(
         raster: the strip.
         label: of the progress bar.
         threads: how many decode.
-        sparse: a sample.
+        is_sparse: a sample.
         keep: where all that was decoded is kept for `utm`, see :mod:`.decoded`.
 
     Returns:
         `dtype`, `pixels` of the strip, `valid` (how many pixels are counted), `binned` and
         `histogram`: for each band the sorted pairs of value and count.
     """
-    found = plain.plain(raster)
+    found = single_file.plain(raster)
     valid, counts = (
-        count_plain(found, label, threads, sparse, keep)
+        count_plain(found, label, threads, is_sparse, keep)
         if found
-        else count_any(raster, label, sparse)
+        else count_any(raster, label, is_sparse)
     )
     return {
         "dtype": raster.dtype,
@@ -190,10 +191,10 @@ def count(
 
 
 def count_plain(
-    strip: plain.Plain,
+    strip: single_file.Plain,
     label: str,
     threads: int,
-    sparse: bool = False,
+    is_sparse: bool = False,
     keep: Path | None = None,
 ) -> tuple[int, Exact]:
     """Count a strip of one file of 8 or 16 bit numbers; each block is decoded once."""
@@ -212,10 +213,10 @@ def count_plain(
 
     with ExitStack() as stack:
         reader = stack.enter_context(blocks.opened(strip.file, strip, threads))
-        writer = stack.enter_context(decoded.keeping(keep, reader.layout())) if keep else None
+        writer = stack.enter_context(decoded_cache.keeping(keep, reader.layout())) if keep else None
         pool = stack.enter_context(ThreadPoolExecutor(threads))
         valid = 0
-        for units in need.choices(reader.units(), sparse):
+        for units in sparse.choices(reader.units(), is_sparse):
             valid += sum(stage.progress(pool.map(add, units), label, len(units)))
             if valid:
                 break
@@ -228,13 +229,13 @@ def count_plain(
     return valid, exact
 
 
-def count_any(raster: Raster, label: str, sparse: bool = False) -> tuple[int, Exact | Binned]:
+def count_any(raster: Raster, label: str, is_sparse: bool = False) -> tuple[int, Exact | Binned]:
     """Count a strip of several files, with a mask or of other numbers."""
     ds = source.open_plain(raster)
     how = (raster.size, raster.parts[0].block)
-    every = windows(*how, need.BLOCK_PX) if sparse else windows(*how)
+    every = windows(*how, sparse.BLOCK_PX) if is_sparse else windows(*how)
     exact, valid = Exact(), 0
-    for areas in need.choices(every, sparse):
+    for areas in sparse.choices(every, is_sparse):
         for pixels, data in valid_values(ds, areas, label):
             valid += pixels
             for band, values in enumerate(data):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from witw import seals, stage
+from witw import files, stage
 from witw.errors import UserError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def run(spec: dict[str, Any], stats: Sequence[Path], stretch: Path) -> None:
     from witw.settings.stretch import Stretch  # `rgb8` needs the table alone
 
     config = Stretch.model_validate(spec["stretch"])
-    found = [stage.read_json(path) for path in stats]
+    found = [files.read_json(path) for path in stats]
     try:
         made = limits(found, config, spec["aoi"])
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):
@@ -124,7 +124,7 @@ def run(spec: dict[str, Any], stats: Sequence[Path], stretch: Path) -> None:
         raise UserError(
             f"AOI {spec['aoi']!r}: one of {names} holds no counts; delete them and run again."
         ) from None
-    stage.write_json(stretch, seals.seal(made))
+    files.write_json(stretch, files.seal(made))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -14,12 +14,13 @@ from xml.etree import ElementTree
 from osgeo import gdal
 from rasterio.errors import RasterioError
 
-from witw import stage
+from witw import files, stage
 from witw.errors import UserError
-from witw.imagery import decoded, plain, source, sweep
-from witw.imagery import need as needs
-from witw.imagery.grid import Grid
-from witw.imagery.vrt import describe_masked
+from witw.imagery import sparse as needs
+from witw.imagery.strip import decoded_cache, single_file, source
+from witw.imagery.strip.vrt import describe_masked
+from witw.imagery.warp import sweep
+from witw.imagery.warp.target_grid import Grid
 from witw.settings.utm import Utm
 
 VERSION = 2
@@ -137,7 +138,7 @@ def _sources(aoi: str, vrt: Path) -> list[str]:
     """
     try:
         # Read as GDAL and, for its pieces, as XML: both must find it whole.
-        plain.plain_of(vrt)
+        single_file.plain_of(vrt)
         return list(gdal.Open(str(vrt)).GetFileList())
     except (RuntimeError, ValueError, LookupError, TypeError, ElementTree.ParseError) as error:
         text = " ".join(str(error).split()).rstrip(".")
@@ -166,7 +167,7 @@ def run(
     engine = config.engine
     epsg = spec["utm_epsg"]
     need = needs.of_photos(photos, spec["need_px"]) if photos else None
-    with stage.scratch(tif) as work, source.unchanged(spec["aoi"], _sources(spec["aoi"], vrt)):
+    with files.scratch(tif) as work, source.unchanged(spec["aoi"], _sources(spec["aoi"], vrt)):
         log.info("warping %s by way of the temporary folder %s", vrt, work)
         made = work / "made.tif"
         try:
@@ -182,9 +183,9 @@ def run(
         except (RuntimeError, RasterioError) as error:
             text = " ".join(str(error).split()).rstrip(".")
             raise UserError(f"AOI {spec['aoi']!r}: {vrt} cannot be reprojected: {text}.") from None
-        with stage.atomic(tif) as part:
+        with files.atomic(tif) as part:
             made.replace(part)
-    decoded.beside(vrt).unlink(missing_ok=True)
+    decoded_cache.beside(vrt).unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

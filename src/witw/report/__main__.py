@@ -1,7 +1,90 @@
-"""``python -m witw.report``."""
+"""One self-contained page a person wants to look at: what was listed, paired, learned and found."""
 
-from witw import stage
-from witw.report import main
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from witw import files, stage, tables
+from witw.errors import UserError
+from witw.report.page import Sources, render
+
+VERSION = 3
+READS = ("areas",)
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    spec: dict[str, Any],
+    pairs: Sequence[Path],
+    cells: Sequence[Path],
+    searches: Sequence[Path],
+    training: Path | None,
+    evaluation: Path | None,
+    heatmaps: Sequence[Path],
+    html: Path,
+) -> None:
+    """Write the page; it asks nothing of the network and runs no script.
+
+    Args:
+        spec: ``areas``, what the config says of each AOI.
+        pairs: tables ``pairs``, one an AOI.
+        cells: tables ``cells``, each in a folder named after its AOI.
+        searches: what each search says of itself, in a folder named after its AOI.
+        training: JSON line an epoch, or None.
+        evaluation: JSON of figures beside chance, or None.
+        heatmaps: PNG files, each in a folder named after its AOI.
+        html: page to write.
+
+    Raises:
+        UserError: an input is not readable.
+    """
+    frames = [tables.read(path, "pairs") for path in pairs]
+    sources = Sources(
+        areas=spec["areas"],
+        pairs=pd.concat([tables.frame("pairs"), *frames], ignore_index=True),
+        cells={path.parent.name: tables.read(path, "cells") for path in cells},
+        searches={path.parent.name: files.read_json(path) for path in searches},
+        epochs=_epochs(training) if training else [],
+        evaluation=files.read_json(evaluation) if evaluation else {},
+        heatmaps={path.parent.name: path.read_bytes() for path in heatmaps},
+    )
+    files.write_text(html, render(sources))
+    log.info("%s: %.1f MB", html, html.stat().st_size / 1e6)
+
+
+def _epochs(path: Path) -> list[dict[str, Any]]:
+    """Read a JSON object a line."""
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+    except ValueError:
+        lines = [None]
+    if not all(isinstance(line, dict) for line in lines):
+        raise UserError(f"{path} is not a JSON object a line; delete it and run again.")
+    return lines
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line."""
+    inputs = ["pairs", "cells", "searches", "training", "evaluation", "heatmaps"]
+    args = stage.arguments("report", __doc__, inputs, ["html"], many=inputs, argv=argv)
+    run(
+        args.spec,
+        args.pairs,
+        args.cells,
+        args.searches,
+        next(iter(args.training), None),
+        next(iter(args.evaluation), None),
+        args.heatmaps,
+        args.html,
+    )
+
 
 if __name__ == "__main__":
     stage.execute(main)

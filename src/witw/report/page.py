@@ -12,10 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from witw.dataset.card import FLICKR_NOTICE
 from witw.dataset.funnel import funnel, licenses
-from witw.report import figures
+from witw.report import charts
 from witw.report.results import results
 from witw.report.samples import MAX_PHOTOS, samples, web_address
-from witw.tables import STATUS_MEANING, Status
+from witw.status import STATUS_MEANING, Status
 
 SHOWN = 24  # pairs shown; two of a row of pictures on a wide screen, and below MAX_PHOTOS
 
@@ -49,7 +49,7 @@ def render(sources: Sources) -> str:
     text = environment.get_template("report.html.j2").render(
         notice=FLICKR_NOTICE,
         snapshots=sorted({area["snapshot"] for area in sources.areas.values()}),
-        statuses=[(s.value, STATUS_MEANING[s], figures.COLORS[s]) for s in figures.COLORS],
+        statuses=[(s.value, STATUS_MEANING[s], charts.COLORS[s]) for s in charts.COLORS],
         headline=headline(sources, table),
         funnel=table.to_dict("records"),
         columns=[s.value for s in Status],
@@ -59,7 +59,7 @@ def render(sources: Sources) -> str:
         samples=samples(sources.pairs, shown),
         charts=training_charts(sources.epochs),
         results=results(sources.evaluation, {a: _city(a, sources) for a in sources.areas}),
-        heatmaps=[(_city(a, sources), figures.png_uri(p)) for a, p in sources.heatmaps.items()],
+        heatmaps=[(_city(a, sources), charts.png_uri(p)) for a, p in sources.heatmaps.items()],
     )
     return text.rstrip() + "\n"
 
@@ -95,7 +95,7 @@ def _area(name: str, sources: Sources) -> dict[str, Any]:
         "city": area["city"],
         "split": area["split"],
         "satellite": area["satellite"],
-        "map": figures.photo_map(rows, area["bbox_deg"]),
+        "map": charts.photo_map(rows, area["bbox_deg"]),
         "search": _search(name, sources) if name in sources.searches else None,
     }
 
@@ -120,7 +120,7 @@ def training_charts(epochs: Sequence[Mapping[str, Any]]) -> list[Any]:
         "val_recall_at_1": ("Validation: own chip first [%]", None),
         "val_recall_at_1pct": ("Validation: own chip among the best 1 % [%]", None),
     }
-    charts = []
+    drawn = []
     for key, (title, level) in wanted.items():
         points = [
             (float(line.get("epoch", number)), float(line[key]))
@@ -129,8 +129,8 @@ def training_charts(epochs: Sequence[Mapping[str, Any]]) -> list[Any]:
         ]
         if points:
             xs, ys = zip(*points, strict=True)
-            charts.append(figures.line_chart(xs, ys, title, level))
-    return charts
+            drawn.append(charts.line_chart(xs, ys, title, level))
+    return drawn
 
 
 def _licenses(pairs: pd.DataFrame) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from witw.report import curves
+from witw.report import charts
 
 PICKS = (1, 5, 10, 100)
 RADII_M = (25, 50, 100, 250, 500)
@@ -140,7 +140,7 @@ def _curve(grid: Mapping[str, Any]) -> Any:
     if not curve:
         return None
     lines = [("this model", curve["recall"], False), ("chance", curve["chance"], True)]
-    return curves.share_chart(
+    return charts.share_chart(
         curve["area_pct"],
         lines,
         "Photos found within 50 m [%]",
@@ -155,7 +155,7 @@ def _heading(told: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "n": told["n"],
         "rows": _rows(told, HEADINGS),
-        "chart": curves.error_chart(
+        "chart": charts.error_chart(
             histogram["from_deg"], histogram["photos"], "Photos by error of the heading"
         ),
     }

@@ -14,8 +14,8 @@ import pandas as pd
 from PIL import Image
 
 from witw.dataset.credit import clean
-from witw.photos import open_photo
-from witw.tables import Status
+from witw.images import open_photo
+from witw.status import Status
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,53 @@
+"""Searching a city for its photos: calls, completeness, noise, kills, refresh.
+
+    .venv/bin/python -m benchmarks.search [--quick] [--only ROW ...]
+
+Against the project's stand-in for Flickr, with made photos as crowded as those of Paris, and beside
+the original's rules for searching on the same service (:mod:`original_search`). All draws are
+seeded: counts come out alike on every machine, times do not. Without ``--quick`` it takes about 15
+minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from benchmarks.search.rows import Row, crowded, frozen, noisy, others, refreshed, truthful
+from benchmarks.search.stage import killed, paced
+
+ROWS: dict[str, Callable[[bool], Iterator[Row]]] = {
+    "frozen": frozen,
+    "crowded": crowded,
+    "noisy": noisy,
+    "truthful": truthful,
+    "others": others,
+    "killed": killed,
+    "paced": paced,
+    "refreshed": refreshed,
+}
+
+
+def main() -> None:
+    """Measure the rows asked for and print them as a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="smaller, in less than a minute")
+    parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), help="some rows")
+    args = parser.parse_args()
+    os.environ["TQDM_DISABLE"] = "1"  # of the processes it starts
+    print("| what | measured | bar | held |", "|---|---|---|---|", sep="\n", flush=True)
+    missed = 0
+    for name in args.only:
+        began = time.monotonic()
+        for row in ROWS[name](args.quick):
+            print(row.text, flush=True)
+            missed += row.held is False
+        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+    print(f"\n{missed} bars missed." if missed else "\nAll bars held.")
+
+
+if __name__ == "__main__":
+    main()

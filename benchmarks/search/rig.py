@@ -1,0 +1,218 @@
+"""What the rows of ``benchmarks.search`` are measured with."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from witw.demo.fake_flickr.behaviour import Behaviour
+from witw.demo.fake_flickr.catalog.crowd import PARIS_BBOX_DEG, paris
+from witw.demo.fake_flickr.catalog.query import Catalog
+from witw.demo.fake_flickr.catalog.records import LICENSES
+from witw.demo.fake_flickr.server import FlickrServer
+from witw.flickr import search
+from witw.flickr.api.client import Attempt
+from witw.flickr.crawl.journal import Journal
+
+KEY = "0123456789abcdef0123456789abcdef"
+HOST = "https://live.staticflickr.com"
+SNAPSHOT = "2026-11-01T00:00:00Z"
+SEARCH = "flickr.photos.search"
+SCRATCH = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+
+
+class Direct:
+    """The client of a search, without HTTP: asks a catalog, through JSON.
+
+    Attributes:
+        requests: searches made.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog, self.requests = catalog, 0
+
+    def call(
+        self,
+        method: str,
+        read: Callable[[Mapping[str, Any]], Any],
+        watch: Callable[[Attempt], None] | None = None,
+        **params: object,
+    ) -> Any:
+        """As of :class:`witw.flickr.api.client.Client`."""
+        if method != SEARCH:
+            rows = [{"id": n, "name": name, "url": url} for n, (name, url) in LICENSES.items()]
+            return read({"licenses": {"license": rows}})
+        self.requests += 1
+        found = self.catalog.search({name: str(v) for name, v in params.items()}, HOST)
+        body = json.dumps({"photos": found, "stat": "ok"}).encode()
+        result = read(json.loads(body))
+        if watch:
+            watch(Attempt(True, "", 200, None, 1, 0.0, 0.0, body))
+        return result
+
+
+def catalog(n: int, seed: int = 1, pin: int = 0, **behaviour: Any) -> Catalog:
+    """The crowded city behind a service that behaves so."""
+    return Catalog.from_columns(paris(n, seed=seed, pin=pin), Behaviour(seed=seed, **behaviour))
+
+
+def spec(api_url: str = "http://127.0.0.1/", host: str = HOST, **changes: Any) -> dict[str, Any]:
+    """The stage's spec for the AOI Paris; ``changes`` are of its settings."""
+    settings = {
+        "snapshot": SNAPSHOT,
+        "licenses": list(range(1, 17)),
+        "box_total": 20_000,
+        "audit": 0.05,
+        "sweeps": 1,
+    }
+    return {
+        "stage": "search",
+        "version": search.VERSION,
+        "aoi": "paris",
+        "bbox_deg": list(PARIS_BBOX_DEG),
+        "flickr": {"api_url": api_url, "photo_hosts": [host]},
+        "search": settings | changes,
+        "forgotten": "",
+    }
+
+
+@dataclass(frozen=True)
+class Crawl:
+    """A search and what it cost.
+
+    Attributes:
+        found: its result.
+        requests: searches the service answered, those of the audit and of probes included.
+    """
+
+    found: search.Found
+    requests: int
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Photos that are there."""
+        return [row for row in self.found.photos if not row["is_gone"]]
+
+    @property
+    def ids(self) -> set[str]:
+        """Of those photos."""
+        return {str(row["id"]) for row in self.rows}
+
+    @property
+    def swept(self) -> set[str]:
+        """Ids that the sweeps listed, so without what the audit found."""
+        return {str(row["id"]) for row in self.rows if row["cell"] not in ("audit", "check")}
+
+
+def crawl(client: Direct, journal: Path | None = None, workers: int = 1, **changes: Any) -> Crawl:
+    """Search in this process; one question at a time, so that noise meets it alike each time."""
+    before = client.requests
+    made = spec(**changes)
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
+        path = journal or Path(scratch) / "journal.sqlite"
+        with Journal(path, made["flickr"]["api_url"], made["search"]["snapshot"]) as kept:
+            found = search.run(made, client, kept, workers)  # type: ignore[arg-type]
+    return Crawl(found, client.requests - before)
+
+
+def least(n: int) -> int:
+    """Pages that hold ``n`` photos."""
+    return math.ceil(n / 250)
+
+
+def everything() -> dict[str, str]:
+    """Parameters that find all photos of the AOI."""
+    west, south, east, north = PARIS_BBOX_DEG
+    return {
+        "bbox": f"{west - 1e-5:.7f},{south - 1e-5:.7f},{east + 1e-5:.7f},{north + 1e-5:.7f}",
+        "license": ",".join(map(str, range(1, 17))),
+        "min_upload_date": "1",
+        "max_upload_date": "2000000000",
+        "has_geo": "1",
+    }
+
+
+@contextmanager
+def serving(held: Catalog) -> Iterator[FlickrServer]:
+    """A catalog over HTTP on loopback, as late as its behaviour says."""
+    with FlickrServer(held, lambda _: None, key=KEY) as server:
+        yield server
+
+
+def asked(server: FlickrServer, since: int = 0) -> Counter[str]:
+    """Requests a server answered, by method, from the ``since``-th on."""
+    return Counter(call.name for call in server.calls[since:])
+
+
+OUTPUTS = ("photos.parquet", "cells.parquet", "search.json")
+
+
+class Stage:
+    """The stage as a process, in a run folder of its own.
+
+    Args:
+        folder: the run folder.
+        server: the service.
+        changes: of the settings.
+    """
+
+    def __init__(self, folder: Path, server: FlickrServer, **changes: Any) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        text = json.dumps(spec(server.api_url, server.photo_host, **changes))
+        self._command = [sys.executable, "-m", "witw.flickr.search", "--spec", text]
+        for option, name in zip(("--photos", "--cells", "--summary"), OUTPUTS, strict=True):
+            self._command += [option, f"results/paris/{name}"]
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("FLICKR_", "WITW_"))}
+        self._environment = clean | {
+            "FLICKR_API_KEY": KEY,
+            "XDG_STATE_HOME": str(folder / "state"),
+            "WITW_CALLS_PER_HOUR": "1000000",
+        }
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Begin, or go on."""
+        return subprocess.Popen(
+            self._command,
+            cwd=self.folder,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(self) -> float:
+        """Run to the end; returns how long that took [s]."""
+        began = time.monotonic()
+        process = self.start()
+        _, said = process.communicate()
+        if process.returncode:
+            raise SystemExit(f"the stage failed: {said.decode()}")
+        return time.monotonic() - began
+
+    def outputs(self) -> list[bytes]:
+        """Bytes of its three files."""
+        return [(self.folder / "results/paris" / name).read_bytes() for name in OUTPUTS]
+
+    def journaled(self) -> int:
+        """Answers on disk; counted in a copy, since to open the journal would mend it."""
+        with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
+            for path in (self.folder / "journal").glob("paris.sqlite*"):
+                shutil.copy(path, scratch)
+            with closing(sqlite3.connect(Path(scratch) / "paris.sqlite")) as database:
+                try:
+                    return int(database.execute("SELECT count(*) FROM call").fetchone()[0])
+                except sqlite3.OperationalError:  # killed before there was a table
+                    return 0

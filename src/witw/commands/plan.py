@@ -1,0 +1,276 @@
+"""What a run will ask for, before it asks: photos, API calls, hours, gigabytes. One call an AOI."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+
+from witw import config as config_module
+from witw import environment, stage, store
+from witw import spec as spec_module
+from witw.commands.estimate import calls, chip_bytes, column, mean_photo
+from witw.config import Config
+from witw.errors import UserError
+from witw.flickr.api.client import Client
+from witw.flickr.search import total_of
+
+RESULTS = Path("results")
+# A person waits for the table, so a service that is down is told within a minute.
+TRIES = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one AOI comes to; sizes are estimates unless said otherwise.
+
+    Attributes:
+        aoi: its name.
+        photos: what Flickr counts now.
+        calls: API calls of a search from the start.
+        hours: they take at the quota.
+        photo_bytes: of all photos.
+        chip_bytes: of all chips, were every photo outdoors and on the imagery.
+        stored: photos in the store.
+        stored_bytes: their size, exact.
+        cut: chips there are.
+        cut_bytes: their size, exact.
+        listed: photos an earlier search listed; None: none has finished.
+        is_begun: whether a search has left a journal, so that it will ask less.
+    """
+
+    aoi: str
+    photos: int
+    calls: int
+    hours: float
+    photo_bytes: int
+    chip_bytes: int
+    stored: int
+    stored_bytes: int
+    cut: int
+    cut_bytes: int
+    listed: int | None
+    is_begun: bool
+
+    @property
+    def missing_bytes(self) -> int:
+        """What is still to be written for photos and chips."""
+        photos = max(0, self.photo_bytes - self.stored_bytes)
+        return photos + max(0, self.chip_bytes - self.cut_bytes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole table.
+
+    Attributes:
+        rows: one an AOI, in the config's order.
+        bytes_per_photo: mean taken for photos.
+        measured_on: photos it was measured on; 0: none, it is the usual one.
+        free_bytes: on the file system of the run folder.
+        calls_per_hour: the quota.
+    """
+
+    rows: list[Row]
+    bytes_per_photo: int
+    measured_on: int
+    free_bytes: int
+    calls_per_hour: int
+
+
+def _listed(aoi: str) -> int | None:
+    """Photos of the AOI's finished search, those that are gone left out."""
+    path = RESULTS / aoi / "photos.parquet"
+    if not path.is_file():
+        return None
+    if "is_gone" in pq.read_schema(path).names:
+        return int((~column(path, "is_gone").fillna(False)).sum())
+    return len(column(path, "id"))
+
+
+def row(config: Config, aoi: str, photos: int, bytes_per_photo: int) -> Row:
+    """What an AOI with so many photos comes to, and what is there of it."""
+    area = config.aois[aoi]
+    asked = calls(photos, area.search)
+    stored, cut = store.usage(store.ROOT / aoi), store.usage(RESULTS / aoi / "chips")
+    return Row(
+        aoi=aoi,
+        photos=photos,
+        calls=asked,
+        hours=asked / config.flickr.calls_per_hour,
+        photo_bytes=photos * bytes_per_photo,
+        chip_bytes=photos * chip_bytes(area.chips),
+        stored=stored.files,
+        stored_bytes=stored.bytes,
+        cut=cut.files,
+        cut_bytes=cut.bytes,
+        listed=_listed(aoi),
+        is_begun=store.journal_path(aoi).is_file(),
+    )
+
+
+def run(config: Config, aois: Sequence[str], client: Client) -> Plan:
+    """Ask how many photos there are and reckon.
+
+    Args:
+        config: the validated config.
+        aois: some of its AOIs.
+        client: of the service; one call an AOI.
+
+    Raises:
+        UserError: the service refuses or does not answer, or a table is not readable.
+    """
+    mean, measured_on = mean_photo([RESULTS / aoi / "photos" for aoi in config.aois])
+    rows = []
+    for aoi in stage.progress(aois, "Flickr", total=len(aois)):
+        spec: Mapping[str, Any] = json.loads(spec_module.build(config, "search", aoi))
+        rows.append(row(config, aoi, total_of(spec, client), mean))
+    free = shutil.disk_usage(Path.cwd()).free
+    return Plan(rows, mean, measured_on, free, config.flickr.calls_per_hour)
+
+
+def total(rows: Sequence[Row]) -> Row:
+    """The sums of all AOIs, as a row."""
+    listed = [r.listed for r in rows if r.listed is not None]
+    return Row(
+        aoi="total",
+        photos=sum(r.photos for r in rows),
+        calls=sum(r.calls for r in rows),
+        hours=sum(r.hours for r in rows),
+        photo_bytes=sum(r.photo_bytes for r in rows),
+        chip_bytes=sum(r.chip_bytes for r in rows),
+        stored=sum(r.stored for r in rows),
+        stored_bytes=sum(r.stored_bytes for r in rows),
+        cut=sum(r.cut for r in rows),
+        cut_bytes=sum(r.cut_bytes for r in rows),
+        listed=sum(listed) if listed else None,
+        is_begun=any(r.is_begun for r in rows),
+    )
+
+
+def text(plan: Plan) -> str:
+    """The plan for a person."""
+    head = ["aoi", "photos", "listed", "API calls", "hours", "photos GB", "chips GB"]
+    head += ["in store", "store GB", "chips", "search"]
+    rows = [*plan.rows, *([total(plan.rows)] if len(plan.rows) > 1 else [])]
+    lines = _aligned([head, *(_cells(r) for r in rows)])
+    missing = sum(r.missing_bytes for r in plan.rows)
+    measured = f"as the {plan.measured_on:,} photos here have"
+    verdict = "which is enough" if missing < plan.free_bytes else "WHICH IS NOT ENOUGH"
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "photos: as Flickr counts them now, which is nearly right. API calls and hours: of a "
+            f"search from the start, at {plan.calls_per_hour:,} an hour.",
+            f"GB: about, of 10^9 bytes; a photo taken as {plan.bytes_per_photo / 1000:.0f} kB, "
+            f"{measured if plan.measured_on else 'as is usual'}; chips at most, were every photo "
+            "outdoors and on the imagery.",
+            f"Disk: about {_gb(missing)} GB more for photos and chips; {_gb(plan.free_bytes)} GB "
+            f"are free on the run folder's, {verdict}. The imagery is not counted.",
+        ]
+    )
+
+
+def _cells(r: Row) -> list[str]:
+    searched = "finished" if r.listed is not None else "begun" if r.is_begun else "-"
+    return [
+        r.aoi,
+        f"{r.photos:,}",
+        "-" if r.listed is None else f"{r.listed:,}",
+        f"{r.calls:,}",
+        _short(r.hours),
+        _gb(r.photo_bytes),
+        _gb(r.chip_bytes),
+        f"{r.stored:,}",
+        _gb(r.stored_bytes),
+        f"{r.cut:,}",
+        "" if r.aoi == "total" else searched,
+    ]
+
+
+def _gb(size: int) -> str:
+    return _short(size / 1e9)
+
+
+def _short(value: float) -> str:
+    """A number with two or three digits that count."""
+    if 0 < value < 0.01:
+        return "<0.01"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table: words to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    last = len(widths) - 1
+    return [
+        "  ".join(
+            cell.ljust(width) if n in (0, last) else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table
+    ]
+
+
+def as_json(plan: Plan) -> str:
+    """The plan for a program; keys are those of :class:`Plan` and :class:`Row`."""
+    data = asdict(plan)
+    data["total"] = {k: v for k, v in asdict(total(plan.rows)).items() if k != "aoi"}
+    data["missing_bytes"] = sum(r.missing_bytes for r in plan.rows)
+    return json.dumps(data, indent=1)
+
+
+def read_config(path: Path) -> Config:
+    """Read and validate a config file.
+
+    Raises:
+        UserError: it is missing, no YAML, or wrong; names the file.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; name it with --configfile.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is not readable YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(raw, Mapping):
+        raise UserError(f"{path} holds no keys; docs/config.md lists them.")
+    return config_module.load(raw, path.name)
+
+
+def choose(config: Config, names: Sequence[str]) -> list[str]:
+    """The named AOIs, or all, in the config's order.
+
+    Raises:
+        UserError: one is not in the config.
+    """
+    strange = [name for name in names if name not in config.aois]
+    if strange:
+        raise UserError(
+            f"The config has no AOI {strange[0]!r}; its AOIs are {', '.join(config.aois)}."
+        )
+    return [name for name in config.aois if name in names or not names]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("aois", nargs="*", metavar="AOI", help="areas; default: all")
+    parser.add_argument("--configfile", type=Path, help="default: the run folder's config.yaml")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def command(args: argparse.Namespace) -> None:
+    """``witw plan``, in the run folder."""
+    environment.load()
+    config = read_config(args.configfile or Path("config.yaml"))
+    environment.announce(config)
+    aois = choose(config, args.aois)
+    plan = run(config, aois, Client.from_environment(config.flickr.api_url, TRIES))
+    print(as_json(plan) if args.json else text(plan))  # noqa: T201

@@ -1,0 +1,1 @@
+"""The twin network: backbones, heads, views of photo and chip."""

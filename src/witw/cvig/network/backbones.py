@@ -1,0 +1,221 @@
+"""The convolutional part of a tower: a view to a map of features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from witw import torch_files
+from witw.cvig.network.dropout import Dropout
+from witw.errors import UserError
+
+STEM = 4  # a patch stem: small channels at full resolution are what is slow on a CPU
+GROUP = 8  # channels normalised together; unlike a batch's statistics, no other pair's business
+
+
+def view_columns(columns: int, pixels: int) -> int:
+    """Columns of a view nearest to ``pixels`` that the small backbone can halve to ``columns``."""
+    size = columns * STEM
+    while size * 1.5 <= pixels:
+        size *= 2
+    return size
+
+
+def norm(width: int) -> nn.GroupNorm:
+    """Group normalisation (Wu and He 2018)."""
+    return nn.GroupNorm(width // GROUP, width)
+
+
+class Conv(nn.Module):
+    """3x3 convolution; the heading axis is a ring overhead and has edges in a photo."""
+
+    def __init__(self, width: int, ring: bool) -> None:
+        super().__init__()
+        self.ring = ring
+        self.conv = nn.Conv2d(width, width, 3, padding=(1, 0 if ring else 1), bias=False)
+        self.norm = norm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, width, h, w)`` -> the same."""
+        if self.ring:
+            x = torch.cat([x[..., -1:], x, x[..., :1]], dim=-1)
+        return cast(Tensor, self.norm(self.conv(x)))
+
+
+class Block(nn.Module):
+    """Residual block of two convolutions (He et al. 2016)."""
+
+    def __init__(self, width: int, ring: bool) -> None:
+        super().__init__()
+        self.first, self.second = Conv(width, ring), Conv(width, ring)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, width, h, w)`` -> the same."""
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+class Small(nn.Module):
+    """Patch stem, residual blocks, halvings until the columns are as many as asked.
+
+    Args:
+        pixels: columns of the view: ``columns`` times 4 times a power of two.
+        columns: columns of the features.
+        width: channels at the first resolution.
+        blocks: residual blocks at each resolution.
+        ring: whether the columns go all the way round.
+    """
+
+    def __init__(self, pixels: int, columns: int, width: int, blocks: int, ring: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3, width, STEM, STEM), norm(width)]
+        layers += [nn.ReLU(), *(Block(width, ring) for _ in range(blocks))]
+        pixels //= STEM
+        while pixels > columns:
+            layers += [nn.Conv2d(width, 2 * width, 2, 2), norm(2 * width), nn.ReLU()]
+            pixels, width = pixels // 2, 2 * width
+            layers += [Block(width, ring) for _ in range(blocks)]
+        self.channels = width
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, view: Tensor, seeds: Tensor | None = None) -> Tensor:
+        """``(B, 3, rows, pixels)`` -> ``(B, channels, h, columns)``."""
+        return cast(Tensor, self.layers(view))
+
+
+class Original(nn.Module):
+    """VGG16 up to its tenth convolution, of stride 8, as in the original *Where in the World*.
+
+    Layers below 17 keep the weights they came with; 17, 19 and 21 have 20 % channel dropout.
+
+    Args:
+        weights: ``none``, or torchvision's file of VGG16.
+    """
+
+    channels = 512
+    FROZEN, DROPPED, END = 17, (17, 19, 21), 23
+
+    def __init__(self, weights: str) -> None:
+        super().__init__()
+        from torchvision.models import vgg16
+
+        whole = vgg16(weights=None)
+        if weights != "none":
+            whole.load_state_dict(_read(weights))
+        self.layers = whole.features[: self.END]
+        if weights != "none":
+            self.layers[: self.FROZEN].requires_grad_(False)
+        self.drop = nn.ModuleDict(
+            {str(at): Dropout(0.2, channels=True, salt=at) for at in self.DROPPED}
+        )
+
+    def forward(self, view: Tensor, seeds: Tensor | None = None) -> Tensor:
+        """``(B, 3, rows, pixels)`` -> ``(B, 512, rows / 8, pixels / 8)``."""
+        for at, layer in enumerate(self.layers):
+            view = layer(view)
+            if at in self.DROPPED:
+                view = self.drop[str(at)](view, seeds)
+        return view
+
+
+class Timm(nn.Module):
+    """Any backbone of timm that gives feature maps.
+
+    Args:
+        name: in timm.
+        weights: ``none``, ``timm`` or a local file.
+        stride: pixels to a place of the features, at most.
+        ring: whether the columns go all the way round.
+    """
+
+    def __init__(self, name: str, weights: str, stride: int, ring: bool) -> None:
+        super().__init__()
+        import timm
+
+        if name.split(".")[0] not in timm.list_models():
+            raise UserError(f"`train.backbone`: timm has no model {name!r}.")
+        options: dict[str, Any] = {"features_only": True}
+        try:  # transformers take pictures of any size only if told so
+            more = {"dynamic_img_size": True, "dynamic_img_pad": True}
+            strides = _strides(name, options | more)
+            options |= more
+        except TypeError:
+            strides = _strides(name, options)
+        level = max((i for i, s in enumerate(strides) if s <= stride), default=0)
+        options |= {"out_indices": (level,), "pretrained": weights != "none"}
+        if weights not in ("none", "timm"):
+            options["pretrained_cfg_overlay"] = {"file": str(_exists(weights))}
+        try:
+            net: Any = timm.create_model(name, **options)
+        except Exception as error:  # of the file, the network or the hub, whose errors are many
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(f"`train.weights` {weights!r} for {name!r}: {why}") from error
+        self.channels = int(net.feature_info.channels()[-1])
+        self.net: nn.Module = net
+        self.stride = strides[level]
+        self.ring = ring
+
+    def forward(self, view: Tensor, seeds: Tensor | None = None) -> Tensor:
+        """``(B, 3, rows, pixels)`` -> ``(B, channels, h, w)``."""
+        edge = 2 * self.stride if self.ring else 0
+        if edge:  # these networks know no rings: let them see on beyond the seam
+            view = torch.cat([view[..., -edge:], view, view[..., :edge]], dim=-1)
+        features = cast(Tensor, self.net(view)[0])
+        if features.shape[1] != self.channels:  # Swin and its like: channels last
+            features = features.permute(0, 3, 1, 2)
+        return features[..., 2:-2] if edge else features
+
+
+def build(
+    name: str, weights: str, stride: int, pixels: int, columns: int, small: tuple[int, int],
+    ring: bool,
+) -> Small | Original | Timm:  # fmt: skip
+    """Return a backbone by its name in the config; ``small`` is its width and blocks.
+
+    Raises:
+        UserError: there is no such backbone, or its weights cannot be read.
+    """
+    if name == "small":
+        if weights != "none":
+            raise UserError("`train.weights`: the small backbone has none; say `none`.")
+        return Small(pixels, columns, *small, ring)
+    if name == "original":
+        return Original(weights)
+    return Timm(name, weights, stride, ring)
+
+
+def mixes_pairs(module: nn.Module) -> bool:
+    """Whether a pair's features depend on the others of its batch (batch normalisation)."""
+    kind = nn.modules.batchnorm._BatchNorm
+    return any(isinstance(part, kind) for part in module.modules())
+
+
+def _strides(name: str, options: dict[str, Any]) -> list[int]:
+    """Strides of a timm network's levels; no memory is taken."""
+    import timm
+
+    with torch.device("meta"):
+        network: Any = timm.create_model(name, **options)
+    return [int(stride) for stride in network.feature_info.reduction()]
+
+
+def _exists(weights: str) -> Path:
+    path = Path(weights)
+    if not path.is_file():
+        raise UserError(f"`train.weights`: there is no file {weights}.")
+    return path
+
+
+def _read(weights: str) -> dict[str, Tensor]:
+    path = _exists(weights)
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return cast(dict[str, Tensor], torch_files.read(path, torch.device("cpu")))
+    except Exception as error:
+        raise UserError(f"`train.weights`: {weights} is not a readable file of weights.") from error

@@ -1,0 +1,233 @@
+"""The twin network: shapes, towers, codes; and its file."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from witw import files, torch_files
+from witw.cvig.network.architecture import Shape
+from witw.cvig.network.augment import Jitter, erase, mirror, recolour
+from witw.cvig.network.backbones import Original, Small, Timm, build
+from witw.cvig.network.heads import (
+    GlobalHead,
+    OriginalHead,
+    PolarHead,
+    correlate,
+    plain_score,
+    soft_score,
+)
+from witw.cvig.network.views import column_mask, photo_view, polar_view, stretched_view, turned_view
+from witw.errors import UserError
+
+
+class Tower(nn.Module):
+    """Backbone and head: a view to its code."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        view: tuple[int, int],
+        columns: int,
+        ring: bool,
+        weights: str,
+        backbone: Small | Original | Timm | None = None,
+    ) -> None:
+        super().__init__()
+        small = (shape.width, shape.blocks)
+        places = max(columns, view[1] // 32) if shape.head == "global" else columns
+        self.backbone = backbone or build(
+            shape.backbone, weights, shape.stride, view[1], places, small, ring
+        )
+        self.head = self._head(shape, view, columns, ring)
+
+    def _head(self, shape: Shape, view: tuple[int, int], columns: int, ring: bool) -> nn.Module:
+        channels = self.backbone.channels
+        if shape.head == "global":
+            return GlobalHead(channels, shape.embed_dim, shape.dropout, shape.pooling)
+        if shape.head == "original":
+            rows = shape.embed_dim // OriginalHead.CHANNELS
+            return OriginalHead(channels, rows, columns, ring)
+        # The rows that remain are counted, not computed: every backbone rounds in its own way.
+        with torch.no_grad():
+            rows = self.backbone.eval()(torch.zeros(1, 3, *view)).shape[2]
+        return PolarHead(channels, rows, shape.embed_dim, columns, shape.dropout, ring)
+
+    def forward(self, view: Tensor, seeds: Tensor | None = None) -> Tensor:
+        """``(B, 3, rows, pixels)`` -> ``(B, D, columns)``."""
+        view = view.to(memory_format=torch.channels_last) if view.is_cuda else view
+        return cast(Tensor, self.head(self.backbone(view, seeds), seeds))
+
+
+class Network(nn.Module):
+    """Two towers and a learned logit scale.
+
+    Args:
+        shape: of everything.
+        weights: what the backbones begin with, see :class:`witw.settings.train.Train`.
+    """
+
+    def __init__(self, shape: Shape, weights: str = "none") -> None:
+        super().__init__()
+        self.shape = shape
+        ring = shape.head != "global" and shape.backbone != "original"
+        self.photo = Tower(shape, shape.photo_view, shape.columns, False, weights)
+        shared = self.photo.backbone if shape.share_weights else None
+        self.overhead = Tower(shape, shape.polar_view, shape.headings, ring, weights, shared)
+        self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+
+    @property
+    def scale(self) -> Tensor:
+        """Factor from score to logit, at most 100 as in CLIP."""
+        return self.log_scale.exp().clamp(max=100)
+
+    def encode_photos(
+        self,
+        photos: Tensor,
+        sizes: Tensor,
+        jitter: Jitter | None = None,
+        fov_deg: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Codes of photos.
+
+        Args:
+            photos: ``(B, photo_px, photo_px, 3)`` uint8, each centred in its square.
+            sizes: ``(B, 2)`` width and height inside the square [px].
+            jitter: augmentation.
+            fov_deg: ``(B,)`` field of view along the long side, NaN where it is not known
+                [degrees]; default: of none.
+
+        Returns:
+            ``(B, D, w)``, and which columns the photo sees, ``(B, w)``.
+        """
+        view, inside, mask = self._photo_view(as_float(photos), sizes, jitter, fov_deg)
+        view = normalise(view)
+        if jitter is not None:
+            view = recolour(view, jitter.photo_colour)
+            inside = erase(inside, jitter.erase)
+        view = view * inside
+        if jitter is not None:
+            view = mirror(view, jitter.mirror)
+        seeds = None if jitter is None else jitter.noise
+        return cast(Tensor, self.photo(view, seeds)), mask
+
+    def _photo_view(
+        self, photos: Tensor, sizes: Tensor, jitter: Jitter | None, fov_deg: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """View, which of its pixels show the photo, and which columns it sees."""
+        shape, columns = self.shape.photo_view, self.shape.columns
+        if self.shape.projection == "stretched":
+            view = stretched_view(photos, sizes, shape)
+            return view, torch.ones_like(view[:, :1]), view.new_ones(len(view), columns)
+        usual = torch.full((len(photos),), self.shape.photo_fov_deg, device=photos.device)
+        usual = usual if jitter is None else usual * jitter.fov
+        known = None if fov_deg is None else fov_deg.to(usual)
+        fov = usual if known is None else torch.where(known.isnan(), usual, known)
+        span, top = self.shape.span_deg, self.shape.photo_top
+        view, inside, seen = photo_view(photos, sizes, fov, shape, span, top)
+        return view, inside, column_mask(seen, columns)
+
+    def encode_chips(self, chips: Tensor, jitter: Jitter | None = None) -> Tensor:
+        """Codes of chips: ``(B, chip_px, chip_px, 3)`` uint8, north up -> ``(B, D, headings)``."""
+        pixels, shape = as_float(chips), self.shape
+        shift, zoom, turn = (
+            (None, None, None) if jitter is None else (jitter.shift, jitter.zoom, jitter.turn_deg)
+        )
+        if shape.head == "global":
+            view = turned_view(pixels, shape.polar_view[0], shift, zoom, turn)
+        else:
+            view = polar_view(pixels, *shape.polar_view, shift, zoom, turn, shape.radius_exponent)
+        view = normalise(view)
+        if jitter is not None:
+            view = mirror(recolour(view, jitter.chip_colour), jitter.mirror)
+        return cast(Tensor, self.overhead(view, None if jitter is None else jitter.noise + 1))
+
+    def match(self, photo: Tensor, mask: Tensor, overhead: Tensor) -> Tensor:
+        """Scores of training, ``(P, C)``; arguments as of ``heads.correlate``."""
+        if self.shape.head == "original":
+            return plain_score(photo, mask, overhead)
+        return soft_score(correlate(photo, mask, overhead))
+
+
+def as_float(pictures: Tensor) -> Tensor:
+    """``(B, h, w, 3)`` uint8 to ``(B, 3, h, w)`` float, 0 to 255."""
+    return pictures.permute(0, 3, 1, 2).float()
+
+
+def normalise(views: Tensor) -> Tensor:
+    """0 to 255, to about unit spread around zero."""
+    return (views - 0.45 * 255) * (4 / 255)
+
+
+def device() -> torch.device:
+    """The GPU when there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network and what is known of it."""
+
+    network: Network
+    temperature: float  # of the softmax over cells, fitted on the validation areas
+    epoch: int
+    val: dict[str, float]
+
+    def save(self, path: Path) -> None:
+        """Write ``model.pt``: plain values and tensors; equal models give equal bytes."""
+        state = {k: v.cpu() for k, v in self.network.state_dict().items()}
+        about = {"epoch": self.epoch, "val": self.val, "temperature": self.temperature}
+        content = {"shape": asdict(self.network.shape), "weights": state, **about}
+        with files.atomic(path) as part:
+            # Through a buffer: torch writes a file's own name into the file.
+            buffer = io.BytesIO()
+            torch.save(content, buffer)
+            part.write_bytes(buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path, where: torch.device) -> Self:
+        """Read ``model.pt`` for inference on a device.
+
+        Raises:
+            UserError: it is not such a file.
+        """
+        content = load(path, where)
+        try:
+            network = Network(Shape(**content["shape"]))
+            network.load_state_dict(content["weights"])
+            rest = (content["temperature"], content["epoch"], content["val"])
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise UserError(
+                f"{path} was not written by this version's `train`; delete it and run again."
+            ) from error
+        return cls(network.to(where).eval(), *rest)
+
+
+def load(path: Path, where: torch.device) -> dict[str, Any]:
+    """Read a file of plain values and tensors; nothing in it is executed.
+
+    Raises:
+        UserError: it is not whole.
+    """
+    try:
+        content = torch_files.read(path, where)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path} is not a readable model; delete it and run again.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a readable model; delete it and run again.")
+    return content
+
+
+# MOVED
+
+
+def autocast(where: torch.device) -> torch.autocast:
+    """bfloat16 on a GPU, nothing on a CPU."""
+    return torch.autocast(where.type, dtype=torch.bfloat16, enabled=where.type == "cuda")

@@ -1,0 +1,1 @@
+"""Scores: protocols, bootstrap intervals, headings, localization, calibration, plots."""

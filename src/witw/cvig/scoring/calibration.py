@@ -1,0 +1,172 @@
+"""From scores to probabilities one can rely on: temperature and geotag error, fitted and checked.
+
+The map of a photo is ``p(c) = softmax(s_c / T)``, blurred by the error of geotags, ``sigma``. Both
+numbers are fitted together on the validation areas, on the map as it is after blurring, by the
+likelihood of the geotags: ``-log sum_c p(c) N(tag; c, sigma^2 I)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from witw.cvig.grid import Grid
+from witw.cvig.metrics import Figure, share
+from witw.cvig.scoring.localization import distances
+
+LEVELS = (50, 80, 95)  # credible regions [%]
+TEMPERATURES = (0.003, 3.0)  # searched; far above the spread of scores is the uniform map
+SIGMAS_M = (10.0, 150.0)
+_NEAR = 4.0  # sigmas beyond which a cell gives a geotag no likelihood
+_BINS = 4000  # of scores, -1 to 1: 0.0005 each
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns scores into a map."""
+
+    temperature: float
+    sigma_m: float  # 0: not blurred
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What of some photos' scores the likelihood of their geotags depends on."""
+
+    histogram: NDArray[np.float64]  # (P, bins) cells by score
+    scores: NDArray[np.float64]  # (P, n) of the cells near the geotag; -inf: there are fewer
+    square_m2: NDArray[np.float64]  # (P, n) their squared distance
+
+
+def evidence(scores: NDArray[np.floating], places: NDArray[np.float64], grid: Grid) -> Evidence:
+    """Boil down the scores of some photos, ``(P, C)``, at geotags ``(P, 2)`` [m]."""
+    scores = _finite(scores)
+    away = distances(places, grid)
+    near = away <= _NEAR * SIGMAS_M[1]
+    # A geotag far off the imagery still has the cell nearest to it.
+    near[np.arange(len(away)), away.argmin(axis=1)] = True
+    most = int(near.sum(axis=1).max())
+    at = np.argsort(~near, axis=1, kind="stable")[:, :most]
+    inside = np.take_along_axis(near, at, axis=1)
+    local = np.where(inside, np.take_along_axis(scores, at, axis=1), -np.inf)
+    square = np.where(inside, np.take_along_axis(away, at, axis=1) ** 2, 0.0)
+    bins = np.clip((scores + 1) * (_BINS / 2), 0, _BINS - 1).astype(np.int64)
+    bins += _BINS * np.arange(len(scores))[:, None]
+    histogram = np.bincount(bins.ravel(), minlength=_BINS * len(scores)).reshape(-1, _BINS)
+    return Evidence(histogram.astype(np.float64), local, square)
+
+
+def fit(parts: Sequence[Evidence]) -> Calibration:
+    """Likeliest temperature and geotag error: a coarse grid of both, then a fine one."""
+    rows = np.geomspace(*TEMPERATURES, 31), np.geomspace(*SIGMAS_M, 10)
+    for _ in range(2):
+        loss = nll(parts, *rows)
+        least = divmod(int(loss.argmin()), loss.shape[1])
+        best = [float(row[i]) for row, i in zip(rows, least, strict=True)]
+        rows = _around(rows[0], least[0]), _around(rows[1], least[1])
+    return Calibration(round(best[0], 6), round(best[1], 2))
+
+
+def _around(row: NDArray[np.float64], i: int) -> NDArray[np.float64]:
+    """A finer row between the neighbours of a value."""
+    return np.geomspace(row[max(0, i - 1)], row[min(len(row) - 1, i + 1)], 13)
+
+
+def nll(
+    parts: Sequence[Evidence], temperatures: NDArray[np.float64], sigmas_m: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Mean of ``-log sum_c p(c) N(tag; c, sigma^2 I)`` [nats, density per m2].
+
+    Returns:
+        ``(temperatures, sigmas)``.
+    """
+    middle = (np.arange(_BINS) + 0.5) * (2 / _BINS) - 1
+    sums, count = np.zeros((len(temperatures), len(sigmas_m))), 0
+    for part in parts:
+        kernels = [np.exp(-part.square_m2 / (2 * s**2)) / (2 * np.pi * s**2) for s in sigmas_m]
+        count += len(part.scores)
+        for n, t in enumerate(temperatures):
+            # Less the highest score there can be: at most 2 / 0.003 below it, doubles hold that.
+            everywhere = part.histogram @ np.exp((middle - 1) / t)
+            weight = np.exp((part.scores - 1) / t) / everywhere[:, None]
+            for m, kernel in enumerate(kernels):
+                density = np.einsum("pn,pn->p", weight, kernel)
+                sums[n, m] -= np.log(np.maximum(density, 1e-300)).sum()
+    return sums / count
+
+
+def chances(
+    scores: NDArray[np.floating], grid: Grid, calibration: Calibration
+) -> NDArray[np.float64]:
+    """Probability of each cell, ``(P, C)``; rows sum to 1.
+
+    Args:
+        scores: ``(P, C)``.
+        grid: the cells.
+        calibration: temperature, and by how much to blur.
+    """
+    logits = torch.from_numpy(_finite(scores)).double() / calibration.temperature
+    sharp = torch.softmax(logits, dim=1)
+    if not calibration.sigma_m:
+        return sharp.numpy()
+    flat = torch.zeros(len(sharp), grid.rows * grid.columns, dtype=torch.float64)
+    cells = torch.from_numpy(grid.cells)
+    flat[:, cells] = sharp
+    blurred = blur(flat.view(-1, grid.rows, grid.columns), calibration.sigma_m / grid.step_m)
+    found = blurred.reshape(len(sharp), -1)[:, cells]
+    return (found / found.sum(dim=1, keepdim=True)).numpy()
+
+
+def blur(maps: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of ``(P, rows, columns)``, sigma in cells; beyond the edge there is nothing."""
+    half = max(1, round(_NEAR * sigma))
+    kernel = torch.exp(-0.5 * (torch.arange(-half, half + 1, dtype=maps.dtype) / sigma) ** 2)
+    kernel /= kernel.sum()
+    down = F.conv2d(maps[:, None], kernel.view(1, 1, -1, 1), padding=(half, 0))
+    return F.conv2d(down, kernel.view(1, 1, 1, -1), padding=(0, half))[:, 0]
+
+
+def _finite(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Scores; a photo with one that is no number has them all equal, and so a uniform map."""
+    out = scores.astype(np.float64)
+    out[~np.isfinite(out).all(axis=1)] = 0
+    return out
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What the maps of some photos say of the cell of their geotag."""
+
+    bits: NDArray[np.float64]  # (P,) gained over the uniform map
+    before: NDArray[np.float64]  # (P,) probability of all other cells at least as likely
+
+    @classmethod
+    def join(cls, parts: Sequence[Belief]) -> Belief:
+        """The photos of several parts."""
+        return cls(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("bits", "before")))
+
+
+def belief(probability: NDArray[np.float64], places: NDArray[np.float64], grid: Grid) -> Belief:
+    """Look up the geotags ``(P, 2)`` [m] in their maps ``(P, C)``."""
+    own = distances(places, grid).argmin(axis=1)
+    mine = probability[np.arange(len(own)), own]
+    # Cells as likely count as before it: of a uniform map no region short of all covers anything.
+    before = np.where(probability >= mine[:, None] * (1 - 1e-9), probability, 0).sum(axis=1) - mine
+    return Belief(np.log2(np.maximum(mine, 1e-300) * probability.shape[1]), before)
+
+
+def figures(found: Belief) -> dict[str, Figure]:
+    """Figures of a calibration.
+
+    Returns:
+        ``bits`` gained over the uniform map, and ``coverage_{q}``, the share of photos whose geotag
+        lies in the smallest region holding q % of the probability [%]: q, if the maps are honest.
+    """
+    out = {f"coverage_{q}": share(100 * found.before < q) for q in LEVELS}
+    return {"bits": Figure(found.bits), **out}

@@ -1,0 +1,135 @@
+"""The three ways a model is scored on an area, and how their figures are told.
+
+- ``grid``: cells laid over the area's imagery without looking at photos; within how many metres of
+  the geotag are the best of them? What a user of the index meets, and independent of how many
+  photos were found. The headline.
+- ``chips``: the area's own chips, one a photo, as the original project scored Paris.
+- ``thinned``: the same with one photo a square of 25 m, so that the gallery has no near copies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witw.cvig import metrics, retrieval
+from witw.cvig.grid import Grid
+from witw.cvig.metrics import Figure
+from witw.cvig.retrieval import Codes
+from witw.cvig.scoring import bootstrap, calibration, localization
+from witw.cvig.scoring.calibration import Belief, Calibration
+from witw.cvig.scoring.localization import Placed
+
+BUCKET_M = 25.0
+
+
+@dataclass(frozen=True)
+class Cells:
+    """An area's index."""
+
+    codes: NDArray[np.float16]  # (C, D, W), mapped from disk
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Ranks of some photos' own chips, and where these photos lie."""
+
+    rank: NDArray[np.int64]  # (P,)
+    gallery: NDArray[np.int64]  # (P,)
+    area: NDArray[np.int64]  # (P,)
+    place: NDArray[np.float64]  # (P, 2) [m]
+
+    @classmethod
+    def join(cls, parts: Sequence[Ranked]) -> Ranked:
+        """The photos of several parts."""
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+
+def thin(ids: Sequence[str], places: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Rows of one photo of every square of 25 m of an area: the one whose id's hash is least.
+
+    The hash makes the choice blind to everything else, and the same in every run.
+    """
+    key = [hashlib.sha1(i.encode(), usedforsecurity=False).hexdigest() for i in ids]
+    order = np.argsort(np.array(key))
+    square = np.floor(places[order] / BUCKET_M)
+    return np.sort(order[np.unique(square, axis=0, return_index=True)[1]])
+
+
+def evidence(codes: Codes, places: NDArray[np.float64], cells: Cells) -> list[calibration.Evidence]:
+    """What an area's photos say of temperature and geotag error."""
+    return [
+        calibration.evidence(scores, places[part], cells.grid)
+        for part, scores in retrieval.over_cells(codes.photos, codes.masks, cells.codes)
+    ]
+
+
+def on_grid(
+    codes: Codes, places: NDArray[np.float64], cells: Cells, fitted: Calibration
+) -> tuple[Placed, Belief]:
+    """Place an area's photos on its cells, and look up their geotags in their maps."""
+    guesses = localization.guess(cells.grid)
+    placed, beliefs = [], []
+    for part, scores in retrieval.over_cells(codes.photos, codes.masks, cells.codes):
+        placed.append(localization.place(scores, places[part], cells.grid, guesses))
+        probability = calibration.chances(scores, cells.grid, fitted)
+        beliefs.append(calibration.belief(probability, places[part], cells.grid))
+    return Placed.join(placed), Belief.join(beliefs)
+
+
+def tell(
+    figures: Mapping[str, Figure], chance: Mapping[str, float], block: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Figures with chance and interval beside them.
+
+    Returns:
+        ``n`` photos, ``blocks`` of 500 m, the figures' values, ``chance`` and ``interval``, each
+        keyed by the figures' names; no interval where there is one block.
+    """
+    return {
+        "n": len(block),
+        "blocks": len(np.unique(block)),
+        **metrics.values(figures),
+        "chance": dict(chance),
+        "interval": bootstrap.intervals(figures, block),
+    }
+
+
+def tell_ranks(ranked: Ranked, names: Sequence[str]) -> dict[str, Any]:
+    """Figures of ranks, of all photos and of each area."""
+
+    def told(at: NDArray[np.bool_]) -> dict[str, Any]:
+        rank, gallery = ranked.rank[at], ranked.gallery[at]
+        block = bootstrap.blocks(ranked.area[at], ranked.place[at])
+        return tell(metrics.of_ranks(rank, gallery), metrics.chance(gallery), block)
+
+    areas = {names[a]: told(ranked.area == a) for a in np.unique(ranked.area)}
+    return {**told(np.ones(len(ranked.rank), bool)), "areas": areas}
+
+
+def tell_placed(
+    placed: Mapping[str, Placed], places: Mapping[str, NDArray[np.float64]]
+) -> dict[str, Any]:
+    """Figures on the grid, of all photos and of each area; and the curve of recall against area."""
+
+    def told(some: Sequence[str]) -> dict[str, Any]:
+        joined = Placed.join([placed[name] for name in some])
+        area = np.repeat(np.arange(len(some)), [len(places[name]) for name in some])
+        block = bootstrap.blocks(area, np.concatenate([places[name] for name in some]))
+        return tell(localization.figures(joined), localization.chance(joined), block)
+
+    names = sorted(placed)
+    share = np.unique(np.append(np.geomspace(0.01, 100, 81).round(4), 0))
+    found, guessed = localization.curve(Placed.join([placed[name] for name in names]), share)
+    curve = {"area_pct": share, "recall": found.round(3), "chance": guessed.round(3)}
+    return {
+        **told(names),
+        "areas": {name: told([name]) for name in names},
+        "curve": {key: value.tolist() for key, value in curve.items()},
+    }

@@ -1,0 +1,1 @@
+"""Training: trainer, loss, mining, optimizer, checkpoints, several processes."""

@@ -1,0 +1,146 @@
+"""Where an interrupted training goes on from, and what a finished one came to.
+
+Kept outside the outputs, which Snakemake deletes before a job: one that is run again over the same
+pairs, because a job before it was, takes what is kept instead of training for hours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from witw import files, stage
+from witw.cvig.network.model import load
+from witw.cvig.training.distributed import Crew
+from witw.errors import UserError
+
+FOLDER = Path("checkpoints")
+RESULT = "result.json"  # SHA-256 of each output of which a copy lies beside it
+
+
+def path(spec: dict[str, Any], train: Path, val: Path, sides: tuple[int, ...]) -> Path:
+    """Checkpoint of a run, named after all it depends on: no other run goes on from it.
+
+    The packed tables tell of every picture's bytes, too (``photo_crc``, ``chip_crc``).
+
+    Args:
+        spec: the stage's spec.
+        train: folder of the packed training split.
+        val: folder of the packed validation split.
+        sides: sides of the packed pictures [px].
+    """
+    digest = hashlib.sha256(json.dumps([spec, list(sides)], sort_keys=True).encode())
+    for folder in (train, val):
+        digest.update((folder / "pairs.parquet").read_bytes())
+    return FOLDER / f"{digest.hexdigest()[:16]}.pt"
+
+
+def write(where: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint atomically."""
+    with files.atomic(where) as part:
+        torch.save(state, part)
+
+
+def read(where: Path, device: torch.device) -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Raises:
+        UserError: it is not whole.
+    """
+    return load(where, device)
+
+
+def beside(saved: Path) -> Path:
+    """Where a run's events lie and, when it has ended, its result."""
+    return saved.with_suffix("")
+
+
+def keep_result(saved: Path, outputs: Sequence[Path]) -> None:
+    """Keep copies of the outputs of the run that ``saved`` is named after, which has ended.
+
+    Those of the same outputs that an earlier run left are removed.
+    """
+    for other in FOLDER.glob(f"*/{RESULT}"):
+        if _kept(other).keys() == {str(path) for path in outputs}:
+            for name in (RESULT, *(path.name for path in outputs)):
+                (other.parent / name).unlink(missing_ok=True)
+    for output in outputs:
+        _copy(output, beside(saved) / output.name)
+    digests = {str(path): files.sha256(path) for path in outputs}
+    files.write_json(beside(saved) / RESULT, digests)
+    saved.unlink(missing_ok=True)
+
+
+def put_back(saved: Path, outputs: Sequence[Path]) -> bool:
+    """Write the outputs from the copies that were kept; returns False where they are not whole."""
+    copies = {str(path): beside(saved) / path.name for path in outputs}
+    if not all(copy.exists() for copy in copies.values()):
+        return False
+    if _kept(beside(saved) / RESULT) != {k: files.sha256(copy) for k, copy in copies.items()}:
+        return False
+    for path, copy in zip(outputs, copies.values(), strict=True):
+        _copy(copy, path)
+    return True
+
+
+def _kept(result: Path) -> dict[str, str]:
+    """SHA-256 of each output of which a copy lies beside ``result``; empty if that is not whole."""
+    try:
+        found = files.read_json(result)
+    except (FileNotFoundError, UserError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _copy(source: Path, target: Path) -> None:
+    with files.atomic(target) as part:
+        shutil.copyfile(source, part)
+
+
+@contextmanager
+def keeper(
+    where: Path, state: Callable[[], dict[str, Any]], minutes: float, crew: Crew | None = None
+) -> Iterator[Callable[[], None]]:
+    """Yield a function to call between steps: it writes every ``minutes``, and at SIGTERM.
+
+    At SIGTERM (Slurm's and Snakemake's way to stop a job) the step under way is finished first, as
+    weights and optimiser must agree; then the state is written and the process exits with 143. Of
+    several processes the first one writes; one that is told to stop stops all, after the same step.
+    """
+    crew = crew or Crew()
+    asked: list[int] = []
+    last = time.monotonic()
+
+    def note(signum: int, _frame: FrameType | None) -> None:
+        asked.append(signum)
+
+    def keep() -> None:
+        nonlocal last
+        stop = crew.any(bool(asked))
+        if crew.first and (stop or time.monotonic() - last >= 60 * minutes):
+            write(where, state())
+            last = time.monotonic()
+        if stop:
+            stage.log.info("stopped; the next run goes on from %s", where)
+            sys.exit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield keep
+        return
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield keep
+    finally:
+        signal.signal(signal.SIGTERM, before)

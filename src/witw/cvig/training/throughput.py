@@ -1,0 +1,107 @@
+"""What a person watching a training wants to know: loss, speed, what it waits for, time left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from witw import stage
+from witw.cvig.batches import Batch
+from witw.cvig.network.model import Network
+from witw.cvig.training.gradcache import encode
+from witw.cvig.training.tensorboard import Events
+
+# Dense bfloat16 FLOP/s by the makers' data sheets, by a part of the device's name.
+PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}
+EVERY_S = 1.0  # reading the loss makes a GPU's queue run dry, so seldom
+
+
+def peak(where: torch.device) -> float | None:
+    """FLOP/s a device can do at most; None where that is not known."""
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else ""
+    return next((value for part, value in PEAKS.items() if part in name), None)
+
+
+@torch.no_grad()
+def flops(network: Network, batch: Batch) -> float:
+    """FLOP to train on one pair: forward, and twice as much backward; leaves it in eval mode."""
+    with FlopCounterMode(display=False) as counter:
+        encode(network.eval(), batch[:1])
+    return 3.0 * float(counter.get_total_flops())
+
+
+class Meter:
+    """Measures a training as it goes, and shows it.
+
+    Args:
+        events: where scalars go as well.
+        total: steps of the training.
+        done: steps done before.
+        pair_flops: of :func:`flops`.
+        where: the device.
+        shown: whether there is a bar (only one process has).
+    """
+
+    def __init__(
+        self, events: Events, total: int, done: int, pair_flops: float, where: torch.device,
+        shown: bool = True,
+    ) -> None:  # fmt: skip
+        self.events, self.pair_flops, self.shown = events, pair_flops, shown
+        self.peak = peak(where)
+        self.bar: tqdm[None] | None = None
+        if shown:
+            self.bar = stage.bar("train", total, "step")
+            self.bar.update(done)
+        self.figures: dict[str, float] = {}
+        self._restart()
+
+    def _restart(self) -> None:
+        self.since, self.waited, self.pairs = time.monotonic(), 0.0, 0
+
+    def waiting[T](self, items: Iterable[T]) -> Iterator[T]:
+        """Pass items on, noting how long each kept its taker waiting."""
+        source = iter(items)
+        while True:
+            start = time.monotonic()
+            try:
+                item = next(source)
+            except StopIteration:
+                return
+            self.waited += time.monotonic() - start
+            yield item
+
+    def resume(self) -> None:
+        """Begin to measure anew, after what is not training."""
+        self._restart()
+
+    def step(self, number: int, pairs: int, loss: torch.Tensor, rate: float) -> None:
+        """Note a step, and show what was measured if it is time."""
+        self.pairs += pairs
+        if self.bar is not None:
+            self.bar.update()
+        passed = time.monotonic() - self.since
+        if not self.shown or passed < EVERY_S:
+            return
+        value = float(loss)  # waits for the device, so that the time is that of the work
+        passed = time.monotonic() - self.since
+        speed = self.pairs / passed
+        self.figures = {"pairs/s": speed, "data wait %": 100 * self.waited / passed}
+        if self.peak is not None:
+            self.figures["MFU %"] = 100 * speed * self.pair_flops / self.peak
+        else:
+            self.figures["GFLOP/s"] = speed * self.pair_flops / 1e9
+        if self.bar is not None:
+            shown = {name: f"{number:.3g}" for name, number in self.figures.items()}
+            self.bar.set_postfix({"loss": f"{value:.3f}", **shown}, refresh=False)
+        scalars = {"train/loss": value, "train/rate": rate}
+        self.events.add(number, scalars | {f"speed/{k}": v for k, v in self.figures.items()})
+        self._restart()
+
+    def close(self) -> None:
+        """End the bar."""
+        if self.bar is not None:
+            self.bar.close()

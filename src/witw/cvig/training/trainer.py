@@ -1,0 +1,216 @@
+"""One step, one epoch, and all that a training is made of at any moment."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from witw.cvig import batches, metrics, retrieval
+from witw.cvig.batches import Batch, Packed
+from witw.cvig.network import augment, backbones
+from witw.cvig.network.architecture import Shape
+from witw.cvig.network.model import Model, Network
+from witw.cvig.training import gradcache, mining, optimizer
+from witw.cvig.training.distributed import Crew
+from witw.cvig.training.loss import chosen
+from witw.cvig.training.optimizer import Average
+from witw.errors import UserError
+from witw.settings.train import Train
+
+
+class Trainer:
+    """Network, optimiser and where the run stands; all that a checkpoint holds.
+
+    Args:
+        settings: of the training.
+        shape: of the network.
+        where: the device.
+        total: steps of the training.
+        crew: the processes.
+    """
+
+    def __init__(
+        self,
+        settings: Train,
+        shape: Shape,
+        where: torch.device,
+        total: int,
+        crew: Crew | None = None,
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.where, self.total = settings, where, total
+        self.crew = crew or Crew()
+        self.network = self._made(shape)
+        self.average = Average(self.network, settings.ema) if settings.ema else None
+        self.optimizer = optimizer.optimizer(self.network, settings, fused=where.type == "cuda")
+        self.criterion = chosen(settings)
+        self.step = 0
+        self.loss = torch.zeros((), dtype=torch.float64, device=where)  # sum over the epoch so far
+        self.latest = self.loss
+        self.lines: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] = {}
+        self.mined: dict[str, Tensor] = {}  # order of training by number of epoch
+
+    def _made(self, shape: Shape) -> Network:
+        """The network on its device; one that mixes pairs only where that is the same as whole."""
+        network: nn.Module = Network(shape, self.settings.weights)
+        if backbones.mixes_pairs(network):
+            several = self.crew.size > 1 and self.where.type != "cuda"
+            if self.settings.micro_batch or several:
+                raise UserError(
+                    f"`train.backbone` {shape.backbone!r} normalises over its batch, which can "
+                    "then not be taken in parts: leave out `train.micro_batch`, use one process "
+                    "or GPUs, or take another backbone."
+                )
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        network = network.to(self.where)
+        if self.where.type == "cuda":
+            network = network.to(memory_format=torch.channels_last)
+        assert isinstance(network, Network)
+        return network
+
+    def compile(self) -> None:
+        """Have the towers compiled at their first use, where it pays and the settings ask for it.
+
+        The average stays as it is: what is judged once an epoch is not worth the wait.
+        """
+        if self.settings.compile and self.where.type == "cuda":
+            for tower in (self.network.photo, self.network.overhead):
+                tower.compile()
+
+    def state(self) -> dict[str, Any]:
+        """What :meth:`restore` needs: tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state() if self.average else {},
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "loss": self.loss,
+            "lines": self.lines,
+            "best": self.best,
+            "mined": self.mined,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self.network.load_state_dict(state["network"])
+        if self.average:
+            self.average.module.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.loss = state["step"], state["loss"]
+        self.lines, self.best, self.mined = state["lines"], state["best"], state["mined"]
+
+    @property
+    def judged(self) -> Network:
+        """The network that is validated, saved and mined with."""
+        return self.average.module if self.average else self.network  # type: ignore[return-value]
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        return optimizer.rate(self.step, self.total, self.settings)
+
+    def order(self, train: Packed, epoch: int) -> NDArray[np.int64]:
+        """Rows of an epoch in the order of training; mines hard batches when it is time."""
+        settings = self.settings
+        buckets = train.buckets(settings.bucket_m)
+        every = settings.hard_every
+        if not every or epoch < every:
+            return batches.draw(buckets, settings.seed, epoch)
+        if str(epoch) not in self.mined:
+            self.mined = self.crew.tell(self._mine(train, buckets, epoch))
+        return self.mined[str(epoch)].numpy()
+
+    def _mine(self, train: Packed, buckets: NDArray[np.int64], epoch: int) -> dict[str, Tensor]:
+        """Orders of the epochs until the next mining: the weights of now will then be gone."""
+        if not self.crew.first:
+            return {}
+        settings = self.settings
+        codes = retrieval.encode(self.judged, train, self.where)
+        size = min(settings.batch, len(np.unique(buckets)))
+        return {
+            str(e): torch.from_numpy(
+                mining.compose(
+                    batches.draw(buckets, settings.seed, e), codes, train, size,
+                    settings.hard_share, settings.mask_radius_m,
+                )
+            )
+            for e in range(epoch, epoch + settings.hard_every)
+        }  # fmt: skip
+
+    def train_step(self, batch: Batch, chip_m: float) -> None:
+        """One optimiser step; its randomness is a function of seed and step.
+
+        Args:
+            batch: this process's part of the step's pairs.
+            chip_m: side of a chip on the ground [m].
+        """
+        settings, crew = self.settings, self.crew
+        self.network.train()
+        # Drawn for the whole batch by everyone, so that no part depends on who takes it.
+        count = len(batch) * crew.size
+        seed = settings.seed * 1_000_003 + self.step
+        jitter = augment.draw(count, settings, chip_m, seed)[crew.part(count)].to(self.where)
+        rate = self.rate
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        self.latest = gradcache.backward(
+            self.network,
+            batch.to(self.where),
+            jitter,
+            self.criterion,
+            settings.mask_radius_m,
+            settings.micro_batch,
+            crew,
+        )
+        if settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
+        self.optimizer.step()
+        self.loss += self.latest
+        self.step += 1
+        if self.average:
+            self.average.update(self.network, self.step)
+
+    def end_epoch(self, steps: int, val: Packed) -> dict[str, float]:
+        """Validate, note the epoch, keep its weights if it is the best so far."""
+        mean = round(float(self.loss) / steps, 6)
+        if not math.isfinite(mean):
+            raise UserError(
+                "Training diverged: the loss is not finite; lower `train.learning_rate`."
+            )
+        figures: dict[str, float] = {}
+        if self.crew.first:
+            codes = retrieval.encode(self.judged, val, self.where)
+            found = retrieval.find(codes, val.areas)
+            figures = metrics.summary(found.rank, found.gallery)
+            del figures["n"]
+        figures = self.crew.tell(figures)
+        line = {"epoch": len(self.lines) + 1, "loss": mean}
+        line |= {f"val_{name}": value for name, value in figures.items()}
+        if merit(line) <= min(map(merit, [*self.lines, line])):
+            self.best = copy.deepcopy(self.judged.state_dict())
+        self.lines.append(line)
+        self.loss.zero_()
+        return line
+
+    def model(self, val: Packed) -> Model:
+        """The network of the best epoch, its temperature fitted on the validation areas."""
+        line = min(reversed(self.lines), key=merit)
+        network = self.judged
+        network.load_state_dict(self.best)
+        codes = retrieval.encode(network, val, self.where)
+        figures = {k.removeprefix("val_"): v for k, v in line.items() if k.startswith("val_")}
+        temperature = retrieval.fit_temperature(codes, val.areas)
+        return Model(network, temperature, int(line["epoch"]), figures)
+
+
+def merit(line: dict[str, float]) -> tuple[float, float, float]:
+    """What the best epoch has least of: median percentile, then misses."""
+    return line["val_median_percentile"], -line["val_recall_at_10"], -line["val_recall_at_1"]

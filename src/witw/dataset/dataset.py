@@ -1,0 +1,101 @@
+"""All areas as one data set, with its funnel, licences, data card and Croissant description."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from witw import files, stage, tables
+from witw.dataset.card import card
+from witw.dataset.croissant import DataFile, croissant
+from witw.dataset.funnel import funnel as count_funnel
+from witw.dataset.funnel import licenses as count_licenses
+
+VERSION = 1
+READS = ("areas",)
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    spec: dict[str, Any],
+    inputs: Sequence[Path],
+    pairs: Path,
+    funnel: Path,
+    licenses: Path,
+    card_file: Path,
+    croissant_file: Path,
+) -> None:
+    """Write the five files of the data set.
+
+    Args:
+        spec: ``areas``, what the config says of each AOI.
+        inputs: tables ``pairs``, one an AOI.
+        pairs: all of them as one (GeoParquet), sorted by AOI and id.
+        funnel: CSV, how many photos were listed and what became of them.
+        licenses: CSV, how many photos come under which licence.
+        card_file: Markdown.
+        croissant_file: JSON-LD.
+    """
+    areas: Mapping[str, Mapping[str, Any]] = spec["areas"]
+    frames = [tables.read(path, "pairs") for path in inputs]
+    data = pd.concat([tables.frame("pairs"), *frames], ignore_index=True)
+    counts, terms = count_funnel(data, areas), count_licenses(data)
+    tables.write_geo(pairs, "pairs", data)
+    files.write_text(funnel, counts.to_csv(index=False, lineterminator="\n"))
+    files.write_text(licenses, terms.to_csv(index=False, lineterminator="\n"))
+    files.write_text(card_file, card(data, counts, terms, areas))
+    described = [
+        _describe(pairs, "One row a listed photo.", "application/x-parquet"),
+        _describe(funnel, "What became of the listed photos, by AOI.", "text/csv"),
+        _describe(licenses, "Photos under each licence.", "text/csv"),
+    ]
+    files.write_json(croissant_file, croissant(described, _summary(counts), *_terms(terms, areas)))
+    total = counts.iloc[-1]
+    log.info("%d areas: %d listed, %d paired", len(areas), total["listed"], total["paired"])
+
+
+def _describe(path: Path, description: str, encoding: str) -> DataFile:
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    return DataFile(path.name, description, encoding, len(data), digest)
+
+
+def _summary(counts: pd.DataFrame) -> str:
+    total, cities = counts.iloc[-1], ", ".join(counts["city"].iloc[:-1])
+    return (
+        f"{total['paired']} openly licensed, geotagged Flickr photos, each paired with the square "
+        f"of overhead imagery centred on its geotag, and the {total['listed']} photos they were "
+        f"chosen from; areas: {cities}."
+    )
+
+
+def _terms(terms: pd.DataFrame, areas: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], str]:
+    """Licences of photos (addresses) and imagery (names), and the date of the listing."""
+    photos = {str(url) for url in terms["license_url"].dropna() if url}
+    imagery = {area["imagery_license"] for area in areas.values() if area["imagery_license"]}
+    return sorted(photos) + sorted(imagery), max(area["snapshot"] for area in areas.values())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line."""
+    outputs = ["pairs", "funnel", "licenses", "card", "croissant"]
+    args = stage.arguments("dataset", __doc__, ["inputs"], outputs, ["inputs"], argv=argv)
+    run(
+        args.spec,
+        args.inputs,
+        args.pairs,
+        args.funnel,
+        args.licenses,
+        args.card,
+        args.croissant,
+    )
+
+
+if __name__ == "__main__":
+    stage.execute(main)

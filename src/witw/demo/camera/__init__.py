@@ -1,0 +1,1 @@
+"""Photos of a synthetic city: raycast, render, film, rooms."""

@@ -1,0 +1,1 @@
+"""Synthetic cities: world, streets, materials, raster."""

@@ -1,0 +1,1 @@
+"""The stand-in's photos: records, columns, queries, crowds."""

@@ -1,0 +1,238 @@
+"""A catalog of photos as arrays, newest upload first, and which of them a query finds."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from threading import Lock
+from typing import Any, Literal, overload
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from witw.demo.fake_flickr.catalog.draws import hex_text, mixed
+from witw.demo.fake_flickr.catalog.records import CatalogPhoto
+
+Positions = NDArray[np.int32]
+CACHE_POSITIONS = 32 * 2**20  # found positions kept, of 4 bytes each
+
+# Of photos whose columns are not given; see CatalogPhoto for the others and their meaning.
+_DEFAULTS: dict[str, Any] = {
+    "owner": "00000001@N00",
+    "owner_name": "",
+    "title": "",
+    "accuracy": 16,
+    "license_id": 0,
+    "server": "65535",
+} | {f.name: f.default for f in fields(CatalogPhoto) if f.default is not MISSING}
+_TYPES: dict[str, Any] = {
+    "id": np.int64,
+    "lat": np.float64,
+    "lon": np.float64,
+    "date_upload": np.int64,
+    "accuracy": np.int8,
+    "license_id": np.int8,
+    "context": np.int8,
+    "content_type": np.int8,
+    "safety": np.int8,
+    "has_geo": np.bool_,
+    "has_url": np.bool_,
+    "width": np.int16,
+    "height": np.int16,
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is fixed while a query's dates move: the box and all filters, without doubts left.
+
+    Attributes:
+        box: west, south, east, north, EPSG:4326 [degrees]; None: anywhere.
+        is_half_open: whether the eastern and northern edge are outside.
+        has_geo: with (True) or without geotag; None: either.
+        licenses: ids; None: any. The other tuples likewise.
+        taken: first and last ``date_taken``, as text; "": open.
+    """
+
+    box: tuple[float, float, float, float] | None = None
+    is_half_open: bool = False
+    has_geo: bool | None = None
+    licenses: tuple[int, ...] | None = None
+    accuracies: tuple[int, ...] | None = None
+    contexts: tuple[int, ...] | None = None
+    contents: tuple[int, ...] | None = None
+    safeties: tuple[int, ...] | None = None
+    media: str = ""
+    taken: tuple[str, str] = ("", "")
+
+
+class Columns:
+    """Photos as arrays of one length, in the order of ``date-posted-desc`` (ties by id).
+
+    Args:
+        given: arrays, or one value for all, by the names of :class:`CatalogPhoto`'s fields; needed
+            are ``id``, ``lat``, ``lon`` and ``date_upload``, the others have defaults.
+
+    Raises:
+        ValueError: a column is missing, or an id occurs twice.
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        lacking = [name for name in ("id", "lat", "lon", "date_upload") if name not in given]
+        if lacking:
+            raise ValueError(f"a catalog needs a column {lacking[0]!r}")
+        ids = np.asarray(given["id"]).astype(np.int64)
+        upload = np.asarray(given["date_upload"]).astype(np.int64)
+        order = np.lexsort((-ids, -upload))
+        names = {f.name for f in fields(CatalogPhoto)} - {"secret", "date_taken"}
+        self.by_name: dict[str, NDArray[Any]] = {
+            name: _column(name, given.get(name, _DEFAULTS.get(name)), order) for name in names
+        }
+        self.by_name["secret"] = (
+            _column("secret", given["secret"], order)
+            if "secret" in given
+            else hex_text(mixed(ids[order], 0, "secret"), 10)
+        )
+        taken = given.get("date_taken", upload.astype("datetime64[s]"))
+        self.by_name["date_taken"] = _times(taken, len(ids))[order]
+        self.id, self.upload = self.by_name["id"], self.by_name["date_upload"]
+        # To the six digits of the answers, so that no photo is answered outside of its box.
+        self.lat = self.by_name["lat"] = np.round(self.by_name["lat"], 6)
+        self.lon = self.by_name["lon"] = np.round(self.by_name["lon"], 6)
+        self._age = -self.upload  # ascending
+        self._by_lat = np.argsort(self.lat, kind="stable").astype(np.int32)
+        self._sorted_lat = self.lat[self._by_lat]
+        self._by_id = np.argsort(self.id)
+        self._sorted_id = self.id[self._by_id]
+        if np.any(self._sorted_id[1:] == self._sorted_id[:-1]):
+            raise ValueError("an id occurs twice in the catalog")
+        self._cache: OrderedDict[Wanted, Positions] = OrderedDict()
+        self._cached = 0
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def rows(self, name: str, positions: Positions) -> list[Any]:
+        """Values of a column as Python's own."""
+        values: list[Any] = self.by_name[name][positions].tolist()
+        return values
+
+    def find(self, photo_id: str) -> int | None:
+        """Position of a photo, None if there is no such id."""
+        if not (photo_id.isascii() and photo_id.isdigit() and len(photo_id) < 19):
+            return None
+        spot = int(np.searchsorted(self._sorted_id, int(photo_id)))
+        if spot == len(self) or str(self._sorted_id[spot]) != photo_id:
+            return None
+        return int(self._by_id[spot])
+
+    def window(self, low: int | None, high: int | None) -> tuple[int, int]:
+        """The slice of positions uploaded from ``low`` to ``high``, inclusive [s]."""
+        start = 0 if high is None else int(np.searchsorted(self._age, -high, side="left"))
+        stop = len(self) if low is None else int(np.searchsorted(self._age, -low, side="right"))
+        return start, max(start, stop)
+
+    def positions(self, wanted: Wanted) -> Positions:
+        """Ascending positions of all photos that are wanted; kept for the next call."""
+        with self._lock:
+            found = self._cache.get(wanted)
+            if found is not None:
+                self._cache.move_to_end(wanted)
+                return found
+        found = self._filter(self._inside(wanted), wanted)
+        found.flags.writeable = False
+        with self._lock:
+            self._cache[wanted] = found
+            self._cached += len(found)
+            while self._cached > CACHE_POSITIONS and len(self._cache) > 1:
+                self._cached -= len(self._cache.popitem(last=False)[1])
+        return found
+
+    def _inside(self, wanted: Wanted) -> Positions:
+        if wanted.box is None:
+            return np.arange(len(self), dtype=np.int32)
+        if wanted.has_geo is False:
+            return np.zeros(0, np.int32)
+        west, south, east, north = wanted.box
+        side: Literal["left", "right"] = "left" if wanted.is_half_open else "right"
+        low = int(np.searchsorted(self._sorted_lat, south, side="left"))
+        high = max(low, int(np.searchsorted(self._sorted_lat, north, side=side)))
+        band = self._by_lat[low:high]
+        lon = self.lon[band]
+        keep = (lon >= west) & ((lon < east) if wanted.is_half_open else (lon <= east))
+        return np.sort(band[keep])
+
+    def _filter(self, found: Positions, wanted: Wanted) -> Positions:
+        for name, allowed in (
+            ("license_id", wanted.licenses),
+            ("accuracy", wanted.accuracies),
+            ("context", wanted.contexts),
+            ("content_type", wanted.contents),
+            ("safety", wanted.safeties),
+        ):
+            if allowed is not None:
+                table = np.zeros(256, np.bool_)
+                table[[value for value in allowed if 0 <= value < 256]] = True
+                found = found[table[self.by_name[name][found]]]
+        if wanted.has_geo is not None:
+            found = found[self.by_name["has_geo"][found] == wanted.has_geo]
+        if wanted.media:
+            found = found[self.by_name["media"][found] == wanted.media]
+        first, last = wanted.taken
+        if first:
+            found = found[self.by_name["date_taken"][found] >= first]
+        if last:
+            found = found[self.by_name["date_taken"][found] <= last]
+        return found
+
+
+def from_photos(photos: Sequence[CatalogPhoto]) -> Columns:
+    """The columns of photos one by one."""
+    names = [f.name for f in fields(CatalogPhoto)]
+    return Columns({name: [getattr(photo, name) for photo in photos] for name in names})
+
+
+class Photos(Sequence[CatalogPhoto]):
+    """The photos of columns, newest upload first, made when they are looked at."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    @overload
+    def __getitem__(self, index: int) -> CatalogPhoto: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[CatalogPhoto]: ...
+    def __getitem__(self, index: int | slice) -> CatalogPhoto | list[CatalogPhoto]:
+        if isinstance(index, slice):
+            return [self[n] for n in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        spot = np.array([index], np.int32)
+        values = {f.name: self._columns.rows(f.name, spot)[0] for f in fields(CatalogPhoto)}
+        return CatalogPhoto(**(values | {"id": str(values["id"])}))
+
+
+def _column(name: str, values: Any, order: NDArray[np.intp]) -> NDArray[Any]:
+    """One column in order; one value for all takes the room of one."""
+    kind = _TYPES.get(name, np.object_)
+    if isinstance(values, str) or np.ndim(values) == 0:
+        return np.broadcast_to(np.array(values, kind), len(order))
+    return np.asarray(values, kind)[order]
+
+
+def _times(taken: Any, count: int) -> NDArray[np.str_]:
+    """``YYYY-MM-DD HH:MM:SS`` of texts or of datetime64."""
+    times = np.asarray(taken)
+    if not np.issubdtype(times.dtype, np.datetime64):
+        # Through pandas: its own text type has no numpy type of fixed length.
+        return np.broadcast_to(pd.Series(times.reshape(-1)).to_numpy(object).astype("<U19"), count)
+    text = np.datetime_as_string(times.astype("datetime64[s]")).astype("<U19")
+    codes = text.view(np.uint32).reshape(-1, 19).copy()
+    codes[:, 10] = ord(" ")
+    return np.broadcast_to(codes.view("<U19")[:, 0], count)

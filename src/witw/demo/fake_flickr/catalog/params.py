@@ -1,0 +1,205 @@
+"""The parameters of flickr.photos.search as the stand-in reads them.
+
+The rules follow the official page of flickr.photos.search
+(https://www.flickr.com/services/api/flickr.photos.search.html) and, where it is silent, what users
+of the API have reported and recorded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from witw.demo.fake_flickr.behaviour import Behaviour
+from witw.demo.fake_flickr.catalog.columns import Wanted
+
+REACHABLE = 4000  # "at most the first 4,000 results for any given search query"
+PER_PAGE, PER_PAGE_MAX, PER_PAGE_MAX_GEO = 100, 500, 250
+RECENT_S = 12 * 3600  # what a geo query without a limiting agent is cut to
+ORDERS = ("date-posted-desc", "date-posted-asc")
+
+# Filters of the real method that this one lacks: refused, for a filter ignored is a wrong answer.
+UNKNOWN_FILTERS = frozenset(
+    {
+        "user_id",
+        "tags",
+        "tag_mode",
+        "text",
+        "contacts",
+        "group_id",
+        "machine_tags",
+        "machine_tag_mode",
+        "lat",
+        "lon",
+        "radius",
+        "place_id",
+        "woe_id",
+        "is_commons",
+        "in_gallery",
+        "is_getty",
+    }
+)
+_DATES = ("min_upload_date", "max_upload_date", "min_taken_date", "max_taken_date")
+# What the deprecated content_type stands for; 1 there is 0 in content_types.
+_CONTENT_TYPE = {"1": (0,), "2": (1,), "3": (2,), "4": (0, 1), "5": (1, 2), "6": (0, 2)}
+
+
+class ApiError(Exception):
+    """A ``stat: fail`` answer: Flickr's code and message, in HTTP 200."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class BadRequest(Exception):  # noqa: N818
+    """A malformed parameter that the real service answers with HTTP 400 and an HTML body."""
+
+
+def check(params: Mapping[str, str]) -> None:
+    """Refuse what the real method refuses, and what this one cannot do.
+
+    Raises:
+        ApiError: no or an unknown filter, or an unknown order.
+    """
+    unknown = sorted(UNKNOWN_FILTERS & set(params))
+    if unknown:
+        raise ApiError(1, f"This stand-in for Flickr does not filter by {unknown[0]}")
+    if not {"bbox", "license", *_DATES} & set(params):
+        raise ApiError(
+            3,
+            "Parameterless searches have been disabled. "
+            "Please use flickr.photos.getRecent instead.",
+        )
+    if params.get("sort", ORDERS[0]) not in ORDERS:
+        raise ApiError(1, f"This stand-in for Flickr does not sort by {params['sort']}")
+
+
+def uploaded(params: Mapping[str, str], now: int) -> tuple[int | None, int | None]:
+    """First and last upload date that is asked for [s].
+
+    Args:
+        params: of the method.
+        now: the 12 hours that a box without a limiting date is searched for end here [s].
+
+    Raises:
+        BadRequest: a malformed date.
+    """
+    low = seconds(params["min_upload_date"]) if "min_upload_date" in params else None
+    if "bbox" in params and not {"min_upload_date", "min_taken_date"} & set(params):
+        low = now - RECENT_S
+    high = seconds(params["max_upload_date"]) if "max_upload_date" in params else None
+    return low, high
+
+
+def wanted(params: Mapping[str, str], behaviour: Behaviour) -> Wanted:
+    """The box and the filters of a query.
+
+    Raises:
+        BadRequest: a malformed number or box.
+    """
+    box = parse_bbox(params["bbox"]) if "bbox" in params else None
+    if box and behaviour.bbox_decimals is not None:
+        box = _cut(box, behaviour.bbox_decimals)
+    has_geo = params["has_geo"] != "0" if "has_geo" in params else None
+    licenses = integers(params["license"]) if "license" in params else None
+    if licenses and len(licenses) > 1 and behaviour.license_lists == "nothing":
+        licenses = ()
+    return Wanted(
+        box=box,
+        is_half_open=box is not None and behaviour.bbox_edges == "half_open",
+        # What has no geotag lies in no box.
+        has_geo=True if box and has_geo is None else has_geo,
+        licenses=licenses,
+        accuracies=_accuracies(params, behaviour),
+        contexts=(integer(params["geo_context"]),) if "geo_context" in params else None,
+        contents=_contents(params),
+        safeties=_safeties(params, behaviour),
+        media={"photos": "photo", "videos": "video"}.get(params.get("media", "all"), ""),
+        taken=(
+            local_time(params["min_taken_date"]) if "min_taken_date" in params else "",
+            local_time(params["max_taken_date"]) if "max_taken_date" in params else "",
+        ),
+    )
+
+
+def _accuracies(params: Mapping[str, str], behaviour: Behaviour) -> tuple[int, ...] | None:
+    if "accuracy" not in params:
+        # A photo without geotag has accuracy 0, and is not what this rule is about.
+        return (0, 16) if behaviour.accuracy_unset == "street" else None
+    least = integer(params["accuracy"])
+    return (least,) if behaviour.accuracy_given == "only" else tuple(range(max(least, 0), 17))
+
+
+def _contents(params: Mapping[str, str]) -> tuple[int, ...] | None:
+    if "content_types" in params:
+        return integers(params["content_types"])
+    return _CONTENT_TYPE.get(params.get("content_type", "7"))
+
+
+def _safeties(params: Mapping[str, str], behaviour: Behaviour) -> tuple[int, ...]:
+    if behaviour.safe_search == "safe":
+        return (0,)
+    return tuple(range(min(max(integer(params.get("safe_search", 1)), 1), 3)))
+
+
+def parse_bbox(text: str) -> tuple[float, float, float, float]:
+    """West, south, east, north of ``text`` [degrees].
+
+    Raises:
+        BadRequest: not four numbers without spaces, or not west to east and south to north.
+    """
+    parts = text.split(",")
+    if len(parts) != 4 or any(part != part.strip() for part in parts):
+        raise BadRequest(f"bbox {text!r}")
+    try:
+        west, south, east, north = (float(part) for part in parts)
+    except ValueError:
+        raise BadRequest(f"bbox {text!r}") from None
+    if not (west <= east and south <= north):
+        raise BadRequest(f"bbox {text!r}")
+    return west, south, east, north
+
+
+def _cut(
+    box: tuple[float, float, float, float], decimals: int
+) -> tuple[float, float, float, float]:
+    """Edges without their later decimals, towards zero."""
+    scale = 10**decimals
+    # Seven decimals of a float are exact to 1e-9; without the rounding 2.3 would become 2.299999.
+    west, south, east, north = (math.trunc(round(v * scale, 3)) / scale for v in box)
+    return west, south, east, north
+
+
+def integer(text: object) -> int:
+    """A whole number.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    try:
+        return int(str(text))
+    except ValueError:
+        raise BadRequest(f"{text!r} is not a whole number") from None
+
+
+def integers(text: str) -> tuple[int, ...]:
+    """Whole numbers with commas between."""
+    return tuple(integer(part) for part in text.split(","))
+
+
+def seconds(text: str) -> int:
+    """Unix seconds of a date given as those or as MySQL's datetime (taken as UTC)."""
+    if text.isdigit():
+        return int(text)
+    try:
+        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        raise BadRequest(f"date {text!r}") from None
+
+
+def local_time(text: str) -> str:
+    """``YYYY-MM-DD HH:MM:SS`` of a date."""
+    return f"{datetime.fromtimestamp(seconds(text), UTC):%Y-%m-%d %H:%M:%S}"

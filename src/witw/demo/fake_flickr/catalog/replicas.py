@@ -1,0 +1,136 @@
+"""A service that is not frozen: replicas that lag, photos that come and go, phantoms."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witw.demo.fake_flickr.behaviour import Behaviour
+from witw.demo.fake_flickr.catalog.columns import Columns, Positions, Wanted
+from witw.demo.fake_flickr.catalog.draws import uniform, uniform_one
+
+CACHE_POSITIONS = 16 * 2**20
+NEVER = np.iinfo(np.int64).max
+_NOTHING: Positions = np.zeros(0, np.int32)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything a query finds on one replica, whatever the dates.
+
+    Attributes:
+        counted: what is always there, ascending positions.
+        shown: of those, what pages are made of.
+        moving: what comes or goes some time, ascending positions.
+    """
+
+    counted: Positions
+    shown: Positions
+    moving: Positions
+
+
+class Noise:
+    """Draws of a :class:`Behaviour` over the photos of a catalog.
+
+    Attributes:
+        phantom: bool, one for each position: counted and never shown.
+        born: number of the search from which on a photo is there; 0: from the start.
+        gone: number of the search from which on it is not.
+        lacks: for each replica bool, one for each position; empty: all replicas have everything.
+    """
+
+    def __init__(self, columns: Columns, behaviour: Behaviour) -> None:
+        self._columns, self._behaviour = columns, behaviour
+        ids, seed = columns.id, behaviour.seed
+        never = np.broadcast_to(np.False_, len(columns))
+        self.phantom: NDArray[np.bool_] = (
+            uniform(ids, seed, "phantom") < behaviour.phantoms if behaviour.phantoms else never
+        )
+        self.lacks = [
+            uniform(ids, seed, f"replica {number}") < behaviour.lag
+            for number in range(behaviour.replicas if behaviour.lag else 0)
+        ]
+        self.born, self.gone, self._moves = self._churn(ids, seed)
+        self._cache: OrderedDict[tuple[Wanted, int], Found] = OrderedDict()
+        self._cached = 0
+        self._lock = Lock()
+
+    def _churn(
+        self, ids: NDArray[np.int64], seed: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        b = self._behaviour
+        if not (b.vanishing or b.appearing):
+            shape = len(ids)
+            return (
+                np.broadcast_to(np.int64(0), shape),
+                np.broadcast_to(np.int64(NEVER), shape),
+                np.broadcast_to(np.False_, shape),
+            )
+        share = uniform(ids, seed, "churn")
+        # From the second search on, so that each is there, or not, at least once.
+        when = 2 + (uniform(ids, seed, "when") * max(b.churn_calls - 1, 1)).astype(np.int64)
+        appears = (share >= b.vanishing) & (share < b.vanishing + b.appearing)
+        return (
+            np.where(appears, when, 0),
+            np.where(share < b.vanishing, when, NEVER),
+            share < b.vanishing + b.appearing,
+        )
+
+    def replica(self, call: int) -> int:
+        """Which replica answers the ``call``-th search; -1: it does not matter."""
+        if not self.lacks:
+            return -1
+        return int(uniform_one(call, self._behaviour.seed, "answers") * len(self.lacks))
+
+    def found(self, wanted: Wanted, replica: int) -> Found:
+        """What a query finds on a replica; kept for the next call."""
+        key = (wanted, replica)
+        with self._lock:
+            known = self._cache.get(key)
+            if known is not None:
+                self._cache.move_to_end(key)
+                return known
+        made = self._find(wanted, replica)
+        with self._lock:
+            self._cache[key] = made
+            self._cached += len(made.counted) + len(made.shown)
+            while self._cached > CACHE_POSITIONS and len(self._cache) > 1:
+                old = self._cache.popitem(last=False)[1]
+                self._cached -= len(old.counted) + len(old.shown)
+        return made
+
+    def _find(self, wanted: Wanted, replica: int) -> Found:
+        counted = self._columns.positions(wanted)
+        moving = _NOTHING
+        if replica >= 0:
+            counted = counted[~self.lacks[replica][counted]]
+        if self._behaviour.vanishing or self._behaviour.appearing:
+            moves = self._moves[counted]
+            counted, moving = counted[~moves], counted[moves]
+        shown = counted
+        if self._behaviour.phantoms and self._behaviour.phantom_pages == "filled":
+            shown = counted[~self.phantom[counted]]
+        return Found(counted, shown, moving)
+
+    def there(self, positions: Positions, call: int) -> Positions:
+        """Those of some positions that are there at the ``call``-th search."""
+        return positions[(self.born[positions] <= call) & (call < self.gone[positions])]
+
+    def total(self, count: int, call: int) -> int:
+        """``count`` as the ``call``-th search gives it."""
+        if not self._behaviour.jitter:
+            return count
+        error = 2 * uniform_one(call, self._behaviour.seed, "jitter") - 1
+        return max(0, round(count * (1 + self._behaviour.jitter * error)))
+
+    def always(self, positions: Positions, first: int, last: int) -> Positions:
+        """Those shown by every search from ``first`` to ``last`` that meets a replica with them."""
+        keep = ~self.phantom[positions]
+        keep &= (self.born[positions] <= first) & (last < self.gone[positions])
+        if self.lacks:
+            keep &= ~np.logical_and.reduce([lack[positions] for lack in self.lacks])
+        return positions[keep]

@@ -1,0 +1,95 @@
+"""What both halves of the stand-in for Flickr do to a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import struct
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.utils import formatdate
+
+from aiohttp import web
+
+from witw.demo.fake_flickr.behaviour import Behaviour
+from witw.demo.fake_flickr.faults import Faults
+from witw.demo.fake_flickr.log import Log
+
+HTML = "<!DOCTYPE html><html><body><h1>Bad, bad panda!</h1></body></html>"
+
+
+def page(status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """An HTML page, as servers in front of the service give it."""
+    return web.Response(status=status, text=HTML, content_type="text/html", headers=headers)
+
+
+@dataclass
+class Wire:
+    """What goes wrong with answers, whatever is in them.
+
+    Attributes:
+        behaviour: of the service.
+        faults: that are drawn.
+        log: of all requests.
+        stop: set when the server ends, so that nothing stalls it.
+    """
+
+    behaviour: Behaviour
+    faults: Faults
+    log: Log
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def wait(self, seconds: float) -> None:
+        """Let time pass, unless the server ends."""
+        if seconds > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.stop.wait(), seconds)
+
+    def refusal(self, kind: str, key: str, attempt: int) -> web.Response:
+        """HTTP 429; what it asks for is noted."""
+        form = self.faults.retry_after
+        if form == "mixed":
+            form = self.faults.choose(("seconds", "date", "none"), key, attempt)
+        return self.too_many(kind, key, None if form == "none" else self.faults.retry_after_s, form)
+
+    def too_many(
+        self, kind: str, key: str, wait_s: float | None, form: str = "seconds"
+    ) -> web.Response:
+        """HTTP 429 with ``Retry-After`` in seconds or as a date; without where there is no wait."""
+        if wait_s is None:
+            return page(429)
+        text = f"{wait_s:g}"
+        if form == "date":
+            # Whole seconds only (RFC 9110, 5.6.7), and never sooner than asked for.
+            moment = math.ceil(time.time() + wait_s)
+            text, wait_s = formatdate(moment, usegmt=True), moment - time.time()
+        self.log.close(kind, key, wait_s)
+        return page(429, {"Retry-After": text})
+
+    def closed(self, kind: str, key: str) -> web.Response | None:
+        """HTTP 429 as long as a host stays closed."""
+        left_s = self.log.closed_s(kind) if self.behaviour.gate else 0.0
+        return self.too_many(kind, key, math.ceil(left_s)) if left_s else None
+
+    def server_error(self, key: str, attempt: int) -> web.Response:
+        """HTTP 500, 502 or 504."""
+        return page(self.faults.choose((500, 502, 504), key, attempt))
+
+    async def stall(self, request: web.Request) -> web.Response:
+        """Say nothing for long, then end the connection."""
+        await self.wait(self.behaviour.stall_s)
+        return reset(request)
+
+
+def reset(request: web.Request) -> web.Response:
+    """Reset the connection; returns what the library wants and nobody receives."""
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        if connection is not None:
+            # To linger for no time: the peer gets RST instead of FIN.
+            zero = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, zero)
+        request.transport.abort()
+    return web.Response()

@@ -1,0 +1,56 @@
+"""Environment of a run: secrets, and what jobs are told outside their spec."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dotenv import load_dotenv
+
+if TYPE_CHECKING:  # jobs need the names below, not the models of the whole config
+    from witw.config import Config
+
+KEY = "FLICKR_API_KEY"
+SECRET = "FLICKR_API_SECRET"  # noqa: S105 (its name, not the secret)
+SECRETS = (KEY, SECRET)
+# How jobs are told what must not rerun them.
+CONTACT, CALLS, SLOTS = "WITW_CONTACT", "WITW_CALLS_PER_HOUR", "WITW_MAX_SLOTS"
+NO_KEY = (
+    f"{KEY} is not set: get a key at https://www.flickr.com/services/apps/create/ (Flickr gives "
+    f"them to Pro accounts), then `export {KEY}=...` or put {KEY}=... into a file .env here."
+)
+
+
+def load() -> None:
+    """Load ``.env`` of the run folder (what is set already wins) and let jobs find ``python``.
+
+    The rules say ``python``; where snakemake is called by its path, in an environment that is not
+    activated, that would be another one.
+    """
+    for name in SECRETS:
+        if not os.environ.get(name):  # set to nothing is not set
+            os.environ.pop(name, None)
+    load_dotenv(Path(".env"), override=False)
+    here, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    if here not in path.split(os.pathsep):
+        os.environ["PATH"] = here + os.pathsep + path
+
+
+def secrets() -> list[str]:
+    """Names of the secrets that are set, for Snakemake's ``envvars:``."""
+    return [name for name in SECRETS if os.environ.get(name)]
+
+
+def announce(config: Config) -> None:
+    """Tell the jobs whom their requests speak for, and how hard they may ask.
+
+    By the environment, not by ``spec``: another contact or pace must not rerun anything.
+    """
+    if config.flickr.contact:
+        os.environ[CONTACT] = config.flickr.contact
+    os.environ[CALLS] = str(config.flickr.calls_per_hour)
+    slots = {name: area.download.max_slots for name, area in config.aois.items()}
+    os.environ[SLOTS] = json.dumps(slots)

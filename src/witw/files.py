@@ -1,0 +1,197 @@
+"""Write files that appear whole or not at all; checksum the JSON and XML that stages hand on.
+
+A file without a checksum is accepted, as an earlier version wrote it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from witw.errors import UserError
+
+# What a disk refuses, and its user can put right.
+_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+@contextmanager
+def explained(path: Path | None = None) -> Iterator[None]:
+    """Say in a sentence that a disk is full, read-only or closed to this user.
+
+    Args:
+        path: what is being written; the file that the error names goes before.
+
+    Raises:
+        UserError: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        raise UserError(
+            f"{error.filename or path or 'A file'} cannot be written or read "
+            f"({os.strerror(error.errno)}); make room or give access, then run again."
+        ) from error
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary file name beside ``path``; on success fsync it and rename it to ``path``.
+
+    The temporary name keeps the suffix (drivers look at it) and is removed on any failure, so that
+    nothing half-written is ever taken for whole.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=f".part{path.suffix}", dir=path.parent)
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            part.chmod(0o666 & ~_umask())
+            _sync(part)
+            part.replace(path)
+            _sync(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_dir(path: Path) -> Iterator[Path]:
+    """As :func:`atomic`, for a folder: it appears with all its files or not at all."""
+    with scratch(path) as part:
+        yield part
+        part.chmod(0o777 & ~_umask())
+        if path.exists():
+            shutil.rmtree(path)
+        part.replace(path)
+        _sync(path.parent)
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``, on its disk, and remove it afterwards.
+
+    What a killed job left for the same path is removed first.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prefix = f".{path.name}."
+        for stale in path.parent.glob(f"{prefix}*.part"):
+            shutil.rmtree(stale, ignore_errors=True)
+        part = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=path.parent))
+        try:
+            yield part
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _umask() -> int:
+    """The process's umask; the temporary files are made private whatever it is."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write sorted, indented JSON atomically; equal values give equal bytes."""
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; where it carries a checksum, that is checked and left out.
+
+    Raises:
+        UserError: the file is not whole; says how to make it anew.
+    """
+    try:
+        return unseal(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError:
+        raise UserError(f"{path} is not readable JSON; delete it and run again.") from None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Make the renames and removals in these folders durable."""
+    for folder in sorted(set(folders)):
+        _sync(folder)
+
+
+KEY = "crc32"
+_COMMENT = re.compile(r"<!-- crc32 (\w+) -->\n\Z")
+
+
+def seal(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with its checksum under one key more, a CRC-32 of it as sorted JSON."""
+    plain: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
+    return plain | {KEY: _crc(json.dumps(plain, sort_keys=True))}
+
+
+def unseal(value: Any) -> Any:
+    """What :func:`seal` was given; anything else as it is.
+
+    Raises:
+        ValueError: it is not what its checksum says.
+    """
+    if not isinstance(value, dict) or KEY not in value:
+        return value
+    plain = {key: inner for key, inner in value.items() if key != KEY}
+    if _crc(json.dumps(plain, sort_keys=True)) != value[KEY]:
+        raise ValueError("it is not what its checksum says")
+    return plain
+
+
+def seal_xml(text: str) -> str:
+    """An XML document and, as a comment behind it, its checksum."""
+    return f"{text}<!-- crc32 {_crc(text)} -->\n"
+
+
+def check_xml(path: Path) -> None:
+    """Look whether a file of :func:`seal_xml` is whole.
+
+    Raises:
+        UserError: it is not what its checksum says.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = _COMMENT.search(text)
+        if not found or _crc(text[: found.start()]) == found[1]:
+            return
+    except UnicodeDecodeError:
+        pass
+    raise UserError(f"{path} is damaged; delete it and run again.")
+
+
+def _crc(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"

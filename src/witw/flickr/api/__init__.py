@@ -1,0 +1,1 @@
+"""Client of the Flickr API: session, quota, records, licences."""

@@ -1,0 +1,1 @@
+"""The crawl behind search: quadtree, pages, journal, ledger, audit, verdict, refresh."""

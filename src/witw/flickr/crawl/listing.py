@@ -1,0 +1,142 @@
+"""Listing: the photos of one AOI, read from the answers of flickr.photos.search."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from witw.flickr.api.records import Photo, UnusableError, integer, parse, real, rows_of, text
+from witw.flickr.crawl.pages import PER_PAGE, Entry, Page, Query
+from witw.forgotten import ALIAS
+from witw.store import PHOTO_ID
+
+# A service may cut off decimals of a box; what lies farther out was not asked for [degrees].
+SLACK_DEG = 1e-4
+# Counts beyond this are no counts; so much fits every table.
+MOST = 2**31 - 1
+# Flaw of a photo whose owner asked to remove it.
+FORGOTTEN = "forgotten"
+# Up to such a share of an answer's dates may be wrong without a doubt about all of them.
+ODD_DATES = 0.1
+
+
+class Listing:
+    """The photos of one AOI as answers bring them in.
+
+    Args:
+        bbox_deg: the AOI, edges included, EPSG:4326 [degrees].
+        snapshot: latest upload date that counts [s].
+        license_ids: licences that count.
+        host: where photos lie whose answer has no address.
+
+    Attributes:
+        photos: what may be listed, by id; of several answers, that of the smallest question.
+        left_out: reason by id, or by place where a record has no proper id.
+        hidden: upload date [s] and licence of forgotten photos, by alias.
+    """
+
+    def __init__(
+        self,
+        bbox_deg: tuple[float, float, float, float],
+        snapshot: int,
+        license_ids: Sequence[int],
+        host: str,
+    ) -> None:
+        self.photos: dict[str, Photo] = {}
+        self.left_out: dict[str, str] = {}
+        self.hidden: dict[str, tuple[int, int | None]] = {}
+        self._bbox_deg = bbox_deg
+        self._snapshot = snapshot
+        self._license_ids = frozenset(license_ids)
+        self._host = host
+        self._from: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def read(self, answer: Mapping[str, Any], query: Query) -> Page:
+        """Take in one answer of flickr.photos.search.
+
+        Raises:
+            ValueError: it is none.
+        """
+        group, rows = rows_of(answer, "photos", "photo")
+        total = integer(group.get("total"))
+        # Of nothing, answers say "" or 0; what says neither has lost its photos on the way.
+        if not rows and total is None and group.get("total") != "":
+            raise ValueError("neither photos nor how many there are")
+        key, box = query.key, query.box.degrees
+        strayed = sum(_strays(row, box, query.licenses) for row in rows)
+        with self._lock:
+            entries = [self._entry(row, key) for row in rows]
+        return Page(
+            total=_bounded(total),
+            pages=_bounded(integer(group.get("pages"))),
+            per_page=min(_bounded(integer(group.get("perpage"))) or PER_PAGE, PER_PAGE),
+            entries=_plausible(entries, query),
+            strayed=strayed,
+        )
+
+    def leave_out(self, page: Page, query: Query) -> None:
+        """Remember what a page has that is not to be listed, and why."""
+        with self._lock:
+            for number, entry in enumerate(page.entries):
+                if entry.flaw and entry.flaw != FORGOTTEN:
+                    place = f"record {number} of {query.key}"
+                    self.left_out[entry.id if PHOTO_ID.fullmatch(entry.id) else place] = entry.flaw
+
+    def _entry(self, raw: object, key: str) -> Entry:
+        fields: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+        photo_id, upload = text(fields.get("id")), max(integer(fields.get("dateupload")) or 0, 0)
+        if photo_id.startswith(ALIAS):
+            self.hidden[photo_id] = upload, integer(fields.get("license"))
+            return Entry(photo_id, upload, FORGOTTEN)
+        try:
+            photo = parse(raw, self._host)
+            self._check(photo)
+        except UnusableError as reason:
+            return Entry(photo_id, upload, str(reason))
+        # Answers may differ from each other; which one counts must not depend on their order.
+        if photo_id not in self.photos or key < self._from[photo_id]:
+            self.photos[photo_id], self._from[photo_id] = photo, key
+        return Entry(photo_id, upload)
+
+    def _check(self, photo: Photo) -> None:
+        west, south, east, north = self._bbox_deg
+        if not (west <= photo.lon <= east and south <= photo.lat <= north):
+            raise UnusableError("outside the box")
+        if photo.date_upload > self._snapshot:
+            raise UnusableError("uploaded after the snapshot")
+        if photo.license_id not in self._license_ids:
+            raise UnusableError("another licence")
+
+
+def _bounded(count: int | None) -> int:
+    return min(max(count or 0, 0), MOST)
+
+
+def _plausible(entries: list[Entry], query: Query) -> list[Entry]:
+    """The entries; a few dates that were not asked for are taken for unknown.
+
+    If there are many, the question's dates were not heeded, and the order is in doubt.
+    """
+    odd = [entry.upload > 0 and not query.low <= entry.upload <= query.high for entry in entries]
+    if sum(odd) > ODD_DATES * len(entries):
+        return entries
+    pairs = zip(entries, odd, strict=True)
+    return [entry._replace(upload=0) if is_odd else entry for entry, is_odd in pairs]
+
+
+def _strays(
+    raw: object, box_deg: tuple[float, float, float, float], licenses: Collection[int]
+) -> bool:
+    """Whether a photo is certainly not what was asked for."""
+    if not isinstance(raw, Mapping):
+        return False
+    lat, lon, number = real(raw.get("latitude")), real(raw.get("longitude")), raw.get("license")
+    west, south, east, north = box_deg
+    if lat is not None and not south - SLACK_DEG <= lat <= north + SLACK_DEG:
+        return True
+    if lon is not None and not west - SLACK_DEG <= lon <= east + SLACK_DEG:
+        return True
+    license_id = integer(number)
+    return license_id is not None and license_id not in licenses

@@ -1,0 +1,280 @@
+"""List every photo of a box through a search that shows 4,000 results of a query at most.
+
+Pure: the service is a callable. Results come newest upload first, and a query can end at an upload
+date. So one page of a box holds *all* of its photos down to the page's oldest upload, and the next
+question, about the same box up to that date (inclusive), continues without a gap. What makes the
+list complete is that order; totals, which are only nearly right, steer where boxes are split and
+prove nothing. Where the order does not hold, boxes, then dates, then licences are split until the
+pieces fit the 4,000. What fits nowhere is counted as unreachable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from witw.flickr.crawl.boxes import Box
+from witw.flickr.crawl.ledger import Ledger
+from witw.flickr.crawl.pages import REACH, Ask, Entry, Page, Query
+from witw.flickr.crawl.pool import spread
+
+# An answer that leaves more than this share unaccounted for is asked for once more: totals waver
+# by a few percent.
+GAP = 0.08
+AGAIN = 50  # marks that question as its own
+
+
+class Node(NamedTuple):
+    """A piece of the search still to be visited: where, when, which licences."""
+
+    name: str
+    box: Box
+    high: int
+    licenses: tuple[int, ...]
+    low: int = 1
+    is_ordered: bool = True
+
+
+@dataclass
+class Cell:
+    """A node as it was visited; the fields but ``box`` and ``ledger`` are columns of ``cells``."""
+
+    cell: str
+    box: Box
+    total: int = 0
+    listed: int = 0
+    calls: int = 0
+    is_leaf: bool = True
+    is_ordered: bool = True
+    unreachable: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a tree is walked.
+
+    Attributes:
+        snapshot: latest upload date that counts, for every query alike [s].
+        box_total: a box that holds more is split into four.
+        accuracy: sent along, see :class:`witw.flickr.crawl.pages.Query`.
+        take: sent along.
+        cut: where boxes are cut, see :meth:`witw.flickr.crawl.boxes.Box.quarters`.
+        workers: nodes visited at a time.
+    """
+
+    snapshot: int
+    box_total: int
+    accuracy: int = 0
+    take: int = 0
+    cut: int = 8
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A walk's result; nothing in it depends on the order of the calls.
+
+    Attributes:
+        listed: id of every photo found -> name of its cell.
+        cells: in the order of their names.
+    """
+
+    listed: dict[str, str]
+    cells: list[Cell]
+
+    @property
+    def calls(self) -> int:
+        """Calls that were needed."""
+        return sum(cell.calls for cell in self.cells)
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether totals and photos shown agree in every cell, so that nothing can be missing."""
+        return all(
+            cell.is_ordered
+            and not cell.unreachable
+            and cell.ledger.steps
+            and not cell.ledger.unbalanced
+            for cell in self.cells
+        )
+
+    def __add__(self, other: Tree) -> Tree:
+        """Both; what both list belongs to the first."""
+        return Tree(other.listed | self.listed, self.cells + other.cells)
+
+
+def walk(ask: Ask, box: Box, licenses: Sequence[int], rules: Rules, name: str = "r") -> Tree:
+    """List everything in ``box``; ``name`` is its cell's."""
+    root = Node(name, box, rules.snapshot, tuple(licenses))
+
+    def visit(node: Node) -> tuple[_Visit, list[Node]]:
+        done = _Visit(ask, rules, node)
+        return done, done.run()
+
+    visits = sorted(spread([root], visit, rules.workers), key=lambda done: done.node.name)
+    listed: dict[str, str] = {}
+    for done in visits:
+        for entry in done.entries:
+            if not entry.flaw and entry.id not in listed:
+                listed[entry.id] = done.node.name
+                done.cell.listed += 1
+    cells = {done.node.name: done.cell for done in visits}
+    for done in visits:
+        _balance(done, cells)
+    return Tree(listed, list(cells.values()))
+
+
+def _balance(done: _Visit, cells: dict[str, Cell]) -> None:
+    """A box that was split holds what its page showed, and what its quarters hold."""
+    quarters = [cells[node.name] for node in done.quarters]
+    if quarters:
+        newer = sum(entry.upload > done.quarters[0].high for entry in done.entries)
+        done.cell.ledger.note(done.cell.total - newer - sum(cell.total for cell in quarters))
+
+
+class _DisorderError(Exception):
+    """A page is not newest first within its dates."""
+
+
+class _Visit:
+    """One node: pages asked for, photos seen, the ledger between them."""
+
+    def __init__(self, ask: Ask, rules: Rules, node: Node) -> None:
+        self.node = node
+        self.cell = Cell(node.name, node.box, is_ordered=node.is_ordered)
+        self.entries: list[Entry] = []
+        self.quarters: list[Node] = []
+        self._ask = ask
+        self._rules = rules
+        self._below: list[Node] = []
+
+    def run(self) -> list[Node]:
+        """Split the node or list it; returns the nodes that are left to visit."""
+        if not self.node.is_ordered:
+            self._plain()
+        else:
+            try:
+                self._ordered()
+            except _DisorderError:
+                # What boxes around took to be all of the newer photos is in doubt too.
+                self._leave("p", high=self._rules.snapshot)
+        return self._below
+
+    def _ordered(self) -> None:
+        page = self._newest(self.node.high)
+        quarters = self.node.box.quarters(self._rules.cut)
+        if page.total > self._rules.box_total and quarters:
+            # All newer ones are known now, so the quarters need not tell them again.
+            oldest = min(page.uploads, default=self.node.high)
+            self.quarters = [
+                self.node._replace(name=f"{self.node.name}{n}", box=box, high=oldest)
+                for n, box in enumerate(quarters)
+            ]
+            self._below += self.quarters
+            self.cell.is_leaf = False
+            return
+        high = self.node.high
+        while high > 0 and not page.is_last():
+            newest, oldest = page.uploads[0], page.uploads[-1]
+            high = oldest if newest > oldest else self._second(page)
+            if high > 0:
+                page = self._newest(high)
+        self.cell.ledger.end()
+
+    def _second(self, page: Page) -> int:
+        """List the photos of one second that fills a page; returns the date to continue from.
+
+        Offsets are used here only: a date cannot step inside a second. Where even they end, at
+        4,000, the second becomes nodes of its own.
+        """
+        second = page.uploads[0]
+        for number in range(2, REACH // page.per_page + 1):
+            before, page = page, self._page(second, number)
+            if not page.entries:
+                return second - 1
+            if page.ids == before.ids:
+                break
+            if not page.is_in_order(second):
+                raise _DisorderError
+            if page.is_last(number):
+                return 0
+            if page.uploads[-1] < second:
+                return page.uploads[-1]
+        self._leave(f"@{second}/", high=second, low=second)
+        self.cell.ledger.forget()
+        return second - 1
+
+    def _plain(self) -> None:
+        """List without trust in the order: all pages, or pieces if they are too many."""
+        page = self._page(self.node.high, 1)
+        self.cell.total = page.total
+        # Totals waver: only one far above the reach saves the pages.
+        if page.total > REACH and self._split(page):
+            return
+        last = REACH // page.per_page
+        for number in range(2, last + 1):
+            if page.is_last(number - 1):
+                self._compare()
+                return
+            before, page = page, self._page(self.node.high, number)
+            if page.ids == before.ids:
+                break
+        else:
+            if page.is_last(last) or self._split(page):
+                return
+        self.cell.unreachable = max(0, self.cell.total - len({e.id for e in self.entries}))
+
+    def _compare(self) -> None:
+        """What all pages together show must be what the first one counted."""
+        shown = len({entry.id for entry in self.entries})
+        if self.cell.total >= shown:
+            self.cell.ledger.note(self.cell.total - shown)
+
+    def _split(self, page: Page) -> bool:
+        """Leave the node in pieces: of the box, of the dates, of the licences; or not at all."""
+        node, rules = self.node, self._rules
+        if quarters := node.box.quarters(rules.cut):
+            for number, box in enumerate(quarters):
+                self._leave(str(number), box=box)
+        elif node.low < node.high and all(node.low <= u <= node.high for u in page.uploads):
+            middle = (node.low + node.high) // 2
+            self._leave("a", low=middle + 1)
+            self._leave("b", high=middle)
+        elif len(node.licenses) > 1:
+            for number in node.licenses:
+                self._leave(f"L{number}", licenses=(number,))
+        self.cell.is_leaf = len(self._below) == 0
+        return not self.cell.is_leaf
+
+    def _leave(self, name: str, **changes: object) -> None:
+        piece = {"name": self.node.name + name, "is_ordered": False, **changes}
+        self._below.append(self.node._replace(**piece))  # type: ignore[arg-type]
+
+    def _newest(self, high: int) -> Page:
+        """First page up to ``high``; what it shows must agree with the totals."""
+        page, ledger = self._page(high, 1), self.cell.ledger
+        if max(ledger.gap(high, page), page.unshown) > GAP:
+            # One wrong answer would lose all that is older. Whatever either shows is kept.
+            again = self._page(high, 1, AGAIN)
+            page = min(page, again, key=lambda one: (ledger.gap(high, one), one.unshown))
+        # A gap that stays was made by a date, on the page before, to which the order does not lead.
+        if not page.is_in_order(high) or ledger.gap(high, page) > GAP:
+            raise _DisorderError
+        if not self.cell.total:
+            self.cell.total = page.total
+        self.cell.ledger.step(high, page)
+        return page
+
+    def _page(self, high: int, number: int, again: int = 0) -> Page:
+        node, rules = self.node, self._rules
+        take = rules.take + again
+        page = self._ask(
+            Query(node.box, high, node.licenses, number, node.low, rules.accuracy, take)
+        )
+        self.cell.calls += 1
+        self.entries += page.entries
+        if number > 1:
+            self.cell.ledger.more(page)
+        return page

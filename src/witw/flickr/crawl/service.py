@@ -1,0 +1,146 @@
+"""The service as the walk sees it: answers looked at with suspicion, and never asked for twice."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from witw.errors import UserError
+from witw.flickr.api.client import PAST_END, Attempt, Client, RefusedError
+from witw.flickr.crawl.journal import Journal, redact
+from witw.flickr.crawl.listing import Listing
+from witw.flickr.crawl.pages import PER_PAGE, Page, Query
+from witw.forgotten import NOTHING, Forgotten
+
+EXTRAS = "license,date_upload,date_taken,owner_name,geo,url_m"
+# Fruitless second questions about one kind of flaw, until it is taken as the service's way.
+PATIENCE = 3
+
+log = logging.getLogger("witw")
+
+
+class Service:
+    """Asks flickr.photos.search through a journal; for any number of threads.
+
+    Args:
+        aoi: for error texts.
+        client: of the API.
+        journal: of the crawl.
+        listing: where photos go.
+        shown: called with every page.
+        removed: photos that are neither listed nor kept.
+    """
+
+    def __init__(
+        self,
+        aoi: str,
+        client: Client,
+        journal: Journal,
+        listing: Listing,
+        shown: Callable[[Page], None],
+        removed: Forgotten = NOTHING,
+    ) -> None:
+        self._aoi, self._client, self._journal = aoi, client, journal
+        self._listing, self._shown, self._removed = listing, shown, removed
+        self._fruitless = journal.fruitless()
+
+    def ask(self, query: Query) -> Page:
+        """Answer a question; a page with flaws is asked for a second time, and the better taken.
+
+        Raises:
+            UserError: the service refuses, does not answer, or answers something else altogether.
+        """
+        before = [self._read(body, query) for body in self._journal.answers(query.key)]
+        # What a service said when it did not listen must not stop the next run as well.
+        pages = [page for page in before if not _is_worthless(page)] or [self._call(query)]
+        flaw = _flaw(pages[0], query)
+        patient = self._fruitless[flaw] < PATIENCE or _is_worthless(pages[0])
+        if flaw and patient and len(before) < 2 and len(pages) == 1:
+            pages.append(self._call(query))
+            self._fruitless[flaw] += _flaw(pages[1], query) == flaw
+        page = min(pages, key=lambda page: _flaws(page, query))
+        if _is_worthless(page):
+            raise UserError(
+                f"AOI {self._aoi!r}: most photos of an answer are not in the box or of the "
+                "licences asked for, so the list would be worthless; check `flickr.api_url`."
+            )
+        self._listing.leave_out(page, query)
+        self._shown(page)
+        return page
+
+    def _read(self, body: bytes, query: Query) -> Page:
+        if not body:
+            return _past_the_end()
+        answer = json.loads(body)
+        redact(answer, self._removed)
+        return self._listing.read(answer, query)
+
+    def _call(self, query: Query) -> Page:
+        page: list[Page] = []
+        body: list[bytes] = []
+
+        def read(answer: Mapping[str, Any]) -> Page:
+            body[:] = [json.dumps(answer).encode()] if redact(answer, self._removed) else []
+            page[:] = [self._listing.read(answer, query)]
+            return page[0]
+
+        def watch(attempt: Attempt) -> None:
+            if attempt.ok:
+                attempt = replace(attempt, body=body[0]) if body else attempt
+                self._journal.record(query.key, attempt, page[0], _flaw(page[0], query))
+            else:
+                self._journal.record(query.key, attempt, None)
+
+        try:
+            return self._client.call("flickr.photos.search", read, watch, **params(query))
+        except RefusedError as refusal:
+            if refusal.code != PAST_END or query.page == 1:
+                raise
+            return _past_the_end()
+
+
+def _past_the_end() -> Page:
+    return Page(0, 0, PER_PAGE, [])
+
+
+def _flaw(page: Page, query: Query) -> str:
+    """What a second question might mend; '': nothing."""
+    is_empty, broken, strayed, is_disordered = _flaws(page, query)
+    if is_disordered:
+        return "order"
+    return "stray" if strayed else "record" if broken else "empty" if is_empty else ""
+
+
+def _flaws(page: Page, query: Query) -> tuple[bool, int, int, bool]:
+    """Are all photos missing? Records not readable, photos not asked for; is the order broken?"""
+    is_empty = query.page == 1 and page.total > 0 and not page.entries
+    broken = sum(1 for entry in page.entries if not entry.id or not entry.upload)
+    is_disordered = query.page == 1 and not page.is_in_order(query.high)
+    return is_empty, broken, page.strayed, is_disordered
+
+
+def _is_worthless(page: Page) -> bool:
+    """Whether the service did not listen to the question."""
+    return page.strayed * 2 > len(page.entries)
+
+
+def params(query: Query) -> dict[str, object]:
+    """A question as parameters of flickr.photos.search."""
+    asked: dict[str, object] = {
+        "bbox": query.box.text,
+        "license": ",".join(map(str, query.licenses)),
+        # Without a limiting date a box is searched for the last 12 hours only.
+        "min_upload_date": query.low,
+        "max_upload_date": query.high,
+        "sort": "date-posted-desc",
+        "has_geo": 1,
+        "media": "photos",
+        "content_types": "0",
+        "extras": EXTRAS,
+        "per_page": PER_PAGE,
+        "page": query.page,
+    }
+    return asked | ({"accuracy": query.accuracy} if query.accuracy else {})

@@ -1,0 +1,1 @@
+"""The downloader behind download: requests, throttle, outcome, stored files."""

@@ -1,0 +1,224 @@
+"""Fetching many photos at a time, as fast as their hosts like it and no faster."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import aiohttp
+import uvloop
+
+from witw.errors import UserError
+from witw.flickr.hosts import Origin, host_of
+from witw.flickr.photo_host.outcome import Outcome, inspect
+from witw.flickr.photo_host.progress import Meter
+from witw.flickr.photo_host.request import Again, Body, ask, proxied, session
+from witw.flickr.photo_host.resolver import PrivateAddress
+from witw.flickr.photo_host.stored_files import store
+from witw.flickr.photo_host.throttle import Limits, Throttle
+from witw.store import ROOT
+
+WINDOW = 512  # photos in the works, those that wait for another try included
+WRITERS = 3  # threads that decode and write; more get into each other's way
+NICE = 5  # steps of priority by which these stand behind the network
+BACKLOG = 32  # photos come and not yet kept; more, and a slow disk slows the network down
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo to fetch."""
+
+    id: str
+    url: str
+    path: Path
+
+
+class HostDown(Exception):  # noqa: N818
+    """A host gave no useful answer for longer than :attr:`Limits.patience_s`."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(host, reason)
+        self.host = host
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is asked of whom.
+
+    Attributes:
+        origins: where photos may be fetched from; the jobs' addresses have been found to be there.
+        user_agent: sent along.
+        min_side_px: see :func:`witw.flickr.photo_host.outcome.inspect`.
+        max_bytes: a larger answer is refused.
+        limits: patience and eagerness.
+    """
+
+    origins: frozenset[Origin]
+    user_agent: str
+    min_side_px: int
+    max_bytes: int
+    limits: Limits
+
+
+def fetch(jobs: Sequence[Job], rules: Rules, meter: Meter) -> dict[str, Outcome]:
+    """Fetch photos into the store.
+
+    Returns:
+        The outcome of each by id.
+
+    Raises:
+        HostDown: one stopped answering; photos fetched until then are in the store.
+        PrivateAddress: a host's name leads to an address that must not be asked.
+        UserError: the store cannot be written.
+    """
+
+    async def everything() -> dict[str, Outcome]:
+        through_proxy = proxied(host_of(job.url) for job in jobs)
+        connections = session(rules.origins, rules.user_agent, rules.limits, through_proxy)
+        async with connections as client:
+            with ThreadPoolExecutor(WRITERS, initializer=_step_back) as pool:
+                return await _Fetcher(client, pool, rules, meter).all(jobs)
+
+    try:
+        return asyncio.run(everything(), loop_factory=uvloop.new_event_loop)
+    except ExceptionGroup as group:
+        for error in group.exceptions:
+            if isinstance(error, (HostDown, PrivateAddress)):
+                raise error from None
+            if isinstance(error, OSError):
+                raise UserError(
+                    f"The photo store {ROOT}/ cannot be written ({error}); make "
+                    "room or give access, then run again."
+                ) from error
+        raise
+
+
+def _step_back() -> None:
+    """Let the thread that talks to the hosts go first: a photo decoded later costs no slot."""
+    if sys.platform == "linux":  # elsewhere a priority is the whole process's
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+
+
+class _Fetcher:
+    def __init__(
+        self, client: aiohttp.ClientSession, pool: ThreadPoolExecutor, rules: Rules, meter: Meter
+    ) -> None:
+        self._client = client
+        self._pool = pool
+        self._rules = rules
+        self._meter = meter
+        self._throttles = meter.throttles
+        self._backlog = asyncio.Semaphore(BACKLOG)
+
+    async def all(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
+        outcomes: dict[str, Outcome] = {}
+        window = asyncio.Semaphore(WINDOW)
+
+        async def one(job: Job) -> None:
+            try:
+                outcome = await self._photo(job)
+                outcomes[job.id] = outcome
+                self._meter.done()
+                if not outcome.stored:
+                    self._meter.error(outcome.status)
+            finally:
+                window.release()
+
+        shown = asyncio.create_task(self._meter.show())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for job in jobs:
+                    await window.acquire()
+                    group.create_task(one(job))
+        finally:
+            shown.cancel()
+            await asyncio.wait([shown])
+        return outcomes
+
+    async def _photo(self, job: Job) -> Outcome:
+        """Try until there is an answer that another try would not change."""
+        limits, now = self._rules.limits, asyncio.get_running_loop().time
+        host = host_of(job.url)
+        throttle = self._throttles.setdefault(host, Throttle(limits))
+        began, failed, attempt, unreachable, reason = now(), math.inf, 0, True, ""
+        steady: dict[str, float] = {}  # digest of what came -> from when on it is final
+        while attempt < limits.tries or now() - began < limits.span_s:
+            if attempt:
+                await asyncio.sleep(limits.pause_s(attempt))
+            attempt += 1
+            # Once it has failed while the host serves others, it is this photo's own failure.
+            own = failed < throttle.useful_at
+            try:
+                outcome = await self._once(job, throttle, own)
+                unreachable = False
+                if not outcome.again:
+                    return outcome
+                # What comes alike after a while is what the host has, not an accident on the way.
+                if outcome.status == "corrupt" and now() >= steady.get(outcome.digest, math.inf):
+                    return outcome
+                steady.setdefault(outcome.digest, now() + limits.steady_s)
+                reason = outcome.reason
+            except Again as again:
+                reason = again.reason
+                unreachable &= again.unreachable
+                if (again.pause_s or 0) > limits.patience_s:
+                    return Outcome("failed", f"{reason}, asks to wait {again.pause_s:.0f} s")
+            failed = min(failed, now())
+            self._meter.error(reason)
+            log.debug("%s: %s, try %d", job.id, reason, attempt)
+            if not own and throttle.silent_s > limits.patience_s:
+                raise HostDown(host, reason)
+        return Outcome("failed", f"{reason}, in {attempt} tries", unreachable=unreachable)
+
+    async def _once(self, job: Job, throttle: Throttle, own: bool) -> Outcome:
+        """One request, and what it brought looked at and kept."""
+        answer, asked_at = await self._ask(job.url, throttle, own)
+        if isinstance(answer, Outcome):
+            throttle.useful()
+            return answer
+        try:
+            run = asyncio.get_running_loop().run_in_executor
+            outcome = await run(self._pool, self._keep, answer.content, job.path)
+        finally:
+            self._backlog.release()
+        if outcome.again:
+            throttle.slower(asked_at, own)
+            return outcome
+        throttle.useful()
+        if answer.redirected and not outcome.stored and outcome.status != "gone":
+            return replace(outcome, status="gone", reason=f"redirected to {outcome.reason}")
+        return outcome
+
+    async def _ask(self, url: str, throttle: Throttle, own: bool) -> tuple[Body | Outcome, float]:
+        """Ask when it is this photo's turn; a body comes with a place in the backlog."""
+        async with throttle.slot():
+            asked_at = asyncio.get_running_loop().time()
+            try:
+                answer = await ask(self._client, url, self._rules.max_bytes)
+            except Again as again:
+                if again.closes:
+                    throttle.close(again.pause_s, asked_at)
+                else:
+                    throttle.slower(asked_at, own)
+                raise
+            if isinstance(answer, Body):
+                self._meter.came(len(answer.content))
+                await self._backlog.acquire()
+            return answer, asked_at
+
+    def _keep(self, body: bytes, path: Path) -> Outcome:
+        outcome = inspect(body, self._rules.min_side_px)
+        if outcome.stored:
+            store(body, path)
+        return outcome

@@ -1,0 +1,156 @@
+"""Judging the bytes a photo host sent. No network, no files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from witw.images import TooManyPixels, decode, examine
+
+SOI, EOI = b"\xff\xd8\xff", b"\xff\xd9"
+# Bytes that some writers leave behind the end marker.
+TAIL = 4096
+# Photos of so many places are not one photo; an owner's photo uploaded twice is at one or two.
+PLACES = 3
+# Share of pixels of one colour, to within so many of 256 levels, that makes a picture a notice:
+# the decoded JPEG of a plain ground has no noise, a photographed wall or sky has.
+PLAIN_SHARE = 0.6
+PLAIN_LEVELS = 2
+PLACEHOLDER = "a placeholder picture"
+
+# First bytes -> the name Pillow knows it by, the name for people, and that of an animated one.
+OTHERS = {
+    b"\x89PNG": ("PNG", "a PNG picture", "an animated PNG picture (APNG)"),
+    b"GIF8": ("GIF", "a GIF picture", "an animated GIF picture"),
+    b"RIFF": ("WEBP", "a WebP picture", "an animated WebP picture"),
+    b"BM": ("BMP", "a BMP picture", ""),
+    b"II*\x00": ("TIFF", "a TIFF picture", "a TIFF file of several pictures"),
+    b"MM\x00*": ("TIFF", "a TIFF picture", "a TIFF file of several pictures"),
+}
+# ISO base media files name themselves behind the first box's head.
+BRANDS = {b"avif": "an AVIF picture", b"heic": "a HEIC picture", b"mif1": "a HEIC picture"}
+MEDIA = "a video or another media file"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one photo; the columns of table ``downloads`` of these names.
+
+    Attributes:
+        status: ``ok``, ``gone``, ``failed``, ``corrupt`` or ``grey``.
+        reason: why, where the status is not ``ok``.
+        width: as displayed, EXIF orientation applied [px].
+        height: as displayed [px].
+        bytes: size of the file.
+        sha256: of the file.
+        digest: SHA-256 of what came, stored or not.
+        again: whether another try may bring something better.
+        unreachable: whether the host never answered, not even with a refusal.
+    """
+
+    status: str
+    reason: str = ""
+    width: int | None = None
+    height: int | None = None
+    bytes: int | None = None
+    sha256: str = ""
+    digest: str = ""
+    again: bool = False
+    unreachable: bool = False
+
+    @property
+    def stored(self) -> bool:
+        """Whether the photo belongs into the store."""
+        return self.status in ("ok", "grey")
+
+
+def inspect(body: bytes, min_side_px: int) -> Outcome:
+    """Judge the bytes of a photo: whole, decodable, one still JPEG of usable size.
+
+    A host that breaks off a chunked answer, or sends its error page in HTTP 200, is only found
+    out by looking at the bytes.
+    """
+    found = _judge(body, min_side_px)
+    digest = hashlib.sha256(body).hexdigest()
+    return replace(found, digest=digest, sha256=digest if found.stored else "")
+
+
+def _judge(body: bytes, min_side_px: int) -> Outcome:
+    if not body:
+        return Outcome("failed", "an empty answer", again=True)
+    if body.lstrip()[:1] == b"<":
+        return Outcome("failed", "a page instead of a picture", again=True)
+    if not body.startswith(SOI):
+        return _other(body)
+    if EOI not in body[-TAIL:]:
+        return Outcome("corrupt", "breaks off before its end", again=True)
+    try:
+        traits = examine(body, ("JPEG",))
+    except TooManyPixels as error:
+        return Outcome("corrupt", f"too many pixels: {error}")
+    except OSError:
+        return Outcome("corrupt", "cannot be decoded", again=True)
+    if not traits.is_single:
+        return Outcome("corrupt", "several pictures in one file (MPO)")
+    if min(traits.width, traits.height) < min_side_px:
+        size = f"{traits.width} x {traits.height} px"
+        return Outcome("corrupt", f"{size}, a side is below {min_side_px} px")
+    status, reason = ("grey", "a single band") if traits.bands == 1 else ("ok", "")
+    return Outcome(status, reason, traits.width, traits.height, len(body))
+
+
+def _other(body: bytes) -> Outcome:
+    """Judge what is not JPEG: a placeholder, or a picture of another kind by its name."""
+    if body[4:8] == b"ftyp":
+        return Outcome("corrupt", BRANDS.get(body[8:12], MEDIA))
+    if body.startswith(b"RIFF") and body[8:12] != b"WEBP":
+        return Outcome("corrupt", MEDIA)
+    kind = next((kind for magic, kind in OTHERS.items() if body.startswith(magic)), None)
+    if kind is None:
+        return Outcome("corrupt", "not a JPEG file", again=True)
+    form, still, moving = kind
+    try:
+        if not examine(body, (form,)).is_single:
+            return Outcome("corrupt", moving)
+        if is_plain(body, form):
+            return Outcome("gone", f"{PLACEHOLDER}, {still}")
+    except (OSError, TooManyPixels):
+        pass
+    return Outcome("corrupt", still)
+
+
+def is_plain(body: bytes, form: str = "JPEG") -> bool:
+    """Whether a picture is for the most part of one colour, as drawn notices are.
+
+    Raises:
+        OSError: it cannot be decoded.
+        TooManyPixels: it is too large to be.
+    """
+    pixels = np.asarray(decode(body, (form,)).convert("RGB"), np.int16).reshape(-1, 3)
+    ground = np.array([np.bincount(band, minlength=256).argmax() for band in pixels.T])
+    alike = (np.abs(pixels - ground) <= PLAIN_LEVELS).all(axis=1)
+    return bool(alike.mean() >= PLAIN_SHARE)
+
+
+def suspects(outcomes: Iterable[tuple[str, Outcome, tuple[float, float]]]) -> list[list[str]]:
+    """Ids whose answers are byte for byte the same although they show :data:`PLACES` places.
+
+    A host that has a picture for "no longer available" may send it with HTTP 200. Equal bytes are
+    not enough to know it by: an owner may upload a photo twice. So the places must differ, and
+    whoever asks still has to look at it (:func:`is_plain`).
+
+    Args:
+        outcomes: id, outcome and place (latitude, longitude) of each photo.
+    """
+    alike: dict[str, list[tuple[str, tuple[float, float]]]] = {}
+    for photo_id, outcome, place in outcomes:
+        if outcome.digest and outcome.status in ("ok", "grey", "corrupt") and not outcome.again:
+            alike.setdefault(outcome.digest, []).append((photo_id, place))
+    return [
+        [photo_id for photo_id, _ in group]
+        for group in alike.values()
+        if len({place for _, place in group}) >= PLACES
+    ]

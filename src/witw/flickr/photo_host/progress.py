@@ -1,0 +1,71 @@
+"""What is shown while photos are fetched: how fast, how many at a time, what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import Any
+
+from tqdm import tqdm
+
+from witw.flickr.photo_host.throttle import Throttle
+
+KINDS = 4  # so many kinds of errors are shown, the most frequent ones
+
+
+class Meter:
+    """Counts for a progress bar, which is drawn on time whether or not anything happens.
+
+    Attributes:
+        throttles: of each host.
+    """
+
+    def __init__(self, bar: tqdm[Any]) -> None:
+        self._bar = bar
+        self._new = 0
+        self._bytes = 0
+        self._errors: Counter[str] = Counter()
+        self._drawn = time.monotonic()
+        self.throttles: dict[str, Throttle] = {}
+
+    def came(self, size: int) -> None:
+        """So many bytes came."""
+        self._bytes += size
+
+    def error(self, kind: str) -> None:
+        """A request brought no photo."""
+        self._errors[kind] += 1
+
+    def done(self) -> None:
+        """A photo's outcome is known."""
+        self._new += 1
+
+    async def show(self) -> None:
+        """Draw the bar as often as it wants to be drawn, until cancelled; then once more."""
+        try:
+            while True:
+                await asyncio.sleep(self._bar.mininterval)
+                self.draw()
+        finally:
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw the bar now."""
+        self._bar.set_postfix_str(self.text(), refresh=False)
+        if not self._bar.update(self._new):
+            self._bar.refresh()
+        self._new = 0
+
+    def text(self) -> str:
+        """MB/s since the last call, slots, the gate, errors by kind."""
+        now = time.monotonic()
+        rate = self._bytes / 1e6 / max(now - self._drawn, 1e-3)
+        self._bytes, self._drawn = 0, now
+        slots = sum(throttle.slots for throttle in self.throttles.values())
+        shut_s = max((throttle.shut_s for throttle in self.throttles.values()), default=0.0)
+        parts = [f"{rate:.1f} MB/s", f"{slots} slots"]
+        if shut_s:
+            parts.append(f"{shut_s:.0f} s until the host is asked again")
+        parts += [f"{count} x {kind}" for kind, count in self._errors.most_common(KINDS)]
+        return ", ".join(parts)

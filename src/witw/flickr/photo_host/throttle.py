@@ -1,0 +1,176 @@
+"""How hard a photo host is asked: slots that grow while it answers, and a gate it can close."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+# So many times must the slots have been halved, with nothing useful in between, before failures
+# are taken for the host's and not the photos'.
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Patience and eagerness.
+
+    Attributes:
+        slots: requests under way at the start.
+        most_slots: requests under way at most.
+        tries: requests spent on one photo at least,
+        span_s: over at least this long, before it is given up.
+        base_s: the first pause before another try is up to this long; each next up to twice that.
+        cap_s: no such pause is longer.
+        steady_s: what comes again, byte by byte, so long after it first came is what the host has.
+        connect_s: a connection not made by then is a failure.
+        read_s: so is a silence of this length,
+        total_s: and an answer not complete by then.
+        patience_s: the longest wait a host may ask for, and the longest time without one useful
+            answer, before it counts as down.
+    """
+
+    slots: int = 8
+    most_slots: int = 32
+    tries: int = 8
+    span_s: float = 180.0
+    base_s: float = 1.0
+    cap_s: float = 60.0
+    steady_s: float = 20.0
+    connect_s: float = 15.0
+    read_s: float = 30.0
+    total_s: float = 120.0
+    patience_s: float = 900.0
+
+    def pause_s(self, attempt: int) -> float:
+        """Backoff with full jitter (Brooker, AWS Architecture Blog, 2015) after attempt >= 1."""
+        return random.uniform(0, self._longest_s(attempt))  # noqa: S311
+
+    def gate_s(self, attempt: int) -> float:
+        """How long a host is left alone that did not say for how long; half of it is certain."""
+        longest_s = self._longest_s(attempt)
+        return random.uniform(longest_s / 2, longest_s)  # noqa: S311
+
+    def _longest_s(self, attempt: int) -> float:
+        return min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 60))
+
+
+class Throttle:
+    """Additive increase, multiplicative decrease of the requests under way at one host.
+
+    All requests wait while the host's gate is closed: a 429 answers one of them but means all.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._slots = float(min(limits.slots, limits.most_slots))
+        self._active = 0
+        self._refused = False
+        self._rounds = self._refusals = 0
+        self._asked_s = 0.0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._now = asyncio.get_running_loop().time
+        self._opens = self._halved = self._useful = self._now()
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """One request's place: waits for a free slot, then for the gate."""
+        await self._enter()
+        try:
+            while (wait := self._opens - self._now()) > 0:
+                await asyncio.sleep(wait)
+            yield
+        finally:
+            self._active -= 1
+            self._admit()
+
+    async def _enter(self) -> None:
+        """Take a slot, in the order of asking; :meth:`_admit` counts it as taken."""
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        self._admit()
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self._active -= 1
+                self._admit()
+            raise
+
+    def _admit(self) -> None:
+        while self._waiting and self._active < int(self._slots):
+            place = self._waiting.popleft()
+            if not place.done():
+                self._active += 1
+                place.set_result(None)
+
+    @property
+    def slots(self) -> int:
+        """Requests that may be under way."""
+        return int(self._slots)
+
+    @property
+    def shut_s(self) -> float:
+        """How much longer the gate is closed [s]."""
+        return max(0.0, self._opens - self._now())
+
+    @property
+    def useful_at(self) -> float:
+        """When the host last gave a useful answer, by the loop's clock."""
+        return self._useful
+
+    @property
+    def silent_s(self) -> float:
+        """How long the host has given no useful answer, the longest pause it asked for left out."""
+        return self._now() - self._useful - self._asked_s
+
+    def useful(self) -> None:
+        """The host answered: ask it a little harder.
+
+        Until it refuses for the first time the slots double with every round of answers, then they
+        grow by one a round (slow start and congestion avoidance, RFC 5681).
+        """
+        self._useful = self._now()
+        self._asked_s = 0.0
+        self._rounds = self._refusals = 0
+        step = 1 / self._slots if self._refused else 1
+        self._slots = min(self._limits.most_slots, self._slots + step)
+
+    def slower(self, asked_at: float, own: bool = False) -> None:
+        """A request failed: halve the slots, once for all those asked before that was done.
+
+        Where that goes on with nothing useful in between, the gate is closed for a moment, too: a
+        host, or a network, that is down must not use up the tries of every photo in the works.
+
+        Args:
+            asked_at: when the request was made.
+            own: whether the photo has failed before, and others have not since; then it says
+                nothing about the host.
+        """
+        if not own and self._halve(asked_at) and self._rounds > ROUNDS:
+            self._shut(self._limits.gate_s(1))
+
+    def close(self, pause_s: float | None, asked_at: float) -> None:
+        """The host asked to be left alone, for ``pause_s`` or (None) without saying how long."""
+        first = self._halve(asked_at)
+        if pause_s is not None:
+            self._shut(pause_s)
+            self._asked_s = max(self._asked_s, pause_s)
+        elif first or not self.shut_s:
+            self._refusals += 1
+            self._shut(self._limits.gate_s(self._refusals))
+
+    def _halve(self, asked_at: float) -> bool:
+        if asked_at < self._halved:
+            return False
+        self._refused = True
+        self._slots = max(1.0, self._slots / 2)
+        self._halved = self._now()
+        self._rounds += 1
+        return True
+
+    def _shut(self, pause_s: float) -> None:
+        self._opens = max(self._opens, self._now() + pause_s)

@@ -1,0 +1,187 @@
+"""Read a strip block by block, each of its blocks once, from several threads.
+
+rasterio reads here, not GDAL's own binding: its library decodes DEFLATE by libdeflate, twice as
+fast. Nothing is resampled, so both see the same numbers.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from osgeo import gdal
+from rasterio.windows import Window
+
+from witw.imagery.jit import njit
+from witw.imagery.strip import decoded_cache
+from witw.imagery.strip.single_file import Plain
+from witw.paths import file_state
+
+Pixels = NDArray[np.uint8]
+# What GDAL keeps of decoded blocks: whole rows of a file in strips, neighbours of a tile set.
+CACHE_BYTES = 96 << 20
+UNIT_PX = 512
+OPTIONS = (
+    "AWS_NO_SIGN_REQUEST", "AWS_REGION", "AWS_S3_ENDPOINT", "AWS_HTTPS", "AWS_VIRTUAL_HOSTING",
+    "GDAL_HTTP_MAX_RETRY", "GDAL_HTTP_RETRY_DELAY", "GDAL_HTTP_CONNECTTIMEOUT",
+    "GDAL_HTTP_LOW_SPEED_LIMIT", "GDAL_HTTP_LOW_SPEED_TIME", "GDAL_DISABLE_READDIR_ON_OPEN",
+)  # fmt: skip
+
+
+@njit
+def shown(
+    data: NDArray[np.uint16], tables: Pixels, blank: tuple[int, int, int], out: Pixels
+) -> None:
+    """Apply the tables: (3, h, w) values to RGB and validity (0 or 1), (h, w, 4)."""
+    one, two, three = blank
+    for r in range(data.shape[1]):
+        for c in range(data.shape[2]):
+            red, green, blue = data[0, r, c], data[1, r, c], data[2, r, c]
+            if red == one and green == two and blue == three:
+                out[r, c, 0] = out[r, c, 1] = out[r, c, 2] = out[r, c, 3] = 0
+            else:
+                out[r, c, 0], out[r, c, 1] = tables[0, red], tables[1, green]
+                out[r, c, 2], out[r, c, 3] = tables[2, blue], 1
+
+
+@njit
+def counted(
+    data: NDArray[np.uint16], blank: tuple[int, int, int], counts: NDArray[np.int64]
+) -> int:
+    """Count the values of (3, h, w) into (3, 65536) where they are valid; returns how many are."""
+    one, two, three = blank
+    valid = 0
+    for r in range(data.shape[1]):
+        for c in range(data.shape[2]):
+            red, green, blue = data[0, r, c], data[1, r, c], data[2, r, c]
+            if not (red == one and green == two and blue == three):
+                counts[0, red] += 1
+                counts[1, green] += 1
+                counts[2, blue] += 1
+                valid += 1
+    return valid
+
+
+class Reader:
+    """A raster cut into units of whole blocks.
+
+    Attributes:
+        size: width and height [px].
+        unit: width and height of a unit [px].
+    """
+
+    def __init__(self, handles: Sequence[Any], source: Plain | None) -> None:
+        self.source = source
+        self.kept: decoded_cache.Kept | None = None
+        self.handles: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for handle in handles:
+            self.handles.put(handle)
+        first = handles[0]
+        self.size = first.width, first.height
+        self.dtype: str = first.dtypes[0]
+        height, width = first.block_shapes[0]
+        wide = self.size[0] if width >= self.size[0] else _whole(width, UNIT_PX)
+        tall = (
+            _whole(height, max(1, UNIT_PX * UNIT_PX // wide))
+            if wide > UNIT_PX
+            else _whole(height, UNIT_PX)
+        )
+        self.unit = wide, tall
+
+    def window(self, unit: decoded_cache.Unit) -> Window:
+        """Where a unit, by column and row, lies."""
+        x, y = unit[0] * self.unit[0], unit[1] * self.unit[1]
+        return Window(
+            x, y, min(self.unit[0], self.size[0] - x), min(self.unit[1], self.size[1] - y)
+        )
+
+    def units(self) -> list[decoded_cache.Unit]:
+        """All of them, row by row."""
+        columns, rows = (-(-a // b) for a, b in zip(self.size, self.unit, strict=True))
+        return [(x, y) for y in range(rows) for x in range(columns)]
+
+    def layout(self) -> decoded_cache.Layout:
+        """What :mod:`.decoded` must know of a plain strip."""
+        assert self.source is not None
+        places = {unit: self.window(unit) for unit in self.units()}
+        shapes = {unit: (place.height, place.width) for unit, place in places.items()}
+        name, kind = self.source.file, file_state(self.source.file)
+        stamp = {
+            # A VRT names a local file relative to itself.
+            "file": name if kind is None else str(Path(name).resolve()),
+            "state": kind,
+            "bands": self.source.bands,
+            "size": self.size,
+            "unit": self.unit,
+            "dtype": self.dtype,
+        }
+        return decoded_cache.Layout(stamp, shapes, self.dtype)
+
+    def _read(self, bands: Sequence[int], unit: decoded_cache.Unit) -> NDArray[Any]:
+        handle = self.handles.get()
+        try:
+            found: NDArray[Any] = handle.read(bands, window=self.window(unit))
+            return found
+        finally:
+            self.handles.put(handle)
+
+    def bands(self, unit: decoded_cache.Unit) -> NDArray[Any]:
+        """The three bands of a plain strip as they are, (3, h, w)."""
+        assert self.source is not None
+        found = self.kept.read(unit) if self.kept else None
+        return self._read(self.source.bands, unit) if found is None else found
+
+    def values(self, unit: decoded_cache.Unit) -> NDArray[np.uint16]:
+        """Values as unsigned, (3, h, w), of a plain strip."""
+        return unsigned(self.bands(unit))
+
+    def rgba(self, unit: decoded_cache.Unit) -> Pixels:
+        """8-bit RGB and validity (0 or 1), (h, w, 4); nought where blank."""
+        if self.source is not None and self.source.tables is not None:
+            data = self.values(unit)
+            out = np.empty((*data.shape[1:], 4), np.uint8)
+            shown(data, self.source.tables, self.source.blank, out)
+            return out
+        data = self._read((1, 2, 3, 4), unit)
+        data[3] = data[3] > 0
+        data[:3] *= data[3]
+        return np.ascontiguousarray(data.transpose(1, 2, 0))
+
+
+def unsigned(data: NDArray[Any]) -> NDArray[np.uint16]:
+    """Whole numbers of 8 or 16 bits as unsigned ones of 16."""
+    return data.astype(np.uint16) if data.dtype == np.uint8 else data.view(np.uint16)
+
+
+def _whole(block: int, about: int) -> int:
+    return max(block, about // block * block)
+
+
+@contextmanager
+def opened(
+    name: str, source: Plain | None, threads: int, kept: Path | None = None
+) -> Iterator[Reader]:
+    """Open a raster once for each thread.
+
+    Args:
+        name: what to open: the strip's file, or the VRT that shows it as RGBA.
+        source: how to treat its values; None: it shows RGBA.
+        threads: how many units are read at the same time.
+        kept: file of :mod:`.decoded`, from which is taken what it holds of this strip.
+
+    Raises:
+        rasterio.errors.RasterioIOError: it does not open.
+    """
+    options = {key: value for key in OPTIONS if (value := gdal.GetConfigOption(key))}
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, **options), ExitStack() as stack:
+        handles = [stack.enter_context(rasterio.open(name, sharing=False)) for _ in range(threads)]
+        reader = Reader(handles, source)
+        if kept and source and kept.is_file():
+            reader.kept = stack.enter_context(decoded_cache.kept(kept, reader.layout()))
+        yield reader

@@ -1,0 +1,260 @@
+"""From a strip of the config to a raster: local files, tile sets, `s3://` and `https://`.
+
+`python -m witw.imagery.strip.source` reads a JSON list of `stats` specs from stdin and checks that
+every strip opens, has its bands, is georeferenced and lies where its area is: exit 0, or one line
+that begins with `witw:` on stderr and exit 1.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from osgeo import gdal, osr
+
+from witw.errors import UserError
+from witw.imagery.strip import remote
+from witw.imagery.strip.footprint import box_deg, grid, near
+from witw.imagery.strip.vrt import Part, Raster, describe
+from witw.paths import file_state, is_remote
+
+CACHE_BYTES = 512 << 20
+# Lanczos of older versions ignores the sub-pixel offset where a strip is finer than the grid
+# (OSGeo/gdal #11042): a shift of half a pixel.
+MIN_GDAL = 3_10_00_00
+# Opening a remote tile is waiting for its server: a set of 500 would take minutes one by one.
+OPENED_AT_ONCE = 16
+Nodata = float | str
+DTYPES = {"Byte", "Int8", "UInt16", "Int16", "UInt32", "Int32", "Float32", "Float64"}
+
+
+def configure() -> None:
+    """Set GDAL up: exceptions, one cache size everywhere, the network.
+
+    Raises:
+        UserError: GDAL is too old to warp rightly.
+    """
+    if int(gdal.VersionInfo()) < MIN_GDAL:
+        raise UserError(
+            f"GDAL {gdal.__version__} shifts imagery when it reprojects: install 3.10 or newer."
+        )
+    gdal.UseExceptions()
+    gdal.SetCacheMax(CACHE_BYTES)
+    remote.configure()
+
+
+def files(aoi: str, path: str) -> list[str]:
+    """GDAL's names of a strip's files, sorted.
+
+    Raises:
+        UserError: a tile set without tiles, or one that cannot be listed; names AOI and path.
+    """
+    name = remote.gdal_name(path)
+    if "*" not in path:
+        return [name]
+    where = remote.shown(path)
+    try:
+        found = remote.matching(name) if is_remote(path) else sorted(glob.glob(path))  # noqa: PTH207
+    except RuntimeError as error:
+        raise UserError(f"AOI {aoi!r}: the tiles {where} cannot be listed: {error}.") from None
+    if not found:
+        raise UserError(f"AOI {aoi!r}: no file matches {where}; correct `aois.{aoi}.strips`.")
+    return found
+
+
+def load(aoi: str, strip: Mapping[str, Any]) -> Raster:
+    """Describe a strip of the config.
+
+    Args:
+        aoi: its AOI, for error texts.
+        strip: `name`, `path`, `bands` and `nodata` as in the spec.
+
+    Raises:
+        UserError: it does not open, lacks a band, has no georeference or holds no real numbers;
+            names AOI and path.
+    """
+    where = f"AOI {aoi!r}: strip file {remote.shown(strip['path'])}"
+    names = files(aoi, strip["path"])
+    with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
+        try:
+            tiles = pool.map(
+                lambda n: _tile(n, tuple(strip["bands"]), strip["nodata"], where), names
+            )
+            return _assemble(list(tiles))
+        except RuntimeError as error:
+            raise UserError(f"{where} cannot be read: {error}.") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """One opened file of a strip: where it lies, and its part but for the place."""
+
+    transform: tuple[float, ...]
+    srs: osr.SpatialReference
+    part: Part
+    bands: tuple[int, ...]
+
+
+def _tile(name: str, bands: tuple[int, ...], nodata: Nodata, where: str) -> _Tile:
+    try:
+        ds = gdal.Open(name)
+        _check(ds, bands, where)
+    except RuntimeError as error:
+        raise RuntimeError(remote.reason(name, str(error))) from None
+    return _Tile(
+        tuple(ds.GetGeoTransform()), ds.GetSpatialRef(), _part(ds, name, bands, nodata), bands
+    )
+
+
+def _assemble(tiles: list[_Tile]) -> Raster:
+    """Put files on one grid, of their mean pixel size; later ones lie on top.
+
+    Raises:
+        RuntimeError: they do not make one raster.
+    """
+    first = tiles[0]
+    transform, size = first.transform, first.part.size
+    if len(tiles) > 1:
+        if not all(t.srs.IsSame(first.srs) for t in tiles):
+            raise RuntimeError("its tiles have different CRSs")
+        if any(t.part.dtype != first.part.dtype for t in tiles):
+            raise RuntimeError("its tiles have different data types")
+        transform, size, rects = grid([(t.transform, t.part.size) for t in tiles])
+        tiles = [replace(t, part=replace(t.part, dst=r)) for t, r in zip(tiles, rects, strict=True)]
+    return Raster(
+        parts=tuple(t.part for t in tiles),
+        size=size,
+        transform=transform,
+        wkt=first.srs.ExportToWkt(),
+        axes=",".join(map(str, first.srs.GetDataAxisToSRSAxisMapping())),
+        dtype=first.part.dtype,
+        bands=(first.bands[0], first.bands[1], first.bands[2]),
+    )
+
+
+def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
+    count = ds.RasterCount
+    if max(bands) > count:
+        raise UserError(
+            f"{where} has {count} band{'s' * (count != 1)}, but `bands` asks for {list(bands)}; "
+            "set `bands` of the AOI or the strip."
+        )
+    if ds.GetGeoTransform(can_return_null=True) is None or ds.GetSpatialRef() is None:
+        raise UserError(f"{where} is not georeferenced; give it a CRS and a geotransform.")
+    dtype = gdal.GetDataTypeName(ds.GetRasterBand(bands[0]).DataType)
+    if dtype not in DTYPES:
+        raise UserError(f"{where} holds {dtype} values, which are no brightness; convert it.")
+
+
+def _part(ds: gdal.Dataset, name: str, bands: tuple[int, ...], nodata: Nodata) -> Part:
+    band = ds.GetRasterBand(bands[0])
+    masked = nodata == "auto" and bool(band.GetMaskFlags() & gdal.GMF_PER_DATASET)
+    whole = (0.0, 0.0, float(ds.RasterXSize), float(ds.RasterYSize))
+    return Part(
+        file=name,
+        size=(ds.RasterXSize, ds.RasterYSize),
+        block=tuple(band.GetBlockSize()),
+        dtype=gdal.GetDataTypeName(band.DataType),
+        src=whole,
+        dst=whole,
+        valid=_valid(ds, bands, nodata, masked),
+        masked=masked,
+    )
+
+
+def _valid(
+    ds: gdal.Dataset, bands: tuple[int, ...], nodata: Nodata, masked: bool
+) -> tuple[tuple[str, float | None], ...]:
+    """Which bands say that a pixel is valid: unless all three are blank, it is."""
+    if masked:
+        return ((f"mask,{bands[0]}", 0.0),)
+    out: dict[str, float | None] = {}
+    for number in bands:
+        band = ds.GetRasterBand(number)
+        if nodata == "auto":
+            blank = band.GetNoDataValue()
+        else:
+            blank = None if nodata == "none" else float(nodata)
+        if blank is None and gdal.GetDataTypeName(band.DataType).startswith("Float"):
+            blank = float("nan")
+        out[str(number)] = blank
+    # A band without a blank value says "valid" everywhere, so the others need not be read.
+    free = [number for number, blank in out.items() if blank is None]
+    return ((free[0], None),) if free else tuple(out.items())
+
+
+@contextmanager
+def unchanged(aoi: str, names: Sequence[str]) -> Iterator[None]:
+    """Whatever is read of local files meanwhile is of one state of them.
+
+    Raises:
+        UserError: one of them was changed; names AOI and file.
+    """
+    before = {name: file_state(name) for name in names}
+    yield
+    for name, state in before.items():
+        if file_state(name) != state:
+            raise UserError(
+                f"AOI {aoi!r}: strip file {name} changed while it was read; run again when it is "
+                "whole."
+            )
+
+
+def rgb_raster(names: Sequence[str]) -> Raster:
+    """Describe 8-bit files with bands red, green, blue first; one grid, the first lies on top.
+
+    Raises:
+        RuntimeError: one cannot be opened, or they have no common grid; names it.
+    """
+    tiles = [_tile(name, (1, 2, 3), "auto", name) for name in names]
+    return _assemble(tiles[::-1])
+
+
+def open_plain(raster: Raster) -> gdal.Dataset:
+    """Open a strip as it is: red, green, blue in its own data type, and alpha."""
+    return gdal.Open(describe(raster, raster.dtype))
+
+
+def check(spec: Mapping[str, Any]) -> None:
+    """Check a strip before any work: it opens, and shows something of its area.
+
+    Args:
+        spec: of `stats`; with `bbox_deg` and `chip_m` its place is checked too.
+
+    Raises:
+        UserError: names AOI and path.
+    """
+    raster = load(spec["aoi"], spec["strip"])
+    if "bbox_deg" not in spec:
+        return
+    found, box = box_deg(raster), spec["bbox_deg"]
+    if found and not near(found, box, spec["chip_m"] / 2):
+        raise UserError(
+            f"AOI {spec['aoi']!r}: strip file {remote.shown(spec['strip']['path'])} lies outside "
+            f"the area: it covers {', '.join(f'{v:.4f}' for v in found)} (west, south, east, "
+            f"north), `bbox_deg` is {list(box)}; take it out of `strips` or correct the box."
+        )
+
+
+def main() -> None:
+    """Check the strips of the specs on stdin."""
+    specs = json.load(sys.stdin)
+    try:
+        configure()
+        for spec in specs:
+            check(spec)
+    except UserError as error:
+        print(f"witw: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

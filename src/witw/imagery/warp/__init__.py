@@ -1,0 +1,1 @@
+"""Reprojection: target grid, kernel, resampling, sweep, COG."""

@@ -1,0 +1,1 @@
+"""Places365: scenes, weights; the network and its categories."""

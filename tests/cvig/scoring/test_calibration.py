@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import torch
+
+from witw.cvig.grid import Grid
+from witw.cvig.metrics import values
+from witw.cvig.scoring import calibration
+from witw.cvig.scoring.calibration import (
+    Calibration,
+    belief,
+    blur,
+    chances,
+    evidence,
+    figures,
+    fit,
+    nll,
+)
+
+T, SIGMA_M, STEP = 0.05, 35.0, 20.0
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return Grid(32631, STEP, 5e5, 5e6, 30, 34, np.arange(30 * 34)[:-40])
+
+
+def drawn(grid, count, seed):
+    """Scores, and geotags drawn from the maps they mean: a cell by its odds, then an error."""
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0, 0.15, (count, len(grid.cells))).clip(-1, 1)
+    odds = np.exp(scores / T)
+    odds /= odds.sum(axis=1, keepdims=True)
+    cell = np.array([rng.choice(len(row), p=row) for row in odds])
+    return scores, grid.centres()[cell] + rng.normal(0, SIGMA_M, (count, 2))
+
+
+@pytest.fixture(scope="module")
+def fitted(grid):
+    scores, places = drawn(grid, 600, 0)
+    return fit([evidence(scores[i : i + 64], places[i : i + 64], grid) for i in range(0, 600, 64)])
+
+
+def test_the_fit_gives_back_what_the_geotags_were_drawn_with(fitted):
+    assert fitted.temperature == pytest.approx(T, rel=0.1)
+    assert fitted.sigma_m == pytest.approx(SIGMA_M, rel=0.12)
+
+
+def test_honest_maps_cover_what_they_say(grid, fitted):
+    scores, places = drawn(grid, 1500, 1)
+    found = values(figures(belief(chances(scores, grid, fitted), places, grid)))
+    for level in (50, 80, 95):
+        assert found[f"coverage_{level}"] == pytest.approx(level, abs=5)
+    assert found["bits"] > 1
+    # An overconfident map covers less, and gains less.
+    sharp = Calibration(T / 3, fitted.sigma_m)
+    worse = values(figures(belief(chances(scores, grid, sharp), places, grid)))
+    assert worse["coverage_80"] < 70
+    assert worse["bits"] < found["bits"]
+
+
+def test_the_likelihood_is_the_formula(grid):
+    scores, places = drawn(grid, 20, 2)
+    got = nll([evidence(scores, places, grid)], np.array([0.07]), np.array([25.0]))[0, 0]
+    share = torch.softmax(torch.from_numpy(scores) / 0.07, dim=1).numpy()
+    square = ((places[:, None] - grid.centres()) ** 2).sum(axis=2)
+    normal = np.exp(-square / (2 * 25**2)) / (2 * np.pi * 25**2)
+    assert got == pytest.approx(-np.log((share * normal).sum(axis=1)).mean(), rel=1e-3)
+
+
+def test_maps_sum_to_one_and_blurring_spreads(grid):
+    scores, _ = drawn(grid, 5, 3)
+    sharp, soft = (chances(scores, grid, Calibration(0.02, s)) for s in (0.0, 40.0))
+    np.testing.assert_allclose(sharp.sum(axis=1), 1)
+    np.testing.assert_allclose(soft.sum(axis=1), 1)
+    assert (soft.max(axis=1) < sharp.max(axis=1)).all()
+
+
+def test_blur_is_a_normal_distribution():
+    one = torch.zeros(1, 41, 41, dtype=torch.float64)
+    one[0, 20, 20] = 1
+    out = blur(one, 3.0)[0]
+    x = torch.arange(41).double() - 20
+    assert float(out.sum()) == pytest.approx(1, abs=1e-3)
+    assert float((out.sum(dim=0) * x**2).sum()) == pytest.approx(9, rel=0.01)
+    assert torch.allclose(out, out.T)
+
+
+def test_a_uniform_map_gains_and_covers_nothing(grid):
+    """Cells as likely as the geotag's count as before it."""
+    flat = np.full((7, len(grid.cells)), 1 / len(grid.cells))
+    found = values(figures(belief(flat, grid.centres()[:7], grid)))
+    assert found["bits"] == pytest.approx(0, abs=1e-9)
+    assert [found[f"coverage_{q}"] for q in calibration.LEVELS] == [0, 0, 0]
+
+
+def test_useless_scores_are_fitted_to_the_uniform_map(grid):
+    rng = np.random.default_rng(4)
+    scores = rng.normal(0, 0.15, (300, len(grid.cells)))
+    places = grid.centres()[rng.integers(0, len(grid.cells), 300)]
+    found = fit([evidence(scores, places, grid)])
+    bits = values(figures(belief(chances(scores, grid, found), places, grid)))["bits"]
+    assert found.temperature > 0.5
+    assert abs(bits) < 0.1
+
+
+def test_scores_that_are_no_numbers_give_the_uniform_map(grid):
+    scores, places = drawn(grid, 3, 5)
+    scores[1, 7] = np.nan
+    maps = chances(scores, grid, Calibration(0.05, 0.0))
+    np.testing.assert_allclose(maps[1], 1 / len(grid.cells))
+    assert np.isfinite(nll([evidence(scores, places, grid)], np.array([0.05]), np.array([30.0])))
+
+
+def test_a_geotag_off_the_imagery_is_not_impossible(grid):
+    scores, _ = drawn(grid, 1, 6)
+    far = np.array([[6e5, 5e6]])
+    assert np.isfinite(nll([evidence(scores, far, grid)], np.array([0.05]), np.array([30.0])))
+    assert np.isfinite(belief(chances(scores, grid, Calibration(0.05, 30.0)), far, grid).bits)

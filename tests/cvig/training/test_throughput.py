@@ -1,0 +1,79 @@
+import pytest
+import torch
+from made_pairs import SMALL, write_pack
+
+from witw.cvig import batches
+from witw.cvig.batches import Packed
+from witw.cvig.network.architecture import Shape
+from witw.cvig.network.model import Network
+from witw.cvig.training import throughput
+from witw.cvig.training.tensorboard import Events
+from witw.cvig.training.throughput import Meter, flops
+
+
+def test_flops_are_three_times_those_of_the_layers(tmp_path):
+    """Two for every product, forward; backward is twice as much."""
+    write_pack(tmp_path, 2, 0)
+    data = Packed.open(tmp_path)
+    network = Network(Shape.of(SMALL, 225.0, 32, 24))
+    products, hooks = [], []
+
+    def count(layer, inputs, output):
+        products.append(output.numel() * layer.weight[0].numel())
+
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            hooks.append(layer.register_forward_hook(count))
+    found = flops(network, batches.read(data, batches.draw(data.buckets(0), 0, 0)))
+    assert found == pytest.approx(3 * 2 * sum(products), rel=0.05)
+
+
+def test_speed_waiting_and_share_of_the_peak(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(throughput.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(throughput, "peak", lambda where: 1e6)
+    watch = Meter(Events(tmp_path), 10, 0, 2000.0, torch.device("cpu"))
+
+    def items():
+        for item in range(2):
+            now[0] += 1.0  # the taker waits a second for each
+            yield item
+
+    for item in watch.waiting(items()):
+        now[0] += 3.0  # and works for three
+        watch.step(item + 1, 40, torch.tensor(2.5), 1e-3)
+    watch.close()
+    assert watch.figures["pairs/s"] == pytest.approx(10)
+    assert watch.figures["data wait %"] == pytest.approx(25)
+    assert watch.figures["MFU %"] == pytest.approx(100 * 10 * 2000 / 1e6)
+    (file,) = tmp_path.iterdir()
+    for tag in (b"train/loss", b"train/rate", b"speed/pairs/s", b"speed/MFU %"):
+        assert file.read_bytes().count(tag) == 2
+
+
+def test_the_loss_is_not_read_more_often_than_shown(monkeypatch):
+    """Reading it empties a GPU's queue."""
+    now = [0.0]
+    monkeypatch.setattr(throughput.time, "monotonic", lambda: now[0])
+    reads = []
+
+    class Loss:
+        def __float__(self):
+            reads.append(now[0])
+            return 1.0
+
+    watch = Meter(Events(None), 100, 0, 1.0, torch.device("cpu"))
+    for step in range(100):
+        now[0] += 0.1
+        watch.step(step, 1, Loss(), 1e-3)
+    watch.close()
+    assert len(reads) <= 10
+
+
+def test_a_process_that_shows_nothing_reads_nothing(capsys):
+    watch = Meter(Events(None), 5, 0, 1.0, torch.device("cpu"), shown=False)
+    watch.since -= 100
+    watch.step(1, 1, None, 1e-3)
+    watch.close()
+    assert watch.figures == {}
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,183 @@
+"""The data set: the funnel adds up, licences are counted, card and Croissant say what is there."""
+
+import hashlib
+import io
+import json
+
+import pandas as pd
+import pytest
+
+from witw import tables
+from witw.dataset import dataset
+from witw.dataset.card import FLICKR_NOTICE, cell
+from witw.dataset.funnel import COLUMNS, funnel
+from witw.errors import UserError
+
+AREA = {
+    "bbox_deg": [2.0, 48.0, 2.5, 49.0],
+    "satellite": "WorldView-3",
+    "imagery_license": "CC BY-SA 4.0",
+    "snapshot": "2026-11-01T00:00:00Z",
+    "gsd_m": 0.3,
+    "chip_px": 750,
+}
+AREAS = {
+    "paris": {**AREA, "city": "Paris", "split": "test"},
+    "rio": {**AREA, "city": "Rio | de <b>Janeiro", "split": "train"},
+    "empty": {**AREA, "city": "Nowhere", "split": "val", "imagery_license": ""},
+}
+SPEC = {"stage": "dataset", "version": 1, "areas": AREAS}
+PARIS = ["paired", "paired", "gone", "indoor", "blank"]
+RIO = ["paired", "off_imagery", "grey", "corrupt", "failed"]
+NAMES = ["pairs.parquet", "funnel.csv", "licenses.csv", "README.md", "croissant.json"]
+
+
+def rows(aoi, statuses):
+    base = dict.fromkeys(tables.PAIRS)
+    return [
+        {
+            **base,
+            "id": str(100 + n),
+            "aoi": aoi,
+            "city": AREAS[aoi]["city"],
+            "split": AREAS[aoi]["split"],
+            "lat": 48.5,
+            "lon": 2.1,
+            "owner": f"{n % 2}@N0",
+            "license_id": 4 + n % 2,
+            "license": ["CC BY 2.0", "CC BY-SA 2.0"][n % 2],
+            "license_url": ["https://by.example/", "https://by-sa.example/"][n % 2],
+            "date_taken": f"20{10 + n}-05-01 12:00:00",
+            "status": status,
+        }
+        for n, status in enumerate(statuses)
+    ]
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    paths = []
+    for aoi, statuses in {"rio": RIO, "paris": PARIS, "empty": []}.items():
+        paths.append(tmp_path / aoi / "pairs.parquet")
+        tables.write_geo(paths[-1], "pairs", rows(aoi, statuses))
+    return paths
+
+
+def build(inputs, folder):
+    dataset.run(SPEC, inputs, *(folder / name for name in NAMES))
+    return folder
+
+
+def test_funnel_by_hand(inputs, tmp_path):
+    out = build(inputs, tmp_path / "d")
+    expected = """aoi,city,split,listed,gone,failed,corrupt,grey,indoor,off_imagery,blank,paired
+empty,Nowhere,val,0,0,0,0,0,0,0,0,0
+paris,Paris,test,5,1,0,0,0,1,0,1,2
+rio,Rio | de <b>Janeiro,train,5,0,1,1,1,0,1,0,1
+total,,,10,1,1,1,1,1,1,1,3
+"""
+    assert (out / "funnel.csv").read_text() == expected
+    table = pd.read_csv(io.StringIO(expected))
+    assert (table[COLUMNS[4:]].sum(axis=1) == table["listed"]).all()
+
+
+def test_an_unknown_status_is_no_silent_loss(inputs):
+    data = pd.concat([tables.read(path, "pairs") for path in inputs], ignore_index=True)
+    data.loc[0, "status"] = "lost"
+    with pytest.raises(UserError, match="status 'lost'"):
+        funnel(data, AREAS)
+    data.loc[0, "status"] = pd.NA
+    with pytest.raises(UserError, match="photo 100 has the status"):
+        funnel(data, AREAS)
+
+
+def test_an_area_of_no_config_is_told(inputs):
+    data = pd.concat([tables.read(path, "pairs") for path in inputs], ignore_index=True)
+    with pytest.raises(UserError, match="'rio'"):
+        funnel(data, {"paris": AREAS["paris"], "empty": AREAS["empty"]})
+
+
+def test_licences_are_counted(inputs, tmp_path):
+    out = build(inputs, tmp_path / "d")
+    assert (out / "licenses.csv").read_text() == (
+        "license_id,license,license_url,listed,paired\n"
+        "4,CC BY 2.0,https://by.example/,6,2\n"
+        "5,CC BY-SA 2.0,https://by-sa.example/,4,1\n"
+    )
+
+
+def test_a_photo_of_two_areas_has_a_row_in_each(inputs, tmp_path):
+    out = build(inputs, tmp_path / "d")
+    got = tables.read(out / "pairs.parquet", "pairs")
+    assert list(got["aoi"]) == ["paris"] * 5 + ["rio"] * 5
+    assert list(got["id"]) == [str(100 + n) for n in range(5)] * 2
+
+
+def test_the_order_of_inputs_does_not_show(inputs, tmp_path):
+    one = build(inputs, tmp_path / "1")
+    two = build(inputs[::-1], tmp_path / "2")
+    for name in NAMES:
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+def test_card(inputs, tmp_path):
+    text = (build(inputs, tmp_path / "d") / "README.md").read_text()
+    for phrase in (
+        FLICKR_NOTICE,
+        "**3 pairs** out of 10 photos listed",
+        "2026-11-01T00:00:00Z",
+        "CC BY-SA 4.0: paris, rio",
+        "not stated in the config: empty",
+        "| total |  |  | 10 | 1 |",
+        "750 px at 0.3 m",
+        "photos of 2 people, taken 2010 to 2011",
+    ):
+        assert phrase in text, phrase
+    for name, column in tables.PAIRS.items():
+        assert f"| `{name}` |" in text
+        assert column.meaning in text
+    assert "<b>" not in text
+    widths = {
+        len(line.replace("\\|", "").split("|")) for line in text.splitlines() if "| rio |" in line
+    }
+    assert widths == {9, 14}
+
+
+def test_cells_from_outside_are_no_markup():
+    assert cell("a|b\nc<script>[x](y)") == "a\\|b c&lt;script>\\[x](y)"
+    assert cell(1234567) == "1,234,567"
+    assert cell(None) == ""
+
+
+def test_croissant(inputs, tmp_path):
+    out = build(inputs, tmp_path / "d")
+    data = json.loads((out / "croissant.json").read_text())
+    assert data["@type"] == "sc:Dataset"
+    assert data["conformsTo"] == "http://mlcommons.org/croissant/1.0"
+    assert data["datePublished"] == "2026-11-01"
+    assert data["license"] == ["https://by-sa.example/", "https://by.example/", "CC BY-SA 4.0"]
+    for file in data["distribution"]:
+        content = (out / file["contentUrl"]).read_bytes()
+        assert file["sha256"] == hashlib.sha256(content).hexdigest()
+        assert file["contentSize"] == f"{len(content)} B"
+    fields = {field["name"]: field for field in data["recordSet"][0]["field"]}
+    assert list(fields) == list(tables.PAIRS)
+    assert fields["lat"]["dataType"] == "sc:Float"
+    assert fields["epsg"]["dataType"] == "sc:Integer"
+    assert fields["title"]["dataType"] == "sc:Text"
+    written = pd.read_parquet(out / "pairs.parquet").columns
+    ids = {file["@id"] for file in data["distribution"]}
+    for field in fields.values():
+        assert field["source"]["fileObject"]["@id"] in ids
+        assert field["source"]["extract"]["column"] in written
+    keys = {key["@id"] for key in data["recordSet"][0]["key"]}
+    assert keys <= {field["@id"] for field in fields.values()}
+
+
+def test_command_line(inputs, tmp_path):
+    args = ["--spec", json.dumps(SPEC), "--inputs", *map(str, inputs)]
+    options = ["pairs", "funnel", "licenses", "card", "croissant"]
+    for option, name in zip(options, NAMES, strict=True):
+        args += [f"--{option}", str(tmp_path / "cli" / name)]
+    dataset.main(args)
+    assert sorted(path.name for path in (tmp_path / "cli").iterdir()) == sorted(NAMES)

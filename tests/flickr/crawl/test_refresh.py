@@ -1,0 +1,287 @@
+"""A later snapshot: what is gone is told from what was missed, over HTTP and by itself."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from answers import BBOX, KEY, LICENSES, ROOT, row
+
+from witw import tables
+from witw.demo.fake_flickr.behaviour import Behaviour
+from witw.demo.fake_flickr.server import CatalogPhoto, FlickrServer
+from witw.flickr import search
+from witw.flickr.api.client import Client
+from witw.flickr.crawl import refresh
+from witw.flickr.crawl.journal import Journal
+from witw.flickr.crawl.pages import Entry, Page
+from witw.store import journal_path
+
+FIRST, SECOND, THIRD = (f"2025-0{month}-01T00:00:00Z" for month in (1, 2, 3))
+MONTH = 31 * 86_400
+START = 1_735_689_600  # FIRST
+
+
+def photo(number, upload=None, lon=None, lat=None, **changes):
+    fields = {
+        "id": str(50_000_000_000 + number),
+        "owner": f"{number % 7:08d}@N00",
+        "owner_name": f"name of {number}",
+        "title": f"words on {number}",
+        "lat": round(50.001 + number % 97 / 1_000, 6) if lat is None else lat,
+        "lon": round(10.001 + number % 193 / 1_000, 6) if lon is None else lon,
+        "accuracy": 16,
+        "license_id": LICENSES[number % 3],
+        "date_upload": START - 1_000 * number - 1 if upload is None else upload,
+        "date_taken": "2020-01-01 00:00:00",
+        "secret": f"{number:010x}",
+        "server": "65535",
+    }
+    return CatalogPhoto(**fields | changes)
+
+
+@pytest.fixture
+def searched(tmp_path, monkeypatch, free_port):
+    """Searches what a server knows at that moment: rows by id, the summary, the server's calls."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(photos, snapshot, behaviour=None, bbox=BBOX, licenses=LICENSES):
+        # The same address each time, as it is the same service to the journal.
+        with FlickrServer(photos, lambda _: None, port=free_port, behaviour=behaviour) as server:
+            spec = {
+                "aoi": "oslo",
+                "bbox_deg": list(bbox),
+                "flickr": {"api_url": server.api_url, "photo_hosts": ["https://photos.example"]},
+                "search": {"snapshot": snapshot, "licenses": list(licenses)},
+            }
+            client = Client(server.api_url, KEY, sleep=lambda _: None)
+            with Journal(journal_path("oslo"), server.api_url, snapshot) as kept:
+                found = search.run(spec, client, kept)
+        tables.write(tmp_path / "photos.parquet", "photos", found.photos)
+        return {one["id"]: one for one in found.photos}, found.summary, server.calls
+
+    return run
+
+
+def gone(rows):
+    return {photo_id for photo_id, one in rows.items() if one["is_gone"]}
+
+
+def ids(photos):
+    return {one.id for one in photos}
+
+
+OLD = [photo(number) for number in range(600)]
+NEW = [photo(1_000 + number, START + 60 * number + 1) for number in range(50)]
+
+
+def test_what_is_gone_gets_a_tombstone_and_what_is_new_a_date(searched):
+    rows, summary, _ = searched(OLD, FIRST)
+    assert set(rows) == ids(OLD)
+    assert summary["gone"] == 0
+    removed = ids(OLD[::9])
+    now = [one for one in OLD if one.id not in removed] + NEW
+    again, summary, _ = searched(now, SECOND)
+    assert gone(again) == removed
+    assert summary["gone"] == len(removed)
+    assert summary["photos"] == len(now)
+    assert set(again) == ids(OLD) | ids(NEW)
+    for photo_id, one in again.items():
+        assert one["first_seen"] == (SECOND if photo_id in ids(NEW) else FIRST)
+        assert one["last_seen"] == (FIRST if photo_id in removed else SECOND)
+        if photo_id in removed:
+            blank = ("owner", "owner_name", "title", "date_taken", "url", "photo_page", "cell")
+            assert not any(one[name] for name in blank)
+            kept = ("lat", "lon", "license_id", "license", "date_upload")
+            assert [one[name] for name in kept] == [rows[photo_id][name] for name in kept]
+        else:
+            assert one["owner"]
+            assert one["cell"]
+
+
+def test_a_tombstone_stays_and_asks_no_more(searched):
+    searched(OLD, FIRST)
+    now = OLD[:300] + OLD[310:]
+    searched(now, SECOND)
+    rows, summary, calls = searched(now, THIRD)
+    assert gone(rows) == ids(OLD[300:310])
+    assert all(rows[photo_id]["last_seen"] == FIRST for photo_id in gone(rows))
+    # Licences, probes of accuracy, pages, audit; nobody looks for the dead again.
+    assert len(calls) == 1 + 2 + summary["calls"] + summary["audit"]["calls"]
+
+
+def test_a_photo_that_comes_back_is_itself_again(searched):
+    searched(OLD, FIRST)
+    rows, _, _ = searched(OLD[1:], SECOND)
+    assert gone(rows) == {OLD[0].id}
+    rows, summary, _ = searched(OLD, THIRD)
+    back = rows[OLD[0].id]
+    assert gone(rows) == set()
+    assert summary["gone"] == 0
+    assert (back["first_seen"], back["last_seen"]) == (FIRST, THIRD)
+    assert (back["title"], back["owner"]) == (OLD[0].title, OLD[0].owner)
+
+
+def test_running_a_search_again_changes_nothing_and_asks_for_the_licences_only(searched):
+    searched(OLD, FIRST)
+    rows, summary, _ = searched(OLD[5:] + NEW, SECOND)
+    again, said, calls = searched([], SECOND)
+    assert (again, said) == (rows, summary)
+    assert [call.name for call in calls] == ["flickr.photos.licenses.getInfo"]
+
+
+def test_a_changed_owner_or_title_is_taken_over(searched):
+    searched(OLD, FIRST)
+    now = [replace(OLD[0], title="renamed", license_id=5), *OLD[1:]]
+    rows, _, _ = searched(now, SECOND)
+    assert (rows[OLD[0].id]["title"], rows[OLD[0].id]["license_id"]) == ("renamed", 5)
+
+
+def test_a_photo_whose_licence_was_closed_or_place_was_taken_away_is_gone(searched):
+    searched(OLD, FIRST)
+    now = [replace(OLD[0], license_id=0), replace(OLD[1], has_geo=False), *OLD[2:]]
+    now += [replace(now.pop(2), lat=60.0)]
+    rows, _, _ = searched(now, SECOND)
+    assert gone(rows) == {OLD[0].id, OLD[1].id, OLD[2].id}
+
+
+def test_outside_a_smaller_box_nothing_is_called_gone(searched):
+    searched(OLD, FIRST)
+    west, south, east, north = BBOX
+    smaller = (west, south, (west + east) / 2, north)
+    rows, summary, _ = searched(OLD[1:], SECOND, bbox=smaller)
+    inside = {one.id for one in OLD if one.lon <= smaller[2]}
+    assert set(rows) == inside
+    assert gone(rows) == {OLD[0].id} & inside
+    assert summary["gone"] == 1
+
+
+def test_licences_no_longer_wanted_are_not_called_gone(searched):
+    searched(OLD, FIRST)
+    rows, _, _ = searched(OLD, SECOND, licenses=[4])
+    assert set(rows) == {one.id for one in OLD if one.license_id == 4}
+    assert gone(rows) == set()
+
+
+def test_several_pages_of_one_second_are_settled(searched):
+    """Photos of one second are found or missed by place, where pages tell of a part only."""
+    crowd = [photo(number, START - 5_000) for number in range(700)]
+    rows, _, _ = searched(crowd, FIRST)
+    assert set(rows) == ids(crowd)
+    rows, _, _ = searched(crowd[3:], SECOND)
+    assert gone(rows) == ids(crowd[:3])
+
+
+def test_servers_that_lag_behind_do_not_kill_photos(searched):
+    """Of what a second search misses, most is looked for and found."""
+    searched(OLD, FIRST)
+    behaviour = Behaviour(seed=3, replicas=3, lag=0.05)
+    rows, summary, _ = searched(OLD[6:], SECOND, behaviour)
+    assert ids(OLD[:6]) <= gone(rows)
+    missed = {photo_id for photo_id, one in rows.items() if one["cell"] == "check"}
+    assert missed
+    assert not missed & gone(rows)
+    # Those that the same server was asked for again may be taken for gone, until the next time.
+    false = gone(rows) - ids(OLD[:6])
+    assert len(false) <= 0.05 * len(OLD)
+    assert summary["gone"] == len(false) + 6
+    rows, _, _ = searched(OLD[6:], THIRD)
+    assert gone(rows) == ids(OLD[:6])
+
+
+# --- by itself
+
+
+class Made:
+    """Answers from rows as a service would, newest first, and counts."""
+
+    def __init__(self, rows, answers=()):
+        self.rows = sorted(rows, key=lambda one: (-one["date_upload"], one["id"]))
+        self.answers, self.asked = list(answers), []
+
+    def ask(self, query):
+        self.asked.append(query)
+        if self.answers:
+            return self.answers.pop(0)
+        west, south, east, north = query.box.degrees
+        hits = [
+            Entry(one["id"], one["date_upload"])
+            for one in self.rows
+            if query.low <= one["date_upload"] <= query.high
+            and west <= one["lon"] <= east
+            and south <= one["lat"] <= north
+        ]
+        return Page(len(hits), -(-len(hits) // 250), 250, hits[:250])
+
+
+def made_rows(count, seed=0, span=10**8):
+    rng = np.random.default_rng(seed)
+    return [
+        row(
+            number,
+            1_700_000_000 - int(rng.integers(0, span)),
+            lon=round(float(rng.uniform(10, 10.2)), 6),
+            lat=round(float(rng.uniform(50, 50.1)), 6),
+        )
+        for number in range(count)
+    ]
+
+
+def newest_first(rows):
+    return sorted(rows, key=lambda one: (-one["date_upload"], one["id"]))
+
+
+@pytest.mark.parametrize("span", [10**8, 2_000, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_there_or_not_is_told_for_each(seed, span):
+    rows = made_rows(1_500, seed, span)
+    chance = np.random.default_rng(seed + 50)
+    lacking = [one for one in rows if chance.random() < 0.04]
+    there = {one["id"] for one in lacking if chance.random() < 0.5}
+    service = Made([one for one in rows if one not in lacking or one["id"] in there])
+    assert refresh.missed(service.ask, ROOT, newest_first(lacking)) == there
+    assert len({query.key for query in service.asked}) == len(service.asked)
+
+
+def test_neighbours_in_time_are_settled_by_one_call():
+    rows = made_rows(200)
+    service = Made(rows)
+    assert refresh.missed(service.ask, ROOT, newest_first(rows)) == {one["id"] for one in rows}
+    assert len(service.asked) == 1
+
+
+def test_nothing_lacking_asks_nothing():
+    service = Made([])
+    assert refresh.missed(service.ask, ROOT, []) == set()
+    assert service.asked == []
+
+
+def test_one_empty_answer_is_not_believed():
+    rows = made_rows(100)
+    service = Made(rows, [Page(0, 0, 250, [])])
+    assert refresh.missed(service.ask, ROOT, newest_first(rows)) == {one["id"] for one in rows}
+    service = Made([])
+    assert refresh.missed(service.ask, ROOT, newest_first(rows)) == set()
+    assert len(service.asked) == 2
+
+
+def test_a_flawed_record_is_not_there():
+    rows = made_rows(3)
+    flawed = [Entry(one["id"], one["date_upload"], "another licence") for one in rows]
+    service = Made(rows, [Page(3, 1, 250, flawed)] * 2)
+    assert refresh.missed(service.ask, ROOT, newest_first(rows)) == set()
+
+
+def test_candidates_lie_inside_and_have_a_licence_that_counts():
+    west, south, east, north = BBOX
+    rows = [
+        row(1),
+        row(2, lon=west, lat=south),
+        row(3, lon=east, lat=north, date_upload=1_600_000_005),
+        row(4, lon=east + 1e-6),
+        row(5, lat=south - 1e-6),
+        row(6, license_id=0),
+        row(7),
+        row(8, is_gone=True),
+    ]
+    found = refresh.candidates({one["id"]: one for one in rows}, {"7"}, BBOX, LICENSES)
+    assert [one["id"] for one in found] == ["3", "1", "2", "8"]

@@ -1,0 +1,195 @@
+"""Which hosts are asked, and what happens when one is down."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+from aiohttp import ThreadedResolver
+from download_host import GOOD, Host, fetch, send, stored
+
+from witw.errors import UserError
+from witw.flickr.hosts import allowed, is_public, named, refusal
+from witw.flickr.photo_host.resolver import PrivateAddress, PublicResolver, proxies
+from witw.flickr.photo_host.throttle import Limits
+
+pytestmark = pytest.mark.usefixtures("run_folder")
+
+
+def test_only_configured_hosts_are_asked(host):
+    host.plan = {"/1": [send(GOOD)]}
+    other = Host()  # listens, and would raise on any request: it has no plan
+    urls = {
+        "1": f"{host.url}/1",
+        "2": "https://evil.example/2.jpg",
+        "3": f"{other.url}/3",
+        "4": "",
+        "5": "file:///etc/passwd",
+        "6": f"http://user@{host.entry}/1",
+        "7": f"https://{host.entry}\\@evil.example/1",
+    }
+    data = fetch(urls, host.entry)
+    assert data["status"].to_dict() == {"1": "ok"} | dict.fromkeys("234567", "failed")
+    assert "evil.example" in data.loc["2", "reason"]
+    assert other.entry in data.loc["3", "reason"]
+    assert data.loc["4", "reason"] == "no address"
+    assert other.log == []
+    other.server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("entry", "good", "bad"),
+    [
+        (
+            "live.staticflickr.com",
+            "https://live.staticflickr.com/1",
+            "http://live.staticflickr.com",
+        ),
+        ("live.staticflickr.com", "https://LIVE.staticflickr.com:443/1", "https://a.com/"),
+        ("photos.org:8443", "https://photos.org:8443/1", "https://photos.org/1"),
+        ("http://photos.org", "http://photos.org/1", "https://photos.org/1"),
+        ("127.0.0.1:80", "http://127.0.0.1/1", "http://127.0.0.2/1"),
+        ("localhost", "http://localhost/1", "http://localhost.evil.org/1"),
+        ("http://[::1]:99", "http://[::1]:99/1", "http://[::1]:98/1"),
+        ("live.staticflickr.com", "https://live.staticflickr.com/a", "//live.staticflickr.com/a"),
+    ],
+)
+def test_host_entries(entry, good, bad):
+    assert refusal(good, allowed([entry])) == ""
+    assert refusal(bad, allowed([entry])) != ""
+
+
+@pytest.mark.parametrize("entry", ["", "ftp://x", "http://", "a@b", "x:99999999"])
+def test_a_host_entry_that_is_none_is_named(entry):
+    with pytest.raises(UserError, match="photo_hosts"):
+        fetch({"1": ""}, entry)
+
+
+def test_a_host_that_is_down_records_nothing():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        entry = f"127.0.0.1:{taken.getsockname()[1]}"
+    with pytest.raises(UserError, match=r"'rio'.*127\.0\.0\.1.*no connection"):
+        fetch({"1": f"http://{entry}/1"}, entry)
+    assert not Path("out.parquet").exists()
+
+
+def test_a_host_that_refuses_everything_records_nothing_but_keeps_the_store(host):
+    host.plan = {f"/{n}": [send(GOOD)] for n in range(4)}
+    urls = {str(n): f"{host.url}/{n}" for n in range(4)}
+    fetch({"0": urls["0"]}, host.entry)
+    Path("out.parquet").unlink()
+    for n in range(1, 4):
+        host.plan[f"/{n}"] = [send(b"", 503)]
+    with pytest.raises(UserError, match="delivered none of 3 photos"):
+        fetch(urls, host.entry)
+    assert not Path("out.parquet").exists()
+    assert [path.name for path in stored()] == ["0.jpg"]
+    # One photo that never comes is that photo's fate and does not hold up the others.
+    host.plan["/1"] = host.plan["/2"] = [send(GOOD)]
+    assert fetch(urls, host.entry)["status"].to_dict() == {
+        "0": "ok",
+        "1": "ok",
+        "2": "ok",
+        "3": "failed",
+    }
+
+
+def test_a_host_that_falls_silent_ends_the_run(host):
+    host.plan = {f"/{n}": [send(b"", 500)] for n in range(9)}
+    host.plan["/0"] = [send(GOOD)]
+    urls = {str(n): f"{host.url}/{n}" for n in range(9)}
+    # One at a time: all that fail do so after the last good answer.
+    limits = Limits(slots=1, most_slots=1, tries=10_000, base_s=0.01, cap_s=0.02, patience_s=0.3)
+    with pytest.raises(UserError, match=r"'rio'.*stopped answering \(HTTP 500\)"):
+        fetch(urls, host.entry, limits=limits)
+    assert not Path("out.parquet").exists()
+    assert [path.name for path in stored()] == ["0.jpg"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "::1",
+        "fe80::1%eth0",
+        "fd00::1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::a00:1",
+        "2002:7f00:1::",
+        "nonsense",
+    ],
+)
+def test_addresses_off_the_open_internet(address):
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2600::1", "64:ff9b::808:808", "::ffff:8.8.8.8"])
+def test_addresses_of_the_open_internet(address):
+    assert is_public(address)
+
+
+def test_a_public_name_that_leads_home_is_not_followed(host, monkeypatch):
+    """The name is looked up for real; only its answer is written here, as DNS would give it."""
+    host.plan = {"/1": [send(GOOD)]}
+    port = host.server.server_port
+    real = ThreadedResolver.resolve
+
+    async def hijacked(self, name, *args):
+        return await real(self, "127.0.0.1" if name == "photos.example.org" else name, *args)
+
+    monkeypatch.setattr(ThreadedResolver, "resolve", hijacked)
+    entry = f"http://photos.example.org:{port}"
+    with pytest.raises(UserError, match=r"photos\.example\.org leads to 127\.0\.0\.1"):
+        fetch({"1": f"{entry}/1"}, entry)
+    assert host.log == [] and not Path("out.parquet").exists()
+    # Named in the config, it is what the user wants.
+    assert fetch({"1": f"{entry}/1"}, entry, "127.0.0.1").loc["1", "status"] == "ok"
+
+
+def test_only_private_answers_are_left_out_and_named_hosts_are_believed():
+    async def resolve(host, names):
+        return [a["host"] for a in await PublicResolver(names).resolve(host, 80)]
+
+    assert "127.0.0.1" in asyncio.run(resolve("localhost", named(allowed(["localhost:80"]))))
+    with pytest.raises(PrivateAddress):
+        asyncio.run(resolve("localhost", named(allowed(["live.staticflickr.com"]))))
+
+
+def test_proxies_of_the_environment_are_believed(monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://me:secret@proxy.local:3128")
+    monkeypatch.setenv("http_proxy", "10.0.0.7:3128")
+    assert {"proxy.local", "10.0.0.7"} <= proxies()
+
+
+def test_an_outage_in_the_middle_costs_no_photo(host):
+    """Everything is refused for a while: that is the host's doing, so no photo is given up."""
+    down = 60
+
+    def answer(handler):
+        nonlocal down
+        if len(host.log) > 20 and down > 0:
+            down -= 1
+            send(b"", 502)(handler)
+        else:
+            send(GOOD)(handler)
+
+    host.plan = {f"/{n}": [answer] for n in range(100)}
+    urls = {str(n): f"{host.url}/{n}" for n in range(100)}
+    limits = Limits(tries=4, span_s=0, base_s=0.01, cap_s=0.05)
+    assert set(fetch(urls, host.entry, limits=limits)["status"]) == {"ok"}
+
+
+def test_a_tail_of_photos_that_never_come_does_not_pass_for_an_outage(host):
+    """They fail while the host serves others: each is given up by itself, and the run ends."""
+    host.plan = {f"/{n}": [send(b"<html>")] if n < 12 else [send(GOOD)] for n in range(40)}
+    urls = {str(n): f"{host.url}/{n}" for n in range(40)}
+    limits = Limits(tries=6, span_s=1, base_s=0.02, cap_s=5, patience_s=3)
+    data = fetch(urls, host.entry, limits=limits)
+    assert data["status"].value_counts().to_dict() == {"ok": 28, "failed": 12}
