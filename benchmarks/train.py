@@ -28,7 +28,7 @@ import yaml
 from witw import tables
 from witw.cvig import batches, metrics, retrieval, train
 from witw.cvig.batches import Batch, Packed
-from witw.cvig.network.architecture import Shape
+from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Model, device
 from witw.cvig.scoring import bootstrap
 from witw.cvig.training.throughput import flops, peak
@@ -152,8 +152,8 @@ def summary(
         for runs in (ours, theirs)
     )
     gain = {
-        "recall_at_1": metrics.Figure(100 * (mine[0] - other[0])),
-        "mean_percentile": metrics.Figure(mine[1] - other[1]),
+        "recall_at_1": metrics.Metric(100 * (mine[0] - other[0])),
+        "mean_percentile": metrics.Metric(mine[1] - other[1]),
     }
     found = bootstrap.intervals(gain, block)
     medians = [(a["values"]["median_percentile"], b["values"]["median_percentile"])
@@ -216,7 +216,7 @@ def sources(data: Packed, batch: int, where: torch.device) -> tuple[Any, Any]:
 def trainer_of(settings: Train, data: Packed) -> Trainer:
     """A trainer for made pictures."""
     sides = data.chips.shape[1], data.photos.shape[1]
-    return Trainer(settings, Shape.of(settings, CHIP_M, *sides), device(), 10**6)
+    return Trainer(settings, Architecture.of(settings, CHIP_M, *sides), device(), 10**6)
 
 
 def path(args: argparse.Namespace) -> None:

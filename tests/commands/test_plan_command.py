@@ -191,7 +191,7 @@ def test_the_table_is_aligned_and_says_what_its_figures_mean(server, folder, cap
 
 def test_too_small_a_disk_is_said_aloud():
     row = plan.Row("oslo", 9, 1, 0.1, 5_000, 7_000, 0, 0, 0, 0, None, False)
-    small, large = (plan.text(plan.Plan([row], 1, 0, free, 3600)) for free in (11_999, 12_001))
+    small, large = (plan.text(plan.RunPlan([row], 1, 0, free, 3600)) for free in (11_999, 12_001))
     assert "NOT ENOUGH" in small
     assert "NOT ENOUGH" not in large
 

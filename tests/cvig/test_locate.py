@@ -30,17 +30,17 @@ def place_photo(trained, city, out, query):
 def test_finds_photos_and_their_headings_in_a_city_never_seen(trained, city, tmp_path):
     model = Model.load(trained / "model.pt", torch.device("cpu"))
     centres = Grid.read(city / "grid.json").centres()
-    away, turned = [], []
+    distance_m, turned = [], []
     for *offset, heading in PLACES:
         shoot(tmp_path / "photo.jpg", CENTRE + offset, heading)
         square, *size = letterbox(open_photo(tmp_path / "photo.jpg"), 24)
         grid, sharp = Grid.read(city / "grid.json"), locate.fitted(None, model)
         found = locate.heat(model, square, tuple(size), city / "codes.npy", grid, sharp)
         best = found.order[0]
-        away.append(np.hypot(*(centres[best] - CENTRE - offset)))
+        distance_m.append(np.hypot(*(centres[best] - CENTRE - offset)))
         turned.append(abs((found.heading_deg[best] - heading + 180) % 360 - 180))
     # Chance of a cell within 60 m is 1.4 %.
-    assert np.median(away) < 60
+    assert np.median(distance_m) < 60
     assert np.median(turned) < 25
 
 
@@ -80,9 +80,9 @@ def test_the_ten_best_cells_as_geojson(placed, city):
     for feature in content["features"]:
         lon, lat = feature["geometry"]["coordinates"]
         (east,), (north,) = transform("EPSG:4326", f"EPSG:{EPSG}", [lon], [lat])
-        away = np.hypot(*(grid.centres() - [east, north]).T)
-        assert away.min() < 0.05
-        picks.append(away.argmin())
+        distance_m = np.hypot(*(grid.centres() - [east, north]).T)
+        assert distance_m.min() < 0.05
+        picks.append(distance_m.argmin())
         assert found.probability[picks[-1]] == pytest.approx(
             feature["properties"]["probability"], rel=1e-4
         )

@@ -231,7 +231,7 @@ def test_the_average_is_what_is_judged_and_saved(packs, monkeypatch):
     plain = Trainer.end_epoch
 
     def noting(self, *args):
-        kept.append((self.judged.log_scale.item(), self.network.log_scale.item()))
+        kept.append((self.eval_network.log_scale.item(), self.network.log_scale.item()))
         return plain(self, *args)
 
     monkeypatch.setattr(Trainer, "end_epoch", noting)

@@ -10,7 +10,7 @@ from witw.demo.camera.raycast import FAR_M, Camera, View, cast, sees
 from witw.demo.camera.render import render
 from witw.demo.camera.rooms import render_room
 from witw.demo.city.materials import FIRST_ROOF, RGB, WALL_RGB, Material
-from witw.demo.city.raster import RES_M, Raster
+from witw.demo.city.raster import RES_M, CityRaster
 from witw.demo.city.world import World
 
 RED_ROOF = FIRST_ROOF
@@ -32,7 +32,7 @@ def plain():
     material[east], eave[east] = BLUE_ROOF, 6
     height = np.maximum(eave, 0)
     ground = (255 * np.sqrt(RGB[material])).astype(np.uint8)
-    return Raster(
+    return CityRaster(
         -HALF, HALF, material, height, eave, ground, material, height, np.zeros((0, 5), np.float32)
     )
 
@@ -117,7 +117,7 @@ def test_a_tree_hides_what_is_behind_and_not_what_is_before(world, plain):
     for north, changes in ((20.0, True), (75.0, False)):
         tree = np.array([[0, north, 3.0, 8.0, 1.0]], dtype=np.float32)
         fields = {**vars(plain), "trees": tree}
-        light = render(world, Raster(**fields), camera, 120, 90)
+        light = render(world, CityRaster(**fields), camera, 120, 90)
         wall = slice(30, 45)
         assert bool(np.abs(light[wall] - bare[wall]).max() > 0.05) is changes
 

@@ -15,7 +15,7 @@ from servers import ranges
 
 from conftest import write_tif
 from witw.imagery import mosaic, sparse
-from witw.imagery.warp.target_grid import Grid
+from witw.imagery.warp.target_grid import TargetGrid
 
 BOX = [2.9, 35.9, 3.1, 36.1]
 LON, LAT, STEP = 3.0, 36.0, 2.7e-6
@@ -206,7 +206,7 @@ def test_the_tiles_of_a_chip_hold_its_window(spot, side, lat):
     ds.SetGeoTransform((LON, STEP, 0, lat, 0, -STEP))
     ds.SetProjection("EPSG:4326")
     epsg = 32631 if lat > 0 else 32731
-    grid = Grid(ds, epsg, 0.3)
+    grid = TargetGrid(ds, epsg, 0.3)
     lon, lat = np.array([LON + spot[0] * STEP]), np.array([lat - spot[1] * STEP])
     found = sparse.Need(lon, lat, side).tiles(grid)
     east, north = Transformer.from_crs(4326, epsg, always_xy=True).transform(lon[0], lat[0])

@@ -67,7 +67,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """The whole table.
 
     Attributes:
@@ -116,7 +116,7 @@ def row(config: Config, aoi: str, photos: int, bytes_per_photo: int) -> Row:
     )
 
 
-def run(config: Config, aois: Sequence[str], client: Client) -> Plan:
+def run(config: Config, aois: Sequence[str], client: Client) -> RunPlan:
     """Ask how many photos there are and reckon.
 
     Args:
@@ -133,7 +133,7 @@ def run(config: Config, aois: Sequence[str], client: Client) -> Plan:
         spec: Mapping[str, Any] = json.loads(spec_module.build(config, "search", aoi))
         rows.append(row(config, aoi, total_of(spec, client), mean))
     free = shutil.disk_usage(Path.cwd()).free
-    return Plan(rows, mean, measured_on, free, config.flickr.calls_per_hour)
+    return RunPlan(rows, mean, measured_on, free, config.flickr.calls_per_hour)
 
 
 def total(rows: Sequence[Row]) -> Row:
@@ -155,7 +155,7 @@ def total(rows: Sequence[Row]) -> Row:
     )
 
 
-def text(plan: Plan) -> str:
+def text(plan: RunPlan) -> str:
     """The plan for a person."""
     head = ["aoi", "photos", "listed", "API calls", "hours", "photos GB", "chips GB"]
     head += ["in store", "store GB", "chips", "search"]
@@ -220,8 +220,8 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def as_json(plan: Plan) -> str:
-    """The plan for a program; keys are those of :class:`Plan` and :class:`Row`."""
+def as_json(plan: RunPlan) -> str:
+    """The plan for a program; keys are those of :class:`RunPlan` and :class:`Row`."""
     data = asdict(plan)
     data["total"] = {k: v for k, v in asdict(total(plan.rows)).items() if k != "aoi"}
     data["missing_bytes"] = sum(r.missing_bytes for r in plan.rows)

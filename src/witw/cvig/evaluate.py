@@ -21,7 +21,7 @@ from witw.cvig import retrieval
 from witw.cvig.batches import Packed
 from witw.cvig.grid import Grid
 from witw.cvig.network.model import Model, device
-from witw.cvig.retrieval import Codes, Found
+from witw.cvig.retrieval import Codes, Ranking
 from witw.cvig.scoring import bootstrap, calibration, heading, protocols
 from witw.cvig.scoring.calibration import Belief, Calibration
 from witw.cvig.scoring.localization import Placed
@@ -149,12 +149,12 @@ def _calibrated(
 
 
 def _believed(found: Belief, block: NDArray[np.int64]) -> dict[str, Any]:
-    return protocols.tell(calibration.figures(found), {"bits": 0.0}, block)
+    return protocols.tell(calibration.metrics(found), {"bits": 0.0}, block)
 
 
 def _scored(
     model: Model, test: Packed, cells: Mapping[str, tuple[Path, Path]], fitted: Calibration
-) -> tuple[Found, Ranked, dict[str, Placed], dict[str, Belief]]:
+) -> tuple[Ranking, Ranked, dict[str, Placed], dict[str, Belief]]:
     """Every test area by all protocols."""
     rank, gallery = np.zeros((2, len(test)), np.int64)
     turned = np.zeros(len(test))
@@ -172,11 +172,11 @@ def _scored(
         placed[area.name], beliefs[area.name] = protocols.on_grid(
             area.codes, area.places, area.cells, fitted
         )
-    return Found(rank, gallery, turned), Ranked.join(thinned), placed, beliefs
+    return Ranking(rank, gallery, turned), Ranked.join(thinned), placed, beliefs
 
 
 def _headings(
-    found: Found, test: Packed, block: NDArray[np.int64], pairs: Sequence[Path]
+    found: Ranking, test: Packed, block: NDArray[np.int64], pairs: Sequence[Path]
 ) -> dict[str, Any]:
     """Errors of the headings found at the photos' own chips, where EXIF data gives the true one."""
     columns = ["id", "photo_path", "lon", "lat", "epsg"]
@@ -189,7 +189,7 @@ def _headings(
     if not len(at):
         return {"n": 0}
     error = heading.error_deg(found.heading_deg[at], known)
-    told = protocols.tell(heading.figures(error), heading.chance(), block[at])
+    told = protocols.tell(heading.metrics(error), heading.chance(), block[at])
     return {**told, "histogram": heading.histogram(error)}
 
 

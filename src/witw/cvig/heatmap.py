@@ -106,12 +106,12 @@ def _words(scene: Scene, grid: Grid) -> list[tuple[str, str]]:
          f"holds {100 * scene.probability[best]:.2g} % of the probability.", GUESS),
     ]  # fmt: skip
     if scene.place is not None:
-        away = np.hypot(*(grid.centres() - scene.place).T)
-        before = int((scene.probability > scene.probability[away.argmin()]).sum())
-        share = 100 * before / len(away)
+        distance_m = np.hypot(*(grid.centres() - scene.place).T)
+        before = int((scene.probability > scene.probability[distance_m.argmin()]).sum())
+        share = 100 * before / len(distance_m)
         out.append(
-            (f"\u25cb Geotag, {away[best]:,.0f} m from the best cell; {share:.2g} % of the area "
-             "scores higher.", TRUTH)
+            (f"\u25cb Geotag, {distance_m[best]:,.0f} m from the best cell; {share:.2g} % of the "
+             "area scores higher.", TRUTH)
         )  # fmt: skip
     if scene.rank is not None:
         out.append(

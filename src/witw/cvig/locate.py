@@ -160,7 +160,7 @@ def write_tif(path: Path, grid: Grid, found: Heat) -> None:
 
 def features(grid: Grid, found: Heat) -> dict[str, Any]:
     """The best places as a GeoJSON FeatureCollection (EPSG:4326, RFC 7946)."""
-    best = localization.suppress(found.probability[None], grid, TOP)[0]
+    best = localization.non_max_suppression(found.probability[None], grid, TOP)[0]
     best = best[best >= 0]
     centres = grid.centres()[best]
     lons, lats = transform(f"EPSG:{grid.epsg}", "EPSG:4326", *centres.T)

@@ -15,7 +15,7 @@ TIE = 1e-6
 
 
 @dataclass(frozen=True)
-class Figure:
+class Metric:
     """One number a photo, and whether their mean or their median is told."""
 
     values: NDArray[np.float64]  # (Q,)
@@ -26,9 +26,9 @@ class Figure:
         return float(np.median(self.values) if self.is_median else np.mean(self.values))
 
 
-def share(condition: NDArray[np.bool_]) -> Figure:
+def share(condition: NDArray[np.bool_]) -> Metric:
     """Percentage of photos of which something is true."""
-    return Figure(np.where(condition, 100.0, 0.0))
+    return Metric(np.where(condition, 100.0, 0.0))
 
 
 def rank_own(scores: NDArray[Any], own: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -47,7 +47,7 @@ def rank_own(scores: NDArray[Any], own: NDArray[np.integer]) -> NDArray[np.int64
     return np.asarray((~(scores < mine[:, None] - TIE)).sum(axis=1), np.int64)
 
 
-def of_ranks(rank: NDArray[np.integer], gallery: NDArray[np.integer]) -> dict[str, Figure]:
+def of_ranks(rank: NDArray[np.integer], gallery: NDArray[np.integer]) -> dict[str, Metric]:
     """Figures of ranks, each query with its own gallery size.
 
     Args:
@@ -63,10 +63,10 @@ def of_ranks(rank: NDArray[np.integer], gallery: NDArray[np.integer]) -> dict[st
     return {
         **{f"recall_at_{k}": share(rank <= k) for k in KS},
         "recall_at_1pct": share(100 * rank <= gallery),
-        "mean_rank": Figure(rank.astype(np.float64)),
-        "median_rank": Figure(rank.astype(np.float64), is_median=True),
-        "mean_percentile": Figure(percentile),
-        "median_percentile": Figure(percentile, is_median=True),
+        "mean_rank": Metric(rank.astype(np.float64)),
+        "median_rank": Metric(rank.astype(np.float64), is_median=True),
+        "mean_percentile": Metric(percentile),
+        "median_percentile": Metric(percentile, is_median=True),
     }
 
 
@@ -75,7 +75,7 @@ def summary(rank: NDArray[np.integer], gallery: NDArray[np.integer]) -> dict[str
     return {"n": len(rank), **values(of_ranks(rank, gallery))}
 
 
-def values(figures: Mapping[str, Figure]) -> dict[str, float]:
+def values(figures: Mapping[str, Metric]) -> dict[str, float]:
     """Figures as numbers, four decimals."""
     return {name: round(figure(), 4) for name, figure in figures.items()}
 

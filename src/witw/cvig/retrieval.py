@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from witw.cvig import batches
-from witw.cvig.batches import Packed
+from witw.cvig.batches import Batch, Packed
 from witw.cvig.metrics import TIE
+from witw.cvig.network.augment import Jitter
 from witw.cvig.network.heads import best, correlate
 from witw.cvig.network.model import Network, autocast
 
@@ -38,12 +39,30 @@ class Codes:
 
 
 @dataclass(frozen=True)
-class Found:
+class Ranking:
     """How each photo's own chip was found among the chips of its area."""
 
     rank: NDArray[np.int64]  # (N,)
     gallery: NDArray[np.int64]  # (N,)
     heading_deg: NDArray[np.float64]  # (N,) at the own chip
+
+
+def encode_batch(
+    network: Network, batch: Batch, jitter: Jitter | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Encode a batch under autocast.
+
+    Args:
+        network: on the batch's device.
+        batch: ``b`` pairs.
+        jitter: augmentation of each pair; default: none.
+
+    Returns:
+        Codes of the photos ``(b, D, w)``, their masks ``(b, w)``, codes of the chips ``(b, D, W)``.
+    """
+    with autocast(batch.photos.device):
+        photo, mask = network.encode_photos(batch.photos, batch.sizes, jitter, batch.fov_deg)
+        return photo, mask, network.encode_chips(batch.chips, jitter)
 
 
 @torch.inference_mode()
@@ -59,9 +78,7 @@ def encode(
     chips: list[Tensor] = []
     for batch in batches.ahead(batches.read(data, part) for part in parts):
         batch = batch.to(where)
-        with autocast(where):
-            photo, mask = network.encode_photos(batch.photos, batch.sizes, fov_deg=batch.fov_deg)
-            chip = network.encode_chips(batch.chips)
+        photo, mask, chip = encode_batch(network, batch)
         for store, value in ((photos, photo), (masks, mask), (chips, chip)):
             store.append(value.float())
     return Codes(torch.cat(photos), torch.cat(masks), torch.cat(chips))
@@ -106,7 +123,7 @@ def by_area(codes: Codes, areas: NDArray[np.int64]) -> Iterator[tuple[NDArray[np
 
 
 @torch.inference_mode()
-def find(codes: Codes, areas: NDArray[np.int64]) -> Found:
+def find(codes: Codes, areas: NDArray[np.int64]) -> Ranking:
     """Rank every photo's own chip among the chips of its area, and say where the photo looks."""
     rank, gallery = np.zeros((2, len(areas)), np.int64)
     heading = np.zeros(len(areas))
@@ -115,7 +132,7 @@ def find(codes: Codes, areas: NDArray[np.int64]) -> Found:
         some = codes.take(rows)
         ranks, headings = rank_rows(some.photos, some.masks, some.chips)
         rank[rows], heading[rows], gallery[rows] = ranks, headings, len(rows)
-    return Found(rank, gallery, heading)
+    return Ranking(rank, gallery, heading)
 
 
 @torch.inference_mode()

@@ -21,10 +21,10 @@ import torch
 from witw import files, stage
 from witw.cvig import batches
 from witw.cvig.batches import Batch, Packed
-from witw.cvig.network.architecture import Shape
+from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Model, device
 from witw.cvig.training import checkpoint, distributed, throughput
-from witw.cvig.training.distributed import Crew
+from witw.cvig.training.distributed import Processes
 from witw.cvig.training.tensorboard import Events
 from witw.cvig.training.trainer import Trainer
 from witw.errors import UserError
@@ -41,7 +41,7 @@ def run(
     model: Path,
     metrics_path: Path,
     threads: int = 1,
-    crew: Crew | None = None,
+    processes: Processes | None = None,
 ) -> Model | None:
     """Train and write the model of the epoch that is best on the validation areas.
 
@@ -53,7 +53,7 @@ def run(
         metrics_path: output, a JSON line an epoch: ``epoch``, ``loss`` [nats] and the figures of
             :func:`witw.cvig.metrics.summary` on the validation areas, prefixed ``val_``.
         threads: CPU threads of this process.
-        crew: the processes that train together; default: this one alone.
+        processes: the processes that train together; default: this one alone.
 
     Returns:
         The model; None in all processes but the first.
@@ -61,7 +61,7 @@ def run(
     Raises:
         UserError: fewer than two training pairs, or the loss diverges.
     """
-    crew = crew or Crew()
+    processes = processes or Processes()
     settings, chip_m = Train.model_validate(spec["train"]), float(spec["chip_m"])
     train, val = Packed.open(train_dir), Packed.open(val_dir)
     if len(train) < 2:
@@ -71,14 +71,14 @@ def run(
     torch.backends.cudnn.allow_tf32 = False  # the correlation is to be float32; towers are bfloat16
     sides = train.chips.shape[1], train.photos.shape[1]
     saved, outputs = checkpoint.path(spec, train_dir, val_dir, sides), (model, metrics_path)
-    if crew.tell(crew.first and checkpoint.put_back(saved, outputs)):
+    if processes.broadcast(processes.first and checkpoint.put_back(saved, outputs)):
         kept = checkpoint.beside(saved)
         stage.log.info("trained before on the same pairs; result taken from %s", kept)
         stage.log.info("to train anew, delete that folder")
-        return Model.load(model, torch.device("cpu")) if crew.first else None
-    trainer = Trainer(settings, Shape.of(settings, chip_m, *sides), device(), 0, crew)
+        return Model.load(model, torch.device("cpu")) if processes.first else None
+    trainer = Trainer(settings, Architecture.of(settings, chip_m, *sides), device(), 0, processes)
     _train(trainer, train, val, chip_m, saved)
-    if not crew.first:
+    if not processes.first:
         return None
     done = trainer.model(val)
     files.write_text(metrics_path, "".join(json.dumps(line) + "\n" for line in trainer.lines))
@@ -89,25 +89,25 @@ def run(
 
 def _train(trainer: Trainer, train: Packed, val: Packed, chip_m: float, saved: Path) -> None:
     """Run the epochs that are left."""
-    settings, crew = trainer.settings, trainer.crew
+    settings, processes = trainer.settings, trainer.processes
     steps = len(batches.split(batches.draw(train.buckets(settings.bucket_m), 0, 0), settings.batch))
     trainer.total = steps * settings.epochs
-    if crew.tell(saved.exists()):
+    if processes.broadcast(saved.exists()):
         trainer.restore(checkpoint.read(saved, trainer.where))
         stage.log.info("going on from %s at step %d of %d", saved, trainer.step, trainer.total)
     watch = _meter(trainer, train, checkpoint.beside(saved))
     trainer.compile()
-    with checkpoint.keeper(saved, trainer.state, settings.checkpoint_minutes, crew) as keep:
+    with checkpoint.keeper(saved, trainer.state, settings.checkpoint_minutes, processes) as keep:
         while len(trainer.lines) < settings.epochs:
             watch.resume()
             for batch in watch.waiting(_batches(trainer, train, steps)):
-                rate = trainer.rate
+                rate = trainer.learning_rate
                 trainer.train_step(batch, chip_m)
-                watch.step(trainer.step, len(batch) * crew.size, trainer.latest, rate)
+                watch.step(trainer.step, len(batch) * processes.size, trainer.latest, rate)
                 keep()
             line = trainer.end_epoch(steps, val)
             keep()
-            if crew.first:
+            if processes.first:
                 watch.events.add(trainer.step, {f"epoch/{k}": v for k, v in line.items()})
                 speed = watch.figures.get("pairs/s", 0.0)
                 stage.log.info("%s  %.0f pairs/s", json.dumps(line), speed)
@@ -120,16 +120,18 @@ def _batches(trainer: Trainer, train: Packed, steps: int) -> Iterator[Batch]:
     rows = batches.split(trainer.order(train, epoch), trainer.settings.batch)
     left = rows[trainer.step - epoch * steps :]
     pin = trainer.where.type == "cuda"
-    own = (part[trainer.crew.part(len(part))] for part in left)
+    own = (part[trainer.processes.shard(len(part))] for part in left)
     return batches.ahead(batches.read(train, part, pin) for part in own)
 
 
-def _meter(trainer: Trainer, train: Packed, folder: Path) -> throughput.Meter:
+def _meter(trainer: Trainer, train: Packed, folder: Path) -> throughput.ThroughputMeter:
     some = batches.read(train, batches.draw(train.buckets(0), 0, 0)[:1])
     work = throughput.flops(trainer.network, some.to(trainer.where))
-    first = trainer.crew.first
+    first = trainer.processes.first
     events = Events(folder if first else None)
-    return throughput.Meter(events, trainer.total, trainer.step, work, trainer.where, first)
+    return throughput.ThroughputMeter(
+        events, trainer.total, trainer.step, work, trainer.where, first
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -143,9 +145,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = stage.arguments(
         "train", __doc__, inputs=["train", "val"], outputs=["model", "metrics"], argv=rest
     )
-    with distributed.crew() as crew:
-        threads = max(1, args.threads // crew.local)
-        run(args.spec, args.train, args.val, args.model, args.metrics, threads, crew)
+    with distributed.connect() as processes:
+        threads = max(1, args.threads // processes.local)
+        run(args.spec, args.train, args.val, args.model, args.metrics, threads, processes)
 
 
 def launch(processes: int, argv: Sequence[str]) -> None:

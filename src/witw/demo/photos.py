@@ -17,7 +17,7 @@ from witw.demo.camera.render import render
 from witw.demo.camera.rooms import render_room
 from witw.demo.city.cities import MARGIN_M, City
 from witw.demo.city.materials import Material
-from witw.demo.city.raster import RES_M, Raster
+from witw.demo.city.raster import RES_M, CityRaster
 from witw.demo.city.world import World
 from witw.demo.fake_flickr.catalog.records import CatalogPhoto
 
@@ -81,7 +81,7 @@ class Shot:
     compass_deg: float | None
 
 
-def plan(city: City, number: int, raster: Raster, count: int, seed: int) -> list[Shot]:
+def plan(city: City, number: int, raster: CityRaster, count: int, seed: int) -> list[Shot]:
     """Decide what photos there are of a city.
 
     Args:
@@ -131,7 +131,7 @@ def _kinds(city: City, count: int, rng: np.random.Generator) -> list[Kind]:
     return [kinds[k] for k in rng.permutation(count)]
 
 
-def _stand(raster: Raster, rng: np.random.Generator, half_m: float) -> tuple[float, float]:
+def _stand(raster: CityRaster, rng: np.random.Generator, half_m: float) -> tuple[float, float]:
     """A place where a person can stand, metres from the centre."""
     n = len(raster.material)
     while True:
@@ -143,7 +143,7 @@ def _stand(raster: Raster, rng: np.random.Generator, half_m: float) -> tuple[flo
 
 
 def _aim(
-    city: City, raster: Raster, rng: np.random.Generator, spot: tuple[float, float] | None
+    city: City, raster: CityRaster, rng: np.random.Generator, spot: tuple[float, float] | None
 ) -> Camera:
     """A camera that is not right in front of a wall."""
     while True:
@@ -231,7 +231,7 @@ def _remove_some(shots: list[Shot], count: int, rng: np.random.Generator) -> lis
     return sorted(shots, key=lambda shot: shot.photo.id)
 
 
-def shoot(shot: Shot, world: World, raster: Raster, seed: int) -> bytes:
+def shoot(shot: Shot, world: World, raster: CityRaster, seed: int) -> bytes:
     """Take a photo.
 
     Returns:

@@ -10,7 +10,7 @@ from osgeo import gdal, osr
 
 from witw.demo.city.cities import MARGIN_M, City
 from witw.demo.city.materials import bands
-from witw.demo.city.raster import RES_M, Raster
+from witw.demo.city.raster import RES_M, CityRaster
 from witw.files import atomic
 
 gdal.UseExceptions()
@@ -32,7 +32,7 @@ _OPTIONS = (
 )
 
 
-def write_strips(city: City, raster: Raster, folder: Path, seed: int) -> list[Path]:
+def write_strips(city: City, raster: CityRaster, folder: Path, seed: int) -> list[Path]:
     """Write the city's strips.
 
     Args:
@@ -68,7 +68,7 @@ def write_strips(city: City, raster: Raster, folder: Path, seed: int) -> list[Pa
     return [path]
 
 
-def _digital_numbers(raster: Raster, seed: int) -> NDArray[np.uint16]:
+def _digital_numbers(raster: CityRaster, seed: int) -> NDArray[np.uint16]:
     """Values of the eight bands, (8, rows, columns), from 1 up."""
     rng = np.random.default_rng([seed, 21])
     # A strip's pixel is the mean of the two by two cells of the raster below it.
@@ -86,7 +86,7 @@ def _digital_numbers(raster: Raster, seed: int) -> NDArray[np.uint16]:
     return out
 
 
-def _utm(city: City, raster: Raster, values: NDArray[np.uint16], column: int) -> gdal.Dataset:
+def _utm(city: City, raster: CityRaster, values: NDArray[np.uint16], column: int) -> gdal.Dataset:
     """The values as a raster of the city's UTM zone, in memory."""
     count, rows, columns = values.shape
     dataset = gdal.GetDriverByName("MEM").Create("", columns, rows, count, gdal.GDT_UInt16)

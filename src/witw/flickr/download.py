@@ -24,9 +24,9 @@ from witw.errors import UserError
 from witw.files import sync_folders
 from witw.flickr.headers import user_agent
 from witw.flickr.hosts import Origin, allowed, host_of, refusal
-from witw.flickr.photo_host.fetch import HostDown, Job, Rules, fetch
+from witw.flickr.photo_host.fetch import FetchRules, HostDown, Job, fetch
 from witw.flickr.photo_host.outcome import PLACEHOLDER, Outcome, is_plain, suspects
-from witw.flickr.photo_host.progress import Meter
+from witw.flickr.photo_host.progress import ProgressMeter
 from witw.flickr.photo_host.resolver import PrivateAddress
 from witw.flickr.photo_host.stored_files import is_there, remove, verify
 from witw.flickr.photo_host.throttle import Limits
@@ -75,7 +75,7 @@ def run(spec: dict[str, Any], ids: Path, table: Path, limits: Limits | None = No
     outcomes, jobs = _triage(listed, aoi, settings.min_side_px, origins)
     kept = sum(outcome.stored for outcome in outcomes.values())
     log.info("%d photos listed, %d in the store, %d to fetch", len(listed), kept, len(jobs))
-    rules = Rules(
+    rules = FetchRules(
         origins, user_agent(), settings.min_side_px, int(settings.max_megabytes * 1e6), limits
     )
     fetched = _fetch(jobs, aoi, rules)
@@ -148,12 +148,12 @@ def _withdrawn(listed: pd.DataFrame, aoi: str) -> dict[str, Outcome]:
     return outcomes
 
 
-def _fetch(jobs: list[Job], aoi: str, rules: Rules) -> dict[str, Outcome]:
+def _fetch(jobs: list[Job], aoi: str, rules: FetchRules) -> dict[str, Outcome]:
     if not jobs:
         return {}
     try:
         with stage.bar("download", len(jobs), unit="photo") as bar:
-            return fetch(jobs, rules, Meter(bar))
+            return fetch(jobs, rules, ProgressMeter(bar))
     except HostDown as down:
         raise UserError(
             f"AOI {aoi!r}: the photo host {down.host} has stopped answering ({down.reason}); "

@@ -22,7 +22,7 @@ from witw.flickr.crawl.journal import Journal
 from witw.flickr.crawl.ledger import summed
 from witw.flickr.crawl.listing import Listing
 from witw.flickr.crawl.pages import PER_PAGE, Page, Query
-from witw.flickr.crawl.quadtree import Cell, Rules, Tree, walk
+from witw.flickr.crawl.quadtree import Cell, Tree, WalkRules, walk
 from witw.flickr.crawl.service import Service, params
 from witw.flickr.crawl.verdict import verdict
 from witw.settings.search import Search
@@ -41,7 +41,7 @@ log = logging.getLogger("witw")
 Rows = list[dict[str, Any]]
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """Rows of the tables ``photos`` and ``cells``, and the search's judgement of itself."""
 
     photos: Rows
@@ -49,7 +49,9 @@ class Found(NamedTuple):
     summary: dict[str, Any]
 
 
-def run(spec: Mapping[str, Any], client: Client, journal: Journal, workers: int = WORKERS) -> Found:
+def run(
+    spec: Mapping[str, Any], client: Client, journal: Journal, workers: int = WORKERS
+) -> SearchResult:
     """Search one AOI.
 
     Args:
@@ -112,7 +114,7 @@ class _Run:
         self.known = licenses.table(client)
         licenses.check(self.settings.licenses, self.known, self.aoi)
 
-    def all(self) -> Found:
+    def all(self) -> SearchResult:
         with stage.bar(f"{self.aoi}: search", unit=" photos") as bar:
             lock = threading.Lock()
 
@@ -137,7 +139,7 @@ class _Run:
             "accuracy_totals": {str(a or "unset"): n for a, n in accuracies.items()},
             "licenses_alone": sorted(alone),
         }
-        return Found(rows, _cells(tree, rows), summary)
+        return SearchResult(rows, _cells(tree, rows), summary)
 
     def _accuracies(self) -> dict[int, int]:
         """Totals by accuracy: whether unset means all of them is documented nowhere."""
@@ -147,7 +149,7 @@ class _Run:
     def _sweeps(self, accuracy: int) -> Tree:
         tree = Tree({}, [])
         for sweep in range(self.settings.sweeps):
-            rules = Rules(
+            rules = WalkRules(
                 snapshot=self.root.high,
                 box_total=self.settings.box_total,
                 accuracy=accuracy,

@@ -55,7 +55,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Tile:
+class DecodedTile:
     """A decoded tile.
 
     Attributes:
@@ -79,7 +79,7 @@ class Squares:
     def __init__(self, strips: Sequence[Strip], size_px: int, cache_bytes: int) -> None:
         self.strips, self.size_px = strips, size_px
         self.most = max(1, cache_bytes // (3 * TILE * TILE))
-        self.tiles: OrderedDict[tuple[int, int, int], Tile] = OrderedDict()
+        self.tiles: OrderedDict[tuple[int, int, int], DecodedTile] = OrderedDict()
         # One picture for all: new memory for each would cost as much as filling it.
         self.rgb = np.zeros((size_px, size_px, 3), np.uint8)
         self.valid = np.zeros((size_px, size_px), np.bool_)
@@ -131,7 +131,7 @@ class Squares:
                     return strip.name
         return ""
 
-    def _under(self, number: int, col: int, row: int) -> list[tuple[Cut, Cut, Tile]]:
+    def _under(self, number: int, col: int, row: int) -> list[tuple[Cut, Cut, DecodedTile]]:
         """Tiles of a strip that a square touches: where in the square, what of the tile."""
         strip, size = self.strips[number], self.size_px
         x, y = col - strip.first[0], row - strip.first[1]
@@ -147,7 +147,7 @@ class Squares:
             for i, left, right in columns
         ]  # fmt: skip
 
-    def _tile(self, number: int, x: int, y: int) -> Tile:
+    def _tile(self, number: int, x: int, y: int) -> DecodedTile:
         key = number, x, y
         if key in self.tiles:
             self.tiles.move_to_end(key)
@@ -166,7 +166,7 @@ class Squares:
             colours *= mask[..., None]
         while len(self.tiles) >= self.most:
             self.tiles.popitem(last=False)
-        self.tiles[key] = tile = Tile(colours, None if whole else mask)
+        self.tiles[key] = tile = DecodedTile(colours, None if whole else mask)
         return tile
 
 

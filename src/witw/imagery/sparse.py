@@ -23,7 +23,7 @@ from osgeo import gdal
 
 from witw.imagery import TILE
 from witw.imagery.strip.vrt import Part, Raster, describe
-from witw.imagery.warp.target_grid import Grid
+from witw.imagery.warp.target_grid import TargetGrid
 
 # So many blocks of about so many pixels does `stats` count: 17 million.
 SAMPLE, BLOCK_PX = 64, 512 * 512
@@ -51,7 +51,7 @@ class Need:
     lat: Floats
     size_px: int
 
-    def tiles(self, grid: Grid) -> Bools:
+    def tiles(self, grid: TargetGrid) -> Bools:
         """Which tiles of a strip's raster they touch, (rows, columns)."""
         from pyproj import Transformer  # only where not all is read: half a second to import
 
@@ -95,7 +95,7 @@ def touched(first: Floats, last: Floats, shape: tuple[int, int]) -> Bools:
     return np.asarray(marks.cumsum(axis=0).cumsum(axis=1)[:rows, :columns] > 0)
 
 
-def cut(ds: gdal.Dataset, need: Need, grid: Grid) -> str:
+def cut(ds: gdal.Dataset, need: Need, grid: TargetGrid) -> str:
     """A strip with nothing but what the needed tiles are made of, for GDAL's warper.
 
     Args:

@@ -20,7 +20,7 @@ from witw.imagery import sparse as needs
 from witw.imagery.strip import decoded_cache, single_file, source
 from witw.imagery.strip.vrt import describe_masked
 from witw.imagery.warp import sweep
-from witw.imagery.warp.target_grid import Grid
+from witw.imagery.warp.target_grid import TargetGrid
 from witw.settings.utm import Utm
 
 VERSION = 2
@@ -51,7 +51,7 @@ def warp(ds: gdal.Dataset, path: Path, epsg: int, config: Utm, threads: int) -> 
     Raises:
         UserError: the strip cannot be shown in the zone.
     """
-    grid = Grid(ds, epsg, config.gsd_m)
+    grid = TargetGrid(ds, epsg, config.gsd_m)
     west, south, east, north = grid.bounds
     scale_x, scale_y = grid.scale()
     call = partial(
@@ -121,7 +121,7 @@ def by_gdal(
     warped = work / "rgba.tif"
     ds = gdal.Open(str(vrt))
     if need:
-        ds = gdal.Open(needs.cut(ds, need, Grid(ds, epsg, config.gsd_m)))
+        ds = gdal.Open(needs.cut(ds, need, TargetGrid(ds, epsg, config.gsd_m)))
     warp(ds, warped, epsg, config, threads)
     raster = source.rgb_raster([str(warped)])
     masked = gdal.Open(describe_masked(raster, alpha=4))

@@ -6,7 +6,7 @@ import yaml
 from made_pairs import SMALL, make_pairs
 
 from witw.cvig.network import backbones
-from witw.cvig.network.architecture import Shape
+from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.backbones import Original
 from witw.cvig.network.model import Model, Network
 from witw.errors import UserError
@@ -32,7 +32,7 @@ KINDS = [
 def network(**changes):
     settings = SMALL.model_copy(update=changes)
     torch.manual_seed(0)
-    return Network(Shape.of(settings, 225.0, 32, 24), settings.weights).eval()
+    return Network(Architecture.of(settings, 225.0, 32, 24), settings.weights).eval()
 
 
 @pytest.mark.parametrize("changes", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
@@ -138,7 +138,7 @@ def test_the_original_configuration_is_the_original_network():
     preset = yaml.safe_load((REPO / "configs" / "original.yaml").read_text())
     settings = Train(**preset["train"])
     pack = preset["pack"]
-    made = Network(Shape.of(settings, 225.0, pack["chip_px"], pack["photo_px"])).eval()
+    made = Network(Architecture.of(settings, 225.0, pack["chip_px"], pack["photo_px"])).eval()
     shape = made.shape
     assert shape.polar_view == (128, 512)
     assert (shape.embed_dim, shape.headings, shape.columns) == (16 * 4, 64, 12)

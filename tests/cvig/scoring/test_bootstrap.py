@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from witw.cvig.metrics import Figure
+from witw.cvig.metrics import Metric
 from witw.cvig.scoring import bootstrap
 from witw.cvig.scoring.bootstrap import blocks, intervals
 
@@ -23,7 +23,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(monkeypatch):
         values = np.repeat(rng.normal(0, 1, 40), 25) + rng.normal(0, 0.2, 1000)
         for unit in ("block", "photo"):
             units = block if unit == "block" else np.arange(1000)
-            low, high = intervals({"mean": Figure(values)}, units, seed=trial)["mean"]
+            low, high = intervals({"mean": Metric(values)}, units, seed=trial)["mean"]
             by_block += unit == "block" and low <= 0 <= high
             by_photo += unit == "photo" and low <= 0 <= high
     assert 0.88 < by_block / 150 <= 1
@@ -43,16 +43,16 @@ def test_equals_a_plain_bootstrap_of_blocks(is_median, monkeypatch):
         reduce(np.concatenate([np.repeat(values[block == b], n) for b, n in enumerate(draw)]))
         for draw in draws
     ]
-    got = intervals({"x": Figure(values, is_median)}, block, seed=7)["x"]
+    got = intervals({"x": Metric(values, is_median)}, block, seed=7)["x"]
     assert got == pytest.approx(np.percentile(naive, [2.5, 97.5]), abs=1e-4)
 
 
 def test_the_same_seed_gives_the_same_interval():
-    figure = {"x": Figure(np.random.default_rng(0).random(50))}
+    figure = {"x": Metric(np.random.default_rng(0).random(50))}
     block = np.arange(50) // 5
     assert intervals(figure, block) == intervals(figure, block)
     assert intervals(figure, block, 1) != intervals(figure, block, 2)
 
 
 def test_one_block_says_nothing():
-    assert intervals({"x": Figure(np.arange(9.0))}, np.zeros(9, int)) == {}
+    assert intervals({"x": Metric(np.arange(9.0))}, np.zeros(9, int)) == {}

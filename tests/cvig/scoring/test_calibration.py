@@ -11,8 +11,8 @@ from witw.cvig.scoring.calibration import (
     blur,
     chances,
     evidence,
-    figures,
     fit,
+    metrics,
     nll,
 )
 
@@ -47,13 +47,13 @@ def test_the_fit_gives_back_what_the_geotags_were_drawn_with(fitted):
 
 def test_honest_maps_cover_what_they_say(grid, fitted):
     scores, places = drawn(grid, 1500, 1)
-    found = values(figures(belief(chances(scores, grid, fitted), places, grid)))
+    found = values(metrics(belief(chances(scores, grid, fitted), places, grid)))
     for level in (50, 80, 95):
         assert found[f"coverage_{level}"] == pytest.approx(level, abs=5)
     assert found["bits"] > 1
     # An overconfident map covers less, and gains less.
     sharp = Calibration(T / 3, fitted.sigma_m)
-    worse = values(figures(belief(chances(scores, grid, sharp), places, grid)))
+    worse = values(metrics(belief(chances(scores, grid, sharp), places, grid)))
     assert worse["coverage_80"] < 70
     assert worse["bits"] < found["bits"]
 
@@ -88,7 +88,7 @@ def test_blur_is_a_normal_distribution():
 def test_a_uniform_map_gains_and_covers_nothing(grid):
     """Cells as likely as the geotag's count as before it."""
     flat = np.full((7, len(grid.cells)), 1 / len(grid.cells))
-    found = values(figures(belief(flat, grid.centres()[:7], grid)))
+    found = values(metrics(belief(flat, grid.centres()[:7], grid)))
     assert found["bits"] == pytest.approx(0, abs=1e-9)
     assert [found[f"coverage_{q}"] for q in calibration.LEVELS] == [0, 0, 0]
 
@@ -98,7 +98,7 @@ def test_useless_scores_are_fitted_to_the_uniform_map(grid):
     scores = rng.normal(0, 0.15, (300, len(grid.cells)))
     places = grid.centres()[rng.integers(0, len(grid.cells), 300)]
     found = fit([evidence(scores, places, grid)])
-    bits = values(figures(belief(chances(scores, grid, found), places, grid)))["bits"]
+    bits = values(metrics(belief(chances(scores, grid, found), places, grid)))["bits"]
     assert found.temperature > 0.5
     assert abs(bits) < 0.1
 

@@ -46,13 +46,13 @@ def test_errors_go_the_short_way_round():
 
 
 def test_figures_and_chance():
-    found = values(heading.figures(np.array([-5.0, 14.0, 20.0, -29.0, 100.0, np.nan])))
+    found = values(heading.metrics(np.array([-5.0, 14.0, 20.0, -29.0, 100.0, np.nan])))
     assert found["within_15deg"] == pytest.approx(100 * 2 / 6, abs=1e-3)
     assert found["within_30deg"] == pytest.approx(100 * 4 / 6, abs=1e-3)
     assert found["median_error_deg"] == 24.5
     guessed = heading.error_deg(np.random.default_rng(0).uniform(0, 360, 40_000), np.zeros(40_000))
     for name, value in heading.chance().items():
-        assert values(heading.figures(guessed))[name] == pytest.approx(value, abs=1)
+        assert values(heading.metrics(guessed))[name] == pytest.approx(value, abs=1)
 
 
 def test_histogram_counts_every_photo():

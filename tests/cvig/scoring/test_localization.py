@@ -10,11 +10,11 @@ from witw.cvig.scoring.localization import (
     chance,
     curve,
     distances,
-    figures,
-    guess,
+    metrics,
+    non_max_suppression,
     order_key,
     place,
-    suppress,
+    random_picks,
 )
 
 SIDE, STEP = 40, 28.0
@@ -30,7 +30,7 @@ def grid():
 
 @pytest.fixture(scope="module")
 def guesses(grid):
-    return guess(grid)
+    return random_picks(grid)
 
 
 def tags(grid, count, seed=0):
@@ -41,7 +41,7 @@ def tags(grid, count, seed=0):
 
 def told(scores, places, grid, guesses):
     placed = place(scores, places, grid, guesses)
-    return values(figures(placed)), chance(placed), placed
+    return values(metrics(placed)), chance(placed), placed
 
 
 def naive_picks(key, grid, count):
@@ -55,7 +55,7 @@ def naive_picks(key, grid, count):
 
 def test_suppression_is_the_greedy_one(grid):
     key = np.random.default_rng(3).random((6, len(grid.cells)))
-    picks = suppress(key, grid, 100)
+    picks = non_max_suppression(key, grid, 100)
     for row, got in zip(key, picks, strict=True):
         assert got.tolist() == naive_picks(row, grid, 100)
 
@@ -63,7 +63,11 @@ def test_suppression_is_the_greedy_one(grid):
 def test_picks_end_when_no_cell_is_left():
     small = Grid(32631, STEP, 5e5, 5e6, 3, 3, np.arange(9))
     key = np.arange(9.0)[None]
-    assert suppress(key, small, 6)[0].tolist() == [*naive_picks(key[0], small, 4), -1, -1]
+    assert non_max_suppression(key, small, 6)[0].tolist() == [
+        *naive_picks(key[0], small, 4),
+        -1,
+        -1,
+    ]
 
 
 def test_a_perfect_model(grid, guesses):
@@ -143,8 +147,8 @@ def test_a_second_pick_beside_the_first_is_none(grid, guesses):
 def test_the_share_to_search(grid, guesses):
     """Ten cells score higher than the place, five as high: sixteen cells have to be looked at."""
     scores = np.zeros((1, len(grid.cells)))
-    away = distances(grid.centres()[[600]], grid)[0]
-    far = np.flatnonzero(away > 300)
+    distance_m = distances(grid.centres()[[600]], grid)[0]
+    far = np.flatnonzero(distance_m > 300)
     scores[0, far[:10]], scores[0, far[10:15]] = 0.9, 0.5
     scores[0, 600] = 0.5
     found, _, _ = told(scores, grid.centres()[[600]], grid, guesses)
@@ -159,6 +163,6 @@ def test_a_geotag_without_a_cell_near_takes_the_whole_area(grid, guesses):
 
 
 def test_nearly_equal_scores_are_ties():
-    away = np.array([[10.0, 400.0, 200.0]])
-    key = order_key(np.array([[0.5 + 2e-7, 0.5, 0.4]], np.float64), away)
+    distance_m = np.array([[10.0, 400.0, 200.0]])
+    key = order_key(np.array([[0.5 + 2e-7, 0.5, 0.4]], np.float64), distance_m)
     assert np.argsort(-key[0]).tolist() == [1, 0, 2]

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from witw.cvig import retrieval
-from witw.cvig.metrics import Figure
+from witw.cvig.metrics import Metric
 from witw.cvig.retrieval import Codes
 from witw.cvig.scoring import protocols
 
@@ -97,7 +97,7 @@ def test_photos_on_one_spot_are_one_photo():
 
 def test_what_is_told_has_chance_and_interval():
     block = np.repeat(np.arange(4), 5)
-    told = protocols.tell({"x": Figure(np.arange(20.0))}, {"x": 1.0}, block)
+    told = protocols.tell({"x": Metric(np.arange(20.0))}, {"x": 1.0}, block)
     assert told["n"] == 20
     assert told["blocks"] == 4
     assert told["chance"] == {"x": 1.0}

@@ -7,13 +7,13 @@ import pytest
 import torch
 from made_pairs import SMALL, write_pack
 
-from witw.cvig import batches
+from witw.cvig import batches, retrieval
 from witw.cvig.batches import Packed
 from witw.cvig.network import augment
-from witw.cvig.network.architecture import Shape
+from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Network
 from witw.cvig.training import gradcache, loss
-from witw.cvig.training.distributed import Crew
+from witw.cvig.training.distributed import Processes
 from witw.errors import UserError
 
 HERE = Path(__file__).parents[1]
@@ -30,7 +30,7 @@ def gradients(data, micro_batch, **changes):
     """Loss and gradients of one batch, augmentation and dropout included."""
     settings = SMALL.model_copy(update={"dropout": 0.3, **changes})
     torch.manual_seed(0)
-    network = Network(Shape.of(settings, 225.0, 32, 24)).train()
+    network = Network(Architecture.of(settings, 225.0, 32, 24)).train()
     batch = batches.read(data, batches.draw(data.buckets(0), 0, 0))
     jitter = augment.draw(COUNT, settings, 225.0, 7)
     value = gradcache.backward(
@@ -66,13 +66,13 @@ def test_the_gradients_are_those_of_plain_autograd(data):
     value, found = gradients(data, 5)
     settings = SMALL.model_copy(update={"dropout": 0.3})
     torch.manual_seed(0)
-    network = Network(Shape.of(settings, 225.0, 32, 24)).train()
+    network = Network(Architecture.of(settings, 225.0, 32, 24)).train()
     batch = batches.read(data, batches.draw(data.buckets(0), 0, 0))
     jitter = augment.draw(COUNT, settings, 225.0, 7)
-    photo, mask, chip = gradcache.encode(network, batch, jitter)
-    hide = loss.hidden(batch.area, batch.place, settings.mask_radius_m)
-    assert hide.any()
-    plain = loss.info_nce(network.match(photo, mask, chip), network.scale, hide)
+    photo, valid, chip = retrieval.encode_batch(network, batch, jitter)
+    mask = loss.false_negative_mask(batch.area, batch.place, settings.mask_radius_m)
+    assert mask.any()
+    plain = loss.info_nce(network.match(photo, valid, chip), network.scale, mask)
     plain.backward()
     assert value.item() == pytest.approx(plain.item(), rel=1e-6)
     assert distance(found, {k: p.grad for k, p in network.named_parameters()}) < 1e-5
@@ -86,9 +86,9 @@ def test_dropout_and_augmentation_are_drawn(data):
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused():
-    assert Crew(1, 4).part(8) == slice(2, 4)
+    assert Processes(1, 4).shard(8) == slice(2, 4)
     with pytest.raises(UserError, match="9 pairs cannot be shared out among 4 processes"):
-        Crew(1, 4).part(9)
+        Processes(1, 4).shard(9)
 
 
 PROCESS = """
@@ -99,23 +99,23 @@ from made_pairs import SMALL
 from witw.cvig import batches
 from witw.cvig.batches import Packed
 from witw.cvig.network import augment
-from witw.cvig.network.architecture import Shape
+from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Network
 from witw.cvig.training import distributed, gradcache, loss
 folder = Path(sys.argv[1])
 torch.set_num_threads(1)
 settings = SMALL.model_copy(update={"dropout": 0.3})
-with distributed.crew() as crew:
+with distributed.connect() as processes:
     torch.manual_seed(0)
-    network = Network(Shape.of(settings, 225.0, 32, 24)).train()
+    network = Network(Architecture.of(settings, 225.0, 32, 24)).train()
     data = Packed.open(folder)
-    own = crew.part(COUNT)
+    own = processes.shard(COUNT)
     batch = batches.read(data, batches.draw(data.buckets(0), 0, 0)[own])
     jitter = augment.draw(COUNT, settings, 225.0, 7)[own]
     value = gradcache.backward(network, batch, jitter, loss.chosen(settings),
-        settings.mask_radius_m, int(sys.argv[2]), crew)
+        settings.mask_radius_m, int(sys.argv[2]), processes)
     grads = {k: p.grad for k, p in network.named_parameters()}
-    torch.save((value, grads), folder / f"{crew.rank}.pt")
+    torch.save((value, grads), folder / f"{processes.rank}.pt")
 """
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from witw.cvig.training.loss import chosen, hidden, info_nce, triplet
+from witw.cvig.training.loss import chosen, false_negative_mask, info_nce, triplet
 from witw.settings.train import Train
 
 
@@ -28,7 +28,7 @@ def test_equals_a_naive_loop(radius_m):
     scores = rng.uniform(-1, 1, (12, 12))
     area = rng.integers(0, 2, 12)
     place = np.array([5e5, 5.4e6]) + rng.uniform(0, 200, (12, 2))
-    hide = hidden(torch.from_numpy(area), torch.from_numpy(place), radius_m)
+    hide = false_negative_mask(torch.from_numpy(area), torch.from_numpy(place), radius_m)
     found = info_nce(torch.from_numpy(scores), torch.tensor(7.0), hide)
     assert found.item() == pytest.approx(naive_loss(scores, 7.0, area, place, radius_m), rel=1e-9)
 
@@ -37,7 +37,7 @@ def test_hides_neighbours_of_the_same_area_only():
     area = torch.tensor([0, 0, 0, 1])
     place = torch.tensor([[0, 0], [59, 0], [61, 0], [0, 0]], dtype=torch.float64)
     expected = [[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
-    assert hidden(area, place, 60.0).int().tolist() == expected
+    assert false_negative_mask(area, place, 60.0).int().tolist() == expected
 
 
 def test_a_hidden_candidate_has_no_gradient():

@@ -4,18 +4,18 @@ from made_pairs import SMALL, write_pack
 
 from witw.cvig import batches
 from witw.cvig.batches import Packed
-from witw.cvig.network.architecture import Shape
+from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Network
 from witw.cvig.training import throughput
 from witw.cvig.training.tensorboard import Events
-from witw.cvig.training.throughput import Meter, flops
+from witw.cvig.training.throughput import ThroughputMeter, flops
 
 
 def test_flops_are_three_times_those_of_the_layers(tmp_path):
     """Two for every product, forward; backward is twice as much."""
     write_pack(tmp_path, 2, 0)
     data = Packed.open(tmp_path)
-    network = Network(Shape.of(SMALL, 225.0, 32, 24))
+    network = Network(Architecture.of(SMALL, 225.0, 32, 24))
     products, hooks = [], []
 
     def count(layer, inputs, output):
@@ -32,7 +32,7 @@ def test_speed_waiting_and_share_of_the_peak(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(throughput.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(throughput, "peak", lambda where: 1e6)
-    watch = Meter(Events(tmp_path), 10, 0, 2000.0, torch.device("cpu"))
+    watch = ThroughputMeter(Events(tmp_path), 10, 0, 2000.0, torch.device("cpu"))
 
     def items():
         for item in range(2):
@@ -62,7 +62,7 @@ def test_the_loss_is_not_read_more_often_than_shown(monkeypatch):
             reads.append(now[0])
             return 1.0
 
-    watch = Meter(Events(None), 100, 0, 1.0, torch.device("cpu"))
+    watch = ThroughputMeter(Events(None), 100, 0, 1.0, torch.device("cpu"))
     for step in range(100):
         now[0] += 0.1
         watch.step(step, 1, Loss(), 1e-3)
@@ -71,7 +71,7 @@ def test_the_loss_is_not_read_more_often_than_shown(monkeypatch):
 
 
 def test_a_process_that_shows_nothing_reads_nothing(capsys):
-    watch = Meter(Events(None), 5, 0, 1.0, torch.device("cpu"), shown=False)
+    watch = ThroughputMeter(Events(None), 5, 0, 1.0, torch.device("cpu"), shown=False)
     watch.since -= 100
     watch.step(1, 1, None, 1e-3)
     watch.close()

@@ -12,7 +12,7 @@ from witw.demo.fake_flickr.behaviour import Behaviour
 from witw.demo.fake_flickr.catalog.query import Catalog
 from witw.flickr.crawl.ledger import Ledger, summed
 from witw.flickr.crawl.pages import Entry, Page
-from witw.flickr.crawl.quadtree import Rules, walk
+from witw.flickr.crawl.quadtree import WalkRules, walk
 from witw.flickr.crawl.service import params
 
 
@@ -116,7 +116,7 @@ def walked(columns, behaviour, box_total):
             {"photos": json.loads(json.dumps(catalog.search(sent, "http://x")))}, query
         )
 
-    rules = Rules(snapshot=SNAPSHOT, box_total=box_total)
+    rules = WalkRules(snapshot=SNAPSHOT, box_total=box_total)
     return walk(ask, ROOT.box, LICENSES, rules), truth(columns)
 
 
@@ -184,7 +184,7 @@ def test_a_photo_that_is_counted_and_not_shown_is_never_overlooked(lost):
         group["photo"] = [raw for raw in group["photo"] if raw["id"] not in hidden]
         return found.read({"photos": group}, query)
 
-    tree = walk(ask, ROOT.box, LICENSES, Rules(snapshot=SNAPSHOT, box_total=20_000))
+    tree = walk(ask, ROOT.box, LICENSES, WalkRules(snapshot=SNAPSHOT, box_total=20_000))
     ledger = summed(cell.ledger for cell in tree.cells)
     assert len(tree.listed) <= 1_000 - lost
     assert ledger.over > 0

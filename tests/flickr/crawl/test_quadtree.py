@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.ledger import summed
 from witw.flickr.crawl.pages import REACH, Entry, Page
-from witw.flickr.crawl.quadtree import Rules, walk
+from witw.flickr.crawl.quadtree import WalkRules, walk
 
 BBOX = (2.1109464, 48.4492509, 2.3131089, 49.0767795)
 SNAPSHOT = 1_750_000_000
@@ -95,7 +95,7 @@ def walked(service, box_total=20_000, workers=1):
 
 
 def listed(ask, box_total=20_000, workers=1):
-    rules = Rules(snapshot=SNAPSHOT, box_total=box_total, workers=workers)
+    rules = WalkRules(snapshot=SNAPSHOT, box_total=box_total, workers=workers)
     return walk(ask, Box.around(BBOX), LICENSES, rules)
 
 

@@ -18,7 +18,7 @@ from answers import (
 
 from witw.errors import UserError
 from witw.flickr.crawl.boxes import Box
-from witw.flickr.crawl.quadtree import Rules, walk
+from witw.flickr.crawl.quadtree import WalkRules, walk
 from witw.flickr.crawl.service import PATIENCE
 
 GOOD = [record(n) for n in range(20)]
@@ -237,7 +237,7 @@ def walked(tmp_path, reply):
     found = listing()
     with Canned(reply) as server, journal(tmp_path, server.api_url) as kept:
         made = service(server.api_url, kept, found)
-        tree = walk(made.ask, ROOT.box, LICENSES, Rules(snapshot=SNAPSHOT, box_total=20_000))
+        tree = walk(made.ask, ROOT.box, LICENSES, WalkRules(snapshot=SNAPSHOT, box_total=20_000))
         return tree, found, server.asked
 
 

@@ -16,7 +16,7 @@ from witw.flickr.crawl.audit import Audit
 from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.ledger import Ledger, summed
 from witw.flickr.crawl.listing import Listing
-from witw.flickr.crawl.quadtree import Rules, walk
+from witw.flickr.crawl.quadtree import WalkRules, walk
 from witw.flickr.crawl.service import params
 from witw.flickr.crawl.verdict import balance, verdict
 
@@ -118,7 +118,7 @@ def walked(behaviour, box_total):
         sent.update({name: str(value) for name, value in params(query).items()})
         return found.read({"photos": catalog.search(sent, "http://x")}, query)
 
-    rules = Rules(snapshot=high, box_total=box_total)
+    rules = WalkRules(snapshot=high, box_total=box_total)
     tree = walk(ask, Box.around(PARIS_BBOX_DEG), tuple(range(1, 17)), rules)
     return summed(cell.ledger for cell in tree.cells), len(tree.listed) / COUNT
 

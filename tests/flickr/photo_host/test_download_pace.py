@@ -12,7 +12,7 @@ from tqdm import tqdm
 from witw.errors import UserError
 from witw.flickr.download import slots_of
 from witw.flickr.headers import retry_after_s
-from witw.flickr.photo_host.progress import Meter
+from witw.flickr.photo_host.progress import ProgressMeter
 from witw.flickr.photo_host.throttle import Limits, Throttle
 
 pytestmark = pytest.mark.usefixtures("run_folder")
@@ -161,7 +161,7 @@ def test_the_bar_tells_speed_slots_and_errors_by_kind(host, capsys):
 
 def test_the_bar_says_that_it_waits():
     async def story() -> str:
-        meter = Meter(tqdm(total=2, file=io.StringIO()))
+        meter = ProgressMeter(tqdm(total=2, file=io.StringIO()))
         throttle = meter.throttles["h"] = Throttle(Limits())
         throttle.close(40, asyncio.get_running_loop().time())
         return meter.text()

@@ -9,7 +9,7 @@ from witw.geo import utm_epsg
 from witw.imagery import utm
 from witw.imagery.strip import blocks, single_file
 from witw.imagery.warp import cog, kernel, sweep
-from witw.imagery.warp.target_grid import Grid
+from witw.imagery.warp.target_grid import TargetGrid
 
 BOX = [2.9, 36.0, 3.1, 36.2]
 METRES = (500_000, 0.3, 0, 4_000_000, 0, -0.3)
@@ -132,14 +132,16 @@ def test_only_a_few_rows_of_blocks_are_held(tif, area, rng):
     for height in (3000, 9000):
         data = rng.integers(1, 250, (3, height, 700)).astype("u1")
         path = tif("a.tif", data, METRES, TILED="YES", BLOCKXSIZE=256, BLOCKYSIZE=256)
-        grid = Grid(gdal.Open(path), 32631, 0.3)
-        counts.append(sweep.Plan(grid, kernel.taps("lanczos", (1, 1)), (512, 512)).peak_bytes())
+        grid = TargetGrid(gdal.Open(path), 32631, 0.3)
+        counts.append(
+            sweep.SweepPlan(grid, kernel.taps("lanczos", (1, 1)), (512, 512)).peak_bytes()
+        )
     assert counts[0] == counts[1]
 
 
 def test_positions_are_exact_to_a_ten_thousandth_of_a_pixel(tif):
     path = tif("a.tif", np.ones((1, 900, 900), "u1"), (5.9, STEP, 0, 56.1, 0, -STEP), epsg=4326)
-    grid = Grid(gdal.Open(path), 32632, 0.3)
+    grid = TargetGrid(gdal.Open(path), 32632, 0.3)
     step = grid.step()
     x, y = grid.nodes(step)
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from witw.settings.train import Train
 
 
 @dataclass(frozen=True)
-class Shape:
+class Architecture:
     """What fixes the network's tensors and how pictures are prepared for it."""
 
     chip_m: float  # side of a chip on the ground [m]
@@ -38,7 +38,7 @@ class Shape:
 
     @classmethod
     def of(cls, settings: Train, chip_m: float, chip_px: int, photo_px: int) -> Self:
-        """Shape for packed pictures of these sizes."""
+        """Architecture for packed pictures of these sizes."""
         given = {"chip_m", "chip_px", "photo_px"}
         chosen = {f.name: getattr(settings, f.name) for f in fields(cls) if f.name not in given}
         shape = cls(chip_m=chip_m, chip_px=chip_px, photo_px=photo_px, **chosen)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from witw import files, torch_files
-from witw.cvig.network.architecture import Shape
+from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.augment import Jitter, erase, mirror, recolour
 from witw.cvig.network.backbones import Original, Small, Timm, build
 from witw.cvig.network.heads import (
@@ -31,7 +31,7 @@ class Tower(nn.Module):
 
     def __init__(
         self,
-        shape: Shape,
+        shape: Architecture,
         view: tuple[int, int],
         columns: int,
         ring: bool,
@@ -46,7 +46,9 @@ class Tower(nn.Module):
         )
         self.head = self._head(shape, view, columns, ring)
 
-    def _head(self, shape: Shape, view: tuple[int, int], columns: int, ring: bool) -> nn.Module:
+    def _head(
+        self, shape: Architecture, view: tuple[int, int], columns: int, ring: bool
+    ) -> nn.Module:
         channels = self.backbone.channels
         if shape.head == "global":
             return GlobalHead(channels, shape.embed_dim, shape.dropout, shape.pooling)
@@ -72,7 +74,7 @@ class Network(nn.Module):
         weights: what the backbones begin with, see :class:`witw.settings.train.Train`.
     """
 
-    def __init__(self, shape: Shape, weights: str = "none") -> None:
+    def __init__(self, shape: Architecture, weights: str = "none") -> None:
         super().__init__()
         self.shape = shape
         ring = shape.head != "global" and shape.backbone != "original"
@@ -198,7 +200,7 @@ class Model:
         """
         content = load(path, where)
         try:
-            network = Network(Shape(**content["shape"]))
+            network = Network(Architecture(**content["shape"]))
             network.load_state_dict(content["weights"])
             rest = (content["temperature"], content["epoch"], content["val"])
         except (KeyError, TypeError, RuntimeError) as error:

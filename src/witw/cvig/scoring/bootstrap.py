@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from witw.cvig.metrics import Figure
+from witw.cvig.metrics import Metric
 
 BLOCK_M = 500.0
 DRAWS = 1000
@@ -32,7 +32,7 @@ def blocks(areas: NDArray[np.integer], places: NDArray[np.float64]) -> NDArray[n
 
 
 def intervals(
-    figures: Mapping[str, Figure], block: NDArray[np.int64], seed: int = SEED
+    figures: Mapping[str, Metric], block: NDArray[np.int64], seed: int = SEED
 ) -> dict[str, list[float]]:
     """Percentile intervals of 95 % of figures of the same photos.
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from witw.cvig.grid import Grid
-from witw.cvig.metrics import Figure, share
+from witw.cvig.metrics import Metric, share
 from witw.cvig.scoring.localization import distances
 
 LEVELS = (50, 80, 95)  # credible regions [%]
@@ -47,15 +47,15 @@ class Evidence:
 def evidence(scores: NDArray[np.floating], places: NDArray[np.float64], grid: Grid) -> Evidence:
     """Boil down the scores of some photos, ``(P, C)``, at geotags ``(P, 2)`` [m]."""
     scores = _finite(scores)
-    away = distances(places, grid)
-    near = away <= _NEAR * SIGMAS_M[1]
+    distance_m = distances(places, grid)
+    near = distance_m <= _NEAR * SIGMAS_M[1]
     # A geotag far off the imagery still has the cell nearest to it.
-    near[np.arange(len(away)), away.argmin(axis=1)] = True
+    near[np.arange(len(distance_m)), distance_m.argmin(axis=1)] = True
     most = int(near.sum(axis=1).max())
     at = np.argsort(~near, axis=1, kind="stable")[:, :most]
     inside = np.take_along_axis(near, at, axis=1)
     local = np.where(inside, np.take_along_axis(scores, at, axis=1), -np.inf)
-    square = np.where(inside, np.take_along_axis(away, at, axis=1) ** 2, 0.0)
+    square = np.where(inside, np.take_along_axis(distance_m, at, axis=1) ** 2, 0.0)
     bins = np.clip((scores + 1) * (_BINS / 2), 0, _BINS - 1).astype(np.int64)
     bins += _BINS * np.arange(len(scores))[:, None]
     histogram = np.bincount(bins.ravel(), minlength=_BINS * len(scores)).reshape(-1, _BINS)
@@ -161,7 +161,7 @@ def belief(probability: NDArray[np.float64], places: NDArray[np.float64], grid: 
     return Belief(np.log2(np.maximum(mine, 1e-300) * probability.shape[1]), before)
 
 
-def figures(found: Belief) -> dict[str, Figure]:
+def metrics(found: Belief) -> dict[str, Metric]:
     """Figures of a calibration.
 
     Returns:
@@ -169,4 +169,4 @@ def figures(found: Belief) -> dict[str, Figure]:
         lies in the smallest region holding q % of the probability [%]: q, if the maps are honest.
     """
     out = {f"coverage_{q}": share(100 * found.before < q) for q in LEVELS}
-    return {"bits": Figure(found.bits), **out}
+    return {"bits": Metric(found.bits), **out}

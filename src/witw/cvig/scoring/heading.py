@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyproj import Proj
 
-from witw.cvig.metrics import Figure, share
+from witw.cvig.metrics import Metric, share
 
 WITHIN_DEG = (15, 30)
 BIN_DEG = 15
@@ -66,11 +66,11 @@ def error_deg(found: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray
     return np.asarray((found - known + 180) % 360 - 180)
 
 
-def figures(error: NDArray[np.float64]) -> dict[str, Figure]:
+def metrics(error: NDArray[np.float64]) -> dict[str, Metric]:
     """``median_error_deg``, ``within_15deg`` and ``within_30deg`` [%] of signed errors."""
     size = np.where(np.isfinite(error), np.abs(error), 180.0)
     out = {f"within_{limit}deg": share(size <= limit) for limit in WITHIN_DEG}
-    return {"median_error_deg": Figure(size, is_median=True), **out}
+    return {"median_error_deg": Metric(size, is_median=True), **out}
 
 
 def chance() -> dict[str, float]:

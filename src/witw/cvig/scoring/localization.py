@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witw.cvig.grid import Grid
-from witw.cvig.metrics import TIE, Figure, share
+from witw.cvig.metrics import TIE, Metric, share
 
 PICKS = (1, 5, 10, 100)
 RADII_M = (25, 50, 100, 250, 500)
@@ -55,18 +55,18 @@ def place(
         grid: the cells.
         guesses: picks of random maps, from :func:`guess`.
     """
-    away = distances(places, grid)
-    key = order_key(scores, away)
-    picks = suppress(key, grid, max(PICKS))
-    nearest = _running(away, picks)
-    shows = away <= FOUND_M
+    distance_m = distances(places, grid)
+    key = order_key(scores, distance_m)
+    picks = non_max_suppression(key, grid, max(PICKS))
+    nearest = _running(distance_m, picks)
+    shows = distance_m <= FOUND_M
     # Its own distance breaks a cell's ties, so "at least as high" means the whole steps.
     steps = np.floor(key)
     best = np.where(shows, steps, -np.inf).max(axis=1)
     area = np.where(shows.any(axis=1), (steps >= best[:, None]).mean(axis=1), 1.0)
-    cells = np.full(len(away), float(away.shape[1]))
+    cells = np.full(len(distance_m), float(distance_m.shape[1]))
     showing = shows.sum(axis=1).astype(np.float64)
-    return Placed(nearest, 100 * area, showing, cells, *_guessed(away, guesses))
+    return Placed(nearest, 100 * area, showing, cells, *_guessed(distance_m, guesses))
 
 
 def distances(places: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
@@ -75,7 +75,7 @@ def distances(places: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
     return np.hypot(places[:, :1] - centres[:, 0], places[:, 1:] - centres[:, 1])
 
 
-def order_key(scores: NDArray[np.floating], away: NDArray[np.float64]) -> NDArray[np.float64]:
+def order_key(scores: NDArray[np.floating], distance_m: NDArray[np.float64]) -> NDArray[np.float64]:
     """Numbers to sort cells by, larger first: of equal scores the farther cell.
 
     A constant model so names the cells farthest from the truth first, and a photo with a score that
@@ -83,10 +83,10 @@ def order_key(scores: NDArray[np.floating], away: NDArray[np.float64]) -> NDArra
     """
     steps = np.rint(scores.astype(np.float64) / TIE)
     steps[~np.isfinite(steps).all(axis=1)] = 0
-    return np.asarray(steps + 0.5 * away / (away.max(initial=0) + 1))
+    return np.asarray(steps + 0.5 * distance_m / (distance_m.max(initial=0) + 1))
 
 
-def suppress(key: NDArray[np.float64], grid: Grid, count: int) -> NDArray[np.int64]:
+def non_max_suppression(key: NDArray[np.float64], grid: Grid, count: int) -> NDArray[np.int64]:
     """Best cells of each photo, greedily, none nearer than 50 m to a better one.
 
     Args:
@@ -121,30 +121,32 @@ def suppress(key: NDArray[np.float64], grid: Grid, count: int) -> NDArray[np.int
     return out
 
 
-def guess(grid: Grid, count: int = GUESSES, seed: int = SEED) -> NDArray[np.int64]:
+def random_picks(grid: Grid, count: int = GUESSES, seed: int = SEED) -> NDArray[np.int64]:
     """Picks of random maps, ``(count, max(PICKS))``: chance, suppression included."""
     rng = np.random.default_rng([seed, len(grid.cells)])
     some = max(1, _AT_ONCE // len(grid.cells))
     parts = [
-        suppress(rng.random((min(some, count - at), len(grid.cells))), grid, max(PICKS))
+        non_max_suppression(rng.random((min(some, count - at), len(grid.cells))), grid, max(PICKS))
         for at in range(0, count, some)
     ]
     return np.concatenate(parts)
 
 
-def _running(away: NDArray[np.float64], picks: NDArray[np.int64]) -> NDArray[np.float64]:
+def _running(distance_m: NDArray[np.float64], picks: NDArray[np.int64]) -> NDArray[np.float64]:
     """Nearest of the first k picks, k of ``PICKS``: ``(P, len(PICKS))`` [m]."""
-    metres = np.where(picks < 0, np.inf, np.take_along_axis(away, np.maximum(picks, 0), axis=1))
+    metres = np.where(
+        picks < 0, np.inf, np.take_along_axis(distance_m, np.maximum(picks, 0), axis=1)
+    )
     return np.asarray(np.minimum.accumulate(metres, axis=1)[:, np.array(PICKS) - 1])
 
 
 def _guessed(
-    away: NDArray[np.float64], guesses: NDArray[np.int64]
+    distance_m: NDArray[np.float64], guesses: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """For each photo, how often guesses hit, ``(P, len(PICKS), len(RADII_M))``, and how far off."""
-    hits = np.zeros((len(away), len(PICKS), len(RADII_M)))
-    first = np.zeros((len(away), len(guesses)))
-    for photo, metres in enumerate(away):
+    hits = np.zeros((len(distance_m), len(PICKS), len(RADII_M)))
+    first = np.zeros((len(distance_m), len(guesses)))
+    for photo, metres in enumerate(distance_m):
         nearest = _running(np.broadcast_to(metres, (len(guesses), len(metres))), guesses)
         hits[photo] = (nearest[:, :, None] <= np.array(RADII_M)).mean(axis=0)
         # One guess needs no drawing: 1 - (1 - pi r^2 / A), the circle cut at the imagery's edge.
@@ -153,7 +155,7 @@ def _guessed(
     return hits, first
 
 
-def figures(placed: Placed) -> dict[str, Figure]:
+def metrics(placed: Placed) -> dict[str, Metric]:
     """Figures of placed photos.
 
     Returns:
@@ -167,14 +169,14 @@ def figures(placed: Placed) -> dict[str, Figure]:
         for n, k in enumerate(PICKS)
         for r in RADII_M
     }
-    out["median_error_m"] = Figure(placed.nearest_m[:, 0], is_median=True)
-    out["median_area_pct"] = Figure(placed.area_pct, is_median=True)
-    out["area_auc"] = Figure(100 - placed.area_pct)
+    out["median_error_m"] = Metric(placed.nearest_m[:, 0], is_median=True)
+    out["median_area_pct"] = Metric(placed.area_pct, is_median=True)
+    out["area_auc"] = Metric(100 - placed.area_pct)
     return out
 
 
 def chance(placed: Placed) -> dict[str, float]:
-    """What guessing gives in the same areas, in the terms of :func:`figures`."""
+    """What guessing gives in the same areas, in the terms of :func:`metrics`."""
     hits = placed.guess_hits.mean(axis=0)
     out = {
         f"recall_at_{k}_within_{r}m": 100 * float(hits[n, m])

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from witw.cvig import metrics, retrieval
 from witw.cvig.grid import Grid
-from witw.cvig.metrics import Figure
+from witw.cvig.metrics import Metric
 from witw.cvig.retrieval import Codes
 from witw.cvig.scoring import bootstrap, calibration, localization
 from witw.cvig.scoring.calibration import Belief, Calibration
@@ -74,7 +74,7 @@ def on_grid(
     codes: Codes, places: NDArray[np.float64], cells: Cells, fitted: Calibration
 ) -> tuple[Placed, Belief]:
     """Place an area's photos on its cells, and look up their geotags in their maps."""
-    guesses = localization.guess(cells.grid)
+    guesses = localization.random_picks(cells.grid)
     placed, beliefs = [], []
     for part, scores in retrieval.over_cells(codes.photos, codes.masks, cells.codes):
         placed.append(localization.place(scores, places[part], cells.grid, guesses))
@@ -84,7 +84,7 @@ def on_grid(
 
 
 def tell(
-    figures: Mapping[str, Figure], chance: Mapping[str, float], block: NDArray[np.int64]
+    figures: Mapping[str, Metric], chance: Mapping[str, float], block: NDArray[np.int64]
 ) -> dict[str, Any]:
     """Figures with chance and interval beside them.
 
@@ -122,7 +122,7 @@ def tell_placed(
         joined = Placed.join([placed[name] for name in some])
         area = np.repeat(np.arange(len(some)), [len(places[name]) for name in some])
         block = bootstrap.blocks(area, np.concatenate([places[name] for name in some]))
-        return tell(localization.figures(joined), localization.chance(joined), block)
+        return tell(localization.metrics(joined), localization.chance(joined), block)
 
     names = sorted(placed)
     share = np.unique(np.append(np.geomspace(0.01, 100, 81).round(4), 0))

@@ -23,7 +23,7 @@ import torch
 
 from witw import files, stage
 from witw.cvig.network.model import load
-from witw.cvig.training.distributed import Crew
+from witw.cvig.training.distributed import Processes
 from witw.errors import UserError
 
 FOLDER = Path("checkpoints")
@@ -111,7 +111,10 @@ def _copy(source: Path, target: Path) -> None:
 
 @contextmanager
 def keeper(
-    where: Path, state: Callable[[], dict[str, Any]], minutes: float, crew: Crew | None = None
+    where: Path,
+    state: Callable[[], dict[str, Any]],
+    minutes: float,
+    processes: Processes | None = None,
 ) -> Iterator[Callable[[], None]]:
     """Yield a function to call between steps: it writes every ``minutes``, and at SIGTERM.
 
@@ -119,7 +122,7 @@ def keeper(
     weights and optimiser must agree; then the state is written and the process exits with 143. Of
     several processes the first one writes; one that is told to stop stops all, after the same step.
     """
-    crew = crew or Crew()
+    processes = processes or Processes()
     asked: list[int] = []
     last = time.monotonic()
 
@@ -128,8 +131,8 @@ def keeper(
 
     def keep() -> None:
         nonlocal last
-        stop = crew.any(bool(asked))
-        if crew.first and (stop or time.monotonic() - last >= 60 * minutes):
+        stop = processes.any(bool(asked))
+        if processes.first and (stop or time.monotonic() - last >= 60 * minutes):
             write(where, state())
             last = time.monotonic()
         if stop:

@@ -25,7 +25,7 @@ PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
-class Crew:
+class Processes:
     """The processes of a training, and which of them this is."""
 
     rank: int = 0
@@ -38,7 +38,7 @@ class Crew:
         """Whether this process is the one that validates, logs and writes."""
         return self.rank == 0
 
-    def part(self, count: int) -> slice:
+    def shard(self, count: int) -> slice:
         """This process's part of ``count`` rows.
 
         Raises:
@@ -61,7 +61,7 @@ class Crew:
         parts[self.rank] = own
         return parts
 
-    def add_up(self, tensors: list[Tensor]) -> None:
+    def all_reduce(self, tensors: list[Tensor]) -> None:
         """Replace tensors by their sums over all processes."""
         if self.size == 1 or not tensors:
             return
@@ -71,7 +71,7 @@ class Crew:
         for tensor, part in zip(tensors, torch.split(flat, sizes), strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def tell(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """What the first process has as ``value``."""
         if self.size == 1:
             return value
@@ -89,11 +89,11 @@ class Crew:
 
 
 @contextmanager
-def crew() -> Iterator[Crew]:
+def connect() -> Iterator[Processes]:
     """The processes torchrun started, connected; or this one alone."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Crew()
+        yield Processes()
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -101,6 +101,6 @@ def crew() -> Iterator[Crew]:
     try:
         control = dist.new_group(backend="gloo", timeout=PATIENCE)
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        yield Crew(dist.get_rank(), dist.get_world_size(), local, control)
+        yield Processes(dist.get_rank(), dist.get_world_size(), local, control)
     finally:
         dist.destroy_process_group()

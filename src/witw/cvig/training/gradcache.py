@@ -11,20 +11,11 @@ import torch
 from torch import Tensor
 
 from witw.cvig.batches import Batch
-from witw.cvig.network import model
 from witw.cvig.network.augment import Jitter
 from witw.cvig.network.model import Network
-from witw.cvig.training.distributed import Crew
-from witw.cvig.training.loss import Loss, hidden
-
-Encoded = tuple[Tensor, Tensor, Tensor]  # (b, D, w), (b, w), (b, D, W)
-
-
-def encode(network: Network, batch: Batch, jitter: Jitter | None = None) -> Encoded:
-    """Codes and masks of photos, and codes of chips."""
-    with model.autocast(batch.photos.device):
-        photo, mask = network.encode_photos(batch.photos, batch.sizes, jitter, batch.fov_deg)
-        return photo, mask, network.encode_chips(batch.chips, jitter)
+from witw.cvig.retrieval import encode_batch
+from witw.cvig.training.distributed import Processes
+from witw.cvig.training.loss import Loss, false_negative_mask
 
 
 def backward(
@@ -34,7 +25,7 @@ def backward(
     loss: Loss,
     mask_radius_m: float,
     micro_batch: int = 0,
-    crew: Crew | None = None,
+    processes: Processes | None = None,
 ) -> Tensor:
     """Add the gradients of the loss of the whole batch to the network's, and return the loss.
 
@@ -43,37 +34,37 @@ def backward(
         batch: this process's part of the batch, on the network's device.
         jitter: its augmentation; all that is random is in it, so that encoding again is the same.
         loss: of all processes' pairs.
-        mask_radius_m: see :func:`witw.cvig.training.loss.hidden`.
+        mask_radius_m: see :func:`witw.cvig.training.loss.false_negative_mask`.
         micro_batch: pairs encoded at a time; 0: all.
-        crew: the processes; gradients are summed over them.
+        processes: the processes; gradients are summed over them.
 
     Returns:
         The loss of the whole batch, the same in every process, without a graph.
     """
-    crew = crew or Crew()
+    processes = processes or Processes()
     size = micro_batch or len(batch)
     parts = [slice(start, start + size) for start in range(0, len(batch), size)]
     whole = len(parts) == 1
     with torch.set_grad_enabled(whole):
-        done = [encode(network, batch[part], jitter[part]) for part in parts]
+        done = [encode_batch(network, batch[part], jitter[part]) for part in parts]
     photos, masks, chips = (torch.cat(values) for values in zip(*done, strict=True))
     leaves = [codes.detach().requires_grad_() for codes in (photos, chips)]
     all_photos, all_masks, all_chips, area, place = (
-        torch.cat(crew.gather(value))
+        torch.cat(processes.gather(value))
         for value in (leaves[0], masks, leaves[1], batch.area, batch.place)
     )
     scores = network.match(all_photos, all_masks, all_chips)
-    value = loss(scores, network.scale, hidden(area, place, mask_radius_m))
+    value = loss(scores, network.scale, false_negative_mask(area, place, mask_radius_m))
     value.backward()  # type: ignore[no-untyped-call]
     grads = [leaf.grad for leaf in leaves]
     if network.log_scale.grad is not None:  # known to every process, and about to be summed
-        network.log_scale.grad /= crew.size
+        network.log_scale.grad /= processes.size
     for part in parts:
         if whole:
             codes = [photos, chips]
         else:
-            photo, _, chip = encode(network, batch[part], jitter[part])
+            photo, _, chip = encode_batch(network, batch[part], jitter[part])
             codes = [photo, chip]
         torch.autograd.backward(codes, [g[part] for g in grads if g is not None])
-    crew.add_up([p.grad for p in network.parameters() if p.grad is not None])
+    processes.all_reduce([p.grad for p in network.parameters() if p.grad is not None])
     return value.detach()

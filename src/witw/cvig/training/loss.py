@@ -15,7 +15,7 @@ from witw.settings.train import Train
 class Loss(Protocol):
     """A loss of scores ``(B, B)``, the factor from score to logit, and hidden candidates."""
 
-    def __call__(self, scores: Tensor, scale: Tensor, hide: Tensor) -> Tensor:
+    def __call__(self, scores: Tensor, scale: Tensor, mask: Tensor) -> Tensor:
         """Return a scalar."""
         ...
 
@@ -29,7 +29,7 @@ def chosen(settings: Train) -> Loss:
     )
 
 
-def hidden(area: Tensor, place: Tensor, radius_m: float) -> Tensor:
+def false_negative_mask(area: Tensor, place: Tensor, radius_m: float) -> Tensor:
     """Which pairs are too near to be each other's negatives.
 
     Photos taken a few metres apart show the same place, and geotags err by tens of metres: to
@@ -49,7 +49,7 @@ def hidden(area: Tensor, place: Tensor, radius_m: float) -> Tensor:
 
 
 def info_nce(
-    scores: Tensor, scale: Tensor, hide: Tensor, smoothing: float = 0.0, decoupled: bool = False
+    scores: Tensor, scale: Tensor, mask: Tensor, smoothing: float = 0.0, decoupled: bool = False
 ) -> Tensor:
     """Cross-entropy of finding the chip among the photo's candidates, and the other way round.
 
@@ -58,7 +58,7 @@ def info_nce(
     Args:
         scores: ``(B, B)`` photo by chip, own pairs on the diagonal.
         scale: factor from score to logit.
-        hide: ``(B, B)`` bool, candidates left out.
+        mask: ``(B, B)`` bool, candidates left out.
         smoothing: share of the target spread evenly over all candidates that are not hidden
             (Szegedy et al. 2016).
         decoupled: leave the own pair out of the sum over candidates (Yeh et al. 2022).
@@ -68,22 +68,22 @@ def info_nce(
     """
     logits = scores * scale
     return (
-        _one_way(logits, hide, smoothing, decoupled)
-        + _one_way(logits.T, hide.T, smoothing, decoupled)
+        _one_way(logits, mask, smoothing, decoupled)
+        + _one_way(logits.T, mask.T, smoothing, decoupled)
     ) / 2
 
 
-def _one_way(logits: Tensor, hide: Tensor, smoothing: float, decoupled: bool) -> Tensor:
+def _one_way(logits: Tensor, mask: Tensor, smoothing: float, decoupled: bool) -> Tensor:
     own = logits.diagonal()
-    left_out = hide.clone().fill_diagonal_(True) if decoupled else hide
+    left_out = mask.clone().fill_diagonal_(True) if decoupled else mask
     total = logits.masked_fill(left_out, -torch.inf).logsumexp(dim=1)  # (B,)
     # A pair all of whose candidates are hidden teaches nothing.
     total = total.where(total > -torch.inf, own)
-    mean = logits.masked_fill(hide, 0).sum(dim=1) / (~hide).sum(dim=1)
+    mean = logits.masked_fill(mask, 0).sum(dim=1) / (~mask).sum(dim=1)
     return (total - (1 - smoothing) * own - smoothing * mean).mean()
 
 
-def triplet(scores: Tensor, scale: Tensor, hide: Tensor, alpha: float = 10.0) -> Tensor:
+def triplet(scores: Tensor, scale: Tensor, mask: Tensor, alpha: float = 10.0) -> Tensor:
     """Soft-margin triplet loss over all negatives of a batch, both ways (Hu et al. 2018).
 
     ``log(1 + exp(alpha (d_own - d_other)))``, ``d = 2 (1 - score)`` being the squared chord.
@@ -91,13 +91,13 @@ def triplet(scores: Tensor, scale: Tensor, hide: Tensor, alpha: float = 10.0) ->
     Args:
         scores: ``(B, B)`` photo by chip, own pairs on the diagonal.
         scale: not used; other losses learn it.
-        hide: ``(B, B)`` bool, candidates left out.
+        mask: ``(B, B)`` bool, candidates left out.
         alpha: sharpness, 10 in the original.
 
     Returns:
         Scalar loss, the mean over all triplets [nats].
     """
-    others = ~hide.clone().fill_diagonal_(True)
+    others = ~mask.clone().fill_diagonal_(True)
     own = scores.diagonal()
     gaps = torch.stack([scores - own[:, None], scores - own[None, :]])  # (2, B, B)
     terms = F.softplus(2 * alpha * gaps) * others

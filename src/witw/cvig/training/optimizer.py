@@ -21,7 +21,7 @@ def optimizer(network: nn.Module, settings: Train, fused: bool) -> torch.optim.A
     return torch.optim.AdamW(groups, fused=fused)
 
 
-def rate(step: int, total: int, settings: Train) -> float:
+def learning_rate(step: int, total: int, settings: Train) -> float:
     """Learning rate of a step."""
     if settings.schedule == "cosine":
         return one_cycle(step, total, settings.learning_rate, settings.warm_up)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from witw import stage
 from witw.cvig.batches import Batch
 from witw.cvig.network.model import Network
-from witw.cvig.training.gradcache import encode
+from witw.cvig.retrieval import encode_batch
 from witw.cvig.training.tensorboard import Events
 
 # Dense bfloat16 FLOP/s by the makers' data sheets, by a part of the device's name.
@@ -30,11 +30,11 @@ def peak(where: torch.device) -> float | None:
 def flops(network: Network, batch: Batch) -> float:
     """FLOP to train on one pair: forward, and twice as much backward; leaves it in eval mode."""
     with FlopCounterMode(display=False) as counter:
-        encode(network.eval(), batch[:1])
+        encode_batch(network.eval(), batch[:1])
     return 3.0 * float(counter.get_total_flops())
 
 
-class Meter:
+class ThroughputMeter:
     """Measures a training as it goes, and shows it.
 
     Args:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from witw.cvig import batches, metrics, retrieval
 from witw.cvig.batches import Batch, Packed
 from witw.cvig.network import augment, backbones
-from witw.cvig.network.architecture import Shape
+from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Model, Network
 from witw.cvig.training import gradcache, mining, optimizer
-from witw.cvig.training.distributed import Crew
+from witw.cvig.training.distributed import Processes
 from witw.cvig.training.loss import chosen
 from witw.cvig.training.optimizer import Average
 from witw.errors import UserError
@@ -32,20 +32,20 @@ class Trainer:
         shape: of the network.
         where: the device.
         total: steps of the training.
-        crew: the processes.
+        processes: the processes.
     """
 
     def __init__(
         self,
         settings: Train,
-        shape: Shape,
+        shape: Architecture,
         where: torch.device,
         total: int,
-        crew: Crew | None = None,
+        processes: Processes | None = None,
     ) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.where, self.total = settings, where, total
-        self.crew = crew or Crew()
+        self.processes = processes or Processes()
         self.network = self._made(shape)
         self.average = Average(self.network, settings.ema) if settings.ema else None
         self.optimizer = optimizer.optimizer(self.network, settings, fused=where.type == "cuda")
@@ -57,11 +57,11 @@ class Trainer:
         self.best: dict[str, Tensor] = {}
         self.mined: dict[str, Tensor] = {}  # order of training by number of epoch
 
-    def _made(self, shape: Shape) -> Network:
+    def _made(self, shape: Architecture) -> Network:
         """The network on its device; one that mixes pairs only where that is the same as whole."""
         network: nn.Module = Network(shape, self.settings.weights)
         if backbones.mixes_pairs(network):
-            several = self.crew.size > 1 and self.where.type != "cuda"
+            several = self.processes.size > 1 and self.where.type != "cuda"
             if self.settings.micro_batch or several:
                 raise UserError(
                     f"`train.backbone` {shape.backbone!r} normalises over its batch, which can "
@@ -107,14 +107,14 @@ class Trainer:
         self.lines, self.best, self.mined = state["lines"], state["best"], state["mined"]
 
     @property
-    def judged(self) -> Network:
+    def eval_network(self) -> Network:
         """The network that is validated, saved and mined with."""
         return self.average.module if self.average else self.network  # type: ignore[return-value]
 
     @property
-    def rate(self) -> float:
+    def learning_rate(self) -> float:
         """Learning rate of the next step."""
-        return optimizer.rate(self.step, self.total, self.settings)
+        return optimizer.learning_rate(self.step, self.total, self.settings)
 
     def order(self, train: Packed, epoch: int) -> NDArray[np.int64]:
         """Rows of an epoch in the order of training; mines hard batches when it is time."""
@@ -124,15 +124,15 @@ class Trainer:
         if not every or epoch < every:
             return batches.draw(buckets, settings.seed, epoch)
         if str(epoch) not in self.mined:
-            self.mined = self.crew.tell(self._mine(train, buckets, epoch))
+            self.mined = self.processes.broadcast(self._mine(train, buckets, epoch))
         return self.mined[str(epoch)].numpy()
 
     def _mine(self, train: Packed, buckets: NDArray[np.int64], epoch: int) -> dict[str, Tensor]:
         """Orders of the epochs until the next mining: the weights of now will then be gone."""
-        if not self.crew.first:
+        if not self.processes.first:
             return {}
         settings = self.settings
-        codes = retrieval.encode(self.judged, train, self.where)
+        codes = retrieval.encode(self.eval_network, train, self.where)
         size = min(settings.batch, len(np.unique(buckets)))
         return {
             str(e): torch.from_numpy(
@@ -151,13 +151,13 @@ class Trainer:
             batch: this process's part of the step's pairs.
             chip_m: side of a chip on the ground [m].
         """
-        settings, crew = self.settings, self.crew
+        settings, processes = self.settings, self.processes
         self.network.train()
         # Drawn for the whole batch by everyone, so that no part depends on who takes it.
-        count = len(batch) * crew.size
+        count = len(batch) * processes.size
         seed = settings.seed * 1_000_003 + self.step
-        jitter = augment.draw(count, settings, chip_m, seed)[crew.part(count)].to(self.where)
-        rate = self.rate
+        jitter = augment.draw(count, settings, chip_m, seed)[processes.shard(count)].to(self.where)
+        rate = self.learning_rate
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -168,7 +168,7 @@ class Trainer:
             self.criterion,
             settings.mask_radius_m,
             settings.micro_batch,
-            crew,
+            processes,
         )
         if settings.clip_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
@@ -186,24 +186,24 @@ class Trainer:
                 "Training diverged: the loss is not finite; lower `train.learning_rate`."
             )
         figures: dict[str, float] = {}
-        if self.crew.first:
-            codes = retrieval.encode(self.judged, val, self.where)
+        if self.processes.first:
+            codes = retrieval.encode(self.eval_network, val, self.where)
             found = retrieval.find(codes, val.areas)
             figures = metrics.summary(found.rank, found.gallery)
             del figures["n"]
-        figures = self.crew.tell(figures)
+        figures = self.processes.broadcast(figures)
         line = {"epoch": len(self.lines) + 1, "loss": mean}
         line |= {f"val_{name}": value for name, value in figures.items()}
-        if merit(line) <= min(map(merit, [*self.lines, line])):
-            self.best = copy.deepcopy(self.judged.state_dict())
+        if selection_key(line) <= min(map(selection_key, [*self.lines, line])):
+            self.best = copy.deepcopy(self.eval_network.state_dict())
         self.lines.append(line)
         self.loss.zero_()
         return line
 
     def model(self, val: Packed) -> Model:
         """The network of the best epoch, its temperature fitted on the validation areas."""
-        line = min(reversed(self.lines), key=merit)
-        network = self.judged
+        line = min(reversed(self.lines), key=selection_key)
+        network = self.eval_network
         network.load_state_dict(self.best)
         codes = retrieval.encode(network, val, self.where)
         figures = {k.removeprefix("val_"): v for k, v in line.items() if k.startswith("val_")}
@@ -211,6 +211,6 @@ class Trainer:
         return Model(network, temperature, int(line["epoch"]), figures)
 
 
-def merit(line: dict[str, float]) -> tuple[float, float, float]:
+def selection_key(line: dict[str, float]) -> tuple[float, float, float]:
     """What the best epoch has least of: median percentile, then misses."""
     return line["val_median_percentile"], -line["val_recall_at_10"], -line["val_recall_at_1"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from witw.demo.city.raster import RES_M, Raster
+from witw.demo.city.raster import RES_M, CityRaster
 from witw.demo.city.streets import Floats
 
 FAR_M = 420.0
@@ -78,7 +78,7 @@ class View:
         self.slope = (rise[:, None] / self.spread[None, :]).astype(np.float32)
 
 
-def sees(raster: Raster, camera: Camera, width: int = 24) -> Floats:
+def sees(raster: CityRaster, camera: Camera, width: int = 24) -> Floats:
     """Distance [m] to the first thing taller than the eye, for some columns of a view."""
     view = View(camera, width, 8)
     height = _profile(raster, view)[0]
@@ -87,7 +87,7 @@ def sees(raster: Raster, camera: Camera, width: int = 24) -> Floats:
     return np.where(first < 0, np.float32(FAR_M), _DISTANCES[first])
 
 
-def _profile(raster: Raster, view: View) -> tuple[Floats, NDArray[np.intp]]:
+def _profile(raster: CityRaster, view: View) -> tuple[Floats, NDArray[np.intp]]:
     """Heights along every column's bearing, (columns, distances), and their raster cells."""
     x = view.camera.x + view.east[:, None] * _DISTANCES
     y = view.camera.y + view.north[:, None] * _DISTANCES
@@ -95,7 +95,7 @@ def _profile(raster: Raster, view: View) -> tuple[Floats, NDArray[np.intp]]:
     return np.where(inside, raster.height.ravel()[cell], np.float32(0)), cell
 
 
-def cells(raster: Raster, x: Floats, y: Floats) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def cells(raster: CityRaster, x: Floats, y: Floats) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Flat index of the raster cell of each point (clipped), and whether it lies inside."""
     n = len(raster.height)
     column = np.floor((x - raster.left) / RES_M).astype(np.intp)
@@ -104,7 +104,7 @@ def cells(raster: Raster, x: Floats, y: Floats) -> tuple[NDArray[np.intp], NDArr
     return row.clip(0, n - 1) * n + column.clip(0, n - 1), inside
 
 
-def cast(raster: Raster, view: View) -> Hits:
+def cast(raster: CityRaster, view: View) -> Hits:
     """Find what each pixel sees."""
     eye = np.float32(view.camera.eye_m)
     heights, _ = _profile(raster, view)
@@ -130,7 +130,7 @@ def cast(raster: Raster, view: View) -> Hits:
     return Hits(t, x, y, eye + view.slope * t, wall, sky)
 
 
-def _edge(raster: Raster, view: View, low: Floats, high: Floats) -> Floats:
+def _edge(raster: CityRaster, view: View, low: Floats, high: Floats) -> Floats:
     """Narrow down where a wall stands between two distances, by halving."""
     heights = raster.height.ravel()
     for _ in range(3):

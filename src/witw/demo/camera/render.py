@@ -11,7 +11,7 @@ from PIL import Image
 
 from witw.demo.camera.raycast import Camera, Hits, View, cast, cells
 from witw.demo.city.materials import FIRST_CAR, FIRST_ROOF, RGB, WALL_RGB, Material
-from witw.demo.city.raster import RES_M, Raster
+from witw.demo.city.raster import RES_M, CityRaster
 from witw.demo.city.streets import Floats, hashed
 from witw.demo.city.world import STOREY_M, World
 
@@ -23,7 +23,7 @@ _LEAVES = 0.2 * _draws.standard_normal((64, 64), dtype=np.float32)
 _LEAVES += np.kron(0.35 * _draws.standard_normal((16, 16)), np.ones((4, 4)))
 
 
-def render(world: World, raster: Raster, camera: Camera, width: int, height: int) -> Floats:
+def render(world: World, raster: CityRaster, camera: Camera, width: int, height: int) -> Floats:
     """Light reaching each pixel.
 
     Args:
@@ -48,7 +48,7 @@ def render(world: World, raster: Raster, camera: Camera, width: int, height: int
     return light
 
 
-def _ground_light(raster: Raster, hits: Hits) -> Floats:
+def _ground_light(raster: CityRaster, hits: Hits) -> Floats:
     """Ground and roofs, interpolated between the raster's cells; zero elsewhere."""
     n = len(raster.height)
     at = np.nonzero(~hits.wall & ~hits.sky)
@@ -70,7 +70,7 @@ def _ground_light(raster: Raster, hits: Hits) -> Floats:
     return light
 
 
-def _paint_walls(world: World, raster: Raster, view: View, hits: Hits, light: Floats) -> None:
+def _paint_walls(world: World, raster: CityRaster, view: View, hits: Hits, light: Floats) -> None:
     """Colour what is wall: the roof's paler colour, windows, light by the side it looks to."""
     at = np.nonzero(hits.wall)
     if not len(at[0]):
@@ -105,7 +105,7 @@ def _paint_walls(world: World, raster: Raster, view: View, hits: Hits, light: Fl
 
 
 def _facing(
-    world: World, raster: Raster, view: View, columns: NDArray[np.intp], x: Floats, y: Floats
+    world: World, raster: CityRaster, view: View, columns: NDArray[np.intp], x: Floats, y: Floats
 ) -> tuple[tuple[Floats, Floats], Floats]:
     """Which way each wall looks (east, north), and metres along it.
 
@@ -157,7 +157,7 @@ def _sky(world: World, view: View) -> Floats:
     return np.asarray(sky + 0.85 * white * (np.float32(0.88) - sky), dtype=np.float32)
 
 
-def _draw_trees(raster: Raster, view: View, depth: Floats, light: Floats) -> None:
+def _draw_trees(raster: CityRaster, view: View, depth: Floats, light: Floats) -> None:
     """Draw the trees in sight, far ones first, each a lumpy crown over a trunk."""
     camera = view.camera
     dx, dy = raster.trees[:, 0] - camera.x, raster.trees[:, 1] - camera.y

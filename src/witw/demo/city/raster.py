@@ -27,7 +27,7 @@ _TREES[Material.PAVING] = 0.06
 
 
 @dataclass(frozen=True)
-class Raster:
+class CityRaster:
     """A square of a city at :data:`RES_M`; row 0 is the north, column 0 the west.
 
     Attributes:
@@ -56,7 +56,7 @@ class Raster:
         return -self.left
 
 
-def rasterise(world: World, half_m: float) -> Raster:
+def rasterise(world: World, half_m: float) -> CityRaster:
     """Paint the square from ``-half_m`` to ``half_m`` both ways (rounded up to tree cells)."""
     half = float(np.ceil(half_m / TREE_CELL_M) * TREE_CELL_M)
     n = round(2 * half / RES_M)
@@ -77,7 +77,7 @@ def rasterise(world: World, half_m: float) -> Raster:
     shade = _shadow(world, tall)
     albedo = RGB[material] * (tint * shade)[..., None]
     ground = (255 * np.sqrt(np.clip(albedo, 0, 1))).astype(np.uint8)
-    return Raster(-half, half, material, height, eave, ground, above, light * shade, trees)
+    return CityRaster(-half, half, material, height, eave, ground, above, light * shade, trees)
 
 
 def _mottle(seed: int, x: Floats) -> Floats:

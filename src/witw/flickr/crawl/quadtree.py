@@ -52,7 +52,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Rules:
+class WalkRules:
     """How a tree is walked.
 
     Attributes:
@@ -105,7 +105,7 @@ class Tree:
         return Tree(other.listed | self.listed, self.cells + other.cells)
 
 
-def walk(ask: Ask, box: Box, licenses: Sequence[int], rules: Rules, name: str = "r") -> Tree:
+def walk(ask: Ask, box: Box, licenses: Sequence[int], rules: WalkRules, name: str = "r") -> Tree:
     """List everything in ``box``; ``name`` is its cell's."""
     root = Node(name, box, rules.snapshot, tuple(licenses))
 
@@ -141,7 +141,7 @@ class _DisorderError(Exception):
 class _Visit:
     """One node: pages asked for, photos seen, the ledger between them."""
 
-    def __init__(self, ask: Ask, rules: Rules, node: Node) -> None:
+    def __init__(self, ask: Ask, rules: WalkRules, node: Node) -> None:
         self.node = node
         self.cell = Cell(node.name, node.box, is_ordered=node.is_ordered)
         self.entries: list[Entry] = []

@@ -19,7 +19,7 @@ import uvloop
 from witw.errors import UserError
 from witw.flickr.hosts import Origin, host_of
 from witw.flickr.photo_host.outcome import Outcome, inspect
-from witw.flickr.photo_host.progress import Meter
+from witw.flickr.photo_host.progress import ProgressMeter
 from witw.flickr.photo_host.request import Again, Body, ask, proxied, session
 from witw.flickr.photo_host.resolver import PrivateAddress
 from witw.flickr.photo_host.stored_files import store
@@ -53,7 +53,7 @@ class HostDown(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True)
-class Rules:
+class FetchRules:
     """What is asked of whom.
 
     Attributes:
@@ -71,7 +71,7 @@ class Rules:
     limits: Limits
 
 
-def fetch(jobs: Sequence[Job], rules: Rules, meter: Meter) -> dict[str, Outcome]:
+def fetch(jobs: Sequence[Job], rules: FetchRules, meter: ProgressMeter) -> dict[str, Outcome]:
     """Fetch photos into the store.
 
     Returns:
@@ -112,7 +112,11 @@ def _step_back() -> None:
 
 class _Fetcher:
     def __init__(
-        self, client: aiohttp.ClientSession, pool: ThreadPoolExecutor, rules: Rules, meter: Meter
+        self,
+        client: aiohttp.ClientSession,
+        pool: ThreadPoolExecutor,
+        rules: FetchRules,
+        meter: ProgressMeter,
     ) -> None:
         self._client = client
         self._pool = pool

@@ -14,7 +14,7 @@ from witw.flickr.photo_host.throttle import Throttle
 KINDS = 4  # so many kinds of errors are shown, the most frequent ones
 
 
-class Meter:
+class ProgressMeter:
     """Counts for a progress bar, which is drawn on time whether or not anything happens.
 
     Attributes:

@@ -20,11 +20,11 @@ from witw import stage
 from witw.imagery import TILE
 from witw.imagery.strip import blocks, decoded_cache, single_file
 from witw.imagery.warp import cog, kernel, resample
-from witw.imagery.warp.target_grid import Grid, Positions
+from witw.imagery.warp.target_grid import Positions, TargetGrid
 
 Unit = tuple[int, int]
 # Which tiles of a target are made, (rows, columns).
-Needed = Callable[[Grid], NDArray[np.bool_]]
+Needed = Callable[[TargetGrid], NDArray[np.bool_]]
 # What is not swept but left to GDAL: strips so much finer than the grid or so turned that a row
 # of tiles touches more of them than this [bytes].
 MOST_BYTES = 3 << 30
@@ -35,7 +35,7 @@ class CannotSweepError(Exception):
 
 
 @dataclass(frozen=True)
-class Tile:
+class SourceWindow:
     """A target tile and what it needs of the source.
 
     Attributes:
@@ -49,12 +49,12 @@ class Tile:
     units: tuple[Unit, ...]
 
 
-class Plan:
+class SweepPlan:
     """Which tile needs what, and when a unit has been needed for the last time."""
 
     def __init__(
         self,
-        grid: Grid,
+        grid: TargetGrid,
         taps: kernel.Taps,
         unit: tuple[int, int],
         needed: NDArray[np.bool_] | None = None,
@@ -76,7 +76,7 @@ class Plan:
         if self.peak_bytes() > MOST_BYTES:
             raise CannotSweepError("it is too fine or too turned against the grid")
 
-    def nodes(self, tile: Tile) -> tuple[Positions, Positions]:
+    def nodes(self, tile: SourceWindow) -> tuple[Positions, Positions]:
         """Source positions of the corners of a tile's cells."""
         return self._nodes(*tile.at)
 
@@ -87,7 +87,7 @@ class Plan:
         ]
         return self.x[cut], self.y[cut]
 
-    def _tile(self, column: int, row: int) -> Tile:
+    def _tile(self, column: int, row: int) -> SourceWindow:
         x, y = self._nodes(column, row)
         (before_x, before_y), (columns, rows) = self.taps.before, self.taps.span
         box = (
@@ -101,14 +101,14 @@ class Plan:
         top, bottom = max(box[1], 0), min(box[3], height)
         unwanted = self.needed is not None and not self.needed[row, column]
         if unwanted or left >= right or top >= bottom:
-            return Tile((column, row), box, ())
+            return SourceWindow((column, row), box, ())
         wide, high = self.unit
         units = tuple(
             (i, j)
             for j in range(top // high, (bottom - 1) // high + 1)
             for i in range(left // wide, (right - 1) // wide + 1)
         )
-        return Tile((column, row), box, units)
+        return SourceWindow((column, row), box, units)
 
     def peak_bytes(self) -> int:
         """Most that the units of two rows of tiles and one tile's source take."""
@@ -119,7 +119,9 @@ class Plan:
         return whole * max(len(a | b) for a, b in pairs) + 20 * boxes
 
 
-def make(plan: Plan, tile: Tile, read: dict[Unit, Future[blocks.Pixels]]) -> cog.Encoded:
+def make(
+    plan: SweepPlan, tile: SourceWindow, read: dict[Unit, Future[blocks.Pixels]]
+) -> cog.Encoded:
     """Warp and encode one tile; waits for its units."""
     if not tile.units:
         return cog.Encoded(b"", b"", None)
@@ -142,7 +144,9 @@ def _paste(patch: blocks.Pixels, data: blocks.Pixels, x: int, y: int) -> None:
     patch[top:bottom, left:right] = data[top - y : bottom - y, left - x : right - x]
 
 
-def warp(plan: Plan, tile: Tile, patch: blocks.Pixels, out: NDArray[np.uint32]) -> None:
+def warp(
+    plan: SweepPlan, tile: SourceWindow, patch: blocks.Pixels, out: NDArray[np.uint32]
+) -> None:
     """Fill a tile from the source pixels of its box."""
     x, y = plan.nodes(tile)
     x, y = x - tile.box[0], y - tile.box[1]
@@ -190,7 +194,7 @@ def run(
         UserError: the strip cannot be shown in the zone.
         rasterio.errors.RasterioIOError: it cannot be read.
     """
-    grid = Grid(gdal.Open(str(vrt)), epsg, gsd_m)
+    grid = TargetGrid(gdal.Open(str(vrt)), epsg, gsd_m)
     scale = grid.scale()
     if min(scale) * resample.MOST_ROWS < 2 * kernel.KERNELS[resampling][1] + 2:
         raise CannotSweepError("it is far finer than the grid")
@@ -198,7 +202,7 @@ def run(
     source = single_file.plain_of(vrt)
     name, kept = source.file if source else str(vrt), decoded_cache.beside(vrt)
     with blocks.opened(name, source, threads, kept) as reader:
-        plan = Plan(grid, taps, reader.unit, needed(grid) if needed else None)
+        plan = SweepPlan(grid, taps, reader.unit, needed(grid) if needed else None)
         with ThreadPoolExecutor(threads) as pool:
             target = cog.Cog((grid.shape[1], grid.shape[0]), work, pool)
             try:
@@ -209,13 +213,13 @@ def run(
                 target.close()
 
 
-def _sweep(plan: Plan, reader: blocks.Reader, target: cog.Cog, pool: Executor) -> None:
+def _sweep(plan: SweepPlan, reader: blocks.Reader, target: cog.Cog, pool: Executor) -> None:
     """Two rows of tiles are under way: while one is waited for, the next one is worked on."""
     units: dict[Unit, Future[blocks.Pixels]] = {}
-    waiting: deque[list[tuple[Tile, Future[cog.Encoded]]]] = deque()
+    waiting: deque[list[tuple[SourceWindow, Future[cog.Encoded]]]] = deque()
     bar = stage.bar("utm", sum(map(len, plan.rows)), "tile")
 
-    def finish(row: list[tuple[Tile, Future[cog.Encoded]]]) -> None:
+    def finish(row: list[tuple[SourceWindow, Future[cog.Encoded]]]) -> None:
         for tile, future in row:
             target.add(tile.at, future.result())
             for unit in tile.units:

@@ -19,7 +19,7 @@ STEPS = (64, 32, 16, 8)
 MOST_SIDE_PX = 500_000
 
 
-class Grid:
+class TargetGrid:
     """The target of a strip: whole multiples of the pixel size in the UTM zone.
 
     Attributes:

@@ -19,7 +19,7 @@ _NOTHING: Positions = np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True)
-class Found:
+class Matches:
     """Everything a query finds on one replica, whatever the dates.
 
     Attributes:
@@ -55,7 +55,7 @@ class Noise:
             for number in range(behaviour.replicas if behaviour.lag else 0)
         ]
         self.born, self.gone, self._moves = self._churn(ids, seed)
-        self._cache: OrderedDict[tuple[Wanted, int], Found] = OrderedDict()
+        self._cache: OrderedDict[tuple[Wanted, int], Matches] = OrderedDict()
         self._cached = 0
         self._lock = Lock()
 
@@ -86,7 +86,7 @@ class Noise:
             return -1
         return int(uniform_one(call, self._behaviour.seed, "answers") * len(self.lacks))
 
-    def found(self, wanted: Wanted, replica: int) -> Found:
+    def found(self, wanted: Wanted, replica: int) -> Matches:
         """What a query finds on a replica; kept for the next call."""
         key = (wanted, replica)
         with self._lock:
@@ -103,7 +103,7 @@ class Noise:
                 self._cached -= len(old.counted) + len(old.shown)
         return made
 
-    def _find(self, wanted: Wanted, replica: int) -> Found:
+    def _find(self, wanted: Wanted, replica: int) -> Matches:
         counted = self._columns.positions(wanted)
         moving = _NOTHING
         if replica >= 0:
@@ -114,7 +114,7 @@ class Noise:
         shown = counted
         if self._behaviour.phantoms and self._behaviour.phantom_pages == "filled":
             shown = counted[~self.phantom[counted]]
-        return Found(counted, shown, moving)
+        return Matches(counted, shown, moving)
 
     def there(self, positions: Positions, call: int) -> Positions:
         """Those of some positions that are there at the ``call``-th search."""
