@@ -52,10 +52,11 @@ def draw(scene: Scene, grid: Grid, mosaic: Path, path: Path) -> None:
         mosaic: the area's raster in the grid's CRS.
         path: output PNG.
     """
+    # Slow to import, and needed for a picture alone.
     import matplotlib
 
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    import matplotlib.pyplot as plt  # reads the backend when imported
 
     wide = MAP_IN * min(1.0, grid.columns / grid.rows)
     high = wide * grid.rows / grid.columns
@@ -123,6 +124,7 @@ def _words(scene: Scene, grid: Grid) -> list[tuple[str, str]]:
 
 def _map(axes: Axes, scene: Scene, grid: Grid, mosaic: Path) -> None:
     """Imagery, heat and marks; axes in metres of the grid's zone."""
+    # Slow to import, and needed for a picture alone.
     from matplotlib.patches import Wedge
 
     east, south = (
@@ -175,6 +177,7 @@ def _backdrop(mosaic: Path, extent: tuple[float, float, float, float]) -> NDArra
 
 def _heat(probability: NDArray[np.float32]) -> NDArray[np.float64]:
     """Probability ``(rows, columns)`` as RGBA: the likelier the fuller; NaN is clear."""
+    # Slow to import, and needed for a picture alone.
     import matplotlib
 
     share = np.nan_to_num(probability) / np.nanmax(probability)

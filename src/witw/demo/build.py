@@ -142,6 +142,7 @@ def _build_world(
 
 
 def _checkpoint(path: Path, seed: int) -> None:
+    # It imports torch, which a demo built before does not need.
     from witw.demo.places365 import make_checkpoint
 
     if not path.is_file():

@@ -65,6 +65,7 @@ class Need:
 
 def of_photos(path: Path, size_px: int) -> Need:
     """What a table ``photos`` needs: every listed one, as it is not known yet which get a chip."""
+    # pandas takes half a second to import; most strips are read whole.
     from witw import tables
 
     table = tables.read(path, "photos")

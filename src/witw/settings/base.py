@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _iso(value: datetime) -> str:
+    return value.isoformat().replace("+00:00", "Z")
+
+
+# A moment in UTC, also where no zone is given; ``2026-11-01T00:00:00Z`` in a spec.
+Moment = Annotated[datetime, AfterValidator(_utc), PlainSerializer(_iso, return_type=str)]
+# Whole numbers from 0, each once and sorted: another order in the config reruns nothing.
+Numbers = Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(lambda v: sorted(set(v)))]
 
 
 class Section(BaseModel):

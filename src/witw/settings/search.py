@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
 
-from pydantic import Field, field_serializer, field_validator
+from pydantic import Field
 
-from witw.settings.base import Section, Share
+from witw.settings.base import Moment, Numbers, Section, Share
 
 
 class Search(Section):
     """Which photos are listed."""
 
-    snapshot: datetime = Field(
+    snapshot: Moment = Field(
         datetime(2026, 11, 1, tzinfo=UTC),
         description="Photos uploaded up to this moment (UTC) are listed; moving it forward is "
         "how a search is refreshed.",
     )
-    licenses: list[Annotated[int, Field(ge=0)]] = Field(
+    licenses: Numbers = Field(
         [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
         min_length=1,
         description="Flickr licence ids that count as open (0 is all rights reserved).",
@@ -41,17 +40,3 @@ class Search(Section):
         description="Times the area is searched, each with other boxes: what one server does not "
         "know yet, another may.",
     )
-
-    @field_validator("snapshot")
-    @classmethod
-    def _utc(cls, value: datetime) -> datetime:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-    @field_serializer("snapshot")
-    def _iso(self, value: datetime) -> str:
-        return value.isoformat().replace("+00:00", "Z")
-
-    @field_validator("licenses")
-    @classmethod
-    def _sorted(cls, value: list[int]) -> list[int]:
-        return sorted(set(value))

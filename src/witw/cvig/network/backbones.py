@@ -100,6 +100,7 @@ class Original(nn.Module):
 
     def __init__(self, weights: str) -> None:
         super().__init__()
+        # Slow to import, and few networks need it.
         from torchvision.models import vgg16
 
         whole = vgg16(weights=None)
@@ -133,6 +134,7 @@ class Timm(nn.Module):
 
     def __init__(self, name: str, weights: str, stride: int, ring: bool) -> None:
         super().__init__()
+        # Slow to import, and few networks need it.
         import timm
 
         if name.split(".")[0] not in timm.list_models():
@@ -195,6 +197,7 @@ def mixes_pairs(module: nn.Module) -> bool:
 
 def _strides(name: str, options: dict[str, Any]) -> list[int]:
     """Strides of a timm network's levels; no memory is taken."""
+    # Slow to import, and few networks need it.
     import timm
 
     with torch.device("meta"):
@@ -213,6 +216,7 @@ def _read(weights: str) -> dict[str, Tensor]:
     path = _exists(weights)
     try:
         if path.suffix == ".safetensors":
+            # Needed by files of this kind alone.
             from safetensors.torch import load_file
 
             return load_file(path)

@@ -29,10 +29,11 @@ def draw(
         told: ``protocols`` of the evaluation.
         path: output PNG.
     """
+    # Slow to import, and needed for a picture alone.
     import matplotlib
 
     matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    import matplotlib.pyplot as plt  # reads the backend when imported
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 4.4), layout="constrained")
     curve, grid, chips = told["grid"]["curve"], told["grid"], told["chips"]
