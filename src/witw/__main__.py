@@ -1,4 +1,4 @@
-"""What a person does beside the workflow: ``witw plan`` before a run, ``witw forget`` any day."""
+"""Commands beside the workflow: ``witw plan``, ``witw forget``."""
 
 from __future__ import annotations
 

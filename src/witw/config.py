@@ -1,4 +1,4 @@
-"""The whole of ``config.yaml``: defaults, areas, and how mistakes in it are told.
+"""Load and validate ``config.yaml``; report mistakes by area and key.
 
 The sections are in :mod:`witw.settings`; together they are the one home of every key. The JSON
 schema and the reference page in ``docs/`` are generated from these models

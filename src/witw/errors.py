@@ -1,4 +1,4 @@
-"""The one exception for what a user can put right."""
+"""The exception for mistakes a user can correct."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""The photos and owners that are never listed or fetched again, because an owner asked for it.
+"""Registry of photos and owners that must never be listed or fetched again.
 
 They stand in ``photos/forgotten.json`` beside the photos, the one file that has to name them: it
 outlives every rebuild, and ``snakemake`` knows nothing of it but :func:`digest`, which is part of

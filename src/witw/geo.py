@@ -1,4 +1,4 @@
-"""Plain geography: UTM zones, grid alignment, distances. No I/O."""
+"""Geographic helpers: UTM zones, grid alignment, distances. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files a config names: pure path logic, nothing is opened."""
+"""Paths of the files a config names; opens nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is checked while the workflow is planned and before its first job."""
+"""Checks before the first job: folders, key, strips."""
 
 from __future__ import annotations
 

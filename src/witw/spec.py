@@ -1,4 +1,4 @@
-"""What a stage's result depends on: the keys it reads and its module's version, as one string.
+"""Build a job's spec: the keys its stage reads and the module's version, as one string.
 
 Snakemake compares a rule's params as an unordered set of values, ignores objects it does not know
 and does not look into imported modules. One canonical JSON string per job makes "the config or the

@@ -1,4 +1,4 @@
-"""What every stage module shares: arguments, logging, progress, outputs that are whole or absent.
+"""Shared by all stages: command-line arguments, logging, progress.
 
 A stage module has ``VERSION`` and ``READS`` (see :mod:`witw.spec`), a pure ``run(...)`` and::
 

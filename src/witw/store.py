@@ -1,4 +1,4 @@
-"""What lies outside the outputs that Snakemake may delete: the photos, the searches' journals.
+"""Paths of the photo store and the search journals, which Snakemake never deletes.
 
 ``photos/{aoi}/{last two digits of id}/{id}.jpg`` and ``journal/{aoi}.sqlite``, relative to the run
 folder. Photos are plain files, so that an interrupted download loses nothing and one owner's photos

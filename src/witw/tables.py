@@ -1,4 +1,4 @@
-"""Every table's columns, in one place: name, dtype, unit, meaning. The data card is made from it.
+"""Schema of every table: column, dtype, unit, description. The data card is made from it.
 
 Tables are parquet, sorted, without an index and without clocks: equal content gives equal bytes.
 """

@@ -1,4 +1,4 @@
-"""What photos, chips and searches come to, about: the constants, and where they are from."""
+"""Constants behind the estimates of ``witw plan``, and where they come from."""
 
 from __future__ import annotations
 

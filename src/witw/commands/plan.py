@@ -1,4 +1,4 @@
-"""What a run will ask for, before it asks: photos, API calls, hours, gigabytes. One call an AOI."""
+"""Estimate a run before it starts: photos, API calls, hours, gigabytes. One call per area."""
 
 from __future__ import annotations
 

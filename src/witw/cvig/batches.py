@@ -1,4 +1,4 @@
-"""Packed splits, the order of training, and pictures read one batch ahead."""
+"""Read packed splits in training order, one batch ahead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score the model on cities it has never seen; chance and an interval beside every figure.
+"""Score the model on cities it has never seen, with chance and an interval for every metric.
 
 What is chosen is chosen on the validation cities: the epoch, in training; temperature and geotag
 error, here. The test cities are only scored. :mod:`witw.cvig.scoring.protocols` says how.

@@ -1,4 +1,4 @@
-"""Leave one city out: every city is the test city once. Names only; no tables, no torch."""
+"""Folds of leave-one-city-out, by name only; no tables, no torch."""
 
 from __future__ import annotations
 

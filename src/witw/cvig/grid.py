@@ -1,4 +1,4 @@
-"""The grid of cells over an area, and the imagery of each, prepared as packed chips are."""
+"""Grid of cells over an area, and the imagery of each cell, prepared like packed chips."""
 
 from __future__ import annotations
 

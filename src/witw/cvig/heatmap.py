@@ -1,4 +1,4 @@
-"""The picture of a photo placed in its city: photo, map, heat."""
+"""Draw a located photo: photo, map and heat map in one picture."""
 
 from __future__ import annotations
 

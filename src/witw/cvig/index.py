@@ -1,4 +1,4 @@
-"""Describe a grid of cells over an area with the trained overhead tower."""
+"""Embed a grid of cells over an area with the trained overhead tower."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One table of leave-one-city-out: a row a city, each tested by a model that never saw it."""
+"""Table of leave-one-city-out: one row per city, tested by a model that never saw it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A photo's heat map over an area: GeoTIFF, GeoJSON of the best cells, and a picture.
+"""Locate a photo in an area: GeoTIFF heat map, GeoJSON of the best cells, and a picture.
 
 In the workflow the photo is the one of median rank among the area's test photos, of two the better:
 neither the best nor the worst the network can do. By hand, ``--photo my.jpg`` takes any photo.

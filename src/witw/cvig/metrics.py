@@ -1,4 +1,4 @@
-"""Ranks, and what is made of them: recalls, percentiles, chance. Arrays only."""
+"""Ranks and the metrics made from them: recall, percentile, chance. Arrays only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes of many pictures, and every photo against every overhead code in bounded memory."""
+"""Encode pictures, and rank every photo against every overhead code in bounded memory."""
 
 from __future__ import annotations
 

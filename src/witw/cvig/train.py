@@ -1,4 +1,4 @@
-"""Train the twin network; the epoch is chosen on whole validation areas, never seen in training.
+"""Train the twin network; the best epoch is chosen on whole validation areas.
 
 The same spec, pairs and number of threads give the same weights on a CPU. An interrupted run goes
 on from ``checkpoints/`` in the working folder and ends as if it had not been interrupted. What to

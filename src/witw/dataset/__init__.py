@@ -1,1 +1,1 @@
-"""From per-AOI tables to a data set."""
+"""Data set: pairs, dataset, pack; card, Croissant, credit and funnel."""

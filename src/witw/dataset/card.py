@@ -1,4 +1,4 @@
-"""The data card: what the data set is, how it came about, what may be done with it."""
+"""Data card: what the data set is, how it was made, how it may be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The line of attribution that open licences ask for."""
+"""Attribution line that open licences require."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data set described in Croissant 1.0 (https://docs.mlcommons.org/croissant/docs/croissant-spec.html)."""
+"""Croissant 1.0 metadata (https://docs.mlcommons.org/croissant/docs/croissant-spec.html)."""
 
 from __future__ import annotations
 

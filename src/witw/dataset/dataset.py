@@ -1,4 +1,4 @@
-"""All areas as one data set, with its funnel, licences, data card and Croissant description."""
+"""Join all areas into one data set with its funnel, licences, data card and Croissant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many photos were listed, what became of them, and under which licences they come."""
+"""Count photos by status and by licence."""
 
 from __future__ import annotations
 

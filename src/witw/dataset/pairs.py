@@ -1,4 +1,4 @@
-"""One row a listed photo of an AOI: its fate, its licence and credit, its two files."""
+"""Join an area's tables: one row per listed photo with its status, licence, credit and files."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Made cities and a stand-in for Flickr; only tests and benchmarks import this."""
+"""Synthetic cities and a Flickr stand-in; only tests and benchmarks import this."""

@@ -1,4 +1,4 @@
-"""Everything on made cities: build them, stand in for Flickr, run the whole workflow, sum it up.
+"""Run the demo: build synthetic cities, serve them as Flickr, run the workflow, summarize.
 
 ``python -m witw.demo --dir demo-run --cores 2``; run again, it continues where it stopped.
 """

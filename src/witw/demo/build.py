@@ -1,4 +1,4 @@
-"""Build a demo: made cities as imagery, photos and a catalog, a checkpoint, a config.
+"""Build a demo folder: imagery, photos, catalog, checkpoint and config of synthetic cities.
 
 Everything follows from a seed. Layout of the run folder::
 

@@ -1,4 +1,4 @@
-"""The photos of a made city: who took them, where, which way, and what came out."""
+"""Plan and shoot the photos of a synthetic city: owner, position, heading, picture."""
 
 from __future__ import annotations
 

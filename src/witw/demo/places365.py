@@ -1,4 +1,4 @@
-"""A checkpoint in the published Places365 format that tells made rooms from made streets.
+"""Make a checkpoint in the Places365 format that tells synthetic rooms from streets.
 
 The published weights cannot be shipped. This is the same network with random features; only its
 last layer is fitted, to pictures made for the purpose. It knows nothing of real photos.

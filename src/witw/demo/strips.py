@@ -1,4 +1,4 @@
-"""A made city as satellite imagery: 8 bands, 11 of 16 bits, in GeoTIFFs as they are delivered."""
+"""Write a synthetic city's imagery: 8 bands, 11 of 16 bits, in GeoTIFFs as delivered."""
 
 from __future__ import annotations
 

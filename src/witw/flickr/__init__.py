@@ -1,1 +1,1 @@
-"""Flickr side: what is listed and what is fetched. Knows nothing of imagery or torch."""
+"""Flickr: search, shards, download. Knows nothing of imagery or torch."""

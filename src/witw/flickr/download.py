@@ -1,4 +1,4 @@
-"""Fetch the 500 px files that are missing of a shard's photos, each verified.
+"""Download a shard's missing 500 px files and verify each.
 
 A photo that the host says is gone (404, 410, a placeholder) is not asked for again in that run, and
 once in the next: its table is made anew only for a reason, mostly a newer list, which says that the

@@ -1,4 +1,4 @@
-"""Which addresses photos may be fetched from: the rules behind ``flickr.photo_hosts``."""
+"""Rules of ``flickr.photo_hosts``: which addresses photos may be fetched from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imagery side: from source rasters to chips. Knows nothing of Flickr or torch."""
+"""Imagery: stats, stretch, rgb8, utm, mosaic, chips. Knows nothing of Flickr or torch."""
 
 # Side of a tile of the UTM rasters [px].
 TILE = 512

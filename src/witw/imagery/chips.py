@@ -1,4 +1,4 @@
-"""Cut the square of imagery centred on each outdoor photo of a shard."""
+"""Cut the square chip of imagery centred on each outdoor photo of a shard."""
 
 from __future__ import annotations
 

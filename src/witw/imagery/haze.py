@@ -1,4 +1,4 @@
-"""Which of several strips is the clearest, judged on the ground that they share.
+"""Rank overlapping strips by haze on the ground they share.
 
 Haze and cloud add light that has nothing to do with the ground: where they lie, nothing is dark
 any more, in no band. So a cell's haze is how bright its darkest twentieth is in its darkest band,

@@ -1,4 +1,4 @@
-"""numba's compiler for functions that run without the interpreter's lock.
+"""numba settings: compiled functions that release the interpreter's lock.
 
 Compiled code is kept beside the module, or in the user's cache folder where that is read-only
 (numba's own rules; ``NUMBA_CACHE_DIR`` overrides them), under a name that holds the module's

@@ -1,4 +1,4 @@
-"""The strips as one raster: a VRT, blank where no strip has data.
+"""Combine an area's strips into one VRT, blank where no strip has data.
 
 Where strips overlap, the first of the config lies on top, or the clearest of them
 (:mod:`.clarity`). Metadata of the VRT (domain ``witw``, ``STRIPS``) names them from the top, for

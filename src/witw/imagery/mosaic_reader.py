@@ -1,4 +1,4 @@
-"""Squares of an area's mosaic, put together from the tiles of its strips.
+"""Read squares of an area's mosaic from the tiles of its strips.
 
 The strips lie on one grid of whole pixels, so a square is copied, never resampled. Each tile is
 decoded and interleaved once and kept while there is room: photos crowd, and the same tiles serve

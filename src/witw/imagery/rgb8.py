@@ -1,4 +1,4 @@
-"""The strip as 8-bit RGB and alpha: a VRT that holds the exact conversion table."""
+"""Write a strip as 8-bit RGB and alpha: a VRT holding the exact conversion table."""
 
 from __future__ import annotations
 

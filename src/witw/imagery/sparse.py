@@ -1,4 +1,4 @@
-"""What of a strip is needed where only the chips of photos are: `extent: photos`.
+"""Find the parts of a strip that photos' chips need (``extent: photos``).
 
 `utm` then makes no other tiles of its raster than those that a listed photo's chip touches, so of
 the source only the blocks below these are read. Their pixels are those of `extent: all`, byte for

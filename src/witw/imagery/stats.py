@@ -1,4 +1,4 @@
-"""Count every value of a strip's three bands, in one read.
+"""Count every value of a strip's three bands in one read.
 
 Data of whole numbers between -32,768 and 65,535 are counted exactly, whatever their data type.
 A strip that is one file of 8 or 16 bit numbers is counted as its blocks are decoded, by several

@@ -1,4 +1,4 @@
-"""One 16 to 8 bit stretch for the area, from the merged histograms of its strips."""
+"""Fit one 16 to 8 bit stretch for an area from its strips' merged histograms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places365 networks as published: classes, checkpoints, preprocessing, the indoor/outdoor vote.
+"""Places365 networks as published: classes, checkpoints, preprocessing, indoor/outdoor vote.
 
 Source: B. Zhou et al., "Places: a 10 million image database for scene recognition", TPAMI 2018, and
 the scripts ``run_placesCNN_basic.py`` and ``run_placesCNN_unified.py`` of

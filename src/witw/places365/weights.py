@@ -1,4 +1,4 @@
-"""Fetch a checkpoint that the config names by address."""
+"""Download a checkpoint that the config gives by URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One self-contained page a person wants to look at: what was listed, paired, learned and found."""
+"""Build the report: one self-contained page on what was listed, paired, learned and found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From tables to the page: what is said, in which order."""
+"""Builds the report page from the result tables."""
 
 from __future__ import annotations
 

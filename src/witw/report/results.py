@@ -1,4 +1,4 @@
-"""What the evaluation found, as the page says it: each figure with its interval and with chance."""
+"""Evaluation results for the report: each metric with its interval and chance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pairs shown on the page: few, spread over the areas, each with owner, licence and link."""
+"""Sample pairs for the report: a few from every area, with owner, licence and link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sections of ``config.yaml`` are made of."""
+"""Base class and shared types of the config sections."""
 
 from __future__ import annotations
 

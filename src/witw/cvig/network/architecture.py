@@ -1,4 +1,4 @@
-"""What fixes a network's tensors, and how pictures are prepared for it."""
+"""Hyperparameters that fix the network's tensors and the preprocessing of its pictures."""
 
 from __future__ import annotations
 

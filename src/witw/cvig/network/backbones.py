@@ -1,4 +1,4 @@
-"""The convolutional part of a tower: a view to a map of features."""
+"""Backbones: the convolutional part of a tower, from a view to a feature map."""
 
 from __future__ import annotations
 

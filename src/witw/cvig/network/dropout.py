@@ -1,4 +1,4 @@
-"""Dropout whose noise belongs to a row of the batch, not to where or with whom it is computed.
+"""Reproducible dropout: the noise belongs to a row of the batch, not to its device or process.
 
 A batch split among processes, or done in parts, then loses the same values as the whole.
 """

@@ -1,4 +1,4 @@
-"""From features to codes of columns, and how a photo's columns meet the overhead's.
+"""Heads: from features to column codes, and the correlation of photo and overhead columns.
 
 A code is ``(D, W)``: ``W`` headings of ``D`` values. The global head's is a code of one column,
 which correlates as all others do.

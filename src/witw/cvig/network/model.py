@@ -1,4 +1,4 @@
-"""The twin network: shapes, towers, codes; and its file."""
+"""The twin network and its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both pictures seen as headings by distance: one ``grid_sample`` each, on whatever device.
+"""Resample photo and chip to headings by distance: one ``grid_sample`` each, on any device.
 
 Conventions: a column is a heading, counted clockwise from grid north (chips are north up); column
 ``j`` of ``C`` is centred on ``(j + 0.5) / C * 360`` degrees. Far is up, as in a photo.

@@ -1,4 +1,4 @@
-"""Intervals by resampling places, not photos: photos of one place stand and fall together."""
+"""Confidence intervals by resampling places, since photos of one place are not independent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From scores to probabilities one can rely on: temperature and geotag error, fitted and checked.
+"""Calibrate scores to probabilities: fit and check temperature and geotag error.
 
 The map of a photo is ``p(c) = softmax(s_c / T)``, blurred by the error of geotags, ``sigma``. Both
 numbers are fitted together on the validation areas, on the map as it is after blurring, by the

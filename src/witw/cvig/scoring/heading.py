@@ -1,4 +1,4 @@
-"""The heading a photo's EXIF data gives, to score the one the network finds; never trained on."""
+"""Headings from EXIF data, used only to score the headings the network finds."""
 
 from __future__ import annotations
 

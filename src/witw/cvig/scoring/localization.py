@@ -1,4 +1,4 @@
-"""How well photos are placed on a grid of cells that was laid without looking at photos.
+"""Score localization on a grid of cells that was laid out independently of the photos.
 
 A photo's *picks* are its best cells, no two nearer than 50 m: a second guess beside the first would
 be none. Ties, and photos with a score that is no number, count against the model.

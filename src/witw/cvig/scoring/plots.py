@@ -1,4 +1,4 @@
-"""The picture of an evaluation: what was found, beside what guessing finds."""
+"""Plot an evaluation beside chance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three ways a model is scored on an area, and how their figures are told.
+"""The three evaluation protocols of an area, and the form of their results.
 
 - ``grid``: cells laid over the area's imagery without looking at photos; within how many metres of
   the geotag are the best of them? What a user of the index meets, and independent of how many

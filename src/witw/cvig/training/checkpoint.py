@@ -1,4 +1,4 @@
-"""Where an interrupted training goes on from, and what a finished one came to.
+"""Save and resume a training; reuse the result of an identical finished one.
 
 Kept outside the outputs, which Snakemake deletes before a job: one that is run again over the same
 pairs, because a job before it was, takes what is kept instead of training for hours.

@@ -1,4 +1,4 @@
-"""One training by several processes: what each does, and what they tell each other.
+"""Processes of one training: sharding, gather, broadcast, all_reduce.
 
 Started by torchrun (which sets ``RANK`` and ``WORLD_SIZE``), or alone. Every process encodes its
 part of a batch; codes are gathered, so that each computes the loss of the whole batch, and the

@@ -1,4 +1,4 @@
-"""The gradients of a contrastive loss over a whole batch, from parts and processes.
+"""Gradients of a contrastive loss over a whole batch, from micro-batches and processes.
 
 Every pair of a batch is a negative of every other, so the loss needs all codes at once; the towers
 do not. Gao et al. 2021 (GradCache): encode without a graph, part by part; take the loss's gradients

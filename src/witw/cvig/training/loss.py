@@ -1,4 +1,4 @@
-"""What training minimises, with a geographic mask."""
+"""Training losses, with a geographic mask of false negatives."""
 
 from __future__ import annotations
 

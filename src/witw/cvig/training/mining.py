@@ -1,4 +1,4 @@
-"""Hard batches: pairs the network takes for each other, too far apart to be the same place."""
+"""Mine hard batches: pairs that look alike to the network but lie too far apart to match."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One step, one epoch, and all that a training is made of at any moment."""
+"""Training step, epoch, and the state of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From light to an ordinary JPEG: exposure, tone, enlargement, noise, EXIF."""
+"""Develop a rendering to an ordinary JPEG: exposure, tone, enlargement, noise, EXIF."""
 
 from __future__ import annotations
 

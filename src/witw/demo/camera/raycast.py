@@ -1,4 +1,4 @@
-"""What a camera in a made city sees first, by columns of a height field.
+"""Ray-cast a height field by columns: what a camera sees first.
 
 For each column of the picture the terrain is sampled along its bearing; the running maximum of the
 slope from the eye says for every row which sample it hits first, in one sorted search for the whole

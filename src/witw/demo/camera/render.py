@@ -1,4 +1,4 @@
-"""Ordinary photos of a made city: what a camera sees, coloured, with trees in front.
+"""Render photos of a synthetic city, with trees in front.
 
 Rendered at half the size and enlarged, as the detail of a 500 px JPEG asks for no more.
 """

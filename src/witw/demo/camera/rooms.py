@@ -1,4 +1,4 @@
-"""Photos taken indoors: a furnished box, ray-cast, for the part of the flow that sorts them out."""
+"""Render indoor photos: a furnished box, for the scene filter to reject."""
 
 from __future__ import annotations
 

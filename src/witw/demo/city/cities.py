@@ -1,4 +1,4 @@
-"""The made cities: where they are said to lie, and what is special about each one's imagery."""
+"""List of the synthetic cities: position, split, and the peculiarities of their imagery."""
 
 from __future__ import annotations
 

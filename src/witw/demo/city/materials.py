@@ -1,4 +1,4 @@
-"""What things are made of: reflectance in the eight bands of the strips and in photos."""
+"""Reflectance of materials in the eight bands of the strips and in photos."""
 
 from __future__ import annotations
 

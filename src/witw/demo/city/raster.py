@@ -1,4 +1,4 @@
-"""A made city as rasters: seen from above for the strips, as a height field for the photos."""
+"""Rasterize a synthetic city: reflectance for strips, height field for photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The street grid of a made city: where points lie between lines, blocks and lots."""
+"""Street layout of a synthetic city: lines, blocks and lots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A made city as a function of position: every property of a point follows from where it lies.
+"""A synthetic city as a function of position.
 
 Streets form a turned, bent grid of uneven blocks; blocks have a use, blocks are cut into lots,
 lots carry buildings. Numbers of blocks and lots are drawn once into small tables, so that a point's

@@ -1,4 +1,4 @@
-"""The API of the stand-in for Flickr, as far as it is HTTP: keys, signatures, formats, faults."""
+"""HTTP layer of the stand-in's API: keys, signatures, formats, faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the things said and seen of Flickr the stand-in does: one switch each."""
+"""Behaviours of Flickr that the stand-in imitates, one switch each."""
 
 from __future__ import annotations
 

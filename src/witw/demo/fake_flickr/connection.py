@@ -1,4 +1,4 @@
-"""What both halves of the stand-in for Flickr do to a connection."""
+"""Connection faults shared by the stand-in's API and photo host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose at the stand-in for Flickr."""
+"""Faults that the stand-in injects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stand-in for Flickr was asked, and whether anyone came back too early."""
+"""Log of the stand-in's requests, with those that came before their Retry-After."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signed requests as the stand-in for Flickr reads them: OAuth 1.0 (RFC 5849), HMAC-SHA1."""
+"""Verify signed requests: OAuth 1.0 (RFC 5849), HMAC-SHA1."""
 
 from __future__ import annotations
 

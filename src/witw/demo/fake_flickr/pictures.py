@@ -1,4 +1,4 @@
-"""The pictures behind the stand-in's photo host: of a folder, or drawn from an id."""
+"""Pictures of the stand-in's photo host: from a folder, or drawn from an id."""
 
 from __future__ import annotations
 

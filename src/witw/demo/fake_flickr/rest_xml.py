@@ -1,4 +1,4 @@
-"""Answers of the stand-in for Flickr in its default format, REST: the JSON as XML."""
+"""Answers in Flickr's default REST format: the JSON as XML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stand-in for Flickr on this machine: its API and its photo host, faults included.
+"""Flickr stand-in on this machine: API and photo host, faults included.
 
 Binds 127.0.0.1 only. In process::
 

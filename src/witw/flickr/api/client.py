@@ -1,4 +1,4 @@
-"""Flickr's API through flickrapi, with what that library leaves out.
+"""Client of Flickr's API on top of flickrapi: retries, quota, key check.
 
 It brings no timeout, no retries and no word of HTTP status or ``Retry-After``, and its log holds
 the key when a signature is refused. All of it is put right from outside, the library unmodified.

@@ -1,4 +1,4 @@
-"""Flickr's table of licences, as the service gives it when a search starts."""
+"""Flickr's licence table, fetched when a search starts."""
 
 from __future__ import annotations
 

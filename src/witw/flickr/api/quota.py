@@ -1,4 +1,4 @@
-"""How many calls an hour Flickr allows: a key, all processes of this user together."""
+"""Hourly call quota of a key, shared by all processes of this user."""
 
 from __future__ import annotations
 

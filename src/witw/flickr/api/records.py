@@ -1,4 +1,4 @@
-"""What Flickr answers as typed rows; no I/O.
+"""Parse Flickr's answers into typed rows; no I/O.
 
 Flickr is loose with types: the same field comes as number or as text, empty or not at all. All of
 that is settled here, once.

@@ -1,4 +1,4 @@
-"""The HTTP session under flickrapi: it keeps what that library drops of an answer."""
+"""HTTP session under flickrapi that keeps the response for error handling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is the list complete? Asked again, at random: of what is shown, how much is known already?
+"""Audit a search: repeat random queries and count the photos it did not list.
 
 Capture and recapture. Pages at random upload dates of the whole area are asked for several times
 each, since servers that lag behind each other show different photos; photos shown of which the

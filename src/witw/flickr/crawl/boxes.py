@@ -1,4 +1,4 @@
-"""Boxes that a search divides: exact, and cut where no photo can lie."""
+"""Boxes that a search divides: exact, and never cut where a photo can lie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every call of a search on disk, so that one that was killed goes on where it stopped.
+"""Journal of every API call of a search, so that a killed search resumes.
 
 An append-only SQLite file for each AOI, ``journal/{aoi}.sqlite``, outside the outputs that
 Snakemake may delete. A search asks the journal first: the same question of the same crawl (service

@@ -1,4 +1,4 @@
-"""The running account of a search: what totals say against what pages show.
+"""Ledger of a search: totals in the answers against photos shown.
 
 Between two questions about one box, the second up to an earlier date, the total must fall by just
 the photos that the first showed newer than that date; and the last page must show all that its

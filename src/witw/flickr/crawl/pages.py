@@ -1,4 +1,4 @@
-"""Questions to flickr.photos.search and its answers, as the walk over the tree sees them."""
+"""Queries to flickr.photos.search and their pages, as the tree walk sees them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several nodes of a tree at a time."""
+"""Visits tree nodes in parallel."""
 
 from __future__ import annotations
 

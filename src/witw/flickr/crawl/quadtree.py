@@ -1,4 +1,4 @@
-"""List every photo of a box through a search that shows 4,000 results of a query at most.
+"""List every photo of a box through a search that shows at most 4,000 results per query.
 
 Pure: the service is a callable. Results come newest upload first, and a query can end at an upload
 date. So one page of a box holds *all* of its photos down to the page's oldest upload, and the next

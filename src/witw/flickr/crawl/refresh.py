@@ -1,4 +1,4 @@
-"""What an earlier search listed and this one does not: missed, or gone?
+"""Compare a search with an earlier one: which photos are missed, which are gone.
 
 A full sweep asks for 250 photos a call, so it is itself the cheapest check of what is gone; only
 the photos it lacks are looked for once more, together with their neighbours in upload date.

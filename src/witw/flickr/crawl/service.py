@@ -1,4 +1,4 @@
-"""The service as the walk sees it: answers looked at with suspicion, and never asked for twice."""
+"""Ask flickr.photos.search through the journal: check each answer, ask nothing twice."""
 
 from __future__ import annotations
 

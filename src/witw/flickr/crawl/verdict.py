@@ -1,4 +1,4 @@
-"""What a search may say of itself: complete, or how much may be missing and why."""
+"""Verdict of a search: complete, or how much may be missing and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching many photos at a time, as fast as their hosts like it and no faster."""
+"""Fetch many photos concurrently, at the pace their host allows."""
 
 from __future__ import annotations
 

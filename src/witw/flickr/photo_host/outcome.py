@@ -1,4 +1,4 @@
-"""Judging the bytes a photo host sent. No network, no files."""
+"""Classify the bytes a photo host sent. No network, no files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown while photos are fetched: how fast, how many at a time, what goes wrong."""
+"""Progress of a download: rate, concurrency, failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request to a photo host, and what its answer means."""
+"""Send one request to a photo host and interpret the response."""
 
 from __future__ import annotations
 

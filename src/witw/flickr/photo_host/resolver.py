@@ -1,4 +1,4 @@
-"""Turning host names into addresses, never into one of the user's own network."""
+"""Resolve host names, refusing addresses of private networks."""
 
 from __future__ import annotations
 

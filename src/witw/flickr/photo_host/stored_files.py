@@ -1,4 +1,4 @@
-"""The photo store's files: written whole, checked, removed. No network."""
+"""Files of the photo store: write whole, check, remove. No network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How hard a photo host is asked: slots that grow while it answers, and a gate it can close."""
+"""Throttle requests to a photo host: slots that grow while it answers, a gate it can close."""
 
 from __future__ import annotations
 

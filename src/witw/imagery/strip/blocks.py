@@ -1,4 +1,4 @@
-"""Read a strip block by block, each of its blocks once, from several threads.
+"""Read a strip block by block from several threads, each block once.
 
 rasterio reads here, not GDAL's own binding: its library decodes DEFLATE by libdeflate, twice as
 fast. Nothing is resampled, so both see the same numbers.

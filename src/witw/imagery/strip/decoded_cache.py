@@ -1,4 +1,4 @@
-"""What `stats` has decoded of a strip, kept for `utm`: a strip is read and decoded once.
+"""Cache of a strip's decoded bands from `stats` to `utm`, so that it is decoded once.
 
 Percentiles are known only when every pixel has been seen, and only then can the first one be
 converted. Decoding is half of all the work on a compressed strip, and a remote one would be fetched

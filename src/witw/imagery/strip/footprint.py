@@ -1,4 +1,4 @@
-"""Where rasters lie: files on one grid, and a raster's box in degrees. Nothing is opened."""
+"""Footprints of rasters: grids of files, boxes in degrees. Opens nothing."""
 
 from __future__ import annotations
 

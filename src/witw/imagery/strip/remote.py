@@ -1,4 +1,4 @@
-"""Files behind addresses, through GDAL's virtual file systems: names, listings, reasons.
+"""Remote files through GDAL's virtual file systems: names, listings, error causes.
 
 Credentials never appear in what this module returns.
 """

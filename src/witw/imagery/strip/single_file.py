@@ -1,4 +1,4 @@
-"""Strips that need no VRT to be read: one file of whole numbers of 8 or 16 bits."""
+"""Strips readable without a VRT: one file of 8 or 16 bit integers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a strip of the config to a raster: local files, tile sets, `s3://` and `https://`.
+"""Open a strip of the config as a raster: local files, tile sets, `s3://`, `https://`.
 
 `python -m witw.imagery.strip.source` reads a JSON list of `stats` specs from stdin and checks that
 every strip opens, has its bands, is georeferenced and lies where its area is: exit 0, or one line

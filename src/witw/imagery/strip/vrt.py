@@ -1,4 +1,4 @@
-"""A strip as an XML virtual raster (GDAL's VRT format). Text only, nothing is opened.
+"""Describe a strip as a GDAL VRT. Text only; opens nothing.
 
 One description serves `stats`, which reads the bands as they are, and `rgb8`, which adds the
 8-bit table: what counts as a valid pixel is written down once, as the VRT's alpha band.

@@ -1,4 +1,4 @@
-"""Write a cloud-optimised GeoTIFF (8-bit RGB, mask, overviews) tile by tile, each encoded once.
+"""Write a cloud-optimized GeoTIFF (8-bit RGB, mask, overviews) tile by tile.
 
 GDAL's own driver wants the whole picture first and encodes it a second time. Tiles go to one
 scratch file a level as they come; the end is a header and a copy of bytes.

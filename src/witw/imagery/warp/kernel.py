@@ -1,4 +1,4 @@
-"""The weights of the sweep's resampling; :mod:`.resample` is the compiled part.
+"""Weights of the resampling kernel; :mod:`.resample` is the compiled part.
 
 The result is that of GDAL >= 3.10's warp kernel with exact positions: each target pixel is the
 sum of source pixels weighted by a function of their distance along x times one along y, divided

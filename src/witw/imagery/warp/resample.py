@@ -1,4 +1,4 @@
-"""The compiled part of the sweep: one square of target pixels from those of the source.
+"""Compiled inner loop of the sweep: one square of target pixels from the source.
 
 Colours and validity lie side by side as four floats, so that sixteen floats are four
 neighbouring source pixels and one vector instruction treats them all. The order of additions is

@@ -1,4 +1,4 @@
-"""Reproject a strip in one sweep: each block is read once, converted, warped and encoded.
+"""Reproject a strip in one sweep: each block is read, converted, warped and encoded once.
 
 Target tiles are made row by row. A source block is read when the first tile wants it and let go
 after the last one, so memory grows with the strip's width and not with its height.

@@ -1,4 +1,4 @@
-"""From a source raster's pixels to the target's, and back. No I/O."""
+"""Coordinate transforms between source pixels and the target grid. No I/O."""
 
 from __future__ import annotations
 

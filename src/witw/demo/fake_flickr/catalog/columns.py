@@ -1,4 +1,4 @@
-"""A catalog of photos as arrays, newest upload first, and which of them a query finds."""
+"""Catalog of photos as arrays, newest upload first, and the filter behind a query."""
 
 from __future__ import annotations
 

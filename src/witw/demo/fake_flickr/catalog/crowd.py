@@ -1,4 +1,4 @@
-"""Half a million made photos of a city, as crowded as real ones, for the stand-in for Flickr.
+"""Half a million photos of a synthetic city, as crowded as a real one.
 
 Where people take photos is heavy-tailed: a few sights hold thousands, most places a handful, and
 thousands lie on exactly one geotag, the one that a city's name gives. When they upload is bursty:

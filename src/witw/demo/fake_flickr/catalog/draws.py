@@ -1,4 +1,4 @@
-"""Repeatable draws: from a seed, a purpose and an id or a count, never from a clock."""
+"""Repeatable random draws from a seed, a purpose and an id or count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the stand-in for Flickr describes photos in the answers of flickr.photos.search."""
+"""Records of photos in the stand-in's answers to flickr.photos.search."""
 
 from __future__ import annotations
 

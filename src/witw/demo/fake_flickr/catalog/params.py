@@ -1,4 +1,4 @@
-"""The parameters of flickr.photos.search as the stand-in reads them.
+"""Parse the parameters of flickr.photos.search.
 
 The rules follow the official page of flickr.photos.search
 (https://www.flickr.com/services/api/flickr.photos.search.html) and, where it is silent, what users

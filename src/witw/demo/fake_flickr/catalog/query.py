@@ -1,4 +1,4 @@
-"""The stand-in's flickr.photos.search, without HTTP: ``Catalog.search(params, photo_host)``."""
+"""The stand-in's flickr.photos.search without HTTP: ``Catalog.search(params, photo_host)``."""
 
 from __future__ import annotations
 

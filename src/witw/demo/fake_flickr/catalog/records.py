@@ -1,4 +1,4 @@
-"""Photos of the made city as the stand-in for Flickr knows them, and Flickr's licences."""
+"""Photos as the stand-in knows them, and Flickr's licences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service that is not frozen: replicas that lag, photos that come and go, phantoms."""
+"""A service in motion: lagging replicas, photos that come and go, phantom counts."""
 
 from __future__ import annotations
 
