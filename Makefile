@@ -9,11 +9,15 @@ CORES      ?= $(shell nproc 2>/dev/null || echo 2)
 
 S3         := .s3/bin/moto_server
 
+# For whole suites. A file stays with one process: its fixtures run the workflow. The order is that
+# of tests/conftest.py, not the files with most tests first.
+PYTEST     := $(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
-.PHONY: help env demo plan test faults check audit format lock docs clean
+.PHONY: help env demo plan test test-long faults check audit format lock docs clean
 
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 env: .venv/.stamp ## set up the locked environment in .venv
 
@@ -44,10 +48,13 @@ plan: env ## what a run will ask for: photos, calls, hours, gigabytes (needs FLI
 	$(PY) -m witw plan $(AOI)
 
 test: env $(S3) ## run the tests (what needs root or a daemon is skipped with its reason)
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+test-long: env $(S3) ## run their long forms: more seeds, more kills, whole runs of the workflow
+	$(PYTEST) -m long $(PYTEST_ARGS)
 
 faults: env ## disturb runs on purpose, under SEEDS=30 seeds (two to three hours on two cores)
-	WITW_FAULT_SEEDS=$(or $(SEEDS),30) $(PY) -m pytest tests/faults $(PYTEST_ARGS)
+	WITW_FAULT_SEEDS=$(or $(SEEDS),30) $(PYTEST) -m faults tests/faults $(PYTEST_ARGS)
 
 audit: env $(UV) ## ask for known vulnerabilities of the locked versions (needs the network)
 	$(PY) .ci/audit.py $(UV)

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,15 @@ import pytest
 def pytest_collection_modifyitems(items):
     """Files that run snakemake come first: begun last, one alone would outlast all others."""
     items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session):
+    """Where no test uses Hypothesis, its plugin would import it for an empty summary: 1.5 s."""
+    plugins = session.config.pluginmanager
+    alone = not plugins.has_plugin("dsession")  # with xdist it is the workers that import it
+    if alone and "hypothesis" not in sys.modules and plugins.has_plugin("hypothesispytest"):
+        plugins.unregister(name="hypothesispytest")
 
 
 @pytest.fixture(scope="session")

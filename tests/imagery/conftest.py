@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from osgeo import gdal, gdal_array, osr
 
-from witw import files, tables
+from witw import files
 from witw.config import load
-from witw.imagery import chips, mosaic, rgb8, stats, stretch, utm
+from witw.imagery import mosaic, rgb8, stats, stretch
 from witw.imagery.strip import source
 from witw.spec import build
 
@@ -73,6 +73,8 @@ class Area:
 
     def utm(self, name=None, threads=1):
         """Path of a strip's UTM raster, from its source on."""
+        from witw.imagery import utm  # pandas is half a second, and many tests end before it
+
         name = name or self.names[0]
         path = self.strip(name, "utm.tif")
         sparse = self.config.aois["town"].extent == "photos"
@@ -89,6 +91,9 @@ class Area:
 
     def chips(self, photos):
         """Table of the chips of photos (`id`, `lon`, `lat`), by id; `mosaic` must have run."""
+        from witw import tables  # as in `utm`
+        from witw.imagery import chips
+
         tifs = [self.strip(name, "utm.tif") for name in self.names]
         where = self.root / "chips/0000", self.root / "chips/0000.parquet"
         chips.run(self.spec("chips"), photos, self.root / "mosaic.vrt", tifs, *where)
