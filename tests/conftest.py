@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Threads of torch that wait for work sleep, also in the processes that tests start: awake, they
+# take the processors from the other tests, and a training on two busy cores takes twice as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 def pytest_collection_modifyitems(items):
     """Files that run snakemake come first: begun last, one alone would outlast all others."""

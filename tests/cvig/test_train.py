@@ -194,7 +194,7 @@ def test_command_line(packs):
 FULL = {"ema": 0.9, "hard_every": 1, "bucket_m": 900.0, "epochs": 4, "batch": 12, "micro_batch": 5}
 
 
-@pytest.mark.parametrize("stop_after", [5, 7])
+@pytest.mark.parametrize("stop_after", [5, pytest.param(7, marks=pytest.mark.long)])
 def test_everything_goes_on_after_a_kill(packs, stop_after):
     """Average, mined batches, buckets and parts, after SIGKILL at a step between checkpoints."""
     whole = [p.read_bytes() for p in fit(packs, "whole", **FULL)]
@@ -281,7 +281,7 @@ def test_a_backbone_that_mixes_pairs_is_not_taken_in_parts(packs):
         fit(packs, epochs=1, backbone="test_resnet", stride=8, micro_batch=4)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_processes_share_a_training(packs, processes, tmp_path):
     """By the command the rule gives: the curve of one process, one model, one log."""
     expected = fit(packs, "one", **FULL | {"micro_batch": 0})[1].read_text().splitlines()
@@ -304,6 +304,7 @@ def test_processes_share_a_training(packs, processes, tmp_path):
     assert done.stderr.count('"epoch": 4') == 1
 
 
+@pytest.mark.long
 def test_a_batch_that_processes_cannot_share_is_refused(packs):
     argv = [sys.executable, "-m", "witw.cvig.train", "--processes", "2"]
     argv += ["--spec", json.dumps(spec(batch=15))]
@@ -319,6 +320,7 @@ def test_a_batch_that_processes_cannot_share_is_refused(packs):
     assert "witw: A batch of 15 pairs cannot be shared out among 2 processes" in done.stderr
 
 
+@pytest.mark.long
 def test_several_processes_stop_together_and_go_on(packs):
     """SIGTERM to torchrun, as Slurm sends it: one checkpoint, of one step, and the same end."""
     changes = FULL | {"epochs": 12, "micro_batch": 0}

@@ -56,6 +56,7 @@ def truth(run_dir):
     return pd.read_parquet(run_dir / "world" / "truth.parquet").set_index("id")
 
 
+@pytest.mark.long
 def test_same_seed_same_bytes(run_dir, tmp_path):
     (tmp_path / "models").mkdir()
     # The checkpoint has a test of its own.

@@ -2,9 +2,8 @@
 
 The suite draws what it does from seeds, so that what fails once can be repeated::
 
-    .venv/bin/python -m pytest tests/faults      the short form, part of the gate: one minute
-    make faults SEEDS=30                         the long form: everything, under 30 seeds
-    WITW_FAULT_SEEDS=30 .venv/bin/python -m pytest tests/faults
+    .venv/bin/python -m pytest -m faults tests/faults    part of `make test-long`: two minutes
+    make faults SEEDS=30                                 everything, under 30 seeds
 
 What needs root (a small disk, a read-only one) is skipped with its reason elsewhere.
 """
@@ -21,8 +20,8 @@ import pytest
 from made_town import StandIn, fresh_town
 
 SEEDS = int(os.environ.get("WITW_FAULT_SEEDS") or 0)
-# What the gate runs: a disturbed run and its rerun take ten seconds to a minute, and killed jobs
-# are in the gate by tests/workflow/test_runs.py.
+# What `make test-long` runs: a disturbed run and its rerun take ten seconds to a minute, and killed
+# jobs are in it by tests/workflow/test_runs.py.
 SHORT = {
     "test_of_two_runs_started_at_once_one_is_refused_in_a_sentence",
     "test_damaged_inputs_are_told_or_make_no_difference",
@@ -39,8 +38,9 @@ def pytest_collection_modifyitems(items):
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.faults)
             item.add_marker(pytest.mark.workflow)
+            item.add_marker(pytest.mark.long)
             if not SEEDS and item.originalname not in SHORT:
-                item.add_marker(pytest.mark.skip(reason="long form only: make faults"))
+                item.add_marker(pytest.mark.skip(reason="in make faults alone"))
 
 
 @pytest.fixture(scope="session")

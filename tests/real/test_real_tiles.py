@@ -22,7 +22,7 @@ from rasterio.warp import transform_bounds
 from witw.demo.fake_flickr.server import CatalogPhoto, Faults, FlickrServer
 from witw.demo.places365 import make_checkpoint
 
-pytestmark = [pytest.mark.real, pytest.mark.workflow]
+pytestmark = [pytest.mark.real, pytest.mark.workflow, pytest.mark.long]
 ROOT = Path(__file__).parents[2]
 CHIP_M = 225.0
 TILES = {

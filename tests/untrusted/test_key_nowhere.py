@@ -73,6 +73,7 @@ def town(fresh, tmp_path):
     return fresh.copy(tmp_path / "town")
 
 
+@pytest.mark.long
 def test_a_signed_run_from_a_dotenv_file_to_the_report(town, free_port):
     secrets = f"FLICKR_API_KEY={KEY}\nFLICKR_API_SECRET={SECRET}\n"
     (town.folder / ".env").write_text(secrets)
@@ -124,7 +125,15 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize(("name", "secret"), list(zip(ANSWERS, cycle((True, False)))))
+# Of a page and of the API, that end the search and that do not; the others are the long form.
+SHORT = {"refused by a page", "a page in HTTP 200", "refused by the API"}
+CASES = [
+    pytest.param(name, secret, marks=[] if name in SHORT else pytest.mark.long)
+    for name, secret in zip(ANSWERS, cycle((True, False)))
+]
+
+
+@pytest.mark.parametrize(("name", "secret"), CASES)
 def test_an_answer_that_repeats_the_key(town, free_port, name, secret):
     server = ThreadingHTTPServer(("127.0.0.1", free_port), Echo)
     server.status, server.form = ANSWERS[name]

@@ -17,7 +17,8 @@ from witw import tables
 from witw.demo.build import served
 from witw.demo.fake_flickr.server import load_catalog, save_catalog
 
-pytestmark = pytest.mark.workflow
+# What the command itself does is in tests/commands/test_forget.py.
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 REPO = Path(__file__).parents[2]
 KEY = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
 OWNER = "87654321@N07"

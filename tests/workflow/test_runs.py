@@ -114,6 +114,7 @@ def test_a_pair_has_its_two_files(made):
             assert hashlib.sha256(chip).hexdigest() == row.chip_sha256
 
 
+@pytest.mark.long
 def test_runs_killed_again_and_again_end_in_the_same_bytes(made):
     """SIGKILL to Snakemake and all its jobs at several moments, then one run to the end."""
     calm, rough, areas = made

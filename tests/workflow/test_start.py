@@ -1,5 +1,6 @@
 """How a run starts: which config and profile it takes, and what stops it with one sentence."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,17 @@ def test_a_missing_api_key_stops_before_the_first_job_and_leaves_no_lock(workpla
         assert_stopped(workplace.snakemake("--cores", 1, key=None), words)
     assert not (workplace.folder / "results").exists()
     assert not list((workplace.folder / ".snakemake").glob("locks/*.lock"))
+
+
+def test_a_second_run_in_the_folder_of_another_is_refused(workplace):
+    """By its lock alone; tests/faults starts the two runs."""
+    lock = workplace.folder / ".snakemake" / "witw.lock"
+    lock.parent.mkdir()
+    with lock.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        words = ["Another run is at work", str(workplace.folder)]
+        assert_stopped(workplace.snakemake("--cores", 1), words)
+    assert not (workplace.folder / "results").exists()
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ with distributed.connect() as processes:
 """
 
 
-@pytest.mark.parametrize("micro_batch", [0, 4])
+@pytest.mark.parametrize("micro_batch", [pytest.param(0, marks=pytest.mark.long), 4])
 def test_two_processes_give_loss_and_gradients_of_one(data, tmp_path, micro_batch):
     script = tmp_path / "process.py"
     script.write_text(PROCESS)
