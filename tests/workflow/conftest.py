@@ -140,11 +140,11 @@ class Workplace:
         )
         return Run(done.returncode, done.stdout, done.stderr)
 
-    def plan(self, change=None):
+    def plan(self, change=None, env=None):
         """The jobs that would run once ``change`` is made to the config."""
         path = self.configure(change, "changed.yaml")
         args = ["--snakefile", str(REPO / "Snakefile"), "-n", "--configfile", str(path)]
-        done = Run(*PLANNER.run(args, self.folder, self.environment()))
+        done = Run(*PLANNER.run(args, self.folder, self.environment() | (env or {})))
         assert done.returncode == 0, done.stderr
         return done.jobs
 

@@ -35,8 +35,17 @@ class Planner:
             self._process.wait()
 
 
+def import_anew(paths):
+    """Let ``witw`` be that of another PYTHONPATH."""
+    sys.path[1:1] = paths.split(os.pathsep)
+    for name in [name for name in sys.modules if name.split(".")[0] == "witw"]:
+        del sys.modules[name]
+
+
 def plan(argv, cwd, env, outputs):
     """In the fork: become that command."""
+    if env.get("PYTHONPATH") != os.environ.get("PYTHONPATH"):
+        import_anew(env.get("PYTHONPATH", ""))
     for number, file in enumerate(outputs, start=1):
         os.dup2(file.fileno(), number)
     os.environ.clear()
