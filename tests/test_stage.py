@@ -71,7 +71,7 @@ def test_a_killed_stage_leaves_the_target_as_it_was(tmp_path, context, signum):
     with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=interruptible) as process:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signum)
-        returncode = process.wait(20)
+        returncode = process.wait(120)
     assert content(target) == before
     if signum == signal.SIGKILL:  # nobody can tidy up; what stays is hidden and never taken
         assert all(p == target or p.name.startswith(".") for p in tmp_path.iterdir())

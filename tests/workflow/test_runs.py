@@ -154,7 +154,7 @@ def test_no_file_of_a_run_holds_the_key(made):
 def test_a_finished_run_has_nothing_to_do(made):
     calm, _, areas = made
     process = start(calm, areas)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=400)
     assert process.returncode == 0
     assert "Nothing to be done" in output
 

@@ -84,7 +84,7 @@ def test_the_first_error_ends_it_and_no_visit_is_begun_after(workers, error):
     time.sleep(0.1)
     # Those under way come to their end, and nothing new is begun.
     assert len(seen) <= begun + workers
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before
@@ -93,7 +93,7 @@ def test_the_first_error_ends_it_and_no_visit_is_begun_after(workers, error):
 def test_threads_do_not_outlive_their_work():
     before = threading.active_count()
     spread([1], lambda node: (node, []), 5)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before
