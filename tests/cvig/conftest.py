@@ -2,15 +2,13 @@
 
 import numpy as np
 import pytest
-from made_city import BBOX, write_mosaic
-from made_pairs import SPEC, write_pack
-
-from witw.cvig import index, train
 
 
 @pytest.fixture
 def packs(tmp_path, monkeypatch):
     """Folders ``train`` and ``val`` in a run folder of their own, which becomes the working one."""
+    from made_pairs import write_pack  # torch is two seconds, and a third of the modules need none
+
     monkeypatch.chdir(tmp_path)
     write_pack(tmp_path / "train", 64, 1, aois=("a", "b"))
     write_pack(tmp_path / "val", 24, 2, aois=("c",))
@@ -20,6 +18,10 @@ def packs(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A model that has learned the made-up pairs; never seen: its ``test`` split of two areas."""
+    from made_pairs import SPEC, write_pack  # imports torch
+
+    from witw.cvig import train  # imports torch
+
     folder = tmp_path_factory.mktemp("trained")
     write_pack(folder / "train", 480, 1, aois=tuple("abcdef"))
     write_pack(folder / "val", 60, 2, aois=("c",))
@@ -34,6 +36,10 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="session")
 def city(trained, tmp_path_factory):
     """A city the network has not seen: ``mosaic.tif``, indexed as ``codes.npy``, ``grid.json``."""
+    from made_city import BBOX, write_mosaic  # imports torch
+
+    from witw.cvig import index  # imports torch
+
     folder = tmp_path_factory.mktemp("city")
     write_mosaic(folder / "mosaic.tif")
     spec = {"aoi": "made", "bbox_deg": BBOX, "index": {"step_m": 28.0}}
