@@ -51,6 +51,8 @@ def attempt(module, argv):
 def main():
     task = json.load(sys.stdin)
     module = importlib.import_module(task["module"])
+    if hasattr(module, "__path__"):  # a folder: what `python -m` runs of it
+        module = importlib.import_module(f"{task['module']}.__main__")
     outputs = [Path(path) for path in task["outputs"]]
     for name in task["inputs"]:
         path = Path(name)
