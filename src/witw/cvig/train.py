@@ -129,9 +129,7 @@ def _meter(trainer: Trainer, train: Packed, folder: Path) -> throughput.Throughp
     work = throughput.flops(trainer.network, some.to(trainer.where))
     first = trainer.processes.first
     events = Events(folder if first else None)
-    return throughput.ThroughputMeter(
-        events, trainer.total, trainer.step, work, trainer.where, first
-    )
+    return throughput.ThroughputMeter(events, trainer.total, trainer.step, work, first)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,58 +1,72 @@
-import struct
+"""Curves of a training, read back by TensorBoard itself."""
 
-from witw.cvig.training.tensorboard import Events, crc32c, event, record
+import logging
+import sys
 
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-def records(data):
-    """Contents of a file's records, checksums verified."""
-    at = 0
-    while at < len(data):
-        (length,) = struct.unpack_from("<Q", data, at)
-        content = data[at + 12 : at + 12 + length]
-        assert record(content) == data[at : at + 16 + length]
-        yield content
-        at += 16 + length
+from witw.cvig.training.tensorboard import Events
 
 
-def test_checksum_of_the_standard():
-    assert crc32c(b"123456789") == 0xE3069283
-    assert crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720, B.4
+def read(folder):
+    """Steps and values by tag, of every file of a folder, as TensorBoard shows them."""
+    shown = EventAccumulator(str(folder)).Reload()
+    return {
+        tag: [(event.step, event.value) for event in shown.Scalars(tag)]
+        for tag in shown.Tags()["scalars"]
+    }
 
 
-def test_a_record_as_tensorflow_writes_it():
-    # Length 3 and its masked checksum, then the content and its own.
-    assert record(b"abc")[:8] == struct.pack("<Q", 3)
-    masked = struct.unpack("<I", record(b"abc")[-4:])[0]
-    turned = (masked - 0xA282EAD8) & 0xFFFFFFFF
-    assert (turned >> 17 | turned << 15) & 0xFFFFFFFF == crc32c(b"abc")
+def test_scalars_keep_their_tags_steps_and_values(tmp_path):
+    log = Events(tmp_path / "checkpoints" / "run")
+    log.add(1, {"train/loss": 4.0})
+    log.add(300, {"train/loss": 3.0, "speed/data wait %": 0.25, "speed/pairs/s": 1e3})
+    log.add(301, {})
+    log.close()
+    assert read(tmp_path / "checkpoints" / "run") == {
+        "train/loss": [(1, 4.0), (300, 3.0)],
+        "speed/data wait %": [(300, 0.25)],
+        "speed/pairs/s": [(300, 1000.0)],
+    }
 
 
-def test_an_event_is_the_protocol_buffer_of_its_scalars():
-    assert (
-        event(1.5, 300, {"loss": 0.25})
-        == (
-            b"\x09" + struct.pack("<d", 1.5) + b"\x10\xac\x02"  # wall_time, step
-            b"\x2a\x0d\x0a\x0b\x0a\x04loss\x15" + struct.pack("<f", 0.25)  # summary
-        )
-    )
+def test_what_was_added_is_in_the_file_before_it_is_closed(tmp_path):
+    """A job may be killed at any time."""
+    log = Events(tmp_path)
+    for step in range(3):
+        log.add(step, {"loss": float(step)})
+        assert read(tmp_path) == {"loss": [(s, float(s)) for s in range(step + 1)]}
+    log.close()
 
 
-def test_a_run_adds_a_file(tmp_path):
-    for _ in range(2):
-        log = Events(tmp_path / "events")
-        log.add(1, {"loss": 4.0})
-        log.add(2, {"loss": 3.0, "rate": 1e-3})
-        log.add(3, {})
-    files = sorted((tmp_path / "events").iterdir())
-    assert len(files) == 2
-    assert all("tfevents" in file.name for file in files)
-    head, *rest = records(files[0].read_bytes())
-    assert b"brain.Event:2" in head
-    assert len(rest) == 2
-    assert b"rate" in rest[1]
+def test_a_run_adds_a_file_and_the_curve_goes_on(tmp_path):
+    for step in (1, 2):
+        log = Events(tmp_path)
+        log.add(step, {"loss": float(step)})
+        log.close()
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 2
+    assert read(tmp_path) == {"loss": [(1, 1.0), (2, 2.0)]}
 
 
 def test_nothing_is_written_where_no_folder_is_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Events(None).add(1, {"loss": 4.0})
     assert not list(tmp_path.iterdir())
+
+
+def test_without_the_package_one_line_says_so(tmp_path, monkeypatch, caplog):
+    for name in list(sys.modules):
+        if name.split(".")[0] == "tensorboard" or name.startswith("torch.utils.tensorboard"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)  # as Python finds what is not there
+    with pytest.raises(ImportError):
+        __import__("torch.utils.tensorboard")
+    with caplog.at_level(logging.INFO):
+        log = Events(tmp_path / "run")
+    log.add(1, {"loss": 4.0})
+    log.close()
+    assert [record.message for record in caplog.records] == [
+        "no TensorBoard files: `tensorboard` is not installed (extra witw[tensorboard])"
+    ]
+    assert not (tmp_path / "run").exists()

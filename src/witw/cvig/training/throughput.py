@@ -15,15 +15,7 @@ from witw.cvig.network.model import Network
 from witw.cvig.retrieval import encode_batch
 from witw.cvig.training.tensorboard import Events
 
-# Dense bfloat16 FLOP/s by the makers' data sheets, by a part of the device's name.
-PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}
 EVERY_S = 1.0  # reading the loss makes a GPU's queue run dry, so seldom
-
-
-def peak(where: torch.device) -> float | None:
-    """FLOP/s a device can do at most; None where that is not known."""
-    name = torch.cuda.get_device_name(where) if where.type == "cuda" else ""
-    return next((value for part, value in PEAKS.items() if part in name), None)
 
 
 @torch.no_grad()
@@ -42,16 +34,13 @@ class ThroughputMeter:
         total: steps of the training.
         done: steps done before.
         pair_flops: of :func:`flops`.
-        where: the device.
         shown: whether there is a bar (only one process has).
     """
 
     def __init__(
-        self, events: Events, total: int, done: int, pair_flops: float, where: torch.device,
-        shown: bool = True,
-    ) -> None:  # fmt: skip
+        self, events: Events, total: int, done: int, pair_flops: float, shown: bool = True
+    ) -> None:
         self.events, self.pair_flops, self.shown = events, pair_flops, shown
-        self.peak = peak(where)
         self.bar: tqdm[None] | None = None
         if shown:
             self.bar = stage.bar("train", total, "step")
@@ -89,11 +78,11 @@ class ThroughputMeter:
         value = float(loss)  # waits for the device, so that the time is that of the work
         passed = time.monotonic() - self.since
         speed = self.pairs / passed
-        self.figures = {"pairs/s": speed, "data wait %": 100 * self.waited / passed}
-        if self.peak is not None:
-            self.figures["MFU %"] = 100 * speed * self.pair_flops / self.peak
-        else:
-            self.figures["GFLOP/s"] = speed * self.pair_flops / 1e9
+        self.figures = {
+            "pairs/s": speed,
+            "data wait %": 100 * self.waited / passed,
+            "GFLOP/s": speed * self.pair_flops / 1e9,
+        }
         if self.bar is not None:
             shown = {name: f"{number:.3g}" for name, number in self.figures.items()}
             self.bar.set_postfix({"loss": f"{value:.3f}", **shown}, refresh=False)
@@ -102,6 +91,7 @@ class ThroughputMeter:
         self._restart()
 
     def close(self) -> None:
-        """End the bar."""
+        """End the bar and the file of scalars."""
+        self.events.close()
         if self.bar is not None:
             self.bar.close()
