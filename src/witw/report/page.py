@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from witw.dataset.card import FLICKR_NOTICE
 from witw.dataset.funnel import funnel, licenses
-from witw.report import charts
+from witw.report import charts, maps
 from witw.report.results import results
 from witw.report.samples import MAX_PHOTOS, samples, web_address
 from witw.status import STATUS_MEANING, Status
@@ -49,7 +49,7 @@ def render(sources: Sources) -> str:
     text = environment.get_template("report.html.j2").render(
         notice=FLICKR_NOTICE,
         snapshots=sorted({area["snapshot"] for area in sources.areas.values()}),
-        statuses=[(s.value, STATUS_MEANING[s], charts.COLORS[s]) for s in charts.COLORS],
+        statuses=[(s.value, STATUS_MEANING[s], maps.COLORS[s]) for s in maps.COLORS],
         headline=headline(sources, table),
         funnel=table.to_dict("records"),
         columns=[s.value for s in Status],
@@ -59,7 +59,7 @@ def render(sources: Sources) -> str:
         samples=samples(sources.pairs, shown),
         charts=training_charts(sources.epochs),
         results=results(sources.evaluation, {a: _city(a, sources) for a in sources.areas}),
-        heatmaps=[(_city(a, sources), charts.png_uri(p)) for a, p in sources.heatmaps.items()],
+        heatmaps=[(_city(a, sources), maps.png_uri(p)) for a, p in sources.heatmaps.items()],
     )
     return text.rstrip() + "\n"
 
@@ -95,9 +95,16 @@ def _area(name: str, sources: Sources) -> dict[str, Any]:
         "city": area["city"],
         "split": area["split"],
         "satellite": area["satellite"],
-        "map": charts.photo_map(rows, area["bbox_deg"]),
+        "map": maps.photo_map(rows, area["bbox_deg"], _map_label(area["city"], rows)),
         "search": _search(name, sources) if name in sources.searches else None,
     }
+
+
+def _map_label(city: str, rows: pd.DataFrame) -> str:
+    """What a map of dots shows, in words."""
+    counts = rows["status"].value_counts()
+    parts = [f"{counts[s]:,} {s.replace('_', ' ')}" for s in Status if counts.get(s)]
+    return f"Map of the {len(rows):,} photos listed in {city}: {', '.join(parts) or 'none'}"
 
 
 def _search(name: str, sources: Sources) -> dict[str, Any]:
