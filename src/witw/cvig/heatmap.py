@@ -6,10 +6,14 @@ import math
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib
 import numpy as np
 import rasterio
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Wedge
 from numpy.typing import NDArray
 from PIL import Image
 from rasterio.enums import Resampling
@@ -18,9 +22,6 @@ from rasterio.vrt import WarpedVRT
 
 from witw import files
 from witw.cvig.grid import Grid
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 INK, PAPER, MUTED, TRUTH, GUESS = "#f8fafc", "#0f172a", "#94a3b8", "#4ade80", "#22d3ee"
 DPI = 140
@@ -52,16 +53,10 @@ def draw(scene: Scene, grid: Grid, mosaic: Path, path: Path) -> None:
         mosaic: the area's raster in the grid's CRS.
         path: output PNG.
     """
-    # Slow to import, and needed for a picture alone.
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt  # reads the backend when imported
-
     wide = MAP_IN * min(1.0, grid.columns / grid.rows)
     high = wide * grid.rows / grid.columns
     page = (SIDE_IN + wide + 3 * EDGE_IN, max(5.6, high + EDGE_IN + FOOT_IN))
-    figure = plt.figure(figsize=page, facecolor=PAPER, dpi=DPI)
+    figure = Figure(figsize=page, facecolor=PAPER, dpi=DPI)
 
     def box(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
         return x / page[0], y / page[1], width / page[0], height / page[1]
@@ -93,7 +88,6 @@ def draw(scene: Scene, grid: Grid, mosaic: Path, path: Path) -> None:
     _scale(axes, grid.columns * grid.step_m, wide / FOOT_IN)
     with files.atomic(path) as part:
         figure.savefig(part, facecolor=PAPER, metadata={"Software": None})
-    plt.close(figure)
 
 
 def _words(scene: Scene, grid: Grid) -> list[tuple[str, str]]:
@@ -124,9 +118,6 @@ def _words(scene: Scene, grid: Grid) -> list[tuple[str, str]]:
 
 def _map(axes: Axes, scene: Scene, grid: Grid, mosaic: Path) -> None:
     """Imagery, heat and marks; axes in metres of the grid's zone."""
-    # Slow to import, and needed for a picture alone.
-    from matplotlib.patches import Wedge
-
     east, south = (
         grid.west + grid.columns * grid.step_m,
         grid.north - grid.rows * grid.step_m,
@@ -177,9 +168,6 @@ def _backdrop(mosaic: Path, extent: tuple[float, float, float, float]) -> NDArra
 
 def _heat(probability: NDArray[np.float32]) -> NDArray[np.float64]:
     """Probability ``(rows, columns)`` as RGBA: the likelier the fuller; NaN is clear."""
-    # Slow to import, and needed for a picture alone.
-    import matplotlib
-
     share = np.nan_to_num(probability) / np.nanmax(probability)
     colours = matplotlib.colormaps["inferno"](0.25 + 0.7 * share)
     colours[..., 3] = np.clip(1.15 * share, 0, 0.85)

@@ -14,7 +14,7 @@ from witw import files, stage, tables
 from witw.errors import UserError
 from witw.report.page import Sources, render
 
-VERSION = 3
+VERSION = 4
 READS = ("areas",)
 
 log = logging.getLogger(__name__)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from witw import files
 from witw.cvig import metrics
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 FOUND, GUESSED = "#c2410c", "#64748b"
 
@@ -29,13 +28,8 @@ def draw(
         told: ``protocols`` of the evaluation.
         path: output PNG.
     """
-    # Slow to import, and needed for a picture alone.
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt  # reads the backend when imported
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 4.4), layout="constrained")
+    figure = Figure(figsize=(10.4, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
     curve, grid, chips = told["grid"]["curve"], told["grid"], told["chips"]
     _pair(left, curve["area_pct"], curve["recall"], curve["chance"])
     left.set(xlim=(0, 100), ylim=(0, 100))
@@ -57,7 +51,6 @@ def draw(
     with files.atomic(path) as part:
         # matplotlib writes its version and the like into the file unless told not to.
         figure.savefig(part, dpi=150, metadata={"Software": None})
-    plt.close(figure)
 
 
 def _pair(axes: Axes, xs: Any, found: Any, guessed: Any) -> None:
