@@ -8,6 +8,8 @@ BIN        := .venv/bin
 CORES      ?= $(shell nproc 2>/dev/null || echo 2)
 
 S3         := .s3/bin/moto_server
+# What drives a browser, where there is one.
+BROWSER    := $(if $(shell command -v chromium || command -v google-chrome),.browser/bin/playwright)
 
 # For whole suites. A file stays with one process: its fixtures run the workflow. The order is that
 # of tests/conftest.py, not the files with most tests first.
@@ -41,13 +43,19 @@ $(S3): tests/s3.lock .venv/.stamp | $(UV)
 	$(UV) pip sync --quiet --python .s3/bin/python tests/s3.lock
 	touch $@
 
+# Apart from .venv too, as 160 MB that only the report's tests need.
+.browser/bin/playwright: tests/browser.lock .venv/.stamp | $(UV)
+	test -x .browser/bin/python || $(UV) venv --quiet --python $(PY) .browser
+	$(UV) pip sync --quiet --python .browser/bin/python tests/browser.lock
+	touch $@
+
 demo: env ## run the whole workflow on made cities, in demo-run/
 	$(PY) -m witw.demo --dir demo-run --cores $(CORES)
 
 plan: env ## what a run will ask for: photos, calls, hours, gigabytes (needs FLICKR_API_KEY)
 	$(PY) -m witw plan $(AOI)
 
-test: env $(S3) ## run the tests (what needs root or a daemon is skipped with its reason)
+test: env $(S3) $(BROWSER) ## run the tests (what needs root or a daemon is skipped with its reason)
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-long: env $(S3) ## run their long forms: more seeds, more kills, whole runs of the workflow
@@ -79,6 +87,8 @@ lock: $(UV) ## resolve the newest versions pyproject.toml allows into the lock f
 		--group dev pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
 		--group s3 -o tests/s3.lock
+	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
+		--group browser -o tests/browser.lock
 
 clean: ## remove the environment, the demo and every cache (never results/ or photos/)
-	rm -rf .venv .tools .s3 demo-run .snakemake .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .tools .s3 .browser demo-run .snakemake .mypy_cache .ruff_cache .pytest_cache

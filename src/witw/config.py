@@ -44,7 +44,11 @@ RESERVED = frozenset(
 class AoiDefaults(Section):
     """What `defaults:` may hold and every AOI may override."""
 
-    satellite: str = Field("", description="Satellite of the imagery, for the record.")
+    satellite: str = Field(
+        "",
+        description="Satellite of the imagery, for the record. `made`: a program drew the imagery "
+        "and the photos, and the report says so.",
+    )
     imagery_license: str = Field("", description="Licence of the imagery, for the data card.")
     split: Literal["train", "val", "test"] = Field(
         "train", description="Part of the data set; splits are by whole city."

@@ -33,6 +33,8 @@ _LAT = Column("Float64", "degrees", "Latitude of the geotag, EPSG:4326.")
 _LON = Column("Float64", "degrees", "Longitude of the geotag, EPSG:4326.")
 _URL = Column("string", "", "Address of the 500 px file; empty: the answer had none.")
 
+MADE = "made"  # `satellite` of an area that a program drew: no figure of it is of a real place
+
 PHOTOS = {
     "id": _ID,
     "owner": Column("string", "", "Owner's NSID."),

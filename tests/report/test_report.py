@@ -1,170 +1,19 @@
 """The report: whole without the network, right numbers, and nothing from outside becomes markup."""
 
 import io
-import json
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
+from made_report import AREAS, BOX, EVIL, arguments, build, evaluation, pair_rows
 from PIL import Image
 
 from witw import files, tables
 from witw.errors import UserError
-from witw.report import __main__, maps, page, samples
-
-EVIL = "<script>alert(1)</script>\"'><img src=https://evil.example/x>"
-BOX = [2.0, 48.0, 2.2, 48.1]
-AREA = {
-    "bbox_deg": BOX,
-    "satellite": "WorldView-3",
-    "imagery_license": "CC BY-SA 4.0",
-    "snapshot": "2026-11-01T00:00:00Z",
-    "gsd_m": 0.3,
-    "chip_px": 750,
-}
-AREAS = {
-    "paris": {**AREA, "city": "Paris", "split": "test"},
-    "rio": {**AREA, "city": "Rio", "split": "train"},
-}
-STATUSES = ["paired"] * 20 + ["indoor"] * 15 + ["gone", "failed", "corrupt", "grey", "off_imagery"]
-
-
-def pair_rows(aoi):
-    rng = np.random.default_rng(len(aoi))
-    rows = []
-    for number, status in enumerate(STATUSES):
-        photo_id = str(1000 + number)
-        rows.append(
-            {
-                **dict.fromkeys(tables.PAIRS),
-                "id": photo_id,
-                "aoi": aoi,
-                "city": AREAS[aoi]["city"],
-                "split": AREAS[aoi]["split"],
-                "lon": rng.uniform(BOX[0], BOX[2]),
-                "lat": rng.uniform(BOX[1], BOX[3]),
-                "owner": f"{number % 7}@N0",
-                "owner_name": EVIL if number % 2 else "Ann",
-                "title": EVIL if number % 3 else "Seine",
-                "license_id": 4,
-                "license": "CC BY 2.0",
-                "license_url": "https://by.example/" if number % 2 else "javascript:alert(1)",
-                "url": f"https://www.flickr.com/photos/1/{photo_id}/",
-                "photo_path": f"photos/{aoi}/{photo_id}.jpg",
-                "chip_path": f"chips/{aoi}/{photo_id}.jpg",
-                "scene_top1": "street",
-                "status": status,
-            }
-        )
-    return rows
-
-
-def search(aoi):
-    """What a search says of itself."""
-    return {
-        "photos": 40,
-        "calls": 2,
-        "calls_least": 1,
-        "verdict": "complete" if aoi == "paris" else "nearly complete",
-        "reasons": ["Totals & photos agree."],
-        "audit": {"calls": 1},
-        "gone": 5,
-        "left_out": {"no <geotag>": 2},
-    }
-
-
-def told(n, figures, **more):
-    """Figures as the evaluation tells them: value, chance and interval of each."""
-    return {
-        "n": n,
-        "blocks": 9,
-        **{name: value for name, (value, _) in figures.items()},
-        "chance": {name: chance for name, (_, chance) in figures.items()},
-        "interval": {name: [0.9 * value, 1.1 * value] for name, (value, _) in figures.items()},
-        **more,
-    }
-
-
-def evaluation():
-    ranks = {"recall_at_1": (12.34, 0.4), "recall_at_10": (45.6, 4.0)}
-    ranks["median_percentile"] = (7.8, 50.0)
-    grid = {
-        f"recall_at_{k}_within_{r}m": (min(99, k + r / 10), 1.5)
-        for k in (1, 5, 10, 100)
-        for r in (25, 50, 100, 250, 500)
-    }
-    grid |= {"median_area_pct": (1.23, 6.7), "area_auc": (95.0, 90.9), "median_error_m": (70, 400)}
-    areas = {"paris": told(150, grid), "rio": told(100, grid)}
-    curve = {"area_pct": [0, 0.1, 1, 10, 100], "recall": [0, 5, 40, 90, 100]}
-    curve["chance"] = [0, 1, 9, 60, 100]
-    heading = {"median_error_deg": (21.5, 90.0), "within_15deg": (40.0, 8.3333)}
-    histogram = {"from_deg": list(range(-180, 180, 15)), "photos": [2] * 12 + [9] + [2] * 11}
-    belief = {"bits": (2.25, 0.0), "coverage_50": (48.0, 50.0)}
-    split = told(250, belief)
-    return {
-        "model": {"epoch": 3},
-        "protocols": {
-            "grid": told(250, grid, areas=areas, curve=curve),
-            "chips": told(250, ranks, areas={"paris": told(250, ranks)}),
-            "thinned": told(222, ranks, areas={"paris": told(222, ranks)}),
-        },
-        "heading": told(55, heading, histogram=histogram),
-        "calibration": {
-            "temperature": 0.0654, "sigma_m": 14.2, "fitted_on": ["rio"],
-            "val": split, "test": split,
-        },
-    }  # fmt: skip
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Make a run folder with pairs, cells, pictures, figures and a heat map."""
-    monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(0)
-    for aoi in AREAS:
-        rows = pair_rows(aoi)
-        tables.write_geo(Path(f"results/{aoi}/pairs.parquet"), "pairs", rows)
-        for row in rows:
-            if row["status"] == "paired":
-                for path, size in ((row["photo_path"], (50, 37)), (row["chip_path"], (40, 40))):
-                    Path(path).parent.mkdir(parents=True, exist_ok=True)
-                    color = tuple(int(v) for v in rng.integers(0, 255, 3))
-                    Image.new("RGB", size, color).save(path)
-        cell = {**dict.fromkeys(tables.CELLS), "is_leaf": True, "calls": 2, "listed": 40}
-        cell |= {"cell": "r", "total": 40}
-        tables.write(Path(f"results/{aoi}/cells.parquet"), "cells", [cell])
-        files.write_json(Path(f"results/{aoi}/search.json"), search(aoi))
-    Path("results/model").mkdir()
-    lines = [
-        {"epoch": n, "loss": 5 / n, "val_median_percentile": 50 / n, "new": "key"}
-        for n in range(1, 9)
-    ]
-    Path("results/model/metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    files.write_json(Path("results/evaluation/metrics.json"), evaluation())
-    Path("results/locate/paris").mkdir(parents=True)
-    Image.new("RGB", (600, 300), (40, 90, 80)).save("results/locate/paris/heatmap.png")
-    return tmp_path
-
-
-def arguments(trained=True):
-    spec = json.dumps({"stage": "report", "version": 1, "areas": AREAS})
-    args = ["--spec", spec]
-    for name in ("pairs", "cells"):
-        args += [f"--{name}", *(f"results/{aoi}/{name}.parquet" for aoi in AREAS)]
-    args += ["--searches", *(f"results/{aoi}/search.json" for aoi in AREAS)]
-    args += ["--training", *(["results/model/metrics.jsonl"] if trained else [])]
-    args += ["--evaluation", *(["results/evaluation/metrics.json"] if trained else [])]
-    args += ["--heatmaps", *(["results/locate/paris/heatmap.png"] if trained else [])]
-    return [*args, "--html", "results/report/report.html"]
-
-
-def build(trained=True):
-    __main__.main(arguments(trained))
-    return Path("results/report/report.html").read_text(encoding="utf-8")
+from witw.report import maps, page, samples
 
 
 class Page(HTMLParser):
@@ -296,6 +145,36 @@ def test_untrained_and_empty_runs_have_a_page(folder):
         tables.write_geo(Path(f"results/{aoi}/pairs.parquet"), "pairs", [])
         tables.write(Path(f"results/{aoi}/cells.parquet"), "cells", [])
     assert "0 photos listed" in Page(build(trained=False)).text
+
+
+def test_every_picture_has_a_name_and_every_table_can_be_scrolled_by_keyboard(folder):
+    """As a browser's audit finds it (test_browser.py), told without a browser."""
+    tags = Page(build()).tags
+    pictures = [a for tag, a in tags if tag in ("svg", "img")]
+    names = [a.get("aria-label") if a.get("role") == "img" else a.get("alt") for a in pictures]
+    assert len(names) == 2 + 4 + 1 + 2 * page.SHOWN  # maps, charts, heat map, pairs
+    assert all(names)
+    assert (
+        "Map of the 40 photos listed in Paris: 1 gone, 1 failed, 1 corrupt, 1 grey, 15 indoor, "
+        "1 off imagery, 20 paired"
+    ) in names
+    assert "Training loss: 5 at epoch 1, 0.625 at epoch 8" in names
+    scrolled = [a for _, a in tags if "scroll" in a.get("class", "").split()]
+    assert len(scrolled) == len([tag for tag, _ in tags if tag == "table"]) == 9
+    assert {(a["tabindex"], a["role"]) for a in scrolled} == {("0", "region")}
+    assert len({a["aria-label"] for a in scrolled}) == 9
+
+
+def test_made_cities_are_called_made(folder):
+    """As the config says of them: `satellite: made`."""
+    text = Page(build()).text
+    assert "A program drew" not in text
+    assert 'class="made"' not in Path("results/report/report.html").read_text(encoding="utf-8")
+    half = {**AREAS, "rio": {**AREAS["rio"], "satellite": "made"}}
+    assert "Made, not real: Rio. A program drew" in Page(build(areas=half)).text
+    text = Page(build(areas={k: {**v, "satellite": "made"} for k, v in AREAS.items()})).text
+    assert "Every city on this page is made. A program drew" in text
+    assert "they say nothing about a real place" in text
 
 
 def test_same_inputs_same_bytes(folder):

@@ -16,6 +16,7 @@ from witw.report import charts, maps
 from witw.report.results import results
 from witw.report.samples import MAX_PHOTOS, samples, web_address
 from witw.status import STATUS_MEANING, Status
+from witw.tables import MADE
 
 SHOWN = 24  # pairs shown; two of a row of pictures on a wide screen, and below MAX_PHOTOS
 
@@ -48,6 +49,8 @@ def render(sources: Sources) -> str:
     shown = min(SHOWN, MAX_PHOTOS - len(sources.heatmaps))
     text = environment.get_template("report.html.j2").render(
         notice=FLICKR_NOTICE,
+        made=(made := _made(sources.areas)),
+        all_made=len(made) == len(sources.areas),
         snapshots=sorted({area["snapshot"] for area in sources.areas.values()}),
         statuses=[(s.value, STATUS_MEANING[s], maps.COLORS[s]) for s in maps.COLORS],
         headline=headline(sources, table),
@@ -151,6 +154,11 @@ def _licenses(pairs: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def _made(areas: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Cities that a program drew, as their config says."""
+    return [area["city"] for _, area in sorted(areas.items()) if area["satellite"] == MADE]
 
 
 def _imagery(areas: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
