@@ -92,3 +92,8 @@ def test_the_area_of_a_box():
     assert geo.box_area_km2((0, 0, 90, 90)) == pytest.approx(whole / 8)
     parts = geo.box_area_km2((2, 48, 2.1, 48.5)) + geo.box_area_km2((2, 48.5, 2.1, 49))
     assert geo.box_area_km2((2, 48, 2.1, 49)) == pytest.approx(parts)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(7.3, 5), (0.019, 0.01), (1, 1), (23, 20)])
+def test_scale_bars_are_round(value, expected):
+    assert geo.round_length(value) == pytest.approx(expected)

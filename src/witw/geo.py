@@ -54,3 +54,13 @@ def box_area_km2(bbox_deg: tuple[float, float, float, float]) -> float:
     """Area of a longitude/latitude box [km2] on the sphere."""
     west, south, east, north = (math.radians(v) for v in bbox_deg)
     return EARTH_RADIUS_M**2 * (math.sin(north) - math.sin(south)) * (east - west) / 1e6
+
+
+def round_length(value: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is not above a value: for scale bars.
+
+    Args:
+        value: positive, in any unit.
+    """
+    power = 10.0 ** math.floor(math.log10(value))
+    return max(step * power for step in (1, 2, 5) if step * power <= value * 1.0001)

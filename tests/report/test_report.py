@@ -205,11 +205,6 @@ def test_dots_of_the_map_lie_where_the_photos_are():
     assert picture.getpixel((100, 50)) == (248, 248, 248)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(7.3, 5), (0.019, 0.01), (1, 1), (23, 20)])
-def test_scale_bars_are_round(value, expected):
-    assert maps._round_length(value) == pytest.approx(expected)
-
-
 def test_it_runs_as_a_module(folder):
     command = [sys.executable, "-m", "witw.report", *arguments()]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

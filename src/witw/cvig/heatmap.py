@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from rasterio.vrt import WarpedVRT
 
 from witw import files
 from witw.cvig.grid import Grid
+from witw.geo import round_length
 
 INK, PAPER, MUTED, TRUTH, GUESS = "#f8fafc", "#0f172a", "#94a3b8", "#4ade80", "#22d3ee"
 DPI = 140
@@ -178,8 +178,7 @@ def _scale(axes: Axes, width_m: float, aspect: float) -> None:
     """Below the map: a round length of about a fifth of it, and which way is north."""
     axes.set(xlim=(0, width_m), ylim=(0, width_m / aspect))
     axes.set_axis_off()
-    digit = 10 ** math.floor(math.log10(width_m / 5))
-    length = max(step * digit for step in (1, 2, 5) if step * digit <= width_m / 5)
+    length = round_length(width_m / 5)
     label = f"{length:.0f} m" if length < 1000 else f"{length / 1000:g} km"
     y = 0.4 * width_m / aspect
     axes.plot([0, length], [y, y], color=INK, linewidth=2.5, solid_capstyle="butt")

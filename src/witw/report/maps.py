@@ -12,6 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
+from witw.geo import round_length
 from witw.status import Status
 
 COLORS = {
@@ -50,7 +51,7 @@ def photo_map(rows: pd.DataFrame, bbox_deg: Sequence[float], label: str) -> Mark
     scale = MAP_PX / max(wide, high)
     width, height = max(60, round(wide * scale)), max(60, round(high * scale))
     dots = _dots(rows, bbox_deg, 2 * width, 2 * height)
-    km = _round_length(wide * 111.195 / 3)
+    km = round_length(wide * 111.195 / 3)
     bar = km / (wide * 111.195) * width
     return Markup(
         '<svg class="map" viewBox="-1 -1 {w} {h}" width="{w}" height="{h}" role="img" '
@@ -94,9 +95,3 @@ def _dots(rows: pd.DataFrame, bbox_deg: Sequence[float], width: int, height: int
     out = io.BytesIO()
     Image.fromarray(canvas).quantize(32).save(out, "PNG", optimize=True)
     return out.getvalue()
-
-
-def _round_length(value: float) -> float:
-    """The largest of 1, 2, 5 times a power of ten that is not above ``value``."""
-    power = 10.0 ** math.floor(math.log10(value))
-    return max(step * power for step in (1, 2, 5) if step * power <= value * 1.0001)
