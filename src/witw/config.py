@@ -47,7 +47,7 @@ class AoiDefaults(Section):
     satellite: str = Field(
         "",
         description="Satellite of the imagery, for the record. `made`: a program drew the imagery "
-        "and the photos, and the report says so.",
+        "and the photos, and the report says that they are synthetic.",
     )
     imagery_license: str = Field("", description="Licence of the imagery, for the data card.")
     split: Literal["train", "val", "test"] = Field(

@@ -165,15 +165,15 @@ def test_every_picture_has_a_name_and_every_table_can_be_scrolled_by_keyboard(fo
     assert len({a["aria-label"] for a in scrolled}) == 9
 
 
-def test_made_cities_are_called_made(folder):
+def test_made_cities_are_called_synthetic(folder):
     """As the config says of them: `satellite: made`."""
     text = Page(build()).text
     assert "A program drew" not in text
     assert 'class="made"' not in Path("results/report/report.html").read_text(encoding="utf-8")
     half = {**AREAS, "rio": {**AREAS["rio"], "satellite": "made"}}
-    assert "Made, not real: Rio. A program drew" in Page(build(areas=half)).text
+    assert "Synthetic, not real: Rio. A program drew" in Page(build(areas=half)).text
     text = Page(build(areas={k: {**v, "satellite": "made"} for k, v in AREAS.items()})).text
-    assert "Every city on this page is made. A program drew" in text
+    assert "Every city on this page is synthetic. A program drew" in text
     assert "they say nothing about a real place" in text
 
 
