@@ -19,6 +19,8 @@ rule chips:
         runtime=120,
     params:
         spec=spec_of("chips"),
+    message:
+        says("{params.spec.area}: cutting chips, {params.spec.shard}")
     shell:
         "python -m witw.imagery.chips --spec {params.spec:q} --threads {threads}"
         " --ids {input.ids} --photos {input.photos} --scenes {input.scenes}"

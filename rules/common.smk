@@ -37,14 +37,46 @@ def spec(stage, aoi=None, part=None):
     return stop_on(spec_module.build, CONFIG, stage, aoi, part)
 
 
+class Spec(str):
+    """A job's spec that also names area, shard, strip and fold for the rule's message.
+
+    Snakemake records and compares the string alone, so that these names rerun nothing.
+    """
+
+    area = fold = shard = shards = strip = ""
+
+    def __new__(cls, text, wildcards):
+        self = super().__new__(cls, text)
+        if "fold" in wildcards.keys():
+            self.fold = CONFIG.aois[wildcards.fold].city
+        if "aoi" in wildcards.keys():
+            self.area = CONFIG.aois[wildcards.aoi].city
+            self.shards = CONFIG.aois[wildcards.aoi].shards
+        if "shard" in wildcards.keys():
+            self.shard = f"shard {int(wildcards.shard) + 1} of {self.shards}"
+        if "strip" in wildcards.keys():
+            names = [strip.name for strip in CONFIG.aois[wildcards.aoi].strips]
+            number = names.index(wildcards.strip) + 1
+            self.strip = f"strip {wildcards.strip} ({number} of {len(names)})"
+        return self
+
+
 def spec_of(stage):
     """The `spec` param of a rule: what this stage reads, for this job's wildcards."""
 
     def params(wildcards):
         part = wildcards.get("strip") or wildcards.get("file")
-        return spec(stage, wildcards.get("aoi"), part)
+        return Spec(spec(stage, wildcards.get("aoi"), part), wildcards)
 
     return params
+
+
+def says(text):
+    """A rule's message: a sentence for people, then the job's rule, wildcards and output.
+
+    Snakemake prints a message instead of these, and a plan should tell what it will write.
+    """
+    return f"{text}\n    rule: {{rule}} {{wildcards}}\n    output: {{output}}"
 
 
 def growing(mem_mb):

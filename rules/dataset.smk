@@ -2,7 +2,7 @@ PER_SHARD = f"{RESULTS}/{{aoi}}/%s/{{shard}}.parquet"
 
 
 rule pairs:
-    """One row a listed photo: its fate, licence and credit, its two files."""
+    """Write one row for each listed photo: its fate, licence and credit, its two files."""
     input:
         photos=f"{RESULTS}/{{aoi}}/photos.parquet",
         downloads=shards(PER_SHARD % "photos"),
@@ -15,6 +15,8 @@ rule pairs:
     localrule: True
     params:
         spec=spec_of("pairs"),
+    message:
+        says("{params.spec.area}: joining photos and chips to pairs")
     shell:
         "python -m witw.dataset.pairs --spec {params.spec:q} --photos {input.photos}"
         " --downloads {input.downloads} --scenes {input.scenes} --chips {input.chips}"
@@ -22,7 +24,7 @@ rule pairs:
 
 
 rule dataset:
-    """All areas as one data set, with its funnel, licences, data card and Croissant."""
+    """Unite all areas in one data set with its funnel, licences, data card and Croissant."""
     input:
         pairs=per_aoi(f"{RESULTS}/{{aoi}}/pairs.parquet"),
     output:
@@ -36,6 +38,8 @@ rule dataset:
     localrule: True
     params:
         spec=spec_of("dataset"),
+    message:
+        says("All areas: writing the data set")
     shell:
         "python -m witw.dataset.dataset --spec {params.spec:q} --inputs {input.pairs}"
         " --pairs {output.pairs} --funnel {output.funnel} --licenses {output.licenses}"
@@ -43,7 +47,7 @@ rule dataset:
 
 
 rule pack:
-    """The pairs of a split as resized, memory-mapped arrays."""
+    """Pack the pairs of a split as resized, memory-mapped arrays."""
     input:
         pairs=f"{RESULTS}/dataset/pairs.parquet",
     output:
@@ -60,6 +64,8 @@ rule pack:
         runtime=240,
     params:
         spec=spec_of("pack"),
+    message:
+        says("Packing the {wildcards.split} pairs")
     shell:
         "python -m witw.dataset.pack --spec {params.spec:q} --threads {threads}"
         " --split {wildcards.split} --pairs {input.pairs} --photos {output.photos}"

@@ -14,6 +14,8 @@ rule download:
         runtime=240,
     params:
         spec=spec_of("download"),
+    message:
+        says("{params.spec.area}: downloading {params.spec.shard}")
     shell:
         "python -m witw.flickr.download --spec {params.spec:q}"
         " --ids {input.ids} --table {output.table} 2> {log}"

@@ -17,13 +17,15 @@ rule stats:
         runtime=240,
     params:
         spec=spec_of("stats"),
+    message:
+        says("{params.spec.area}: counting the values of {params.spec.strip}")
     shell:
         "python -m witw.imagery.stats --spec {params.spec:q} --threads {threads}"
         " --stats {output.stats} 2> {log}"
 
 
 rule stretch:
-    """One 16 to 8 bit stretch for the area, so that its strips meet without seams."""
+    """Choose one 16 to 8 bit stretch for the area, so that its strips meet without seams."""
     input:
         stats=strips(f"{STRIPS}.stats.json"),
     output:
@@ -33,13 +35,15 @@ rule stretch:
     localrule: True
     params:
         spec=spec_of("stretch"),
+    message:
+        says("{params.spec.area}: choosing one stretch for all strips")
     shell:
         "python -m witw.imagery.stretch --spec {params.spec:q}"
         " --stats {input.stats} --stretch {output.stretch} 2> {log}"
 
 
 rule rgb8:
-    """The strip as 8-bit RGB: a VRT with the exact table, for any GIS and for `utm`."""
+    """Describe the strip as 8-bit RGB: a VRT with the exact table, for any GIS."""
     input:
         source=strip_source,
         stretch=f"{RESULTS}/{{aoi}}/stretch.json",
@@ -50,6 +54,8 @@ rule rgb8:
     localrule: True
     params:
         spec=spec_of("rgb8"),
+    message:
+        says("{params.spec.area}: describing {params.spec.strip} as 8-bit RGB")
     shell:
         "python -m witw.imagery.rgb8 --spec {params.spec:q}"
         " --stretch {input.stretch} --vrt {output.vrt} 2> {log}"
@@ -73,13 +79,15 @@ rule utm:
         runtime=480,
     params:
         spec=spec_of("utm"),
+    message:
+        says("{params.spec.area}: reprojecting {params.spec.strip} to UTM")
     shell:
         "python -m witw.imagery.utm --spec {params.spec:q} --threads {threads}"
         " --vrt {input.vrt} --photos {input.photos} --tif {output.tif} 2> {log}"
 
 
 rule mosaic:
-    """The strips as one raster, the first of the config on top, or the clearest."""
+    """Join the strips as one raster, the first of the config or the clearest on top."""
     input:
         tifs=strips(f"{STRIPS}.utm.tif"),
     output:
@@ -89,6 +97,8 @@ rule mosaic:
     localrule: True
     params:
         spec=spec_of("mosaic"),
+    message:
+        says("{params.spec.area}: joining the strips")
     shell:
         "python -m witw.imagery.mosaic --spec {params.spec:q}"
         " --tifs {input.tifs} --vrt {output.vrt} 2> {log}"

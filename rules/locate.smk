@@ -18,6 +18,8 @@ rule index:
         runtime=240,
     params:
         spec=spec_of("index"),
+    message:
+        says("{params.spec.area}: indexing the city")
     shell:
         "python -m witw.cvig.index --spec {params.spec:q} --threads {threads}"
         " --model {input.model} --mosaic {input.mosaic}"
@@ -25,7 +27,7 @@ rule index:
 
 
 rule locate:
-    """A heat map over a test city for its median photo, neither the best nor the worst."""
+    """Draw a heat map over a test city for its median photo, neither the best nor the worst."""
     input:
         model=f"{RESULTS}/model/model.pt",
         codes=f"{RESULTS}/index/{{aoi}}.npy",
@@ -45,6 +47,8 @@ rule locate:
         runtime=60,
     params:
         spec=spec_of("locate"),
+    message:
+        says("{params.spec.area}: drawing a heat map")
     shell:
         "python -m witw.cvig.locate --spec {params.spec:q} --model {input.model}"
         " --codes {input.codes} --grid {input.grid} --mosaic {input.mosaic}"

@@ -8,7 +8,7 @@ wildcard_constraints:
 
 
 rule resplit:
-    """The data set with the splits of a fold."""
+    """Give the data set the splits of a fold."""
     input:
         pairs=f"{RESULTS}/dataset/pairs.parquet",
     output:
@@ -18,6 +18,8 @@ rule resplit:
     localrule: True
     params:
         spec=spec_of("resplit"),
+    message:
+        says("Without {params.spec.fold}: splitting the data set")
     shell:
         "python -m witw.cvig.resplit --spec {params.spec:q} --fold {wildcards.fold}"
         " --pairs {input.pairs} --out {output.pairs} 2> {log}"
@@ -34,6 +36,8 @@ use rule pack as loo_pack with:
         "logs/loo/{fold}/pack/{split}.log",
     benchmark:
         "logs/loo/{fold}/pack/{split}.bench.jsonl"
+    message:
+        says("Without {params.spec.fold}: packing the {wildcards.split} pairs")
 
 
 use rule train as loo_train with:
@@ -47,6 +51,8 @@ use rule train as loo_train with:
         "logs/loo/{fold}/train.log",
     benchmark:
         "logs/loo/{fold}/train.bench.jsonl"
+    message:
+        says("Without {params.spec.fold}: training the network")
 
 
 use rule index as loo_index with:
@@ -61,6 +67,8 @@ use rule index as loo_index with:
         "logs/loo/{fold}/index/{aoi}.log",
     benchmark:
         "logs/loo/{fold}/index/{aoi}.bench.jsonl"
+    message:
+        says("Without {params.spec.fold}: indexing {params.spec.area}")
 
 
 use rule evaluate as loo_evaluate with:
@@ -77,10 +85,12 @@ use rule evaluate as loo_evaluate with:
         plot=f"{LOO}/recall.png",
     log:
         "logs/loo/{fold}/evaluate.log",
+    message:
+        says("Without {params.spec.fold}: scoring the model")
 
 
 rule leave_one_out:
-    """Every city tested by a model that never saw it: one table."""
+    """Write one table in which every city is tested by a model that never saw it."""
     input:
         [f"{RESULTS}/loo/{fold}/metrics.json" for fold in FOLDS],
     output:
@@ -91,6 +101,8 @@ rule leave_one_out:
     localrule: True
     params:
         spec=spec_of("leave_one_out"),
+    message:
+        says("Every city left out once: writing the table")
     shell:
         "python -m witw.cvig.leave_one_out --spec {params.spec:q} --evaluations {input}"
         " --csv {output.csv} --markdown {output.markdown} 2> {log}"

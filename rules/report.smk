@@ -1,5 +1,5 @@
 rule report:
-    """One page a person wants to look at."""
+    """Write the page that shows all results to a person."""
     input:
         **report_inputs(),
     output:
@@ -13,6 +13,8 @@ rule report:
     localrule: True
     params:
         spec=spec_of("report"),
+    message:
+        says("Writing the report")
     shell:
         "python -m witw.report --spec {params.spec:q} --pairs {input.pairs}"
         " --cells {input.cells} --searches {input.searches} --training {input.training}"

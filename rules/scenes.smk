@@ -9,12 +9,14 @@ rule weights:
     localrule: True
     params:
         spec=spec_of("weights"),
+    message:
+        says("Fetching the checkpoint {wildcards.file}")
     shell:
         "python -m witw.places365.weights --spec {params.spec:q} --file {output.file} 2> {log}"
 
 
 rule scenes:
-    """Score every photo of a shard with the Places365 network; no threshold is applied here."""
+    """Score every photo of a shard with the Places365 network; `pairs` applies the threshold."""
     input:
         photos=f"{RESULTS}/{{aoi}}/photos/{{shard}}.parquet",
         checkpoint=checkpoint_source,
@@ -30,6 +32,10 @@ rule scenes:
         runtime=120,
     params:
         spec=spec_of("scenes"),
+    message:
+        says(
+            "{params.spec.area}: telling indoor from outdoor photos, {params.spec.shard}"
+        )
     shell:
         "python -m witw.places365.scenes --spec {params.spec:q} --threads {threads}"
         " --photos {input.photos} --checkpoint {input.checkpoint}"

@@ -14,6 +14,8 @@ rule search:
         runtime=600,
     params:
         spec=spec_of("search"),
+    message:
+        says("{params.spec.area}: listing the photos")
     shell:
         "python -m witw.flickr.search --spec {params.spec:q}"
         " --photos {output.photos} --cells {output.cells}"
@@ -24,6 +26,7 @@ rule search:
 for count, names in paths.by_shards(CONFIG).items():
 
     rule:
+        """Divide the area's photos into shards by a hash of their ids."""
         name:
             f"shards_{count}"
         input:
@@ -37,6 +40,10 @@ for count, names in paths.by_shards(CONFIG).items():
         localrule: True
         params:
             spec=spec_of("shards"),
+        message:
+            says(
+                "{params.spec.area}: dividing the photos into {params.spec.shards} shards"
+            )
         shell:
             "python -m witw.flickr.shards --spec {params.spec:q}"
             " --photos {input.photos} --ids {output.ids} 2> {log}"

@@ -3,7 +3,7 @@ PACKED = ["photos.npy", "chips.npy", "pairs.parquet"]
 
 
 rule train:
-    """Train the twin network; the epoch is chosen on the validation city. A process a GPU."""
+    """Train the twin network, a process for each GPU; the validation city chooses the epoch."""
     input:
         train=[f"{PACK}/train/{name}" for name in PACKED],
         val=[f"{PACK}/val/{name}" for name in PACKED],
@@ -21,6 +21,8 @@ rule train:
         runtime=1440,
     params:
         spec=spec_of("train"),
+    message:
+        says("Training the network")
     shell:
         "python -m witw.cvig.train --spec {params.spec:q} --threads {threads}"
         " --processes {resources.gpu}"
@@ -29,7 +31,7 @@ rule train:
 
 
 rule evaluate:
-    """Score the model on the test cities; chance and an interval beside every figure."""
+    """Score the model on the test cities, with chance and an interval beside every figure."""
     input:
         model=f"{RESULTS}/model/model.pt",
         val=[f"{PACK}/val/{name}" for name in PACKED],
@@ -50,6 +52,8 @@ rule evaluate:
         runtime=120,
     params:
         spec=spec_of("evaluate"),
+    message:
+        says("Scoring the model on the test cities")
     shell:
         "python -m witw.cvig.evaluate --spec {params.spec:q} --threads {threads}"
         ' --model {input.model} --val "$(dirname {input.val[0]})"'

@@ -79,8 +79,8 @@ def shop(calm, standin, tmp_path_factory):
 def commands(text):
     """Rule and the last of its outputs' names -> module and arguments."""
     found = {}
-    for block in re.split(r"\n(?=(?:local)?rule )", text):
-        rule = re.match(r"(?:local)?rule (\w+):", block)
+    for block in re.split(r"\n(?= {4}rule: )", text):
+        rule = re.match(r" {4}rule: (\w+)", block)
         line = re.search(r"^Shell command: (python -m witw\..*)$", block, re.M)
         if rule and line:
             words = shlex.split(line[1])

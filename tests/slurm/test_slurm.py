@@ -82,7 +82,7 @@ def test_every_job_that_is_not_local_ran_on_slurm(run):
         assert [job for job in jobs.values() if area in job["Comment"] and rule_of(job) == "utm"]
     assert set(ran) == set(ASKED)
     text = (folder / "snakemake.txt").read_text()
-    assert not [rule for rule in LOCAL if not re.search(rf"localrule {rule}", text)]
+    assert not [rule for rule in LOCAL if not re.search(rf"^    rule: {rule}", text, re.M)]
 
 
 def test_every_job_had_the_resources_its_rule_asks_for(run):

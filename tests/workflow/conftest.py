@@ -64,14 +64,19 @@ class Run:
 
     @property
     def jobs(self):
-        """`rule` or `rule:aoi` of every job that was planned or run, `all` left out."""
+        """`rule` or `rule:aoi` of every job that was planned or run, `all` left out.
+
+        Every other rule has a message, which ends with them (rules/common.smk, `says`).
+        """
         found = set()
-        blocks = re.split(r"\n(?=(?:local)?rule )", self.stdout + self.stderr)
-        for block in blocks[1:]:
-            rule = re.match(r"(?:local)?rule (\w+):", block)[1]
-            wildcards = re.search(r"^ {4}wildcards: .*?aoi=(\w+)", block, re.M)
-            found.add(f"{rule}:{wildcards[1]}" if wildcards else rule)
-        return found - {"all"}
+        for rule, wildcards in re.findall(r"^ {4}rule: (\w+) (.*)$", self.text, re.M):
+            aoi = re.search(r"\baoi=(\w+)", wildcards)
+            found.add(f"{rule}:{aoi[1]}" if aoi else rule)
+        return found
+
+    @property
+    def text(self):
+        return self.stdout + self.stderr
 
     @property
     def complaints(self):
@@ -123,12 +128,20 @@ class Workplace:
             environ[KEY] = key
         return environ
 
-    def snakemake(self, *args, key="top-secret", cwd=None, env=None, snakefile=True):
-        """Run snakemake as a user does."""
+    def snakemake(
+        self,
+        *args,
+        key="top-secret",
+        cwd=None,
+        env=None,
+        snakefile=REPO / "Snakefile",
+        program=None,
+    ):
+        """Run snakemake as a user does, or a program that calls it."""
         environ = self.environment(key)
-        command = [sys.executable, "-m", "snakemake"]
+        command = [sys.executable, *([str(program)] if program else ["-m", "snakemake"])]
         if snakefile:
-            command += ["--snakefile", str(REPO / "Snakefile")]
+            command += ["--snakefile", str(snakefile)]
         done = subprocess.run(
             [*command, *map(str, args)],
             cwd=cwd or self.folder,

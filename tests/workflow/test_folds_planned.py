@@ -9,7 +9,7 @@ pytestmark = pytest.mark.workflow
 
 def folds_of(done, rule):
     """Outputs of a rule's jobs."""
-    return set(re.findall(rf"rule {rule}:.*?\n    output: ([^\n,]+)", done.stdout, re.S))
+    return set(re.findall(rf"^    rule: {rule} .*\n    output: (\S+)", done.stdout, re.M))
 
 
 def test_every_city_is_the_test_city_once(finished):

@@ -130,12 +130,17 @@ def test_an_area_read_for_its_photos_waits_for_them_and_for_nothing_else(finishe
     assert finished.plan(sparse) == jobs("oslo", *imagery, "chips", "pairs") | JOINT
     path = finished.configure(sparse, "changed.yaml")
     target = "results/oslo/strips/oslo.utm.tif"
-    done = finished.snakemake(target, "-n", "--configfile", path)
-    block = done.stdout.split("rule utm:")[1].split("output:")[0]
-    assert "results/oslo/photos.parquet" in block
+    done = finished.snakemake(target, "-np", "--configfile", path)
+    assert "--photos results/oslo/photos.parquet --tif" in utm_command(done)
     # All of it is not read for a chip's size; what photos need is.
-    full = finished.snakemake("results/bern/strips/bern_1.utm.tif", "-n", "--forceall")
-    assert "photos.parquet" not in full.stdout.split("rule utm:")[1].split("output:")[0]
+    full = finished.snakemake("results/bern/strips/bern_1.utm.tif", "-np", "--forceall")
+    assert "photos.parquet" not in utm_command(full)
+
+
+def utm_command(done):
+    """The command of the plan's one `utm` job."""
+    (line,) = [line for line in done.text.splitlines() if "witw.imagery.utm" in line]
+    return line
 
 
 def test_another_number_of_shards_reshards_that_area_without_a_search(finished):
@@ -203,9 +208,14 @@ def test_the_committed_config_plans_every_stage_without_a_key(workplace):
 
 
 def test_the_slurm_profile_asks_for_a_gpu_and_keeps_the_default_profile(workplace):
-    done = workplace.snakemake("-n", "--profile", REPO / "profiles" / "slurm")
+    done = workplace.snakemake(
+        "-n",
+        "--profile",
+        REPO / "profiles" / "slurm",
+        program=Path(__file__).parent / "resources.py",
+    )
     assert done.returncode == 0, done.stderr
-    block = done.stdout.split("\nrule train:")[1].split("\n\n")[0]
-    assert "gpu=1" in block
-    assert "slurm_partition=gpu" in block
+    (train,) = [line for line in done.stdout.splitlines() if line.startswith("RESOURCES train ")]
+    assert "'gpu': 1" in train
+    assert "'slurm_partition': 'gpu'" in train
     assert "workflow specific profile" in done.stderr

@@ -1,0 +1,73 @@
+"""What a job says while it runs: a sentence for people, and what it writes."""
+
+import re
+
+import pytest
+from conftest import Workplace
+
+from witw import spec
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    """Every job of the flow and of leave-one-out, planned but not run."""
+
+    def name(config):
+        config["aois"]["lima"] |= {"city": "Lima, Perú", "shards": 3}
+
+    place = Workplace(tmp_path_factory.mktemp("messages"))
+    place.configure(name)
+    done = place.snakemake("-n", "all", "leave_one_out")
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.parametrize(
+    ("output", "sentence"),
+    [
+        ("results/lima/photos.parquet", "Lima, Perú: listing the photos"),
+        ("results/lima/ids/0000.parquet", "Lima, Perú: dividing the photos into 3 shards"),
+        ("results/lima/photos/0000.parquet", "Lima, Perú: downloading shard 1 of 3"),
+        ("results/lima/photos/0002.parquet", "Lima, Perú: downloading shard 3 of 3"),
+        ("results/oslo/photos/0001.parquet", "Oslo: downloading shard 2 of 2"),
+        (
+            "results/bern/strips/bern_2.utm.tif",
+            "Bern: reprojecting strip bern_2 (2 of 2) to UTM",
+        ),
+        ("results/pack/val/photos.npy", "Packing the val pairs"),
+        ("results/model/model.pt", "Training the network"),
+        ("results/loo/lima/model.pt", "Without Lima, Perú: training the network"),
+        ("results/loo/lima/index/oslo.npy", "Without Lima, Perú: indexing Oslo"),
+    ],
+)
+def test_a_person_reads_city_shard_and_total(plan, output, sentence):
+    block = rf"^Job \d+: {re.escape(sentence)}\n    rule: .*\n    output: (\S+)"
+    assert output in re.findall(block, plan.stdout, re.M)
+
+
+def test_every_rule_has_a_message(plan):
+    told = {job.split(":")[0] for job in plan.jobs}
+    stages = {re.sub(r"^loo_|_\d+$", "", rule) for rule in told}
+    assert stages == set(spec.STAGES) - {"weights"}  # of a checkpoint given by address
+    # Without a message, Snakemake would print its own block, as it does for `all`.
+    assert re.findall(r"^(?:local)?rule (\w+):$", plan.stdout, re.M) == ["all"]
+
+
+def test_every_rule_is_listed_with_one_sentence(workplace):
+    done = workplace.snakemake("--list-rules")
+    assert done.returncode == 0, done.stderr
+    told = dict(re.findall(r"^(\w+)(?: \((.*)\))?$", done.stdout, re.M))
+    assert set(spec.STAGES) - {"shards"} | {"all", "shards_2"} <= set(told)
+    strange = {r: t for r, t in told.items() if not re.fullmatch(r"[A-Z].*[^.]\.", t)}
+    assert not strange
+    assert not [rule for rule, sentence in told.items() if ". " in sentence]
+
+
+def test_another_name_for_a_city_reruns_the_tables_that_show_it_and_no_shard(finished):
+    def name(config):
+        config["aois"]["oslo"]["city"] = "Oslo"
+
+    planned = finished.plan(name)
+    assert not {job for job in planned if job.split(":")[0] in ("download", "scenes", "chips")}
