@@ -71,14 +71,14 @@ check: env ## ruff, mypy, snakefmt, snakemake --lint, generated files up to date
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules workflow/Snakefile
 	$(BIN)/snakemake --lint
 	$(PY) docs/generate.py --check
 
 format: env ## format the code and regenerate the reference pages
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/snakefmt Snakefile rules
+	$(BIN)/snakefmt Snakefile rules workflow/Snakefile
 	$(PY) docs/generate.py
 
 # Universal: one lock for every platform and Python the project supports; it names no host.

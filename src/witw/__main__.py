@@ -1,4 +1,4 @@
-"""Commands beside the workflow: ``witw plan``, ``witw forget``."""
+"""The command ``witw``: plan, forget, snakefile."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from witw import stage
-from witw.commands import forget, plan
+from witw import __version__, stage
+from witw.commands import forget, plan, snakefile
 from witw.errors import UserError
 
 
@@ -16,10 +16,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="witw", description="witw beside its workflow; the workflow itself is `snakemake`."
     )
+    parser.add_argument("--version", action="version", version=f"witw {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, module, help_text in (
         ("plan", plan, "before a run: photos, API calls, hours and gigabytes to expect"),
         ("forget", forget, "remove photos, or an owner's, and never fetch them again"),
+        ("snakefile", snakefile, "print where the workflow lies, for `snakemake -s`"),
     ):
         command = commands.add_parser(name, help=help_text, description=module.__doc__)
         command.add_argument(

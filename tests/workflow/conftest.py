@@ -162,6 +162,12 @@ class Workplace:
         return done.jobs
 
 
+@pytest.fixture(scope="module")
+def module_workplace(tmp_path_factory):
+    """A workplace for fixtures of a whole file."""
+    return Workplace(tmp_path_factory.mktemp("workplace"))
+
+
 @pytest.fixture
 def workplace(tmp_path):
     return Workplace(tmp_path)

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from conftest import Workplace
 
 from witw import spec
 
@@ -11,15 +10,14 @@ pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory):
+def plan(module_workplace):
     """Every job of the flow and of leave-one-out, planned but not run."""
 
     def name(config):
         config["aois"]["lima"] |= {"city": "Lima, Perú", "shards": 3}
 
-    place = Workplace(tmp_path_factory.mktemp("messages"))
-    place.configure(name)
-    done = place.snakemake("-n", "all", "leave_one_out")
+    module_workplace.configure(name)
+    done = module_workplace.snakemake("-n", "all", "leave_one_out")
     assert done.returncode == 0, done.stderr
     return done
 

@@ -16,31 +16,27 @@ from pathlib import Path
 import pandas as pd
 
 from witw import stage
+from witw.commands.snakefile import snakefile
 from witw.demo.build import CITIES, JUDGED, PHOTOS, build, served
 from witw.demo.city.cities import City
 from witw.demo.fake_flickr.server import FlickrServer
 from witw.environment import KEY
-from witw.errors import UserError
 from witw.status import STATUS_MEANING, Status
 
-REPOSITORY = Path(__file__).resolve().parents[3]
 # Accepted by the stand-in, as any is; it opens nothing anywhere else.
 MADE_KEY = "0123456789abcdef0123456789abcdef"
 
 
 def snakemake(run_dir: Path, cores: int, targets: Sequence[str]) -> int:
-    """Run the repository's workflow in a run folder, its output to the terminal.
+    """Run the workflow in a run folder, its output to the terminal.
 
     Returns:
         Its exit status.
 
     Raises:
-        UserError: the package does not lie in a clone.
+        UserError: the package was installed without the workflow.
     """
-    snakefile = REPOSITORY / "Snakefile"
-    if not snakefile.is_file():
-        raise UserError(f"{snakefile} does not exist; the demo runs from a clone (`make demo`).")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile)]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile())]
     command += ["--directory", str(run_dir), "--cores", str(cores)]
     # Many small cities: jobs side by side use a core better than threads inside a job.
     command += ["--set-threads", "chips=1", "scenes=1", "stats=1", "utm=1", "--", *targets]

@@ -6,8 +6,8 @@ import math
 import os
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from importlib.metadata import version
 
+from witw import __version__
 from witw.environment import CONTACT
 
 
@@ -15,7 +15,7 @@ def user_agent() -> str:
     """Who asks: name, version and, where ``WITW_CONTACT`` is set, how to reach its user."""
     words = os.environ.get(CONTACT, "").encode("ascii", "ignore").decode().split()
     contact = "".join(c for c in " ".join(words) if c.isprintable() and c not in "()")
-    return f"witw/{version('witw')}" + (f" ({contact})" if contact else "")
+    return f"witw/{__version__}" + (f" ({contact})" if contact else "")
 
 
 def retry_after_s(header: str | None) -> float | None:
