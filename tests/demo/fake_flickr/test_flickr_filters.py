@@ -189,3 +189,67 @@ def test_a_whole_photo_survives_the_columns():
         content_type=3, safety=2, has_geo=False,
     )  # fmt: skip
     assert Catalog([one]).photos[0] == one
+
+
+def test_photos_that_the_index_lacks_are_known_by_their_id():
+    known = catalog(200, Behaviour(thinned=0.5, seed=3))
+    listed = found(known)
+    assert 60 < len(listed) < 140
+    hidden = next(n for n in range(1000, 1200) if n not in listed)
+    said = known.info({"photo_id": str(hidden)}, "h")
+    assert (said["id"], said["owner"]["nsid"]) == (str(hidden), "00000001@N00")
+    assert float(said["location"]["latitude"]) == 48.5
+    assert said["dates"]["posted"] == str(1_500_000_000 + hidden - 1000)
+    assert found(catalog(200, Behaviour(thinned=1.0))) == set()
+    for unknown in ("999", "", "x", "1" * 30):
+        with pytest.raises(ApiError, match="Photo not found"):
+            known.info({"photo_id": unknown}, "h")
+    gone = catalog(200, Behaviour(vanishing=1.0, churn_calls=1))
+    gone.searches = 3
+    with pytest.raises(ApiError, match="Photo not found"):
+        gone.info({"photo_id": "1000"}, "h")
+
+
+def test_a_photo_without_geotag_has_no_location_by_its_id():
+    known = catalog(2, has_geo=np.array([True, False]))
+    shown = [known.info({"photo_id": photo_id}, "h") for photo_id in ("1000", "1001")]
+    assert ["location" in one for one in shown] == [True, False]
+
+
+def test_what_hides_photos_is_switched_by_accuracy_box_and_list():
+    rng = np.random.default_rng(0)
+    licenses = np.where(np.arange(400) % 2, 11, 4)
+    lons = rng.uniform(2.0, 2.09, 400).round(6)
+    everything = set(range(1000, 1400))
+
+    def shares(switch, **params):
+        known = catalog(400, Behaviour(**switch), license_id=licenses, lon=lons)
+        pages = [
+            found(
+                known,
+                max_upload_date=1_500_000_399 - 200 * n,
+                min_upload_date=1_500_000_200 - 200 * n,
+                **params,
+            )
+            for n in (0, 1)
+        ]
+        return pages[0] | pages[1]
+
+    hiding = {"unset_hides": 0.1}
+    assert 20 < 400 - len(shares(hiding)) < 70
+    assert shares(hiding, accuracy=1) == everything
+    hiding = {"large_box_hides": 0.1}
+    assert 20 < 400 - len(shares(hiding)) < 70
+    assert shares(hiding, bbox="2.0,48.45,2.09,48.54") == everything
+    hiding = {"list_hides": 0.5}
+    lost = everything - shares(hiding, license="4,11")
+    assert 60 < len(lost) < 140
+    assert lost < of(licenses, 11)
+    assert shares(hiding, license="11") == of(licenses, 11)
+
+
+def test_a_filter_ignores_the_licences_it_does_not_know():
+    licenses = np.arange(60) % 17
+    known = catalog(license_id=licenses, behaviour=Behaviour(licenses_up_to=10))
+    assert found(known, license="4,11") == of(licenses, 4)
+    assert found(known, license="11,12") == found(known) == set(range(1000, 1060))

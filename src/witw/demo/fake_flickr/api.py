@@ -159,6 +159,8 @@ class Api:
             raise ApiError(111, f'Format "{form}" not found')
         if method == "flickr.photos.search":
             return {"photos": self._catalog.search(params, self._photo_host)}
+        if method == "flickr.photos.getInfo":
+            return {"photo": self._catalog.info(params, self._photo_host)}
         if method == "flickr.photos.licenses.getInfo":
             rows = [{"id": n, "name": name, "url": url} for n, (name, url) in LICENSES.items()]
             return {"licenses": {"license": rows}}

@@ -25,6 +25,14 @@ class Behaviour:
         license_lists: ``nothing``: a query for several licences finds nothing.
         accuracy_unset: what a query without ``accuracy`` finds: all, or street level (16) only.
         accuracy_given: whether ``accuracy`` is the least or the only accuracy found.
+        thinned: share of the photos that no search finds or counts although each is there by its id
+            and at its address; 1: an empty index.
+        unset_hides: share of the photos found only by queries with an ``accuracy``.
+        large_box_hides: share of the photos that a large box neither shows nor counts.
+        large_box_deg: a box is large if its longer side exceeds this [degrees].
+        list_hides: share of licence 11 found only by queries for one licence.
+        licenses_up_to: highest licence id the filter knows; a query for unknown ids alone is not
+            filtered by licence. None: it knows all.
         safe_search: ``safe``: unauthorised calls find safe photos only, whatever they ask for;
             ``asked``: as ``safe_search`` says (1, 2 or 3; safe if unset).
         now: the moment whose last 12 hours a box is searched for when no limiting date is given
@@ -64,6 +72,12 @@ class Behaviour:
     license_lists: Literal["any", "nothing"] = "any"
     accuracy_unset: Literal["all", "street"] = "all"
     accuracy_given: Literal["least", "only"] = "least"
+    thinned: float = 0.0
+    unset_hides: float = 0.0
+    large_box_hides: float = 0.0
+    large_box_deg: float = 0.1
+    list_hides: float = 0.0
+    licenses_up_to: int | None = None
     safe_search: Literal["safe", "asked"] = "safe"
     now: int | None = None
     jitter: float = 0.0

@@ -6,13 +6,13 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from threading import Lock
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from witw.demo.fake_flickr.catalog.draws import hex_text, mixed
+from witw.demo.fake_flickr.catalog.draws import hex_text, mixed, uniform
 from witw.demo.fake_flickr.catalog.records import CatalogPhoto
 
 Positions = NDArray[np.int32]
@@ -44,6 +44,20 @@ _TYPES: dict[str, Any] = {
 }
 
 
+class Hidden(NamedTuple):
+    """A share of the photos, drawn by id, that a query neither shows nor counts.
+
+    Attributes:
+        purpose: name of the draw.
+        share: of the photos.
+        license_id: the only licence concerned; None: all.
+    """
+
+    purpose: str
+    share: float
+    license_id: int | None = None
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is fixed while a query's dates move: the box and all filters, without doubts left.
@@ -54,6 +68,8 @@ class Wanted:
         has_geo: with (True) or without geotag; None: either.
         licenses: ids; None: any. The other tuples likewise.
         taken: first and last ``date_taken``, as text; "": open.
+        hidden: what is left out of everything.
+        seed: of the draws of ``hidden``.
     """
 
     box: tuple[float, float, float, float] | None = None
@@ -66,6 +82,8 @@ class Wanted:
     safeties: tuple[int, ...] | None = None
     media: str = ""
     taken: tuple[str, str] = ("", "")
+    hidden: tuple[Hidden, ...] = ()
+    seed: int = 0
 
 
 class Columns:
@@ -186,6 +204,11 @@ class Columns:
             found = found[self.by_name["date_taken"][found] >= first]
         if last:
             found = found[self.by_name["date_taken"][found] <= last]
+        for purpose, share, license_id in wanted.hidden:
+            keep = uniform(self.id[found], wanted.seed, purpose) >= share
+            if license_id is not None:
+                keep |= self.by_name["license_id"][found] != license_id
+            found = found[keep]
         return found
 
 

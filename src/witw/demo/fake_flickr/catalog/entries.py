@@ -46,6 +46,30 @@ def entries(
     return made
 
 
+INFO_EXTRAS = {"license", "date_upload", "date_taken", "owner_name", "geo", "media"}
+
+
+def info(
+    columns: Columns, position: Positions, photo_host: str, behaviour: Behaviour
+) -> dict[str, Any]:
+    """The ``photo`` object of flickr.photos.getInfo for one photo, shaped as in recordings."""
+    sheet = _Sheet(columns, position, behaviour.field_types == "documented")
+    said = {name: values[0] for name, values in sheet.fields(INFO_EXTRAS, photo_host).items()}
+    made = {name: said[name] for name in ("id", "secret", "server", "farm", "license", "media")}
+    made |= {
+        "dateuploaded": str(said["dateupload"]),
+        "owner": {"nsid": said["owner"], "username": said["ownername"], "realname": ""},
+        "title": {"_content": said["title"]},
+        "description": {"_content": ""},
+        "visibility": {"ispublic": 1, "isfriend": 0, "isfamily": 0},
+        "dates": {"posted": str(said["dateupload"]), "taken": said["datetaken"]},
+    }
+    if columns.by_name["has_geo"][position][0]:
+        names = ("latitude", "longitude", "accuracy", "context")
+        made["location"] = {name: str(said[name]) for name in names}
+    return made
+
+
 def _drop(made: list[Any], which: list[int], names: tuple[str, ...]) -> None:
     for n in which:
         for name in names:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from witw.demo.fake_flickr.behaviour import Behaviour
-from witw.demo.fake_flickr.catalog.columns import Wanted
+from witw.demo.fake_flickr.catalog.columns import Hidden, Wanted
 
 REACHABLE = 4000  # "at most the first 4,000 results for any given search query"
 PER_PAGE, PER_PAGE_MAX, PER_PAGE_MAX_GEO = 100, 500, 250
@@ -105,8 +105,12 @@ def wanted(params: Mapping[str, str], behaviour: Behaviour) -> Wanted:
         box = _cut(box, behaviour.bbox_decimals)
     has_geo = params["has_geo"] != "0" if "has_geo" in params else None
     licenses = integers(params["license"]) if "license" in params else None
+    hidden = _hidden(params, behaviour, box, licenses)
     if licenses and len(licenses) > 1 and behaviour.license_lists == "nothing":
         licenses = ()
+    if licenses and behaviour.licenses_up_to is not None:
+        # Without a known id nothing is left to filter by.
+        licenses = tuple(n for n in licenses if n <= behaviour.licenses_up_to) or None
     return Wanted(
         box=box,
         is_half_open=box is not None and behaviour.bbox_edges == "half_open",
@@ -122,7 +126,26 @@ def wanted(params: Mapping[str, str], behaviour: Behaviour) -> Wanted:
             local_time(params["min_taken_date"]) if "min_taken_date" in params else "",
             local_time(params["max_taken_date"]) if "max_taken_date" in params else "",
         ),
+        hidden=hidden,
+        seed=behaviour.seed,
     )
+
+
+def _hidden(
+    params: Mapping[str, str],
+    behaviour: Behaviour,
+    box: tuple[float, float, float, float] | None,
+    licenses: tuple[int, ...] | None,
+) -> tuple[Hidden, ...]:
+    is_large = box and max(box[2] - box[0], box[3] - box[1]) > behaviour.large_box_deg
+    is_list = licenses is not None and len(licenses) > 1
+    draws = [
+        (True, Hidden("thinned", behaviour.thinned)),
+        ("accuracy" not in params, Hidden("unset", behaviour.unset_hides)),
+        (is_large, Hidden("large box", behaviour.large_box_hides)),
+        (is_list, Hidden("list", behaviour.list_hides, 11)),
+    ]
+    return tuple(hidden for applies, hidden in draws if applies and hidden.share)
 
 
 def _accuracies(params: Mapping[str, str], behaviour: Behaviour) -> tuple[int, ...] | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from witw.demo.fake_flickr.behaviour import Behaviour, PastCap
 from witw.demo.fake_flickr.catalog.columns import Columns, Photos, Positions, from_photos
 from witw.demo.fake_flickr.catalog.draws import mixed, uniform
-from witw.demo.fake_flickr.catalog.entries import entries
+from witw.demo.fake_flickr.catalog.entries import entries, info
 from witw.demo.fake_flickr.catalog.params import (
     ORDERS,
     PER_PAGE,
@@ -121,6 +121,18 @@ class Catalog:
         extras = {name.strip() for name in params.get("extras", "").split(",")}
         photo = entries(self.columns, rows, extras, photo_host, self.behaviour)
         return {"page": page, **self._totals(total, size, params), "photo": photo}
+
+    def info(self, params: Mapping[str, str], photo_host: str) -> dict[str, Any]:
+        """Answer flickr.photos.getInfo: the ``photo`` object of its JSON.
+
+        Raises:
+            ApiError: there is no such photo, or it is not there (yet, or any more).
+        """
+        spot = self.columns.find(params.get("photo_id", ""))
+        there = None if spot is None else np.array([spot], np.int32)
+        if there is None or not len(self._noise.always(there, self.searches, self.searches, True)):
+            raise ApiError(1, "Photo not found")
+        return info(self.columns, there, photo_host, self.behaviour)
 
     def _cut(
         self,

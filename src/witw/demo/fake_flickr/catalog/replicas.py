@@ -127,10 +127,13 @@ class Noise:
         error = 2 * uniform_one(call, self._behaviour.seed, "jitter") - 1
         return max(0, round(count * (1 + self._behaviour.jitter * error)))
 
-    def always(self, positions: Positions, first: int, last: int) -> Positions:
-        """Those shown by every search from ``first`` to ``last`` that meets a replica with them."""
+    def always(self, positions: Positions, first: int, last: int, by_id: bool = False) -> Positions:
+        """Those shown by every search from ``first`` to ``last`` that meets a replica with them.
+
+        ``by_id``: those known by their id then, whatever replicas lack.
+        """
         keep = ~self.phantom[positions]
         keep &= (self.born[positions] <= first) & (last < self.gone[positions])
-        if self.lacks:
+        if self.lacks and not by_id:
             keep &= ~np.logical_and.reduce([lack[positions] for lack in self.lacks])
         return positions[keep]
