@@ -20,12 +20,13 @@ from typing import Any
 
 from witw.demo.fake_flickr.behaviour import Behaviour
 from witw.demo.fake_flickr.catalog.crowd import PARIS_BBOX_DEG, paris
-from witw.demo.fake_flickr.catalog.query import Catalog
+from witw.demo.fake_flickr.catalog.query import ApiError, Catalog
 from witw.demo.fake_flickr.catalog.records import LICENSES
 from witw.demo.fake_flickr.server import FlickrServer
 from witw.flickr import search
-from witw.flickr.api.client import Attempt
+from witw.flickr.api.client import Attempt, RefusedError
 from witw.flickr.crawl.journal import Journal
+from witw.flickr.crawl.service import INFO
 
 KEY = "0123456789abcdef0123456789abcdef"
 HOST = "https://live.staticflickr.com"
@@ -52,6 +53,8 @@ class Direct:
         **params: object,
     ) -> Any:
         """As of :class:`witw.flickr.api.client.Client`."""
+        if method == INFO:
+            return self._info(read, watch, {name: str(v) for name, v in params.items()})
         if method != SEARCH:
             rows = [{"id": n, "name": name, "url": url} for n, (name, url) in LICENSES.items()]
             return read({"licenses": {"license": rows}})
@@ -61,6 +64,25 @@ class Direct:
         result = read(json.loads(body))
         if watch:
             watch(Attempt(True, "", 200, None, 1, 0.0, 0.0, body))
+        return result
+
+
+    def _info(
+        self,
+        read: Callable[[Mapping[str, Any]], Any],
+        watch: Callable[[Attempt], None] | None,
+        params: Mapping[str, str],
+    ) -> Any:
+        self.requests += 1
+        try:
+            answer = {"photo": self.catalog.info(params, HOST), "stat": "ok"}
+        except ApiError as error:
+            if watch:
+                watch(Attempt(False, error.message, 200, error.code, 1, 0.0, 0.0, b""))
+            raise RefusedError(error.message, error.code) from None
+        result = read(answer)
+        if watch:
+            watch(Attempt(True, "", 200, None, 1, 0.0, 0.0, json.dumps(answer).encode()))
         return result
 
 
@@ -98,7 +120,7 @@ class Crawl:
         requests: searches the service answered, those of the audit and of probes included.
     """
 
-    found: search.Found
+    found: search.SearchResult
     requests: int
 
     @property

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from witw.errors import UserError
 from witw.flickr.api.client import Client
+from witw.flickr.crawl.journal import needs_service
 from witw.spec import build
 
 if TYPE_CHECKING:  # jobs need the names below, not the models of the whole config
@@ -69,7 +70,8 @@ def check(config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
             to be searched, or an unreadable strip.
     """
     check_folders()
-    if any(rule == "search" for rule, _ in jobs):
+    searched = sorted({w["aoi"] for rule, w in jobs if rule == "search"})
+    if any(needs_service(json.loads(build(config, "search", aoi))) for aoi in searched):
         check_key(config.flickr.api_url)
     strips = sorted(
         {(w["aoi"], w["strip"]) for rule, w in jobs if rule in ("stats", "rgb8", "utm")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import threading
@@ -12,23 +13,24 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from witw import environment, files, forgotten, stage, tables
-from witw.flickr.api import licenses
+from witw.errors import UserError
 from witw.flickr.api.client import Client, unwatched
+from witw.flickr.api.on_demand import Caller, OnDemand
 from witw.flickr.api.records import Photo, address
-from witw.flickr.crawl import refresh
+from witw.flickr.crawl import probes, refresh
 from witw.flickr.crawl.audit import Audit, audit
 from witw.flickr.crawl.boxes import Box
-from witw.flickr.crawl.journal import Journal
-from witw.flickr.crawl.ledger import summed
+from witw.flickr.crawl.journal import Journal, questions
+from witw.flickr.crawl.ledger import Ledger, summed
 from witw.flickr.crawl.listing import Listing
-from witw.flickr.crawl.pages import PER_PAGE, Page, Query
+from witw.flickr.crawl.pages import PER_PAGE, Page, Query, query_of
 from witw.flickr.crawl.quadtree import Cell, Tree, WalkRules, walk
 from witw.flickr.crawl.service import Service, params
 from witw.flickr.crawl.verdict import verdict
 from witw.settings.search import Search
 from witw.store import journal_path
 
-VERSION = 2
+VERSION = 3
 READS = ("bbox_deg", "search", "flickr.api_url", "flickr.photo_hosts", "forgotten")
 
 # Questions under way: an answer takes Flickr 0.6 to 7 s, and the quota is one a second.
@@ -39,6 +41,7 @@ PROBES = (1, 16)  # accuracies asked for once, beside none
 log = logging.getLogger("witw")
 
 Rows = list[dict[str, Any]]
+Known = Sequence[Mapping[str, Any]]  # what the search before kept of photos
 
 
 class SearchResult(NamedTuple):
@@ -50,7 +53,7 @@ class SearchResult(NamedTuple):
 
 
 def run(
-    spec: Mapping[str, Any], client: Client, journal: Journal, workers: int = WORKERS
+    spec: Mapping[str, Any], client: Caller, journal: Journal, workers: int = WORKERS
 ) -> SearchResult:
     """Search one AOI.
 
@@ -87,10 +90,8 @@ def _root(spec: Mapping[str, Any], settings: Search) -> Query:
 
 
 def _accuracy(totals: Mapping[int, int]) -> int:
-    """Which accuracy to ask with: none (0), unless one clearly brings more photos."""
-    most = max(totals, key=lambda accuracy: (totals[accuracy], -accuracy))
-    # Totals waver by a few percent.
-    return 0 if totals[0] >= 0.9 * totals[most] else most
+    """Which accuracy to ask with: none (0), unless one brings more photos."""
+    return max(totals, key=lambda accuracy: (totals[accuracy], -accuracy))
 
 
 def _seconds(moment: datetime) -> int:
@@ -101,18 +102,22 @@ class _Run:
     """One search: sweeps, probes, audit, what is gone."""
 
     def __init__(
-        self, spec: Mapping[str, Any], client: Client, journal: Journal, workers: int
+        self, spec: Mapping[str, Any], client: Caller, journal: Journal, workers: int
     ) -> None:
         self.aoi: str = spec["aoi"]
         self.settings = Search.model_validate(spec["search"])
         self.bbox_deg = tuple(spec["bbox_deg"])
         self.root = _root(spec, self.settings)
         self.client, self.journal, self.workers = client, journal, workers
-        host = address(spec["flickr"]["photo_hosts"])
-        self.listing = Listing(self.bbox_deg, self.root.high, self.settings.licenses, host)
+        self.questions = questions(spec)
+        self.host = address(spec["flickr"]["photo_hosts"])
+        self.listing = Listing(self.bbox_deg, self.root.high, self.settings.licenses, self.host)
         self.removed = forgotten.load()
-        self.known = licenses.table(client)
-        licenses.check(self.settings.licenses, self.known, self.aoi)
+        self.snapshot = self.settings.model_dump(mode="json")["snapshot"]
+        is_confirmed = self.settings.confirm_gone == self.settings.snapshot
+        self.is_confirmed = is_confirmed or bool(journal.note("confirmed"))
+        if journal.note("stopped") and not self.is_confirmed:
+            journal.restart()
 
     def all(self) -> SearchResult:
         with stage.bar(f"{self.aoi}: search", unit=" photos") as bar:
@@ -123,36 +128,38 @@ class _Run:
                     bar.total = max(bar.total or 0, page.total)
                     bar.update(len(self.listing.photos) - bar.n)
 
-            self.ask = Service(
+            self.service = Service(
                 self.aoi, self.client, self.journal, self.listing, shown, self.removed
-            ).ask
+            )
+            self.ask = self.service.ask
+            self.known = self.service.licenses(self.settings.licenses)
             accuracies = self._accuracies()
-            tree = self._sweeps(_accuracy(accuracies))
-            alone = self._licenses_alone(tree)
-            tree = sum(alone.values(), tree)
-            audited = self._audit(tree)
-            rows, gone = self._rows(tree, audited)
-        self.journal.finish(rows)
-        summary = self._summary(tree, audited, rows) | {
+            self.root = self.root._replace(accuracy=_accuracy(accuracies))
+            tree, probed = self._probed(self._sweeps())
+            audited = self._audit(tree, probed)
+            rows, gone, by_id = self._rows(tree, audited, probed)
+        self.journal.finish(rows, self.questions)
+        summary = self._summary(tree, audited, probed, rows, by_id) | {
             "forgotten": len(self.listing.hidden),
             "gone": gone,
             "accuracy_totals": {str(a or "unset"): n for a, n in accuracies.items()},
-            "licenses_alone": sorted(alone),
         }
         return SearchResult(rows, _cells(tree, rows), summary)
 
     def _accuracies(self) -> dict[int, int]:
         """Totals by accuracy: whether unset means all of them is documented nowhere."""
         asked = (0, *PROBES) if self.settings.audit > 0 else (0,)
-        return {a: self.ask(self.root._replace(accuracy=a)).total for a in asked}
+        self.by_accuracy = {a: self.root._replace(accuracy=a) for a in asked}
+        self.pages = {a: self.ask(query) for a, query in self.by_accuracy.items()}
+        return {a: page.total for a, page in self.pages.items()}
 
-    def _sweeps(self, accuracy: int) -> Tree:
+    def _sweeps(self) -> Tree:
         tree = Tree({}, [])
         for sweep in range(self.settings.sweeps):
             rules = WalkRules(
                 snapshot=self.root.high,
                 box_total=self.settings.box_total,
-                accuracy=accuracy,
+                accuracy=self.root.accuracy,
                 take=sweep,
                 cut=CUTS[sweep],
                 workers=self.workers,
@@ -162,50 +169,132 @@ class _Run:
         self.rules = rules
         return tree
 
-    def _licenses_alone(self, tree: Tree) -> dict[int, Tree]:
-        """Search by single licence for those of which nothing was found.
+    def _probed(self, tree: Tree) -> tuple[Tree, probes.Probed]:
+        """Ask otherwise; what single licences show, where lists hide it, is searched by licence."""
+        self.alone: list[int] = []
+        if self.settings.audit == 0 and (tree.listed or len(self.settings.licenses) == 1):
+            return tree, probes.Probed()
+        answers = self._answers(tree)
+        hidden = sorted(
+            {
+                answer.probe.query.licenses[0]
+                for answer in answers
+                if answer.hides and len(answer.probe.query.licenses) == 1
+            }
+        )
+        was_empty = not tree.listed
+        # Forgetting a photo must not change what is searched.
+        noted = self.journal.settled("alone " + self.questions, lambda: json.dumps(hidden))
+        self.alone = json.loads(noted)
+        if len(self.settings.licenses) > 1:
+            for number in self.alone:
+                tree += walk(self.ask, self.root.box, (number,), self.rules, f"{number}:r")
+        if self.alone and was_empty:
+            answers += self._answers(tree)
+        known = probes.Known(self.listing.photos, tree.listed)
+        answers = [probes.judge(one.probe, self.pages_of[one.probe], known) for one in answers]
+        return tree, probes.summed(answers, self._slack())
 
-        Seen: a list of licences that yields nothing where each of them alone yields photos.
-        """
-        wanted = self.settings.licenses
-        if len(wanted) == 1 or (self.settings.audit == 0 and tree.listed):
-            return {}
-        have: set[int | None]
-        have = {self.listing.photos[photo_id].license_id for photo_id in tree.listed}
-        have |= {license_id for _, license_id in self.listing.hidden.values()}
-        alone = {}
-        for number in sorted(set(wanted) - have):
-            page = self.ask(self.root._replace(licenses=(number,)))
-            if any(not entry.flaw and entry.id not in tree.listed for entry in page.entries):
-                alone[number] = walk(self.ask, self.root.box, (number,), self.rules, f"{number}:r")
-        return alone
+    def _answers(self, tree: Tree) -> list[probes.Answer]:
+        """Answers of the probes chosen for what is listed so far, and of the named accuracies."""
+        listed = [self.listing.photos[photo_id] for photo_id in sorted(tree.listed)]
 
-    def _audit(self, tree: Tree) -> Audit:
+        def chosen() -> str:
+            made = probes.plan(self.root, listed)
+            return json.dumps([(kind, query.key) for kind, query in made])
+
+        name = f"probes {bool(tree.listed or self.listing.hidden)} {self.questions}"
+        noted = json.loads(self.journal.settled(name, chosen))
+        asked = [probes.Probe(kind, query_of(key)) for kind, key in noted]
+        pages = {probe: self.service.probe(probe.query) for probe in asked}
+        named = {
+            probes.Probe("accuracy", query): self.pages[accuracy]
+            for accuracy, query in self.by_accuracy.items()
+            if accuracy != self.root.accuracy
+        }
+        self.pages_of = getattr(self, "pages_of", {}) | pages | named
+        known = probes.Known(self.listing.photos, tree.listed)
+        return [probes.judge(one, page, known) for one, page in (pages | named).items()]
+
+    def _slack(self) -> int:
+        """Photos that are counted but not listed, for reasons that are known."""
+        return len(self.listing.hidden) + len(self.listing.left_out)
+
+    def _audit(self, tree: Tree, probed: probes.Probed) -> Audit:
         uploads = [self.listing.photos[photo_id].date_upload for photo_id in tree.listed]
         # So that forgetting a photo changes no question: what was asked once is not asked again.
         uploads = sorted(uploads + [upload for upload, _ in self.listing.hidden.values()])
-        return audit(self.ask, self.root, tree.listed, uploads, tree.calls, self.settings.audit)
+        share, spent = self.settings.audit, probed.calls
+        return audit(self.ask, self.root, tree.listed, uploads, tree.calls, share, spent)
 
-    def _rows(self, tree: Tree, audited: Audit) -> tuple[Rows, int]:
-        """Rows of all photos, those that are gone included, and how many these are."""
-        cells = dict.fromkeys(audited.unknown, "audit") | tree.listed
+    def _rows(self, tree: Tree, audited: Audit, probed: probes.Probed) -> tuple[Rows, int, int]:
+        """Rows of all photos, missed and gone ones included; how many are gone, found by id."""
+        cells = dict.fromkeys((*audited.unknown, *probed.unknown), "audit") | tree.listed
         before = {
             photo_id: row
             for photo_id, row in self.journal.before().items()
             if not self.removed.covers(photo_id, row["owner"])
         }
-        lacking = refresh.candidates(before, cells, self.bbox_deg, self.settings.licenses)
-        doubted = [r for r in lacking if not r["is_gone"]]
-        is_proved = tree.is_proved and not audited.unknown
-        there = set() if is_proved else refresh.missed(self.ask, self.root, doubted)
+        ours = self.bbox_deg, self.settings.licenses
+        lacking = refresh.candidates(before, cells, *ours)
+        doubted = [row for row in lacking if not row["is_gone"]]
+        there = self._second_look(tree, audited, doubted)
         cells |= dict.fromkeys(sorted(there), "check")
-        seen = self.settings.model_dump(mode="json")["snapshot"]
+        missed = [row for row in doubted if row["id"] not in there]
+        count = sum(not row["is_gone"] for row in refresh.candidates(before, (), *ours))
+        self._stop_if_many([row for row in missed if not row.get("is_missed")], count)
+        # Missed before already, or confirmed by a person after a search had stopped.
+        is_due = self.is_confirmed and bool(self.journal.note("stopped"))
+        due = [row for row in missed if is_due or row.get("is_missed")]
+        by_id = sorted(row["id"] for row in due if self.service.by_id(row["id"]))
+        cells |= dict.fromkeys(by_id, "check")
+        if is_due:
+            self.journal.set_note("confirmed", "yes")
         rows = []
         for photo_id, cell in cells.items():
-            first = before.get(photo_id, {}).get("first_seen", seen)
-            rows.append(self._row(self.listing.photos[photo_id], cell, first, seen))
-        gone = [refresh.tombstone(r, r["last_seen"]) for r in lacking if r["id"] not in there]
-        return sorted(rows + gone, key=lambda row: str(row["id"])), len(gone)
+            first = before.get(photo_id, {}).get("first_seen", self.snapshot)
+            rows.append(self._row(self.listing.photos[photo_id], cell, first, self.snapshot))
+        ends = {row["id"] for row in due} - set(by_id)
+        waiting = [row for row in missed if row["id"] not in ends and row["id"] not in cells]
+        told = self.journal.recall({row["id"] for row in waiting}) if waiting else {}
+        rows += [refresh.restored(r, told.get(r["id"], {}), self.host) for r in waiting]
+        dead = [row for row in lacking if row["is_gone"] or row["id"] in ends]
+        gone = [refresh.tombstone(row, row["last_seen"]) for row in dead]
+        return sorted(rows + gone, key=lambda row: str(row["id"])), len(gone), len(by_id)
+
+    def _second_look(self, tree: Tree, audited: Audit, doubted: Known) -> set[str]:
+        """Of the photos that are doubted, those that a second look finds."""
+        is_proved = tree.listed and tree.is_proved and not audited.unknown
+        if is_proved and len(doubted) <= refresh.most(len(tree.listed)):
+            return set()
+        keys: list[str] = []
+
+        def ask(query: Query) -> Page:
+            keys.append(query.key)
+            return self.ask(query)
+
+        def looked() -> str:
+            refresh.missed(ask, self.root, doubted)
+            return json.dumps(keys)
+
+        # The same questions when photos have been forgotten since.
+        asked = json.loads(self.journal.settled("second look " + self.questions, looked))
+        entries = (e for key in asked for e in self.ask(query_of(key)).entries if not e.flaw)
+        return {entry.id for entry in entries} & {row["id"] for row in doubted}
+
+    def _stop_if_many(self, missed: Known, count: int) -> None:
+        """Stop where too many photos are missed at once for each to be gone.
+
+        Raises:
+            UserError: there are, and nobody has confirmed it.
+        """
+        if len(missed) <= refresh.most(count) or self.is_confirmed:
+            return
+        asked = refresh.sample(missed)
+        there = sum(self.service.by_id(row["id"]) is not None for row in asked)
+        self.journal.set_note("stopped", str(len(missed)))
+        said = refresh.too_many(len(missed), count, there, len(asked), self.snapshot)
+        raise UserError(f"AOI {self.aoi!r}: {said}")
 
     def _row(self, photo: Photo, cell: str, first: str, last: str) -> dict[str, Any]:
         found = self.known[photo.license_id]
@@ -219,11 +308,25 @@ class _Run:
             "is_gone": False,
         }
 
-    def _summary(self, tree: Tree, audited: Audit, rows: Rows) -> dict[str, Any]:
-        listed = sum(not row["is_gone"] for row in rows)
+    def _summary(
+        self, tree: Tree, audited: Audit, probed: probes.Probed, rows: Rows, by_id: int
+    ) -> dict[str, Any]:
+        missed = sum(row["cell"] == "missed" for row in rows)
+        listed = sum(not row["is_gone"] for row in rows) - missed
         ledger = summed(cell.ledger for cell in tree.cells)
         unreachable = sum(cell.unreachable for cell in tree.cells)
-        word, reasons = verdict(listed, ledger, audited, unreachable)
+        strayed = len(self.service.strayed)
+        word, reasons = verdict(
+            listed, ledger, audited, unreachable, probed, strayed, _missing(tree)
+        )
+        if by_id:
+            word = "nearly complete" if word == "complete" else word
+            reasons.append(f"{by_id} photos that no search shows are there by their ids.")
+        if missed:
+            reasons.append(
+                f"{missed} photos of the search before were missed; they stay listed until the "
+                "next search misses them too and Flickr does not show them by their ids."
+            )
         ids = {row["id"] for row in rows}
         left_out = {i: why for i, why in sorted(self.listing.left_out.items()) if i not in ids}
         least = max(1, math.ceil(listed / PER_PAGE))
@@ -235,27 +338,36 @@ class _Run:
             listed,
             tree.calls,
             tree.calls / least,
-            audited.calls,
+            audited.calls + probed.calls,
             self.client.requests,
             " ".join(reasons),
         )
+        names = ("steps", "over", "under", "worst", "over_sum", "under_sum")
         return {
             "verdict": word,
             "reasons": reasons,
             "photos": listed,
+            "missed": missed,
             "calls": tree.calls,
             "calls_least": least,
             "unreachable": unreachable,
-            "ledger": {
-                "steps": ledger.steps,
-                "over": ledger.over,
-                "under": ledger.under,
-                "worst": ledger.worst,
-            },
+            "strayed": strayed,
+            "ledger": {name: getattr(ledger, name) for name in names},
             "audit": asdict(audited) | {"unknown": len(audited.unknown)},
+            "probes": asdict(probed) | {"unknown": len(probed.unknown)},
+            "licenses_alone": self.alone,
             "left_out": dict(sorted(Counter(left_out.values()).items())),
             "left_out_ids": left_out,
         }
+
+
+def _missing(tree: Tree) -> int:
+    """Photos counted but shown to nobody, as the sweep has it that lacks most."""
+    sweeps: dict[str, list[Ledger]] = {}
+    for cell in tree.cells:
+        sweep, colon, _ = cell.cell.partition(":")
+        sweeps.setdefault(sweep if colon else "", []).append(cell.ledger)
+    return max(summed(ledgers).missing for ledgers in sweeps.values())
 
 
 def _cells(tree: Tree, rows: Rows) -> Rows:
@@ -276,7 +388,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = stage.arguments("search", __doc__, outputs=names, argv=argv)
     environment.load()
     url, snapshot = args.spec["flickr"]["api_url"], args.spec["search"]["snapshot"]
-    client = Client.from_environment(url)
+    client = OnDemand(lambda: Client.from_environment(url))
     with Journal(journal_path(args.spec["aoi"]), url, snapshot) as journal:
         found = run(args.spec, client, journal)
     tables.write(args.photos, "photos", found.photos)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from witw.settings.base import Moment, Numbers, Section, Share
+
+SKEW = timedelta(minutes=5)  # by which clocks of one cluster may differ
 
 
 class Search(Section):
@@ -30,8 +32,9 @@ class Search(Section):
     )
     audit: Share = Field(
         0.05,
-        description="Further calls, as a share of those of the search, that ask at random upload "
-        "dates whether photos are missing; 0: none.",
+        description="Further calls, as a share of those of the search, that ask in other ways "
+        "(random upload dates, smaller boxes, single licences) whether photos are missing; 26 to "
+        "38 at least, fewer for small areas. 0: none, and no search is called complete.",
     )
     sweeps: int = Field(
         1,
@@ -40,3 +43,16 @@ class Search(Section):
         description="Times the area is searched, each with other boxes: what one server does not "
         "know yet, another may.",
     )
+    confirm_gone: Moment | None = Field(
+        None,
+        description="Only after a search has stopped because too many photos of the one before "
+        "were missing: its snapshot, to confirm that they are gone. Each is still asked for by its "
+        "id before its file is removed. With any other snapshot the key does nothing.",
+    )
+
+    @field_validator("snapshot")
+    @classmethod
+    def _past(cls, value: datetime) -> datetime:
+        if value > datetime.now(UTC) + SKEW:
+            raise ValueError("lies in the future; photos are listed up to a moment that is past")
+        return value

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from witw.errors import UserError
-from witw.flickr.api.client import Client
 from witw.flickr.api.records import integer, rows_of, text
+
+METHOD = "flickr.photos.licenses.getInfo"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,9 @@ class License:
 
 
 def parse(answer: Mapping[str, Any]) -> dict[int, License]:
-    """Read the JSON of flickr.photos.licenses.getInfo.
+    """Read the JSON of flickr.photos.licenses.getInfo: licences by id.
+
+    Ids 11 to 16 came in June 2025, so a table written down here would grow old.
 
     Raises:
         ValueError: it names no licence.
@@ -36,14 +39,6 @@ def parse(answer: Mapping[str, Any]) -> dict[int, License]:
     if not table:
         raise ValueError("no licence in the answer")
     return table
-
-
-def table(client: Client) -> dict[int, License]:
-    """Ask the service for its licences, by id.
-
-    Ids 11 to 16 came in June 2025, so a table written down here would grow old.
-    """
-    return client.call("flickr.photos.licenses.getInfo", parse)
 
 
 def check(wanted: Iterable[int], known: Mapping[int, License], aoi: str) -> None:

@@ -43,7 +43,13 @@ class Audit:
 
 
 def audit(
-    ask: Ask, root: Query, listed: Collection[str], uploads: Sequence[int], calls: int, share: float
+    ask: Ask,
+    root: Query,
+    listed: Collection[str],
+    uploads: Sequence[int],
+    calls: int,
+    share: float,
+    spent: int = 0,
 ) -> Audit:
     """Ask again at random.
 
@@ -54,8 +60,9 @@ def audit(
         uploads: upload dates of those photos, in order [s].
         calls: that the search needed.
         share: of these, how many more to spend.
+        spent: of those, how many went into other questions.
     """
-    most = min(max(LEAST, math.ceil(share * calls)), calls) if share > 0 and uploads else 0
+    most = min(max(LEAST, math.ceil(share * calls) - spent), calls) if share > 0 and uploads else 0
     views = min(VIEWS, most)
     # Moments by photo, not by time: every photo is as likely to be looked for. Drawn alike each
     # time, so that an interrupted audit asks the same.

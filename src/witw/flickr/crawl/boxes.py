@@ -34,6 +34,24 @@ class Box:
             max(west, -180 * E7), max(south, -90 * E7), min(east, 180 * E7), min(north, 90 * E7)
         )
 
+    @classmethod
+    def of(cls, text: str) -> Box:
+        """The box whose :attr:`text` this is."""
+        return cls(*(round(float(part) * E7) for part in text.split(",")))
+
+    def within(self, other: Box) -> Box:
+        """The part of this box that lies in another, which it must touch."""
+        return Box(
+            max(self.west, other.west),
+            max(self.south, other.south),
+            min(self.east, other.east),
+            min(self.north, other.north),
+        )
+
+    def holds(self, lon: float, lat: float) -> bool:
+        """Whether a geotag [degrees] lies inside."""
+        return self.west <= lon * E7 <= self.east and self.south <= lat * E7 <= self.north
+
     @property
     def degrees(self) -> tuple[float, float, float, float]:
         """West, south, east, north [degrees]."""

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -42,9 +42,13 @@ CREATE INDEX IF NOT EXISTS call_query ON call (crawl, query);
 CREATE TABLE IF NOT EXISTS listed (
     crawl INTEGER, id TEXT, photo TEXT, PRIMARY KEY (crawl, id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS note (
+    crawl INTEGER, name TEXT, text TEXT, PRIMARY KEY (crawl, name)
+) WITHOUT ROWID;
 """
 
-# What of a listed photo the next search needs; nothing that its owner wrote.
+# What of a listed photo the next search needs; nothing that its owner wrote, unless the photo was
+# missed: it stays in the list for now, and no later answer may show it again.
 _LISTED = (*KEPT, "owner", "first_seen", "last_seen", "is_gone")
 _LARGEST = 2**63 - 1  # whole number in SQLite
 
@@ -120,14 +124,20 @@ class Journal:
         with self._held() as database:
             database.execute(insert, row)
 
-    def answers(self, query: str) -> list[bytes]:
-        """Bodies that answered a question in this crawl, oldest first; empty: past the end."""
+    def answers(self, query: str, refusals: Collection[int] = (PAST_END,)) -> list[bytes]:
+        """Bodies that answered a question in this crawl, oldest first.
+
+        Args:
+            query: key of the question.
+            refusals: codes that are answers too, as an empty body.
+        """
+        marks = ", ".join("?" * len(refusals))
         select = (
-            "SELECT body FROM call WHERE crawl = ? AND query = ? "
-            "AND (body IS NOT NULL OR api_code = ?) ORDER BY id"
+            "SELECT body FROM call WHERE crawl = ? AND query = ? "  # noqa: S608
+            f"AND (body IS NOT NULL OR api_code IN ({marks})) ORDER BY id"
         )
         with self._held() as database:
-            rows = database.execute(select, (self._crawl, query, PAST_END)).fetchall()
+            rows = database.execute(select, (self._crawl, query, *refusals)).fetchall()
         with _explained(self._path):
             return [zlib.decompress(body) if body else b"" for (body,) in rows]
 
@@ -140,6 +150,68 @@ class Journal:
         with self._held() as database:
             return Counter(dict(database.execute(select, (self._crawl,)).fetchall()))
 
+    def note(self, name: str) -> str:
+        """What was noted in this crawl under a name; '' if nothing."""
+        select = "SELECT text FROM note WHERE crawl = ? AND name = ?"
+        with self._held() as database:
+            row = database.execute(select, (self._crawl, name)).fetchone()
+        return str(row[0]) if row else ""
+
+    def set_note(self, name: str, text: str) -> None:
+        """Note something for later runs of this crawl."""
+        with self._held() as database:
+            database.execute(
+                "INSERT OR REPLACE INTO note VALUES (?, ?, ?)", (*self._key(name), text)
+            )
+
+    def settled(self, name: str, make: Callable[[], str]) -> str:
+        """What was noted under a name; made and noted if nothing was.
+
+        For choices that follow from listed photos: when a photo is forgotten, the choice stays.
+        """
+        text = self.note(name)
+        if not text:
+            text = make()
+            self.set_note(name, text)
+        return text
+
+    def _key(self, name: str) -> tuple[int, str]:
+        return self._crawl, name
+
+    def restart(self) -> None:
+        """Drop the answers and notes of this crawl, so that its questions are asked again."""
+        with self._held() as database:
+            database.execute("DELETE FROM call WHERE crawl = ?", (self._crawl,))
+            database.execute("DELETE FROM note WHERE crawl = ?", (self._crawl,))
+
+    def recall(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """What is known of photos of the crawl before: whole rows, or records as answered.
+
+        This crawl's own list comes first: answers of the crawl before go when this one is finished.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        listed = (
+            "SELECT id, photo FROM listed WHERE crawl = ? OR crawl = "
+            "(SELECT max(id) FROM crawl WHERE finished AND id < ?) ORDER BY crawl DESC"
+        )
+        bodies = (
+            "SELECT body FROM call WHERE body IS NOT NULL AND crawl = "
+            "(SELECT max(id) FROM crawl WHERE finished AND id < ?) ORDER BY id"
+        )
+        with self._held() as database:
+            for photo_id, text_ in database.execute(listed, (self._crawl, self._crawl)):
+                row = json.loads(text_) if photo_id in ids and photo_id not in found else {}
+                if "title" in row:
+                    found[photo_id] = row
+            if set(ids) <= set(found):
+                return found
+            for (body,) in database.execute(bodies, (self._crawl,)):
+                answer = json.loads(zlib.decompress(body))
+                for raw in _photos(answer) if isinstance(answer, dict) else ():
+                    if text(raw.get("id")) in ids:
+                        found.setdefault(text(raw.get("id")), dict(raw))
+        return found
+
     def before(self) -> dict[str, dict[str, Any]]:
         """What the last finished crawl before this one listed, by id."""
         select = (
@@ -151,23 +223,75 @@ class Journal:
         with _explained(self._path):
             return {photo_id: json.loads(photo) for photo_id, photo in rows}
 
-    def finish(self, photos: Iterable[Mapping[str, Any]]) -> None:
+    def finish(self, photos: Iterable[Mapping[str, Any]], asked: str = "") -> None:
         """Keep what this crawl listed; the answers of earlier ones are no longer needed.
 
         Photos that were removed or made private since must not live on in them.
+
+        Args:
+            photos: rows of table ``photos``.
+            asked: digest of all that the questions follow from, see :func:`questions`.
         """
-        kept = [{name: row[name] for name in _LISTED} for row in photos]
+        kept = [self._kept(row) for row in photos]
         rows = [(self._crawl, row["id"], json.dumps(row)) for row in kept]
         with self._held() as database:
             database.execute("DELETE FROM listed WHERE crawl = ?", (self._crawl,))
             database.executemany("INSERT INTO listed VALUES (?, ?, ?)", rows)
             database.execute("UPDATE crawl SET finished = 1 WHERE id = ?", (self._crawl,))
+            note = (*self._key("asked"), asked)
+            database.execute("INSERT OR REPLACE INTO note VALUES (?, ?, ?)", note)
             database.execute("UPDATE call SET body = NULL WHERE crawl < ?", (self._crawl,))
             older = "SELECT max(id) FROM crawl WHERE finished AND id < ?"
             database.execute(
                 f"DELETE FROM listed WHERE crawl < ({older})",  # noqa: S608
                 (self._crawl,),
             )
+            self._strip(database, [row["id"] for row in kept if row["is_gone"]])
+
+    @staticmethod
+    def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
+        if row["cell"] == "missed":
+            return {**row, "is_missed": True}
+        return {name: row[name] for name in _LISTED}
+
+    def _strip(self, database: sqlite3.Connection, gone: Iterable[str]) -> None:
+        """Take what owners wrote out of earlier lists, of photos that are gone now."""
+        select = "SELECT crawl, photo FROM listed WHERE id = ? AND crawl < ?"
+        update = "UPDATE listed SET photo = ? WHERE crawl = ? AND id = ?"
+        for photo_id in gone:
+            for crawl, photo in database.execute(select, (photo_id, self._crawl)).fetchall():
+                row = json.loads(photo)
+                names = [name for name in (*_LISTED, "is_missed") if name in row]
+                slim = json.dumps({name: row[name] for name in names})
+                database.execute(update, (slim, crawl, photo_id))
+
+
+def questions(spec: Mapping[str, Any]) -> str:
+    """Digest of what a search's questions follow from, the service and the snapshot aside."""
+    settings = {name: v for name, v in spec["search"].items() if name != "confirm_gone"}
+    parts = [spec.get("version"), list(spec["bbox_deg"]), settings]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def needs_service(spec: Mapping[str, Any]) -> bool:
+    """Whether a search has to ask the service, as its journal does not hold all the answers.
+
+    Args:
+        spec: of stage ``search``.
+    """
+    select = (
+        "SELECT text FROM note JOIN crawl ON note.crawl = crawl.id "
+        "WHERE name = 'asked' AND finished AND api_url = ? AND snapshot = ? "
+        # Answers of earlier crawls are not kept.
+        "AND crawl.id = (SELECT max(id) FROM crawl WHERE finished)"
+    )
+    keys = spec["flickr"]["api_url"], spec["search"]["snapshot"]
+    try:
+        with _existing(spec["aoi"]) as database:
+            found = database.execute(select, keys).fetchone() if database else None
+    except UserError:  # the search itself says what is wrong with its journal
+        return True
+    return found is None or found[0] != questions(spec)
 
 
 def _whole(number: int | None) -> int | None:
@@ -214,7 +338,7 @@ def redact(answer: Mapping[str, Any], removed: Forgotten) -> bool:
     """
     is_changed = False
     for row in _photos(answer):
-        if isinstance(row, dict) and removed.covers(text(row.get("id")), text(row.get("owner"))):
+        if isinstance(row, dict) and removed.covers(text(row.get("id")), _owner(row)):
             kept = {name: row.get(name) for name in ("dateupload", "license")}
             kept["id"] = alias(text(row.get("id")))
             row.clear()
@@ -224,11 +348,20 @@ def redact(answer: Mapping[str, Any], removed: Forgotten) -> bool:
 
 
 def _is_one(row: Mapping[str, Any], ids: Collection[str], owners: Collection[str]) -> bool:
-    return text(row.get("id")) in ids or text(row.get("owner")) in owners
+    return text(row.get("id")) in ids or _owner(row) in owners
+
+
+def _owner(row: Mapping[str, Any]) -> str:
+    """NSID of a record; flickr.photos.getInfo gives it in an object."""
+    owner = row.get("owner")
+    return text(owner.get("nsid")) if isinstance(owner, Mapping) else text(owner)
 
 
 def _photos(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    group = answer.get("photos")
+    """Records of an answer of flickr.photos.search or flickr.photos.getInfo."""
+    group, one = answer.get("photos"), answer.get("photo")
+    if isinstance(one, Mapping):
+        return [one]
     rows = group.get("photo") if isinstance(group, Mapping) else None
     return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
 

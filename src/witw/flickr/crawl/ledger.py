@@ -25,12 +25,16 @@ class Ledger:
         over: of them, those where the totals say more than was shown,
         under: and those where they say less.
         worst: largest such difference [photos].
+        over_sum: sum of the differences of ``over`` [photos].
+        under_sum: sum of those of ``under`` [photos].
     """
 
     steps: int = 0
     over: int = 0
     under: int = 0
     worst: int = 0
+    over_sum: int = 0
+    under_sum: int = 0
     _total: int | None = None
     _shown: dict[str, int] = field(default_factory=dict)
 
@@ -39,12 +43,24 @@ class Ledger:
         """Steps that do not balance."""
         return self.over + self.under
 
+    @property
+    def missing(self) -> int:
+        """Photos that are counted but shown to nobody, by all steps together.
+
+        Where totals waver, what one step has too much the next has too little, and the sums say
+        nothing but that.
+        """
+        lost = self.over_sum - self.under_sum
+        return lost if self.over_sum > 2 * self.under_sum else 0
+
     def note(self, difference: int) -> None:
         """Record one comparison: photos counted less photos shown."""
         self.steps += 1
         self.over += difference > 0
         self.under += difference < 0
         self.worst = max(self.worst, abs(difference))
+        self.over_sum += max(0, difference)
+        self.under_sum += max(0, -difference)
 
     def gap(self, high: int, page: Page) -> float:
         """Share of all photos that the step to a page up to ``high`` would leave unaccounted for.
@@ -89,4 +105,6 @@ def summed(ledgers: Iterable[Ledger]) -> Ledger:
         out.over += one.over
         out.under += one.under
         out.worst = max(out.worst, one.worst)
+        out.over_sum += one.over_sum
+        out.under_sum += one.under_sum
     return out

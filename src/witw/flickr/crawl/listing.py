@@ -76,6 +76,28 @@ class Listing:
             strayed=strayed,
         )
 
+    def by_id(self, answer: Mapping[str, Any]) -> Photo | None:
+        """Take in an answer of flickr.photos.getInfo; None: the photo is not to be listed."""
+        said = answer["photo"]
+        owner, dates, place = (
+            part if isinstance(part := said.get(name), Mapping) else {}
+            for name in ("owner", "dates", "location")
+        )
+        raw = {
+            **{name: said.get(name) for name in ("id", "secret", "server", "license", "title")},
+            **{name: place.get(name) for name in ("latitude", "longitude", "accuracy")},
+            "owner": owner.get("nsid"),
+            "ownername": owner.get("username"),
+            "dateupload": dates.get("posted") or said.get("dateuploaded"),
+            "datetaken": dates.get("taken"),
+        }
+        try:
+            photo = parse(raw, self._host)
+            self._check(photo)
+        except UnusableError:
+            return None
+        return self.photos.setdefault(photo.id, photo)
+
     def leave_out(self, page: Page, query: Query) -> None:
         """Remember what a page has that is not to be listed, and why."""
         with self._lock:

@@ -44,6 +44,12 @@ class Query(NamedTuple):
         )
 
 
+def query_of(key: str) -> Query:
+    """The question whose :attr:`Query.key` this is."""
+    box, low, high, licenses, accuracy, page, take = json.loads(key)
+    return Query(Box.of(box), high, tuple(licenses), page, low, accuracy, take)
+
+
 class Entry(NamedTuple):
     """A photo on a page.
 

@@ -1,19 +1,29 @@
 """Compare a search with an earlier one: which photos are missed, which are gone.
 
 A full sweep asks for 250 photos a call, so it is itself the cheapest check of what is gone; only
-the photos it lacks are looked for once more, together with their neighbours in upload date.
+the photos it lacks are looked for once more, together with their neighbours in upload date. No
+search is believed alone: a photo that is missed stays in the list, and only if the next search
+misses it too and the service, asked for it by its id, does not show it, is it gone. Where many
+photos are missed at once, it is more likely the service's index that lacks them, so a person has to
+say that they are gone.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from witw.flickr.api.records import UnusableError, parse
 from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.pages import Ask, Query
 
 TAKE = 10_000  # marks these questions as their own
 LOOKS = 2
+FEW = 5  # photos that may be missed at once in any area
+SHARE = 0.05  # of the photos listed before that may be missed at once
+SAMPLE = 10  # photos asked for by id where there are more
 
 # What a tombstone keeps: not what the owner wrote, and no address of the file.
 KEPT = ("id", "license_id", "license", "license_url", "date_upload", "lat", "lon", "accuracy")
@@ -79,6 +89,59 @@ def _looked_for(ask: Ask, root: Query, lacking: Sequence[Mapping[str, Any]], tak
         waiting = waiting[len(settled) :]
         take += 1
     return found
+
+
+def most(count: int) -> int:
+    """How many of ``count`` photos listed before may be missed at once."""
+    return max(FEW, math.floor(SHARE * count))
+
+
+def sample(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Some of the rows, from all dates."""
+    return list(rows[:: math.ceil(len(rows) / SAMPLE)]) if rows else []
+
+
+def too_many(missing: int, count: int, there: int, asked: int, snapshot: str) -> str:
+    """Why a search stops that misses too many photos, and what to do.
+
+    Args:
+        missing: photos missed now,
+        count: of so many listed before.
+        there: photos still shown when asked for by their ids,
+        asked: of so many.
+        snapshot: of this search, as text.
+    """
+    likely = (
+        "so Flickr's index lacks photos that it has"
+        if there
+        else "so they may be gone, or Flickr does not answer as usual"
+    )
+    return (
+        f"{missing} of the {count} photos that the search before listed are missing; asked for by "
+        f"id, {there} of {asked} are still shown, {likely}. Nothing was changed and every file is "
+        "kept: run again later to search anew, or, if they are really gone, set "
+        f"`search.confirm_gone: {snapshot}` for this area and run again."
+    )
+
+
+def restored(row: Mapping[str, Any], known: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """The whole row of a photo that is missed, so that it stays in the list as it was.
+
+    Args:
+        row: what the search before kept of it.
+        known: its whole row or its record in an answer, see ``Journal.recall``; {}: neither.
+        host: where photos lie whose answer has no address.
+    """
+    names = ("owner", "owner_name", "title", "date_taken", "url", "photo_page")
+    told = dict.fromkeys(names, "") | {"owner": row["owner"]}
+    if "photo_page" in known:
+        told = {name: known[name] for name in names}
+    elif known:
+        with suppress(UnusableError):
+            photo = parse(known, host)
+            told = {name: getattr(photo, name) for name in names[:-1]} | {"photo_page": photo.page}
+    kept = {name: row[name] for name in (*KEPT, "first_seen", "last_seen")}
+    return {**told, **kept, "cell": "missed", "is_gone": False}
 
 
 def tombstone(row: Mapping[str, Any], last_seen: str) -> dict[str, Any]:

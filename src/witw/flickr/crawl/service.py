@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from witw.errors import UserError
-from witw.flickr.api.client import PAST_END, Attempt, Client, RefusedError
+from witw.flickr.api import licenses
+from witw.flickr.api.client import PAST_END, Attempt, RefusedError
+from witw.flickr.api.on_demand import Caller
+from witw.flickr.api.records import Photo, text
 from witw.flickr.crawl.journal import Journal, redact
 from witw.flickr.crawl.listing import Listing
 from witw.flickr.crawl.pages import PER_PAGE, Page, Query
 from witw.forgotten import NOTHING, Forgotten
 
+INFO = "flickr.photos.getInfo"
+# Its codes: there is no such photo, or it is not for everyone to see.
+NOT_THERE = (1, 2)
 EXTRAS = "license,date_upload,date_taken,owner_name,geo,url_m"
 # Fruitless second questions about one kind of flaw, until it is taken as the service's way.
 PATIENCE = 3
@@ -32,12 +38,15 @@ class Service:
         listing: where photos go.
         shown: called with every page.
         removed: photos that are neither listed nor kept.
+
+    Attributes:
+        strayed: questions answered with photos that were not asked for, by their keys.
     """
 
     def __init__(
         self,
         aoi: str,
-        client: Client,
+        client: Caller,
         journal: Journal,
         listing: Listing,
         shown: Callable[[Page], None],
@@ -46,6 +55,7 @@ class Service:
         self._aoi, self._client, self._journal = aoi, client, journal
         self._listing, self._shown, self._removed = listing, shown, removed
         self._fruitless = journal.fruitless()
+        self.strayed: set[str] = set()
 
     def ask(self, query: Query) -> Page:
         """Answer a question; a page with flaws is asked for a second time, and the better taken.
@@ -67,9 +77,72 @@ class Service:
                 f"AOI {self._aoi!r}: most photos of an answer are not in the box or of the "
                 "licences asked for, so the list would be worthless; check `flickr.api_url`."
             )
+        if page.strayed:
+            self.strayed.add(query.key)
         self._listing.leave_out(page, query)
         self._shown(page)
         return page
+
+    def probe(self, query: Query) -> Page:
+        """Answer a question that need not be heeded: photos not asked for are no error here."""
+        bodies = self._journal.answers(query.key)
+        return self._read(bodies[0], query) if bodies else self._call(query)
+
+    def by_id(self, photo_id: str) -> Photo | None:
+        """Ask for one photo by its id; None: it is not there, or no longer to be listed.
+
+        Raises:
+            UserError: the service refuses or does not answer.
+        """
+
+        def read(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+            said = answer.get("photo")
+            if not isinstance(said, Mapping) or text(said.get("id")) != photo_id:
+                raise ValueError("another photo, or none")
+            return answer
+
+        try:
+            answer = self._answer(INFO, f"{INFO} {photo_id}", read, NOT_THERE, photo_id=photo_id)
+        except RefusedError as refusal:
+            if refusal.code not in NOT_THERE:
+                raise
+            return None
+        return None if answer is None else self._listing.by_id(answer)
+
+    def licenses(self, wanted: Sequence[int]) -> dict[int, licenses.License]:
+        """The service's licences by id, those wanted among them.
+
+        Raises:
+            UserError: the service does not know one, refuses or does not answer.
+        """
+        known = self._answer(licenses.METHOD, licenses.METHOD, licenses.parse)
+        if known is None or set(wanted) - set(known):
+            # The journal's table may be older than a licence.
+            known = self._asked(licenses.METHOD, licenses.METHOD, licenses.parse)
+        licenses.check(wanted, known, self._aoi)
+        return known
+
+    def _answer[T](
+        self,
+        method: str,
+        key: str,
+        read: Callable[[Mapping[str, Any]], T],
+        refusals: Sequence[int] = (),
+        **asked: object,
+    ) -> T | None:
+        """The journal's latest answer, else the service's; None: it was refused before."""
+        bodies = self._journal.answers(key, refusals)
+        if not bodies:
+            return self._asked(method, key, read, **asked)
+        return read(json.loads(bodies[-1])) if bodies[-1] else None
+
+    def _asked[T](
+        self, method: str, key: str, read: Callable[[Mapping[str, Any]], T], **asked: object
+    ) -> T:
+        def watch(attempt: Attempt) -> None:
+            self._journal.record(key, attempt, None)
+
+        return self._client.call(method, read, watch, **asked)
 
     def _read(self, body: bytes, query: Query) -> Page:
         if not body:

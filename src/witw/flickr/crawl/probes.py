@@ -1,0 +1,227 @@
+"""Is the list complete? Asked otherwise: whatever the search held constant is varied.
+
+A search asks about large boxes, with one list of licences, one accuracy, and dates that have no
+lower end. A service that answers such questions with a part of what it has, counts included, is in
+perfect agreement with itself. So the audit also asks about smaller boxes that cut the area in other
+places, about windows of dates, about licences one by one, and about boxes across the area's edge.
+What the search listed tells how many photos each of these questions has to count, and which photos
+it may show.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from witw.flickr.api.records import Photo
+from witw.flickr.crawl.boxes import Box
+from witw.flickr.crawl.pages import PER_PAGE, Page, Query
+
+TAKE = 1_000_000  # marks these questions as their own
+# Sides of the smaller boxes, as a share of the area's: a sixteenth of it, and 1/256.
+SIDES = (1 / 4, 1 / 16, 1 / 4, 1 / 16, 1 / 4, 1 / 16)
+WINDOWS = 2
+EDGE_DEG = 0.02  # of a box to either side of the edge; some services cut boxes to two decimals
+WORLD = Box.around((-180.0, -90.0, 180.0, 90.0))
+WORDS = {
+    "license": "single licences",
+    "box": "smaller boxes",
+    "dates": "windows of dates",
+    "edge": "boxes across the area's edge",
+    "accuracy": "named accuracies",
+}
+
+
+class Probe(NamedTuple):
+    """One question; ``kind`` is a key of :data:`WORDS`, or ``world``."""
+
+    kind: str
+    query: Query
+
+
+def plan(root: Query, photos: Sequence[Photo]) -> list[Probe]:
+    """Choose the questions: 20 at most, for any number of licences up to 16.
+
+    Args:
+        root: the question for the whole area.
+        photos: what the search listed, in a fixed order; chosen boxes hold some of them.
+    """
+    singles = [Probe("license", root._replace(licenses=(n,))) for n in _by_count(root, photos)]
+    if len(root.licenses) == 1:
+        singles = []
+    if photos:
+        chance = random.Random(root.key)  # noqa: S311
+        kinds = [*(("box", side) for side in SIDES), *[("dates", 0.0)] * WINDOWS]
+        # Where there are many licences, the most frequent ones share a question with a narrow one.
+        shared = singles[: len(kinds)] if len(singles) > len(kinds) else []
+        asked = [one.query for one in shared] or [root] * len(kinds)
+        narrow = [
+            Probe(kind, _narrow(query, kind, side, photos, chance))
+            for (kind, side), query in zip(kinds, asked, strict=True)
+        ]
+        probes = [*singles[len(shared) :], *narrow, *_edges(root)]
+    else:
+        probes = [*singles, *_edges(root), Probe("world", root._replace(box=WORLD))]
+    return [Probe(kind, query._replace(take=TAKE + n)) for n, (kind, query) in enumerate(probes)]
+
+
+def _by_count(root: Query, photos: Iterable[Photo]) -> list[int]:
+    count = Counter(photo.license_id for photo in photos)
+    return sorted(root.licenses, key=lambda number: (-count[number], number))
+
+
+def _narrow(
+    query: Query, kind: str, side: float, photos: Sequence[Photo], chance: random.Random
+) -> Query:
+    """A question about a part of the area or of the dates in which there are photos."""
+    among = [photo for photo in photos if photo.license_id in query.licenses] or photos
+    one = among[chance.randrange(len(among))]
+    if kind == "box":
+        west, south, east, north = query.box.degrees
+        wide, high = (east - west) * side, (north - south) * side
+        left, low = one.lon - wide * chance.random(), one.lat - high * chance.random()
+        box = Box.around((left, low, left + wide, low + high)).within(query.box)
+        return query._replace(box=box)
+    uploads = sorted(photo.date_upload for photo in among)
+    span = min(PER_PAGE, max(1, len(uploads) // 2))
+    first = chance.randrange(len(uploads) - span + 1)
+    return query._replace(low=uploads[first], high=uploads[first + span - 1])
+
+
+def _edges(root: Query) -> list[Probe]:
+    west, south, east, north = root.box.degrees
+    d = EDGE_DEG
+    strips = [
+        (west - d, south - d, west + d, north + d),
+        (east - d, south - d, east + d, north + d),
+        (west - d, south - d, east + d, south + d),
+        (west - d, north - d, east + d, north + d),
+    ]
+    return [Probe("edge", root._replace(box=Box.around(strip))) for strip in strips]
+
+
+class Known:
+    """Photos that are listed, to count those that answer a question.
+
+    Args:
+        photos: by id.
+        ids: those that are listed.
+    """
+
+    def __init__(self, photos: Mapping[str, Photo], ids: Iterable[str]) -> None:
+        self.ids = frozenset(ids)
+        listed = [photos[photo_id] for photo_id in self.ids]
+        rows = [(one.lon, one.lat, one.date_upload, one.license_id) for one in listed]
+        self._lon, self._lat, self._upload, self._license = np.array(rows, float).reshape(-1, 4).T
+
+    def count(self, query: Query) -> int:
+        """How many photos a question has to count."""
+        west, south, east, north = query.box.degrees
+        inside = (self._lon >= west) & (self._lon <= east)
+        inside &= (self._lat >= south) & (self._lat <= north)
+        inside &= (self._upload >= query.low) & (self._upload <= query.high)
+        return int((inside & np.isin(self._license, query.licenses)).sum())
+
+
+class Answer(NamedTuple):
+    """What a probe brought.
+
+    Attributes:
+        probe: as asked.
+        shown: ids of photos that may be listed,
+        unknown: and of those that are not listed.
+        over: photos counted beyond those listed; below 0: fewer; None: not comparable.
+        total: photos counted.
+        is_ignored: whether most of the page is not what was asked for.
+    """
+
+    probe: Probe
+    shown: frozenset[str]
+    unknown: frozenset[str]
+    over: int | None
+    total: int
+    is_ignored: bool
+
+    def agrees(self, slack: int) -> bool:
+        """Whether nothing speaks against the list.
+
+        Args:
+            slack: photos that are counted but cannot be listed, such as broken records.
+        """
+        # An accuracy is a filter, so that it may count fewer.
+        least = -self.total if self.probe.kind == "accuracy" else 0
+        return not self.unknown and (self.over is None or min(least, 0) <= self.over <= slack)
+
+    @property
+    def hides(self) -> bool:
+        """Whether so many photos are unknown that the search missed them for a reason."""
+        few = len(self.unknown) < max(3, 0.1 * len(self.shown))
+        return bool(self.unknown) and not (few and len(self.unknown) < len(self.shown))
+
+
+def judge(probe: Probe, page: Page, known: Known) -> Answer:
+    """Compare an answer with the list."""
+    shown = frozenset(entry.id for entry in page.entries if not entry.flaw)
+    is_ignored = page.strayed * 2 > len(page.entries)
+    is_counted = page.total >= len(page.entries) and not is_ignored
+    over = page.total - known.count(probe.query) if is_counted else None
+    if probe.kind in ("edge", "world"):  # outside of the area the list knows nothing
+        over = None
+    total = max(page.total, len(page.entries))
+    return Answer(probe, shown, shown - known.ids, over, total, is_ignored)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """All probes of a search.
+
+    Attributes:
+        calls: spent on them.
+        kinds: of the questions, see :data:`WORDS`.
+        shown: distinct photos on their pages.
+        unknown: of them, those the search had not listed.
+        odd: kinds whose answers do not agree with the list.
+        share: of all photos missing, as the worst kind has it.
+        ignored: licences by which the service does not filter.
+        is_alive: whether the service has photos anywhere.
+    """
+
+    calls: int = 0
+    kinds: list[str] = field(default_factory=list)
+    shown: int = 0
+    unknown: list[str] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
+    share: float = 0.0
+    ignored: list[int] = field(default_factory=list)
+    is_alive: bool = False
+
+
+def summed(answers: Collection[Answer], slack: int) -> Probed:
+    """All answers as one judgement."""
+    kinds = [kind for kind in WORDS if any(one.probe.kind == kind for one in answers)]
+    by_kind = {kind: [one for one in answers if one.probe.kind == kind] for kind in kinds}
+    return Probed(
+        calls=len(answers),
+        kinds=kinds,
+        shown=len(frozenset().union(*(one.shown for one in answers))),
+        unknown=sorted(frozenset().union(*(one.unknown for one in answers))),
+        odd=[k for k, group in by_kind.items() if not all(one.agrees(slack) for one in group)],
+        share=max((_share(group, slack) for group in by_kind.values()), default=0.0),
+        ignored=sorted({one.probe.query.licenses[0] for one in answers if one.is_ignored}),
+        is_alive=any(one.total > 0 for one in answers),
+    )
+
+
+def _share(group: Sequence[Answer], slack: int) -> float:
+    """Share of photos that one kind of question says are missing."""
+    shown = sum(len(one.shown) for one in group)
+    unknown = sum(len(one.unknown) for one in group)
+    counted = [one for one in group if one.over is not None]
+    over = sum(max(0, (one.over or 0) - slack) for one in counted)
+    by_count = over / max(sum(one.total for one in counted), 1)
+    return max(unknown / max(shown, 1), by_count)
