@@ -66,7 +66,6 @@ class Direct:
             watch(Attempt(True, "", 200, None, 1, 0.0, 0.0, body))
         return result
 
-
     def _info(
         self,
         read: Callable[[Mapping[str, Any]], Any],

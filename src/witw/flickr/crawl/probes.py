@@ -24,9 +24,13 @@ from witw.flickr.crawl.pages import PER_PAGE, Page, Query
 
 TAKE = 1_000_000  # marks these questions as their own
 # Sides of the smaller boxes, as a share of the area's: a sixteenth of it, and 1/256.
-SIDES = (1 / 4, 1 / 16, 1 / 4, 1 / 16, 1 / 4, 1 / 16)
+SIDES = (1 / 4, 1 / 16) * 4
 WINDOWS = 2
+LARGEST = 2  # smaller boxes that are asked for all licences in any case
 EDGE_DEG = 0.02  # of a box to either side of the edge; some services cut boxes to two decimals
+# A few photos of a page may be unknown because servers lag behind each other; so many are hidden.
+MANY, MUCH = 3, 0.1
+SOME = 20  # photos on a page, for a share of them to say something
 WORLD = Box.around((-180.0, -90.0, 180.0, 90.0))
 WORDS = {
     "license": "single licences",
@@ -45,7 +49,7 @@ class Probe(NamedTuple):
 
 
 def plan(root: Query, photos: Sequence[Photo]) -> list[Probe]:
-    """Choose the questions: 20 at most, for any number of licences up to 16.
+    """Choose the questions: 22 at most for 16 licences.
 
     Args:
         root: the question for the whole area.
@@ -57,9 +61,11 @@ def plan(root: Query, photos: Sequence[Photo]) -> list[Probe]:
     if photos:
         chance = random.Random(root.key)  # noqa: S311
         kinds = [*(("box", side) for side in SIDES), *[("dates", 0.0)] * WINDOWS]
-        # Where there are many licences, the most frequent ones share a question with a narrow one.
+        # Of many licences, the most frequent ones are asked for in the narrow questions.
         shared = singles[: len(kinds)] if len(singles) > len(kinds) else []
         asked = [one.query for one in shared] or [root] * len(kinds)
+        if shared:
+            asked, kinds = [*[root] * LARGEST, *asked], [*kinds[:LARGEST], *kinds]
         narrow = [
             Probe(kind, _narrow(query, kind, side, photos, chance))
             for (kind, side), query in zip(kinds, asked, strict=True)
@@ -153,15 +159,18 @@ class Answer(NamedTuple):
         Args:
             slack: photos that are counted but cannot be listed, such as broken records.
         """
+        if self.unknown or self.over is None:
+            return not self.unknown
         # An accuracy is a filter, so that it may count fewer.
-        least = -self.total if self.probe.kind == "accuracy" else 0
-        return not self.unknown and (self.over is None or min(least, 0) <= self.over <= slack)
+        return self.over <= slack and (self.over >= 0 or self.probe.kind == "accuracy")
 
     @property
     def hides(self) -> bool:
         """Whether so many photos are unknown that the search missed them for a reason."""
-        few = len(self.unknown) < max(3, 0.1 * len(self.shown))
-        return bool(self.unknown) and not (few and len(self.unknown) < len(self.shown))
+        if self.is_ignored or not self.unknown:
+            return False
+        few = len(self.unknown) < max(MANY, MUCH * len(self.shown))
+        return not few or len(self.unknown) == len(self.shown)
 
 
 def judge(probe: Probe, page: Page, known: Known) -> Answer:
@@ -211,17 +220,23 @@ def summed(answers: Collection[Answer], slack: int) -> Probed:
         shown=len(frozenset().union(*(one.shown for one in answers))),
         unknown=sorted(frozenset().union(*(one.unknown for one in answers))),
         odd=[k for k, group in by_kind.items() if not all(one.agrees(slack) for one in group)],
-        share=max((_share(group, slack) for group in by_kind.values()), default=0.0),
+        share=max(
+            (_share(k, group, slack) for k, group in by_kind.items() if k != "edge"), default=0.0
+        ),
         ignored=sorted({one.probe.query.licenses[0] for one in answers if one.is_ignored}),
         is_alive=any(one.total > 0 for one in answers),
     )
 
 
-def _share(group: Sequence[Answer], slack: int) -> float:
+def _share(kind: str, group: Sequence[Answer], slack: int) -> float:
     """Share of photos that one kind of question says are missing."""
-    shown = sum(len(one.shown) for one in group)
-    unknown = sum(len(one.unknown) for one in group)
-    counted = [one for one in group if one.over is not None]
-    over = sum(max(0, (one.over or 0) - slack) for one in counted)
-    by_count = over / max(sum(one.total for one in counted), 1)
-    return max(unknown / max(shown, 1), by_count)
+    parts = [(len(one.unknown), len(one.shown)) for one in group]
+    parts = [part for part in parts if part[1] >= SOME] + [_pooled(parts)]
+    if kind != "box":  # whose edges the service may move, so that it counts others
+        counts = [(max(0, one.over - slack), one.total) for one in group if one.over is not None]
+        parts.append(_pooled(counts))
+    return max(few / max(many, 1) for few, many in parts)
+
+
+def _pooled(parts: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return sum(few for few, _ in parts), sum(many for _, many in parts)

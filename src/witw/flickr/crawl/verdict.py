@@ -55,7 +55,7 @@ def verdict(
         reasons.append(_nothing(probed))
     reasons += [UNSEEN] if probed.calls else []
     is_counted = ledger.steps > 0 if listed else probed.is_alive
-    is_varied = probed.calls > 0 and not probed.odd and (audit.calls > 0 or not listed)
+    is_varied = probed.calls > 0 and not probed.odd and (audit.shown > 0 or not listed)
     is_balanced = not unreachable and not ledger.unbalanced and not strayed
     if is_balanced and is_counted and is_varied and not audit.unknown:
         return "complete", reasons
