@@ -221,11 +221,17 @@ class _Run:
         return len(self.listing.hidden) + len(self.listing.left_out)
 
     def _audit(self, tree: Tree, probed: probes.Probed) -> Audit:
-        uploads = [self.listing.photos[photo_id].date_upload for photo_id in tree.listed]
-        # So that forgetting a photo changes no question: what was asked once is not asked again.
-        uploads = sorted(uploads + [upload for upload, _ in self.listing.hidden.values()])
-        share, spent = self.settings.audit, probed.calls
-        return audit(self.ask, self.root, tree.listed, uploads, tree.calls, share, spent)
+        uploads = sorted(self.listing.photos[photo_id].date_upload for photo_id in tree.listed)
+        return audit(
+            self.ask,
+            self.root,
+            tree.listed,
+            uploads,
+            tree.calls,
+            self.settings.audit,
+            probed.calls,
+            lambda make: self.journal.settled(f"audit {self.questions}", make),
+        )
 
     def _rows(self, tree: Tree, audited: Audit, probed: probes.Probed) -> tuple[Rows, int, int]:
         """Rows of all photos, missed and gone ones included; how many are gone, found by id."""

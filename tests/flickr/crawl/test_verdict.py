@@ -1,6 +1,7 @@
 """What a search says of itself, for each way in which a service may not be what it seems."""
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -16,12 +17,14 @@ from witw.flickr.crawl.audit import Audit
 from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.ledger import Ledger, summed
 from witw.flickr.crawl.listing import Listing
+from witw.flickr.crawl.probes import Probed
 from witw.flickr.crawl.quadtree import WalkRules, walk
 from witw.flickr.crawl.service import params
 from witw.flickr.crawl.verdict import balance, verdict
 
 QUIET = Audit(12, 1_000, [], 0.0, 0.0066)
 NONE = Audit(0, 0, [], 0.0, 1.0)
+AGREED = Probed(22, ["license", "box", "dates", "edge", "accuracy"], 900, is_alive=True)
 
 
 def ledger(*differences):
@@ -31,8 +34,9 @@ def ledger(*differences):
     return made
 
 
-def said(listed=10_000, account=None, audit=QUIET, unreachable=0):
-    word, reasons = verdict(listed, account or ledger(*[0] * 40), audit, unreachable)
+def said(listed=10_000, account=None, audit=QUIET, unreachable=0, probed=AGREED, strayed=0):
+    account = account or ledger(*[0] * 40)
+    word, reasons = verdict(listed, account, audit, unreachable, probed, strayed)
     assert all(reason.endswith(".") for reason in reasons)
     assert not any("\n" in reason for reason in reasons)
     return word, " ".join(reasons)
@@ -48,6 +52,10 @@ def test_complete_is_said_only_where_nothing_speaks_against_it():
         {"account": ledger(0, -1)},
         {"audit": Audit(12, 1_000, ["1"], 0.0001, 0.01)},
         {"unreachable": 1},
+        {"audit": NONE},
+        {"probed": Probed()},
+        {"probed": replace(AGREED, odd=["box"])},
+        {"strayed": 1},
     ):
         assert said(**against)[0] != "complete"
 
@@ -56,7 +64,8 @@ def test_what_the_audit_found_bounds_what_is_missing():
     few = Audit(12, 1_000, ["1"], 0.0001, 0.0085)
     word, why = said(10_000, ledger(*[3, -2] * 20), few)
     assert word == "nearly complete"
-    assert "0.010% to 0.850% of the photos were missing, so 84 at most still are" in why
+    assert "0.010% to 0.850% of the photos that such questions show were missing" in why
+    assert "so 84 at most still are" in why
     assert "sweeps" not in why
     many = Audit(12, 1_000, ["1"] * 30, 0.018, 0.047)
     word, why = said(10_000, ledger(*[3, -2] * 20), many)
@@ -226,6 +235,30 @@ def test_a_service_that_counts_and_shows_nothing_is_not_nearly_complete(tmp_path
     assert found.summary["verdict"] == "incomplete"
 
 
-def test_an_area_of_which_nothing_is_known_and_nothing_counted_is_complete(tmp_path, monkeypatch):
+def test_a_service_that_has_nothing_anywhere_proves_nothing(tmp_path, monkeypatch):
     found = showing_nothing(tmp_path, monkeypatch, 0)
-    assert (found.photos, found.summary["verdict"]) == ([], "complete")
+    assert (found.photos, found.summary["verdict"]) == ([], "incomplete")
+    assert "Flickr's index may be empty." in " ".join(found.summary["reasons"])
+
+
+def test_photos_counted_and_not_shown_are_added_up():
+    """2,134 of 26,159 photos, in 108 steps of 32 at most."""
+    account = ledger(*[32, *[20] * 88, *[18] * 19])
+    assert (account.steps, account.missing) == (108, 2_134)
+    word, why = said(24_025, account)
+    assert word == "incomplete"
+    assert "by 32 at most and 2134 in all" in why
+    # A few photos that came in the meantime do not hide that.
+    assert said(24_025, ledger(*[20] * 100, -1, -2))[0] == "incomplete"
+
+
+def test_the_worst_kind_of_question_says_what_is_missing():
+    few = replace(AGREED, odd=["box"], share=0.005, unknown=["1"])
+    assert said(probed=few)[0] == "nearly complete"
+    assert said(probed=replace(few, share=0.03))[0] == "incomplete"
+    assert said(probed=replace(few, share=0.0, unknown=list(map(str, range(101)))))[0] == (
+        "incomplete"
+    )
+    _, why = said(probed=replace(AGREED, odd=["box", "license"], share=0.1, ignored=[11, 12]))
+    assert "other photos (by smaller boxes, single licences): by the worst kind, 10.00%" in why
+    assert "Asked for licence 11, 12 alone, Flickr ignores the licence." in why

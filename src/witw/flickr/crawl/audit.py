@@ -9,10 +9,11 @@ of Chao's bound (Scand. J. Stat. 11, 1984, 265-270) and added above.
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from witw.flickr.crawl.pages import Ask, Query
@@ -50,6 +51,7 @@ def audit(
     calls: int,
     share: float,
     spent: int = 0,
+    settle: Callable[[Callable[[], str]], str] = lambda make: make(),
 ) -> Audit:
     """Ask again at random.
 
@@ -61,16 +63,11 @@ def audit(
         calls: that the search needed.
         share: of these, how many more to spend.
         spent: of those, how many went into other questions.
+        settle: makes a choice or remembers it, so that it stays when photos are forgotten.
     """
-    most = min(max(LEAST, math.ceil(share * calls) - spent), calls) if share > 0 and uploads else 0
-    views = min(VIEWS, most)
-    # Moments by photo, not by time: every photo is as likely to be looked for. Drawn alike each
-    # time, so that an interrupted audit asks the same.
-    chance = random.Random(f"{root.key} {len(uploads)}")  # noqa: S311
-    moments = [uploads[chance.randrange(len(uploads))] for _ in range(most // max(views, 1))]
-    if most < VIEWS:
-        # So few photos that the newest page shows most of them.
-        moments, views = [root.high] * bool(most), most
+    moments, views = json.loads(
+        settle(lambda: json.dumps(_drawn(root, uploads, calls, share, spent)))
+    )
     seen: Counter[str] = Counter()
     for number, moment in enumerate(moments):
         for view in range(views):
@@ -84,6 +81,22 @@ def audit(
     low, _ = wilson(len(unknown), len(seen))
     _, high = wilson(len(unknown) + hidden, len(seen) + hidden)
     return Audit(len(moments) * views, len(seen), unknown, round(low, 6), round(high, 6))
+
+
+def _drawn(
+    root: Query, uploads: Sequence[int], calls: int, share: float, spent: int
+) -> tuple[list[int], int]:
+    """Upload dates to ask for [s], and how often each."""
+    most = min(max(LEAST, math.ceil(share * calls) - spent), calls) if share > 0 and uploads else 0
+    views = min(VIEWS, most)
+    # Moments by photo, not by time: every photo is as likely to be looked for. Drawn alike each
+    # time, so that an interrupted audit asks the same.
+    chance = random.Random(f"{root.key} {len(uploads)}")  # noqa: S311
+    moments = [uploads[chance.randrange(len(uploads))] for _ in range(most // max(views, 1))]
+    if most < VIEWS:
+        # So few photos that the newest page shows most of them.
+        moments, views = [root.high] * bool(most), most
+    return moments, views
 
 
 def wilson(hits: float, count: float) -> tuple[float, float]:
