@@ -18,6 +18,7 @@ SECRET = "FLICKR_API_SECRET"  # noqa: S105 (its name, not the secret)
 SECRETS = (KEY, SECRET)
 # How jobs are told what must not rerun them.
 CONTACT, CALLS, SLOTS = "WITW_CONTACT", "WITW_CALLS_PER_HOUR", "WITW_MAX_SLOTS"
+CONFIRMED = "WITW_CONFIRM_GONE"  # JSON: AOI -> snapshot
 NO_KEY = (
     f"{KEY} is not set: get a key at https://www.flickr.com/services/apps/create/ (Flickr gives "
     f"them to Pro accounts), then `export {KEY}=...` or put {KEY}=... into a file .env here."
@@ -54,3 +55,5 @@ def announce(config: Config) -> None:
     os.environ[CALLS] = str(config.flickr.calls_per_hour)
     slots = {name: area.download.max_slots for name, area in config.aois.items()}
     os.environ[SLOTS] = json.dumps(slots)
+    gone = {name: area.search.confirm_gone for name, area in config.aois.items()}
+    os.environ[CONFIRMED] = json.dumps({n: date.isoformat() for n, date in gone.items() if date})

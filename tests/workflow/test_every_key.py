@@ -63,8 +63,8 @@ OF_AN_AREA = {
     "pairs.min_outdoor_vote": (0.7, imagery("chips")),
     "pairs.min_outdoor_mass": (0.2, imagery("chips")),
 }
-# Another pace is not another result.
-OF_NOTHING = {"download.max_slots": 8}
+# Another pace is not another result, and a confirmation concerns only a search that has stopped.
+OF_NOTHING = {"download.max_slots": 8, "search.confirm_gone": "2026-11-01T00:00:00Z"}
 # key of the whole -> another value, the stages of every area, the joint stages.
 OF_ALL = {
     "flickr.api_url": ("http://127.0.0.1:8/services/rest/", photos("search"), JOINT),

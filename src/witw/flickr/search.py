@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from witw import environment, files, forgotten, stage, tables
+from witw.environment import CONFIRMED
 from witw.errors import UserError
 from witw.flickr.api.client import Client, unwatched
 from witw.flickr.api.on_demand import Caller, OnDemand
@@ -94,6 +96,19 @@ def _accuracy(totals: Mapping[int, int]) -> int:
     return max(totals, key=lambda accuracy: (totals[accuracy], -accuracy))
 
 
+def _confirmed(aoi: str) -> datetime | None:
+    """The snapshot of which a person says that the photos it misses are gone.
+
+    Raises:
+        UserError: the environment names no date.
+    """
+    told = os.environ.get(CONFIRMED) or "{}"
+    try:
+        return Search(confirm_gone=json.loads(told).get(aoi)).confirm_gone
+    except (ValueError, AttributeError):
+        raise UserError(f"{CONFIRMED} is {told!r}, which gives no date for {aoi!r}.") from None
+
+
 def _seconds(moment: datetime) -> int:
     return math.floor(moment.timestamp())
 
@@ -114,7 +129,7 @@ class _Run:
         self.listing = Listing(self.bbox_deg, self.root.high, self.settings.licenses, self.host)
         self.removed = forgotten.load()
         self.snapshot = self.settings.model_dump(mode="json")["snapshot"]
-        is_confirmed = self.settings.confirm_gone == self.settings.snapshot
+        is_confirmed = _confirmed(self.aoi) == self.settings.snapshot
         self.is_confirmed = is_confirmed or bool(journal.note("confirmed"))
         if journal.note("stopped") and not self.is_confirmed:
             journal.restart()

@@ -45,6 +45,7 @@ class Search(Section):
     )
     confirm_gone: Moment | None = Field(
         None,
+        exclude=True,  # of the spec: to confirm must not rerun anything
         description="Only after a search has stopped because too many photos of the one before "
         "were missing: its snapshot, to confirm that they are gone. Each is still asked for by its "
         "id before its file is removed. With any other snapshot the key does nothing.",

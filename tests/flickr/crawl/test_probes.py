@@ -188,9 +188,6 @@ def test_forgetting_photos_changes_no_question_and_no_verdict(tmp_path, monkeypa
         spec | {"aoi": "rome"},
     ):
         assert journals.needs_service(changed)
-    assert not journals.needs_service(
-        spec | {"search": spec["search"] | {"confirm_gone": "2026-11-01T00:00:00Z"}}
-    )
     # Other questions need a key, and say so.
     done = run_stage(tmp_path, spec | {"search": spec["search"] | {"sweeps": 2}})
     assert done.stderr.splitlines()[-1].startswith("witw: FLICKR_API_KEY is not set")

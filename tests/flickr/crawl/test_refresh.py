@@ -1,5 +1,6 @@
 """A later snapshot: what is gone is told from what was missed, over HTTP and by itself."""
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -48,14 +49,16 @@ def searched(tmp_path, monkeypatch, free_port):
     """Searches what a server knows at that moment: rows by id, the summary, the server's calls."""
     monkeypatch.chdir(tmp_path)
 
-    def run(photos, snapshot, behaviour=None, bbox=BBOX, licenses=LICENSES, **settings):
+    def run(photos, snapshot, behaviour=None, bbox=BBOX, licenses=LICENSES, confirm_gone=""):
+        told = {"oslo": confirm_gone} if confirm_gone else {}
+        monkeypatch.setenv("WITW_CONFIRM_GONE", json.dumps(told))
         # The same address each time, as it is the same service to the journal.
         with FlickrServer(photos, lambda _: None, port=free_port, behaviour=behaviour) as server:
             spec = {
                 "aoi": "oslo",
                 "bbox_deg": list(bbox),
                 "flickr": {"api_url": server.api_url, "photo_hosts": ["https://photos.example"]},
-                "search": {"snapshot": snapshot, "licenses": list(licenses), **settings},
+                "search": {"snapshot": snapshot, "licenses": list(licenses)},
             }
             client = Client(server.api_url, KEY, sleep=lambda _: None)
             with Journal(journal_path("oslo"), server.api_url, snapshot) as kept:
@@ -400,3 +403,8 @@ def test_candidates_lie_inside_and_have_a_licence_that_counts():
     ]
     found = refresh.candidates({one["id"]: one for one in rows}, {"7"}, BBOX, LICENSES)
     assert [one["id"] for one in found] == ["3", "1", "2", "8"]
+
+
+def test_a_confirmation_that_is_no_date_is_told(searched):
+    with pytest.raises(UserError, match=r"WITW_CONFIRM_GONE is .* gives no date for 'oslo'"):
+        searched(OLD, FIRST, confirm_gone="soon")

@@ -268,8 +268,7 @@ class Journal:
 
 def questions(spec: Mapping[str, Any]) -> str:
     """Digest of what a search's questions follow from, the service and the snapshot aside."""
-    settings = {name: v for name, v in spec["search"].items() if name != "confirm_gone"}
-    parts = [spec.get("version"), list(spec["bbox_deg"]), settings]
+    parts = [spec.get("version"), list(spec["bbox_deg"]), spec["search"]]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
