@@ -2,13 +2,16 @@ import copy
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from witw.config import Config, load
 from witw.errors import UserError
+from witw.settings.search import Search
 
 REPO = Path(__file__).parents[1]
 AREA = {"bbox_deg": [10.7, 59.9, 10.8, 59.95], "strips": ["oslo.tif"]}
@@ -148,3 +151,10 @@ def test_a_job_makes_only_the_models_of_the_sections_it_reads():
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, check=True)
     found = [n for n in json.loads(done.stdout) if n.startswith(("witw.settings.", "witw.config"))]
     assert found == ["witw.settings.base", "witw.settings.download"]
+
+
+def test_a_snapshot_in_the_future_is_refused():
+    ahead = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    with pytest.raises(ValidationError, match="lies in the future"):
+        Search(snapshot=ahead)
+    assert Search(snapshot=datetime.now(UTC) - timedelta(seconds=1))

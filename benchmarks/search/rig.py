@@ -30,7 +30,7 @@ from witw.flickr.crawl.service import INFO
 
 KEY = "0123456789abcdef0123456789abcdef"
 HOST = "https://live.staticflickr.com"
-SNAPSHOT = "2026-11-01T00:00:00Z"
+SNAPSHOT = "2026-10-02T00:00:00Z"
 SEARCH = "flickr.photos.search"
 SCRATCH = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 
@@ -125,7 +125,7 @@ class Crawl:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """Photos that are there."""
-        return [row for row in self.found.photos if not row["is_gone"]]
+        return [row for row in self.found.photos if not row["is_gone"] and row["cell"] != "missed"]
 
     @property
     def ids(self) -> set[str]:

@@ -51,7 +51,9 @@ PHOTOS = {
     "url": _URL,
     "photo_page": Column("string", "", "The photo's page on Flickr."),
     "cell": Column(
-        "string", "", "Cell of the search tree that listed it; `audit`, `check`: see search.json."
+        "string",
+        "",
+        "Cell of the search tree that listed it; `audit`, `check`, `missed`: see search.json.",
     ),
     "first_seen": Column("string", "", "Snapshot of the first search that listed it."),
     "last_seen": Column("string", "", "Snapshot of the latest search that listed it."),
