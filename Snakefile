@@ -3,7 +3,11 @@
 #   snakemake --cores 16 results/paris/pairs.parquet   one area
 from snakemake.utils import min_version
 
+from witw import preflight
+from witw.errors import stop_on
+
 min_version("9.27")
+stop_on(preflight.read_command, workflow)
 
 
 # With --configfile, that file alone: merged with config.yaml, its eleven areas would be added.
@@ -12,7 +16,7 @@ if not workflow.overwrite_configfiles:
     configfile: "config.yaml"
 
 
-# Satisfies those who run with --sdm apptainer; ignored otherwise.
+# For `snakemake --lint`, which wants one; never used, as --sdm apptainer is refused.
 container: "docker://condaforge/miniforge3:latest"
 
 
@@ -45,15 +49,21 @@ localrules:
 
 onstart:
     stop_on(preflight.claim, Path.cwd())
-    stop_on(preflight.check, CONFIG, jobs_to_run())
+    if not workflow.touch:
+        stop_on(preflight.check, CONFIG, jobs_to_run())
 
 
 onsuccess:
     preflight.tidy(Path(RESULTS))
+    if TOLD:
+        tell_notes(again=True)
+
+
+check_dry_run()
 
 
 rule all:
     """Everything: pairs of every area, the model, its figures, a heat map, the report."""
     default_target: True
     input:
-        targets(),
+        targets,

@@ -4,23 +4,15 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from witw import environment, paths, preflight, spec as spec_module
-from witw.config import load as load_config
+from witw import command_line, environment, paths, preflight, spec as spec_module
+from witw.config import RESERVED, load as load_config
 from witw.cvig.folds import folds
-from witw.errors import UserError
-
-
-def stop_on(call, *args):
-    """Call; a user's mistake ends the run with one sentence instead of a traceback."""
-    try:
-        return call(*args)
-    except UserError as error:
-        sys.exit(f"witw: {error}")
-
+from witw.errors import stop_on
 
 environment.load()
 CONFIG = stop_on(load_config, config, preflight.config_name(workflow))
 environment.announce(CONFIG)
+stop_on(command_line.check, sys.argv, CONFIG.aois, RESERVED)
 
 for variable in environment.secrets():
 
@@ -29,6 +21,7 @@ for variable in environment.secrets():
 
 
 RESULTS = "results"
+TOLD = []
 FOLDS = folds({name: area.city for name, area in CONFIG.aois.items()})
 
 
@@ -163,7 +156,9 @@ def can_train():
     return {area.split for area in CONFIG.aois.values()} == {"train", "val", "test"}
 
 
-def targets():
+def targets(wildcards):
+    """Input function of `all`: what a run without a target is to make."""
+    tell_notes()
     files = [
         f"{RESULTS}/dataset/pairs.parquet",
         f"{RESULTS}/report/report.html",
@@ -178,6 +173,14 @@ def targets():
         files.append(f"{RESULTS}/evaluation/metrics.json")
         files += per_aoi(f"{RESULTS}/locate/{{aoi}}/heatmap.png", "test")
     return files
+
+
+def tell_notes(again=False):
+    """Tell what holds for a run of everything: when it is planned, and at its end again."""
+    if again or not TOLD:
+        TOLD[:] = preflight.notes(CONFIG)
+        for note in TOLD:
+            print(f"Note: {note}", file=sys.stderr)
 
 
 def report_inputs():
@@ -199,3 +202,16 @@ def jobs_to_run():
     return [
         (job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()
     ]
+
+
+def check_dry_run():
+    """Look at the strips after a dry run too; of its hooks Snakemake calls none then."""
+    told = workflow.log_provenance_info
+
+    def tell():
+        told()
+        if not workflow.execution_settings.no_hooks:
+            stop_on(preflight.check_dry, CONFIG, jobs_to_run())
+
+    # The last that a dry run calls, and only a dry run does.
+    workflow.log_provenance_info = tell

@@ -12,15 +12,16 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     Field,
     ValidationError,
     field_validator,
     model_validator,
 )
 
+from witw import areas
 from witw.errors import UserError
 from witw.geo import utm_epsg
+from witw.mistakes import sentence
 from witw.settings.base import NAME, Section
 from witw.settings.chips import Chips
 from witw.settings.download import Download
@@ -37,7 +38,7 @@ from witw.settings.utm import Utm
 
 # Folders of results/ that are not AOIs.
 RESERVED = frozenset(
-    {"dataset", "pack", "model", "evaluation", "index", "locate", "report", "total"}
+    {"dataset", "pack", "model", "evaluation", "index", "locate", "loo", "report", "total"}
 )
 
 
@@ -111,7 +112,10 @@ class Aoi(AoiDefaults):
                 f"south {south} is not less than north {north}: give west, south, east, north"
             )
         if west < -180 or east > 180 or south < -80 or north > 84:
-            raise ValueError("the box leaves longitude -180..180 or UTM's latitude -80..84")
+            told = "the box leaves longitude -180..180 or UTM's latitude -80..84"
+            if west >= -80 and east <= 84 and south >= -180 and north <= 180:
+                told += "; latitude and longitude seem swapped: give west, south, east, north"
+            raise ValueError(told)
         return box
 
     @model_validator(mode="after")
@@ -188,9 +192,39 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
     """
     data = dict(raw)
     defaults = data.get("defaults") or {}
-    aois = data.get("aois")
     if not isinstance(defaults, Mapping):
         raise UserError(f"{source}: `defaults` must be a mapping of keys.")
+    aois = _areas(data, source)
+    # The defaults first: a mistake there is named once, not once for every AOI.
+    _validate(AoiDefaults, defaults, source, ("defaults",))
+    named = {n: {"city": n.replace("_", " ").title(), **b} for n, b in aois.items()}
+    data["defaults"] = defaults
+    data["aois"] = {n: merge(defaults, body) for n, body in named.items()}
+    config = _validate(Config, data, source, ())
+    areas.check_apart(
+        {name: area.bbox_deg for name, area in config.aois.items()},
+        {name: area.split for name, area in config.aois.items()},
+        source,
+    )
+    return config
+
+
+def _areas(data: Mapping[str, Any], source: str) -> Mapping[str, Mapping[str, Any]]:
+    """The section ``aois``, once it is seen to be one.
+
+    Raises:
+        UserError: it is missing or none; names what is there instead.
+    """
+    aois = data.get("aois")
+    if "aois" not in data:
+        near = difflib.get_close_matches("aois", [str(key) for key in data], n=1)
+        found = f"the unknown key `{near[0]}` should be `aois`" if near else "it is missing"
+        raise UserError(f"{source}: `aois` must name at least one area; {found}.")
+    if isinstance(aois, list) and aois:
+        raise UserError(
+            f"{source}: `aois` is a list, and must have a key for each area: take the dashes away "
+            "and write `oslo:`, with its keys indented below."
+        )
     if not isinstance(aois, Mapping) or not aois:
         raise UserError(f"{source}: `aois` must name at least one area (see docs/config.md).")
     for name, body in aois.items():
@@ -200,13 +234,11 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
                 f"and none of {', '.join(sorted(RESERVED))}."
             )
         if not isinstance(body, Mapping):
-            raise UserError(f"{source}: AOI {name!r} must be a mapping of keys.")
-    # The defaults first: a mistake there is named once, not once for every AOI.
-    _validate(AoiDefaults, defaults, source, ("defaults",))
-    named = {n: {"city": n.replace("_", " ").title(), **b} for n, b in aois.items()}
-    data["defaults"] = defaults
-    data["aois"] = {n: merge(defaults, body) for n, body in named.items()}
-    return _validate(Config, data, source, ())
+            raise UserError(
+                f"{source}: AOI {name!r} must be a mapping of keys, at least `bbox_deg` and "
+                "`strips`."
+            )
+    return aois
 
 
 def _validate[M: Section](
@@ -215,33 +247,4 @@ def _validate[M: Section](
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        raise UserError(_sentence(error, model, source, where)) from None
-
-
-def _sentence(
-    error: ValidationError, model: type[BaseModel], source: str, where: tuple[str, ...]
-) -> str:
-    """Turn pydantic's first finding into one sentence that names file, AOI and key."""
-    first = error.errors(include_url=False)[0]
-    loc = (*where, *(str(part) for part in first["loc"]))
-    aoi = f"AOI {loc[1]!r}: " if loc[0] == "aois" and len(loc) > 1 else ""
-    key = ".".join(loc[2:] if aoi else loc)
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(loc[-1], _known_keys(model), n=1)
-        hint = f"; did you mean `{near[0]}`?" if near else "; docs/config.md lists the keys."
-        return f"{source}: {aoi}unknown key `{key}`{hint}"
-    if first["type"] == "missing":
-        return f"{source}: {aoi}the key `{key}` is missing; docs/config.md says what it holds."
-    text = str(first["msg"]).removeprefix("Value error, ")
-    return f"{source}: {aoi}`{key}`: {text}." if key else f"{source}: {aoi}{text}."
-
-
-def _known_keys(model: type[BaseModel]) -> list[str]:
-    """Every key name of a model and of the sections below it."""
-    keys: list[str] = []
-    for name, field in model.model_fields.items():
-        keys.append(name)
-        sub = Aoi if name == "aois" else field.annotation
-        if isinstance(sub, type) and issubclass(sub, BaseModel):
-            keys += _known_keys(sub)
-    return keys
+        raise UserError(sentence(error, model, source, where, Aoi)) from None

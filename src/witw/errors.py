@@ -1,6 +1,8 @@
 """The exception for mistakes a user can correct."""
 
+import sys
 import unicodedata
+from collections.abc import Callable
 
 
 def printable(text: str) -> str:
@@ -25,3 +27,11 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+
+def stop_on[**P, T](call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call; a user's mistake ends this process with its sentence instead of a traceback."""
+    try:
+        return call(*args, **kwargs)
+    except UserError as error:
+        sys.exit(f"witw: {error}")

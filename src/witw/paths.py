@@ -37,16 +37,31 @@ def strip_files(config: Config, aoi: str, strip: str) -> list[str]:
     if not chosen:
         names = ", ".join(s.name for s in config.aois[aoi].strips)
         raise UserError(f"AOI {aoi!r} has no strip {strip!r}; its strips are {names}.")
-    path = chosen[0].path
+    files = _local(chosen[0].path)
+    if files is None:
+        others = [a for a in config.aois if a != aoi]
+        raise UserError(_sentence([m for name in (aoi, *others) for m in _missing(config, name)]))
+    return files
+
+
+def _local(path: str) -> list[str] | None:
+    """Local files of a strip's path; None: there is none, or one is missing."""
     if is_remote(path):
         return []
     files = sorted(glob.glob(path)) if "*" in path else [path]  # noqa: PTH207
-    if not files or not all(Path(name).is_file() for name in files):
-        raise UserError(
-            f"AOI {aoi!r}: strip file {path} does not exist (relative to {Path.cwd()}); "
-            f"correct `aois.{aoi}.strips` in the config or put the file there."
-        )
-    return files
+    return files if files and all(Path(name).is_file() for name in files) else None
+
+
+def _missing(config: Config, aoi: str) -> list[tuple[str, str]]:
+    return [(aoi, s.path) for s in config.aois[aoi].strips if _local(s.path) is None]
+
+
+def _sentence(missing: list[tuple[str, str]]) -> str:
+    """All strips that are missing, so that they are put right at once."""
+    told = [f"AOI {aoi!r}: strip file {path} does not exist" for aoi, path in missing]
+    keys = " and ".join(dict.fromkeys(f"`aois.{aoi}.strips`" for aoi, _ in missing))
+    end = f"(relative to {Path.cwd()}); correct {keys} in the config or put the files there."
+    return f"{'; '.join(told)} {end}"
 
 
 def weights_name(url: str) -> str:

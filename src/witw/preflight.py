@@ -11,24 +11,69 @@ import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from witw import areas, yaml_files
 from witw.errors import UserError
 from witw.flickr.api.client import Client
 from witw.flickr.crawl.journal import needs_service
+from witw.paths import is_remote
 from witw.spec import build
 
 if TYPE_CHECKING:  # jobs need the names below, not the models of the whole config
     from witw.config import Config
 
+CONFIG_FILE = "config.yaml"
+# A person waits for the first job, so a service that is down is told within a minute.
+TRIES = 4
 # What a run writes into, below the run folder.
 FOLDERS = ("results", "photos", "journal", "models", "logs", "checkpoints")
 
 _held: list[IO[str]] = []  # open until this process ends: closing a file gives up its lock
 
 
+def read_command(workflow: Any) -> None:
+    """Look at how Snakemake was called and at its config files, before they are used.
+
+    Args:
+        workflow: Snakemake's.
+
+    Raises:
+        UserError: a file is missing or drops a key, or a container is asked for.
+    """
+    for path in config_files(workflow):
+        yaml_files.read(path)
+    methods = workflow.deployment_settings.deployment_method
+    if any(method.name == "APPTAINER" for method in methods):
+        raise UserError(
+            "`--sdm apptainer` starts jobs in an image that does not hold witw; leave it out, as "
+            "the jobs run in the environment of this snakemake."
+        )
+
+
+def config_files(workflow: Any) -> list[Path]:
+    """The config files of a run, in the order in which they are laid over each other."""
+    named = [Path(path) for path in workflow.overwrite_configfiles]
+    if not named and not Path(CONFIG_FILE).is_file():
+        raise UserError(
+            f"{Path.cwd()} has no {CONFIG_FILE}; write one there (docs/config.md), name a file "
+            "with --configfile, or name the run folder with --directory."
+        )
+    here = Path.cwd()
+    files = named or [Path(CONFIG_FILE)]
+    return [path.relative_to(here) if path.is_relative_to(here) else path for path in files]
+
+
 def config_name(workflow: Any) -> str:
-    """The config file's name, for error texts."""
-    files = workflow.overwrite_configfiles or ["config.yaml"]
-    return str(files[-1])
+    """What the config was read from, for error texts."""
+    text = " + ".join(map(str, config_files(workflow)))
+    return f"{text} + --config" if workflow.config_settings.config else text
+
+
+def notes(config: Config) -> list[str]:
+    """What a person should know of a whole run before and after it, as sentences."""
+    splits = {name: area.split for name, area in config.aois.items()}
+    strips = {name: [strip.path for strip in area.strips] for name, area in config.aois.items()}
+    told = [areas.no_training(splits), *areas.shared_strips(strips, splits)]
+    return [sentence for sentence in told if sentence]
 
 
 def claim(folder: Path) -> None:
@@ -66,18 +111,33 @@ def check(config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
         jobs: rule name and wildcards of every job that is to run.
 
     Raises:
-        UserError: a folder that cannot be written, no key, or a refused one, although something is
-            to be searched, or an unreadable strip.
+        UserError: a folder that cannot be written, strips that cannot be used, or no key, or a
+            refused one, although something is to be searched.
     """
     check_folders()
+    check_strips(config, strips_of(jobs))
     searched = sorted({w["aoi"] for rule, w in jobs if rule == "search"})
     if any(needs_service(json.loads(build(config, "search", aoi))) for aoi in searched):
         check_key(config.flickr.api_url)
-    strips = sorted(
-        {(w["aoi"], w["strip"]) for rule, w in jobs if rule in ("stats", "rgb8", "utm")}
-    )
-    if strips:
-        check_strips(config, strips)
+
+
+def check_dry(config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
+    """What a dry run can check without asking anybody: the strips that are local files.
+
+    Args:
+        config: the validated config.
+        jobs: rule name and wildcards of every job that would run.
+
+    Raises:
+        UserError: one cannot be used; names all that cannot.
+    """
+    paths_of = {(aoi, s.name): s.path for aoi, area in config.aois.items() for s in area.strips}
+    check_strips(config, [pair for pair in strips_of(jobs) if not is_remote(paths_of[pair])])
+
+
+def strips_of(jobs: list[tuple[str, dict[str, str]]]) -> list[tuple[str, str]]:
+    """AOI and name of every strip that a job reads."""
+    return sorted({(w["aoi"], w["strip"]) for rule, w in jobs if rule in ("stats", "rgb8", "utm")})
 
 
 def check_folders() -> None:
@@ -95,7 +155,7 @@ def check_folders() -> None:
 
 def check_key(api_url: str) -> None:
     """Ask the service once whether it accepts the key: else every area's search would."""
-    Client.from_environment(api_url).check_key()
+    Client.from_environment(api_url, TRIES).check_key()
 
 
 def check_strips(config: Config, strips: list[tuple[str, str]]) -> None:
@@ -103,6 +163,8 @@ def check_strips(config: Config, strips: list[tuple[str, str]]) -> None:
 
     In its own: importing osgeo here would set PROJ_DATA for every job started from this process.
     """
+    if not strips:
+        return
     specs = []
     for aoi, strip in strips:
         area = config.aois[aoi]
@@ -117,6 +179,8 @@ def check_strips(config: Config, strips: list[tuple[str, str]]) -> None:
     )
     if done.returncode:
         # GDAL's own warnings may stand around it.
-        told = [line for line in done.stderr.splitlines() if line.startswith("witw: ")]
+        told = [line[6:] for line in done.stderr.splitlines() if line.startswith("witw: ")]
         ended = f"The look at the strips ended with code {done.returncode}; run again."
-        raise UserError(told[0].removeprefix("witw: ") if told else done.stderr.strip() or ended)
+        if len(told) > 1:
+            told = [f"{len(told)} strips cannot be used.", *told]
+        raise UserError("\n  ".join(told) or done.stderr.strip() or ended)

@@ -48,7 +48,8 @@ def test_a_mistake_stops_the_run_with_one_sentence(workplace, change, words):
 def test_a_missing_api_key_stops_before_the_first_job_and_leaves_no_lock(workplace):
     words = ["FLICKR_API_KEY is not set", "https://www.flickr.com/services/", ".env"]
     for _ in range(2):
-        assert_stopped(workplace.snakemake("--cores", 1, key=None), words)
+        done = workplace.snakemake("--cores", 1, "results/oslo/photos.parquet", key=None)
+        assert_stopped(done, words)
     assert not (workplace.folder / "results").exists()
     assert not list((workplace.folder / ".snakemake").glob("locks/*.lock"))
 

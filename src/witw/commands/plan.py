@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import yaml
 
 from witw import config as config_module
-from witw import environment, stage, store
+from witw import environment, stage, store, yaml_files
 from witw import spec as spec_module
 from witw.commands.estimate import calls, chip_bytes, column, mean_photo
 from witw.config import Config
@@ -234,15 +233,7 @@ def read_config(path: Path) -> Config:
     Raises:
         UserError: it is missing, no YAML, or wrong; names the file.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; name it with --configfile.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} is not readable YAML: {' '.join(str(error).split())}.") from None
-    if not isinstance(raw, Mapping):
-        raise UserError(f"{path} holds no keys; docs/config.md lists them.")
-    return config_module.load(raw, path.name)
+    return config_module.load(yaml_files.read(path), path.name)
 
 
 def choose(config: Config, names: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from witw import status, tables
+from witw.areas import card_sentence
 from witw.dataset.credit import clean
 
 FLICKR_NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
@@ -34,7 +35,7 @@ Every listed photo has one row in `pairs.parquet` and one status; each row of th
 
 {meanings}
 
-Splits are by whole city: no place of `test` was seen in `train` or `val`.
+{splits}
 """
 
 _TAIL = """## Columns of `pairs.parquet`
@@ -95,6 +96,7 @@ def card(
         notice=FLICKR_NOTICE,
         areas=_areas(areas),
         funnel=markdown(funnel.columns, funnel.itertuples(index=False)),
+        splits=card_sentence(areas),
         meanings="\n".join(f"- `{s.value}`: {status.STATUS_MEANING[s]}." for s in status.Status),
     )
     columns = [

@@ -16,7 +16,7 @@ from witw.dataset.croissant import DataFile, croissant
 from witw.dataset.funnel import funnel as count_funnel
 from witw.dataset.funnel import licenses as count_licenses
 
-VERSION = 1
+VERSION = 2
 READS = ("areas",)
 
 log = logging.getLogger(__name__)

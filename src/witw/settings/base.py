@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime
 from typing import Annotated
@@ -24,6 +25,14 @@ def _iso(value: datetime) -> str:
 Moment = Annotated[datetime, AfterValidator(_utc), PlainSerializer(_iso, return_type=str)]
 # Whole numbers from 0, each once and sorted: another order in the config reruns nothing.
 Numbers = Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(lambda v: sorted(set(v)))]
+
+
+def _as_the_shell(path: str) -> str:
+    """Put in `~` and `$NAME` of a local path, as a shell would; unknown names stay."""
+    return path if "://" in path else os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
+
+
+FilePath = Annotated[str, AfterValidator(_as_the_shell)]
 
 
 class Section(BaseModel):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from witw.settings.base import Section
+from witw.settings.base import FilePath, Section
 
 # Published for Places365: the first five. The others are for whoever trained a better one.
 PlacesArch = Literal[
@@ -27,7 +27,7 @@ PlacesArch = Literal[
 class Scenes(Section):
     """The Places365 network behind the indoor/outdoor decision."""
 
-    checkpoint: str = Field(
+    checkpoint: FilePath = Field(
         "http://places2.csail.mit.edu/models_places365/resnet18_places365.pth.tar",
         description="Checkpoint in the published Places365 format: a path relative to the run "
         "folder, or an http(s) address.",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from witw.settings.base import NAME, Section
+from witw.settings.base import NAME, FilePath, Section
 
 Bands = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 
@@ -16,9 +16,9 @@ Bands = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotate
 class Strip(Section):
     """One source raster of an AOI: anything GDAL reads."""
 
-    path: str = Field(
+    path: FilePath = Field(
         description="File, `s3://` or `https://` address; with `*` it is a set of tiles that are "
-        "read as one raster."
+        "read as one raster. `~` and `$NAME` are put in as a shell would."
     )
     name: str = Field("", description="Name in results/; default: made from the path.")
     bands: Bands | None = Field(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from witw.settings.base import Section, Share
+from witw.settings.base import FilePath, Section, Share
 
 
 class Train(Section):
@@ -19,7 +19,7 @@ class Train(Section):
         "`original` (VGG16 up to its tenth convolution, as the original project had it), or a "
         "name in timm, such as `convnext_tiny` or `resnet50`.",
     )
-    weights: str = Field(
+    weights: FilePath = Field(
         "none",
         description="Weights a backbone begins with: `none`, `timm` (downloaded by timm) or a "
         "local file, .safetensors or .pth. `small` has none.",

@@ -1,8 +1,8 @@
 """Open a strip of the config as a raster: local files, tile sets, `s3://`, `https://`.
 
 `python -m witw.imagery.strip.source` reads a JSON list of `stats` specs from stdin and checks that
-every strip opens, has its bands, is georeferenced and lies where its area is: exit 0, or one line
-that begins with `witw:` on stderr and exit 1.
+every strip opens, has its bands, is georeferenced and lies where its area is: exit 0, or exit 1 and
+a line on stderr that begins with `witw:` for each that does not.
 """
 
 from __future__ import annotations
@@ -143,9 +143,15 @@ def _assemble(tiles: list[_Tile]) -> Raster:
 def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
     count = ds.RasterCount
     if max(bands) > count:
+        advice = "set `bands` of the AOI or the strip."
+        if count < 3:
+            advice = (
+                "it has no colours; to use it as grey set `bands: [1, 1, 1]` of the strip, else "
+                "give a file with red, green and blue."
+            )
         raise UserError(
             f"{where} has {count} band{'s' * (count != 1)}, but `bands` asks for {list(bands)}; "
-            "set `bands` of the AOI or the strip."
+            f"{advice}"
         )
     if ds.GetGeoTransform(can_return_null=True) is None or ds.GetSpatialRef() is None:
         raise UserError(f"{where} is not georeferenced; give it a CRS and a geotransform.")
@@ -237,23 +243,33 @@ def check(spec: Mapping[str, Any]) -> None:
         return
     found, box = box_deg(raster), spec["bbox_deg"]
     if found and not near(found, box, spec["chip_m"] / 2):
+        swapped = [box[1], box[0], box[3], box[2]]
+        advice = "take it out of `strips` or correct the box."
+        if near(found, swapped, spec["chip_m"] / 2):
+            advice = f"latitude and longitude seem swapped: write `bbox_deg: {swapped}`."
         raise UserError(
             f"AOI {spec['aoi']!r}: strip file {remote.shown(spec['strip']['path'])} lies outside "
             f"the area: it covers {', '.join(f'{v:.4f}' for v in found)} (west, south, east, "
-            f"north), `bbox_deg` is {list(box)}; take it out of `strips` or correct the box."
+            f"north), `bbox_deg` is {list(box)}; {advice}"
         )
 
 
 def main() -> None:
-    """Check the strips of the specs on stdin."""
+    """Check the strips of the specs on stdin; each that cannot be used is named."""
     specs = json.load(sys.stdin)
+    told: list[str] = []
     try:
         configure()
         for spec in specs:
-            check(spec)
+            try:
+                check(spec)
+            except UserError as error:
+                told.append(str(error))
     except UserError as error:
-        print(f"witw: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(1)
+        told = [str(error)]
+    for sentence in told:
+        print(f"witw: {sentence}", file=sys.stderr)  # noqa: T201
+    sys.exit(1 if told else 0)
 
 
 if __name__ == "__main__":
