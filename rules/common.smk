@@ -12,7 +12,7 @@ from witw.errors import stop_on
 environment.load()
 CONFIG = stop_on(load_config, config, preflight.config_name(workflow))
 environment.announce(CONFIG)
-stop_on(command_line.check, sys.argv, CONFIG.aois, RESERVED)
+stop_on(command_line.check_targets, sys.argv, CONFIG.aois, RESERVED)
 
 for variable in environment.secrets():
 
@@ -199,9 +199,8 @@ def report_inputs():
 
 def jobs_to_run():
     """Rule and wildcards of every job of this run, once the plan is made."""
-    return [
-        (job.rule.name, dict(job.wildcards_dict)) for job in workflow.dag.needrun_jobs()
-    ]
+    jobs = workflow.dag.needrun_jobs(exclude_finished=False)
+    return [(job.rule.name, dict(job.wildcards_dict)) for job in jobs]
 
 
 def check_dry_run():

@@ -155,8 +155,34 @@ def _check_config_file(file: str, number: int) -> None:
         ) from error
 
 
-def check(argv: Sequence[str], aois: Collection[str], others: Collection[str]) -> None:
-    """Say what Snakemake takes silently and a user of this workflow cannot have meant.
+def check_files(argv: Sequence[str]) -> None:
+    """Say which config files Snakemake takes, or drops, that its user cannot have meant.
+
+    Args:
+        argv: of the process, its program first; anything but Snakemake's is not looked at.
+
+    Raises:
+        UserError: one sentence.
+    """
+    if not argv or not is_snakemake(argv[0]):
+        return
+    given = words(argv[1:], CONFIG_FILES)
+    files = list(chain.from_iterable(given))
+    if len(given) > 1:
+        raise UserError(
+            "`--configfile` is there twice, and Snakemake would read only the last; to lay one "
+            f"file over the other write --configfile {' '.join(files)}."
+        )
+    for file in files:
+        if file.removeprefix("./").startswith(RESULTS):
+            raise UserError(
+                f"`--configfile` takes every word up to the next option, so {file} as well; put "
+                "the target first, or write --configfile=FILE."
+            )
+
+
+def check_targets(argv: Sequence[str], aois: Collection[str], others: Collection[str]) -> None:
+    """Say which target names an area that the config does not have.
 
     Args:
         argv: of the process, its program first; anything but Snakemake's is not looked at.
@@ -168,19 +194,6 @@ def check(argv: Sequence[str], aois: Collection[str], others: Collection[str]) -
     """
     if not argv or not is_snakemake(argv[0]):
         return
-    given = words(argv[1:], CONFIG_FILES)
-    if len(given) > 1:
-        files = " ".join(chain.from_iterable(given))
-        raise UserError(
-            "`--configfile` is there twice, and Snakemake would read only the last; to lay one "
-            f"file over the other write --configfile {files}."
-        )
-    for file in chain.from_iterable(given):
-        if file.startswith(RESULTS):
-            raise UserError(
-                f"`--configfile` takes every word up to the next option, so {file} as well; put "
-                "the target first, or write --configfile=FILE."
-            )
     for word in argv[1:]:
         _check_area(word, aois, others)
 

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from witw import areas, yaml_files
+from witw import areas, command_line, yaml_files
 from witw.errors import UserError
 from witw.flickr.api.client import Client
 from witw.flickr.crawl.journal import needs_service
@@ -39,6 +39,7 @@ def read_command(workflow: Any) -> None:
     Raises:
         UserError: a file is missing or drops a key, or a container is asked for.
     """
+    command_line.check_files(sys.argv)
     for path in config_files(workflow):
         yaml_files.read(path)
     methods = workflow.deployment_settings.deployment_method
