@@ -17,7 +17,7 @@ def plan(module_workplace):
         config["aois"]["lima"] |= {"city": "Lima, Perú", "shards": 3}
 
     module_workplace.configure(name)
-    done = module_workplace.snakemake("-n", "all", "leave_one_out")
+    done = module_workplace.snakemake("-n", "--no-hooks", "all", "leave_one_out")
     assert done.returncode == 0, done.stderr
     return done
 

@@ -372,7 +372,7 @@ def test_home_is_put_in_as_the_shell_does(workplace, path):
 
     workplace.configure(change)
     env = workplace.environment(None) | {"HOME": str(home)}
-    args = ["results/oslo/stretch.json", "--snakefile", REPO / "Snakefile", "-n"]
+    args = ["results/oslo/stretch.json", "--snakefile", REPO / "Snakefile", "-n", "-p"]
     done = command(workplace.folder, args, env)
     assert done.returncode == 0, done.stderr
     assert f"{home}/images/oslo.tif" in done.stdout + done.stderr
@@ -422,7 +422,7 @@ def test_the_note_stands_at_the_end_of_the_run_too(workplace):
     assert done.returncode == 0, done.stderr
     _start, _, end = done.stderr.partition("Building DAG of jobs")
     notes = [n for n, line in enumerate(end.splitlines()) if line.startswith("Note: No model")]
-    jobs = [n for n, line in enumerate(end.splitlines()) if "rule pairs" in line]
+    jobs = [n for n, line in enumerate(end.splitlines()) if "rule: pairs " in line]
     assert len(notes) == 2 and notes[0] < jobs[0] < notes[1], done.stderr
 
 

@@ -210,6 +210,7 @@ def test_the_committed_config_plans_every_stage_without_a_key(workplace):
 def test_the_slurm_profile_asks_for_a_gpu_and_keeps_the_default_profile(workplace):
     done = workplace.snakemake(
         "-n",
+        "--no-hooks",
         "--profile",
         REPO / "profiles" / "slurm",
         program=Path(__file__).parent / "resources.py",

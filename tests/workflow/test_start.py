@@ -105,7 +105,7 @@ def test_a_configfile_replaces_config_yaml(workplace):
         config["aois"] = {"riga": config["aois"]["oslo"]}
 
     other = workplace.configure(rename, "other.yaml")
-    done = workplace.snakemake("-n", "--configfile", other)
+    done = workplace.snakemake("-n", "--no-hooks", "--configfile", other)
     assert {job.split(":")[1] for job in done.jobs if ":" in job} == {"riga"}
 
 
@@ -118,14 +118,21 @@ def test_a_run_folder_elsewhere_has_its_own_config_and_finds_the_default_profile
     other = workplace.configure(rename, "other.yaml")
     # In the repository nothing names the Snakefile: it is found, and so is the profile.
     done = workplace.snakemake(
-        "-n", "--directory", workplace.folder, "--configfile", other, cwd=REPO, snakefile=False
+        "-n",
+        "--no-hooks",
+        "--directory",
+        workplace.folder,
+        "--configfile",
+        other,
+        cwd=REPO,
+        snakefile=False,
     )
     assert done.returncode == 0, done.stderr
     assert {job.split(":")[1] for job in done.jobs if ":" in job} == {"riga"}
     assert "profiles/default" in done.stderr
 
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    done = workplace.snakemake("-n", "--directory", workplace.folder, cwd=elsewhere)
+    done = workplace.snakemake("-n", "--no-hooks", "--directory", workplace.folder, cwd=elsewhere)
     assert done.returncode == 0, done.stderr
     assert "search:oslo" in done.jobs
     assert "profiles/default" in done.stderr
