@@ -1,9 +1,18 @@
-"""Open photos the right way up, bounded in size, and resize photos and chips for the network."""
+"""Open photos whole, the right way up and bounded in size; resize photos and chips.
+
+Three decisions:
+
+* A colour profile (ICC) is applied, so a photo of another colour space is read as people see it.
+* Bytes behind a JPEG's end marker are ignored, however many: phones append a video there.
+* A JPEG of which libjpeg says that its data are corrupt is broken, even where it can be decoded.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +21,21 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
-# The largest stored file is a 500 px rendition; a phone's photo has up to 50 Mpx.
+from witw.libjpeg import decode_strictly
+
+# Pixels that are decoded. A larger JPEG is decoded at a half, a quarter or an eighth of its size.
 MAX_PIXELS = 50_000_000
+# Pixels of a sequential JPEG, which libjpeg reads row by row; phones make up to 200 million.
+MAX_JPEG_PIXELS = 250_000_000
+# A JPEG spends at least one bit on each block of 8 x 8 px; one that claims more is a bomb.
+MOST_PIXELS_PER_BYTE = 8 * 8 * 8
 FORMATS = ("JPEG", "PNG", "WEBP")
+
+_SOI = b"\xff\xd8\xff"
+# Modes of Pillow -> colour spaces of simplejpeg.
+_SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 
 _ORIENTATION = 0x0112  # EXIF 2.32, table 4
 _UPRIGHT = {
@@ -36,7 +55,7 @@ _FRAME_MM = 43.267  # diagonal of the 35 mm frame, to which such focal lengths r
 
 
 class TooManyPixels(ValueError):  # noqa: N818
-    """A picture holds more than :data:`MAX_PIXELS` pixels; seen before it is decoded."""
+    """A picture holds more pixels than are decoded; the text names the limit."""
 
 
 @dataclass(frozen=True)
@@ -79,26 +98,29 @@ def open_photo(path: Path, sha256: str | None = None) -> Image.Image:
         sha256: its digest, where that is known.
 
     Returns:
-        RGB picture, 8 bits a band, the right way up; decoded, its file closed.
+        RGB picture (sRGB), 8 bits a band, the right way up; decoded, its file closed. A JPEG of
+        more than :data:`MAX_PIXELS` is decoded at a half, a quarter or an eighth of its size.
 
     Raises:
-        OSError: the file cannot be read or decoded, or has another digest.
-        TooManyPixels: it holds more than :data:`MAX_PIXELS`.
+        OSError: the file cannot be read or decoded, is damaged, or has another digest.
+        TooManyPixels: it holds more pixels than are decoded.
     """
-    return decode(whole(path, sha256)).convert("RGB")
+    return _as_srgb(decode(whole(path, sha256)))
 
 
 def decode(body: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     """Decode the whole of a picture, the right way up, in its own bands.
 
     Raises:
-        OSError: it is of no known format, or broken.
-        TooManyPixels: it holds more than :data:`MAX_PIXELS`; seen before it is decoded.
+        OSError: it is of no known format, or damaged.
+        TooManyPixels: it holds more pixels than are decoded; seen before it is decoded.
     """
     with _opened(body, formats) as picture:
-        _load(picture, len(body))
-        turn = _UPRIGHT.get(_orientation(picture))
-        return picture.copy() if turn is None else picture.transpose(turn)
+        profile, turn = picture.info.get("icc_profile"), _UPRIGHT.get(_orientation(picture))
+        decoded = _decoded(picture, body)
+        upright = decoded.copy() if turn is None else decoded.transpose(turn)
+        upright.info["icc_profile"] = profile
+        return upright
 
 
 def examine(body: bytes, formats: tuple[str, ...] = FORMATS) -> Traits:
@@ -107,8 +129,10 @@ def examine(body: bytes, formats: tuple[str, ...] = FORMATS) -> Traits:
         bands, (width, height) = len(picture.getbands()), picture.size
         # At an eighth of the size, grey, every coefficient of a JPEG is still decoded, so whatever
         # is broken shows; the transforms that are left out cannot fail.
-        picture.draft("L", (1, 1))
-        _load(picture, len(body))
+        space = "CMYK" if picture.mode == "CMYK" else "GRAY"
+        if not _is_jpeg(picture) or decode_strictly(body, space, (1, 1)) is None:
+            picture.draft("L", (1, 1))
+            _load(picture, len(body))
         if _orientation(picture) in _LYING:
             width, height = height, width
         # Pillow calls a JPEG file with further pictures behind the first (CIPA DC-007) an MPO.
@@ -118,23 +142,94 @@ def examine(body: bytes, formats: tuple[str, ...] = FORMATS) -> Traits:
 
 @contextmanager
 def _opened(body: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """Open a picture whose header is sound and not too large."""
     try:
-        with Image.open(io.BytesIO(body), formats=formats) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise TooManyPixels(f"{picture.width} x {picture.height} px")
+        is_jpeg = "JPEG" in formats and body.startswith(_SOI)
+        # Pillow's own limit on pixels knows nothing of JPEGs that are decoded at a smaller size.
+        file = io.BytesIO(body)
+        opened = JpegImagePlugin.jpeg_factory(file) if is_jpeg else Image.open(file, "r", formats)
+        with opened as picture:
+            _check_size(picture, len(body))
             yield picture
     except Image.DecompressionBombError:
-        raise TooManyPixels("a decompression bomb") from None
+        raise TooManyPixels(_too_many("a picture", MAX_PIXELS)) from None
+    except UnidentifiedImageError:
+        raise OSError(f"it is not a {' or '.join(formats)} picture") from None
     except TooManyPixels:
         raise
     except _BROKEN as error:
         raise OSError(str(error)) from error
 
 
+def _check_size(picture: Image.Image, size: int) -> None:
+    pixels, what = picture.width * picture.height, f"{picture.width} x {picture.height} px"
+    is_sequential = _is_jpeg(picture) and not picture.info.get("progressive")
+    most = max(MAX_JPEG_PIXELS, MAX_PIXELS) if is_sequential else MAX_PIXELS
+    if pixels > most:
+        raise TooManyPixels(_too_many(what, most))
+    if _is_jpeg(picture) and pixels > MOST_PIXELS_PER_BYTE * size:
+        raise TooManyPixels(f"{what} in {size:,} bytes, which no JPEG can hold")
+
+
+def _too_many(what: str, most: int) -> str:
+    return f"{what}, of which at most {most:,} are decoded"
+
+
+def _is_jpeg(picture: Image.Image) -> bool:
+    return picture.format in ("JPEG", "MPO")
+
+
+def _decoded(picture: Image.Image, body: bytes) -> Image.Image:
+    """The picture, decoded: a large JPEG at a fraction of its size."""
+    if _is_jpeg(picture):
+        # Pillow knows how CMYK is stored, so such a file is only checked here.
+        is_plain = picture.mode in ("L", "RGB")
+        small = _size(picture)
+        least = (0, 0) if small == picture.size else small
+        space = _SPACES.get(picture.mode, "GRAY")
+        found = decode_strictly(body, space, least if is_plain else (1, 1))
+        if found is not None and is_plain:
+            return Image.fromarray(found[..., 0] if picture.mode == "L" else found)
+        if small != picture.size:
+            picture.draft(None, small)
+    _load(picture, len(body))
+    return picture
+
+
+def _size(picture: Image.Image) -> tuple[int, int]:
+    """The size at which a JPEG is decoded: its own, a half, a quarter or an eighth."""
+    width, height = picture.size
+    factor = next((f for f in (1, 2, 4) if width * height <= MAX_PIXELS * f * f), 8)
+    return math.ceil(width / factor), math.ceil(height / factor)
+
+
 def _load(picture: Image.Image, size: int) -> None:
     # All bytes in one go: between two the decoding thread would wait for the interpreter.
     picture.decodermaxblock = max(getattr(picture, "decodermaxblock", 0), size)  # type: ignore[attr-defined]
     picture.load()
+
+
+def _as_srgb(picture: Image.Image) -> Image.Image:
+    """Apply a picture's colour profile; one that is broken or of other bands counts as none."""
+    profile = picture.info.get("icc_profile")
+    transform = _to_srgb(profile, picture.mode) if profile else None
+    if transform is None:
+        return picture.convert("RGB")
+    return ImageCms.applyTransform(picture, transform) or picture.convert("RGB")
+
+
+@functools.lru_cache(maxsize=64)
+def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """How a profile's colours become sRGB's; None: they are already, or nobody can tell."""
+    if mode not in _SPACES:
+        return None
+    try:
+        opened = ImageCms.getOpenProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(opened):
+            return None
+        return ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -110,9 +110,11 @@ def cut_chunked(body):
     return answer
 
 
-def chunked(body):
+def chunked(body, **headers):
     def answer(handler):
         handler.send_response(200)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
         handler.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n")

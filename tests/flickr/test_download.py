@@ -1,7 +1,9 @@
 """The downloader against a photo host that misbehaves, on loopback."""
 
+import gzip
 import hashlib
 import json
+import zlib
 from pathlib import Path
 
 import pytest
@@ -54,11 +56,42 @@ STORIES = {
         "placeholder",
         1,
     ),
-    "elsewhere": ([send(b"", 302, Location="https://s.yimg.com/x.png")], "gone", "s.yimg.com", 1),
-    "other_port": ([send(b"", 302, Location="http://127.0.0.1:9/x")], "gone", "127.0.0.1", 1),
-    "png_behind_redirect": ([send(b"", 302, Location="/sorry")], "gone", "PNG", 1),
+    "placeholder_elsewhere": (
+        [send(b"", 302, Location="https://s.yimg.com/pw/images/en-us/photo_unavailable.png")],
+        "gone",
+        "s.yimg.com",
+        1,
+    ),
+    # Of these nothing is known but that the photo did not come.
+    "elsewhere": ([send(b"", 302, Location="https://s.yimg.com/x.png")], "failed", "yimg.com", 1),
+    "other_port": ([send(b"", 302, Location="http://127.0.0.1:9/x")], "failed", "127.0.0.1", 1),
+    "png_behind_redirect": ([send(b"", 302, Location="/sorry")], "corrupt", "PNG", 1),
     "moved": ([send(b"", 301, Location="/new_home")], "ok", "", 1),
-    "circle": ([send(b"", 302, Location="/circle")], "gone", "circle", 4),
+    "circle": ([send(b"", 302, Location="/circle")], "failed", "circle", 4),
+    "forbidden_by_law": ([send(b"", 451)], "gone", "HTTP 451", 1),
+    "zipped": ([send(gzip.compress(GOOD), Content_Encoding="gzip")], "ok", "", 1),
+    "zipped_twice": (
+        [send(gzip.compress(GOOD[:99]) + gzip.compress(GOOD[99:]), Content_Encoding="gzip")],
+        "ok",
+        "",
+        1,
+    ),
+    "deflated": ([chunked(zlib.compress(GOOD), Content_Encoding="deflate")], "ok", "", 1),
+    "zip_bomb": (
+        [send(gzip.compress(GOOD + bytes(90_000_000)), Content_Encoding="gzip")],
+        "corrupt",
+        "larger than 0.2 MB",
+        1,
+    ),
+    "zip_cut_once": (
+        [send(gzip.compress(GOOD)[:-20], Content_Encoding="gzip"), send(GOOD)],
+        "ok",
+        "",
+        2,
+    ),
+    "brotli": ([send(GOOD, Content_Encoding="br")], "failed", "'br'", 1),
+    "hole": ([send(GOOD[:400] + GOOD[-2:])], "corrupt", "cannot be decoded whole", 2),
+    "tail": ([send(GOOD + bytes(150_000))], "ok", "", 1),
     "bomb": ([send(bomb(60_000))], "corrupt", "too many pixels", 1),
     "poster": ([send(bomb(9_000))], "corrupt", "too many pixels: 9000 x 9000 px", 1),
     "huge": ([send(b"\xff\xd8\xff" + bytes(300_000))], "corrupt", "larger than 0.2 MB", 1),

@@ -220,8 +220,10 @@ def run(
         raise UserError(f"{codes} is not of {grid_path} and {model_path}; delete it and run again.")
     try:
         photo = open_photo(query.path)
+    except images.TooManyPixels as error:
+        raise UserError(f"{query.path} is too large: {error}; make it smaller.") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{query.path} is not a readable JPEG photo: {error}.") from error
+        raise UserError(f"{query.path} is not a readable photo: {error}.") from error
     square, width, height = letterbox(photo, shape.photo_px)
     lens_deg = images.fov_deg(query.path, *photo.size)
     sharpness = fitted(calibration, model)

@@ -26,7 +26,7 @@ from witw.images import fov_deg, letterbox, open_photo, shrink, whole
 from witw.settings.pack import Pack
 from witw.status import Status
 
-VERSION = 3
+VERSION = 4
 READS = ("pack",)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,13 +34,17 @@ from witw.flickr.photo_host.throttle import Limits
 from witw.settings.download import Download
 from witw.store import PHOTO_ID, photo_path
 
-VERSION = 2
+VERSION = 3
 # Not `download.max_slots`: another pace must not rerun anything, see slots_of.
 READS = ("download.max_megabytes", "download.min_side_px", "flickr.photo_hosts")
 
 READERS = 4
 # Refusals of fewer photos than this may be the photos' own; of all of more, they are the host's.
 FEW = 3
+# More of the photos than this on a host that is not listed: it is the list that is wrong.
+MOST_STRANGE = 0.1
+# Of so many failures or more, if they are more than half of the photos, the host is to blame.
+MANY = 20
 UNLISTED = "no longer listed"
 WITHDRAWN = "removed at its owner's request"
 
@@ -80,7 +85,9 @@ def run(spec: dict[str, Any], ids: Path, table: Path, limits: Limits | None = No
     )
     fetched = _fetch(jobs, aoi, rules)
     _check_hosts(aoi, jobs, fetched)
-    outcomes = _without_placeholders(listed, aoi, outcomes | fetched)
+    outcomes |= fetched
+    _check_share(aoi, listed, outcomes)
+    outcomes = _without_placeholders(listed, aoi, outcomes)
     sync_folders(job.path.parent for job in jobs if fetched[job.id].stored)
     data = tables.write(table, "downloads", _rows(listed, aoi, outcomes))
     log.info("%s", ", ".join(f"{n} {s}" for s, n in sorted(data["status"].value_counts().items())))
@@ -126,7 +133,7 @@ def _triage(
         if job.id in good:
             outcomes[job.id] = good[job.id]
         elif reason := refusal(job.url, origins):
-            outcomes[job.id] = Outcome("failed", reason)
+            outcomes[job.id] = Outcome("failed", reason, refused=True)
         else:
             missing.append(job)
     return outcomes, missing
@@ -185,6 +192,33 @@ def _check_hosts(aoi: str, jobs: list[Job], fetched: dict[str, Outcome]) -> None
             )
 
 
+def _check_share(aoi: str, listed: pd.DataFrame, outcomes: dict[str, Outcome]) -> None:
+    """Say how many photos failed, and why; stop where the photos are not the reason.
+
+    Raises:
+        UserError: a host that is not listed has more than a tenth of the photos, or more than half
+            of them failed.
+    """
+    urls = dict(zip(listed["id"], listed["url"].fillna(""), strict=True))
+    failed = {i: outcome for i, outcome in outcomes.items() if outcome.status == "failed"}
+    if not failed:
+        return
+    for host, count in Counter(host_of(urls[i]) for i in failed if failed[i].refused).most_common():
+        if host and count >= max(FEW, MOST_STRANGE * len(listed)):
+            raise UserError(
+                f"AOI {aoi!r}: {count} of {len(listed)} photos are on {host}, which is not one of "
+                "`flickr.photo_hosts`; add it there (as `*.domain` for all hosts of a service), "
+                "then run again."
+            )
+    reasons = Counter(outcome.reason for outcome in failed.values()).most_common(3)
+    told = f"{len(failed)} of {len(listed)} photos failed: " + "; ".join(
+        f"{count} x {reason}" for reason, count in reasons
+    )
+    if len(failed) >= MANY and 2 * len(failed) > len(listed):
+        raise UserError(f"AOI {aoi!r}: {told}. Photos that came are kept; run again later.")
+    log.warning("AOI %r: %s", aoi, told)
+
+
 def _without_placeholders(
     listed: pd.DataFrame, aoi: str, outcomes: dict[str, Outcome]
 ) -> dict[str, Outcome]:
@@ -194,13 +228,12 @@ def _without_placeholders(
     found = dict(outcomes)
     removed = set()
     for ids in suspects((i, outcomes[i], place) for i, place in rows):
-        if outcomes[ids[0]].stored:
-            paths = [photo_path(aoi, photo_id) for photo_id in ids]
-            if not is_plain(paths[0].read_bytes()):
-                continue
-            for path in paths:
-                remove(path)
-                removed.add(path.parent)
+        paths = [photo_path(aoi, photo_id) for photo_id in ids]
+        if not is_plain(paths[0].read_bytes()):
+            continue
+        for path in paths:
+            remove(path)
+            removed.add(path.parent)
         found |= dict.fromkeys(ids, Outcome("gone", PLACEHOLDER))
     sync_folders(removed)
     return found

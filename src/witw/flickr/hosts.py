@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
 
 from yarl import URL
 
+ANY = "*."  # at the beginning of an entry that stands for all hosts of a domain
 PORTS = {"http": 80, "https": 443}
+NOTICE = "photo_unavailable"  # how the names of Flickr's notices begin: photo_unavailable_l.png
 Origin = tuple[str, str, int]
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -55,22 +58,51 @@ def host_of(url: str) -> str:
 
 
 def allowed(entries: Sequence[str]) -> frozenset[Origin]:
-    """Origins of ``flickr.photo_hosts``: ``host``, ``host:port`` or ``http://host:port``.
+    """Origins of ``flickr.photo_hosts``.
 
-    https only, unless the entry says http or names a loopback address.
+    An entry is ``host``, ``host:port``, ``http://host:port``, or ``*.domain`` for all hosts below
+    a domain. Only https is allowed, unless the entry says http or names a loopback address.
 
     Raises:
         ValueError: an entry is none of these; it is the argument.
     """
     origins = set()
     for entry in entries:
+        if entry.startswith(ANY):
+            origins.add(_family(entry))
+            continue
         found = origin(entry if "://" in entry else f"https://{entry}")
-        if found is None:
+        if found is None or "*" in found[1]:
             raise ValueError(entry)
         origins.add(found)
         if "://" not in entry and is_loopback(found[1]):
             origins.add(("http", found[1], URL(f"http://{entry}").port or PORTS["http"]))
     return frozenset(origins)
+
+
+def _family(entry: str) -> Origin:
+    """Origin of an entry ``*.domain``: https on its own port, and a domain, not ``*.com``."""
+    found = origin(f"https://{entry.removeprefix(ANY)}")
+    if found != ("https", entry.removeprefix(ANY).lower(), PORTS["https"]):
+        raise ValueError(entry)
+    domain = found[1]
+    if "." not in domain or "*" in domain or is_loopback(domain) or _is_address(domain):
+        raise ValueError(entry)
+    return "https", ANY + domain, PORTS["https"]
+
+
+def service(found: Origin, origins: Iterable[Origin]) -> Origin | None:
+    """Which of ``origins`` an address belongs to: hosts of one ``*.domain`` are one service.
+
+    Returns:
+        The entry of :func:`allowed`; None: none of them allows it.
+    """
+    scheme, host, port = found
+    families = [o for o in origins if o[1].startswith(ANY)]
+    for family in sorted(families, key=lambda o: len(o[1])):
+        if (scheme, port) == (family[0], family[2]) and host.endswith(family[1].lstrip("*")):
+            return family
+    return found if found in origins else None
 
 
 def named(origins: Iterable[Origin]) -> frozenset[str]:
@@ -96,22 +128,23 @@ def refusal(url: str, origins: frozenset[Origin]) -> str:
     found = origin(url)
     if found is None:
         return "no address" if not url else "not an http(s) address"
-    if found in origins:
+    if service(found, origins):
         return ""
     scheme, host, port = found
     where = host if port == PORTS[scheme] else f"{host}:{port}"
-    if any(known == host for _, known, _ in origins):
+    if any(known in (host, ANY + host.partition(".")[2]) for _, known, _ in origins):
         return f"{scheme}://{where} is not as `flickr.photo_hosts` says"
     return f"host {where} is not one of `flickr.photo_hosts`"
 
 
-def redirect(source: str, location: str) -> tuple[str, str]:
-    """Where a redirect leads: an address on the same host, or why the photo is gone.
+def redirect(source: str, location: str, origins: frozenset[Origin]) -> tuple[str, str, bool]:
+    """Where a redirect leads: an address of the same service, or why it is not followed.
 
-    Hosts redirect the addresses of removed photos to a picture that says so, or to a login.
+    Flickr redirects the addresses of removed photos to a picture that says "unavailable". Another
+    redirect may as well lead to a login or a notice of a network, so it says nothing of the photo.
 
     Returns:
-        The address to go on with and '', or '' and a reason.
+        The address to go on with, or ''; a reason, or ''; whether the photo is gone.
     """
     try:
         target = str(URL(source).join(URL(location)))
@@ -119,9 +152,12 @@ def redirect(source: str, location: str) -> tuple[str, str]:
         target = ""
     found = origin(target)
     if found is None:
-        return "", "redirected to no address"
-    if found != origin(source):
-        return "", f"redirected to host {found[1]}"
-    if "unavailable" in URL(target).path:
-        return "", "redirected to a placeholder"
-    return target, ""
+        return "", "redirected to no address", False
+    is_notice = PurePosixPath(URL(target).path).name.startswith(NOTICE)
+    before = origin(source)
+    is_same = before and service(found, origins) == service(before, origins) is not None
+    if found != before and not is_same:
+        return "", f"redirected to host {found[1]}", is_notice
+    if is_notice:
+        return "", "redirected to a placeholder", True
+    return target, "", False

@@ -22,7 +22,7 @@ from witw.places365 import network
 from witw.settings.scenes import Scenes
 from witw.status import has_file
 
-VERSION = 2
+VERSION = 3
 READS = ("scenes.arch", "scenes.sha256")
 
 log = logging.getLogger(__name__)

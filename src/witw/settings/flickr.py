@@ -16,11 +16,11 @@ class Flickr(Section):
         "https://api.flickr.com/services/rest/", description="Address of the REST endpoint."
     )
     photo_hosts: list[str] = Field(
-        ["live.staticflickr.com"],
+        ["live.staticflickr.com", "*.staticflickr.com"],
         min_length=1,
-        description="Hosts photos may be fetched from, as `host`, `host:port` or "
-        "`http://host:port`; https only unless the entry says http or names a loopback address. "
-        "The first one serves photos whose answer carries no address.",
+        description="Hosts photos may be fetched from, as `host`, `host:port`, `http://host:port` "
+        "or `*.domain` (all its hosts); https only unless the entry says http or names a loopback "
+        "address. The first one, a single host, serves photos whose answer carries no address.",
     )
     contact: str = Field(
         "", description="E-mail or page of whoever runs this, sent in the User-Agent."
@@ -32,6 +32,13 @@ class Flickr(Section):
         description="API calls in any hour, of all searches with this key on this machine "
         "together; 3,600 is what Flickr allows [calls].",
     )
+
+    @field_validator("photo_hosts")
+    @classmethod
+    def _first_is_a_host(cls, value: list[str]) -> list[str]:
+        if value[0].startswith("*"):
+            raise ValueError(f"the first one must be a single host, not {value[0]!r}")
+        return value
 
     @field_validator("api_url")
     @classmethod

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ThreadedResolver
-from download_host import GOOD, Host, fetch, send, stored
+from download_host import GOOD, Host, fetch, picture, send, stored
 
 from witw.errors import UserError
-from witw.flickr.hosts import allowed, is_public, named, refusal
+from witw.flickr.hosts import allowed, is_public, named, origin, redirect, refusal, service
 from witw.flickr.photo_host.resolver import PrivateAddress, PublicResolver, proxies
 from witw.flickr.photo_host.throttle import Limits
+from witw.settings.flickr import Flickr
 
 pytestmark = pytest.mark.usefixtures("run_folder")
 
@@ -52,6 +53,12 @@ def test_only_configured_hosts_are_asked(host):
         ("localhost", "http://localhost/1", "http://localhost.evil.org/1"),
         ("http://[::1]:99", "http://[::1]:99/1", "http://[::1]:98/1"),
         ("live.staticflickr.com", "https://live.staticflickr.com/a", "//live.staticflickr.com/a"),
+        ("*.staticflickr.com", "https://farm66.staticflickr.com/1", "https://staticflickr.com/1"),
+        ("*.staticflickr.com", "https://a.b.staticflickr.com/1", "http://live.staticflickr.com/1"),
+        ("*.Photos.org", "https://x.photos.org:443/1", "https://x.photos.org:8443/1"),
+        ("*.photos.org", "https://x.photos.org/1", "https://evilphotos.org/1"),
+        ("*.photos.org", "https://x.photos.org/1", "https://x.photos.org.evil.org/1"),
+        ("*.photos.org", "https://x.photos.org/1", "https://me@x.photos.org/1"),
     ],
 )
 def test_host_entries(entry, good, bad):
@@ -59,7 +66,13 @@ def test_host_entries(entry, good, bad):
     assert refusal(bad, allowed([entry])) != ""
 
 
-@pytest.mark.parametrize("entry", ["", "ftp://x", "http://", "a@b", "x:99999999"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("", "ftp://x", "http://", "a@b", "x:99999999", "*.com", "*.a.org:8443", "*.*.org"),
+        *("*.127.0.0.1", "http://*.a.org", "*.", "*", "*.localhost"),
+    ],
+)
 def test_a_host_entry_that_is_none_is_named(entry):
     with pytest.raises(UserError, match="photo_hosts"):
         fetch({"1": ""}, entry)
@@ -104,6 +117,51 @@ def test_a_host_that_falls_silent_ends_the_run(host):
         fetch(urls, host.entry, limits=limits)
     assert not Path("out.parquet").exists()
     assert [path.name for path in stored()] == ["0.jpg"]
+
+
+def test_the_hosts_of_a_service_are_one(host):
+    """A redirect within it is followed; the throttle and the pace are of all its hosts."""
+    origins = allowed(["live.staticflickr.com", "*.staticflickr.com"])
+    farm, live = (f"https://{name}.staticflickr.com/1" for name in ("farm66", "live"))
+    assert service(origin(farm), origins) == service(origin(live), origins)
+    assert redirect(farm, live, origins) == (live, "", False)
+    assert redirect(live, "https://photos.org/1", origins)[0] == ""
+    assert redirect(live, "http://farm66.staticflickr.com/1", origins)[0] == ""
+
+
+def test_default_hosts_take_the_addresses_that_flickr_gives():
+    origins = allowed(Flickr().photo_hosts)
+    for host in ("live", "farm1", "farm66", "c1"):
+        assert refusal(f"https://{host}.staticflickr.com/1/2_3.jpg", origins) == ""
+    with pytest.raises(ValueError, match="a single host"):
+        Flickr(photo_hosts=["*.staticflickr.com"])
+
+
+def test_photos_on_a_host_that_is_not_listed_stop_the_stage(host):
+    host.plan = {"/0": [send(GOOD)]}
+    urls = {"0": f"{host.url}/0"}
+    urls |= {str(n): f"https://farm66.example.org/{n}" for n in range(1, 49)}
+    with pytest.raises(
+        UserError, match=r"48 of 49 photos are on farm66\.example\.org.*photo_hosts"
+    ):
+        fetch(urls, host.entry)
+    assert not Path("out.parquet").exists()
+    assert [path.name for path in stored()] == ["0.jpg"]
+
+
+def test_a_share_of_failures_is_told_and_most_failures_stop(host, caplog):
+    host.plan = {f"/{n}": [send(picture(n)) if n % 4 else send(b"", 418)] for n in range(60)}
+    urls = {str(n): f"{host.url}/{n}" for n in range(60)}
+    assert (fetch(urls, host.entry)["status"] == "failed").sum() == 15
+    assert "15 of 60 photos failed: 15 x HTTP 418" in caplog.text
+    for n in range(8, 60):
+        host.plan[f"/{n}"] = [send(b"", 418)]
+    Path("out.parquet").unlink()
+    for path in stored():
+        path.unlink()
+    with pytest.raises(UserError, match="of 60 photos failed"):
+        fetch(urls, host.entry)
+    assert not Path("out.parquet").exists()
 
 
 @pytest.mark.parametrize(

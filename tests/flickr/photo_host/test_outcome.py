@@ -112,3 +112,23 @@ def test_nothing_and_rubbish_are_not_taken_for_a_placeholder(host):
     assert status == dict.fromkeys("0123", "failed") | dict.fromkeys("4567", "corrupt") | {
         "9": "ok"
     }
+
+
+def sixteen_bits() -> bytes:
+    """A grey photo of 16 bits, nearly all of it brighter than 255."""
+    y, x = np.mgrid[0:374, 0:500]
+    out = io.BytesIO()
+    Image.fromarray((3000 + 80 * x + 40 * y).astype(np.uint16)).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_gone_is_said_only_of_what_was_seen_to_be_a_notice(host):
+    """What is not usable is not gone: 16 bits a pixel, a dot, or the same small picture often."""
+    dot, small = picture(size=(8, 8), form="PNG"), picture(3, size=(48, 40))
+    assert inspect(notice("PNG"), 16).status == "gone"
+    for body, reason in ((sixteen_bits(), "a PNG picture"), (dot, "a PNG picture")):
+        outcome = inspect(body, 16)
+        assert (outcome.status, outcome.reason) == ("corrupt", reason)
+    bodies = {str(n): small for n in range(4)} | {str(n): sixteen_bits() for n in range(4, 8)}
+    data = fetch(serve(host, bodies | {"8": picture(8)}), host.entry)
+    assert data["status"].to_dict() == dict.fromkeys("01234567", "corrupt") | {"8": "ok"}

@@ -17,7 +17,7 @@ import aiohttp
 import uvloop
 
 from witw.errors import UserError
-from witw.flickr.hosts import Origin, host_of
+from witw.flickr.hosts import Origin, host_of, origin, service
 from witw.flickr.photo_host.outcome import Outcome, inspect
 from witw.flickr.photo_host.progress import ProgressMeter
 from witw.flickr.photo_host.request import Again, Body, ask, proxied, session
@@ -153,13 +153,15 @@ class _Fetcher:
     async def _photo(self, job: Job) -> Outcome:
         """Try until there is an answer that another try would not change."""
         limits, now = self._rules.limits, asyncio.get_running_loop().time
-        host = host_of(job.url)
-        throttle = self._throttles.setdefault(host, Throttle(limits))
-        began, failed, attempt, unreachable, reason = now(), math.inf, 0, True, ""
+        host, throttle = host_of(job.url), self._throttle(job.url)
+        began, failed, attempt, refused = now(), math.inf, 0, 0
+        unreachable, reason = True, ""
         steady: dict[str, float] = {}  # digest of what came -> from when on it is final
-        while attempt < limits.tries or now() - began < limits.span_s:
-            if attempt:
-                await asyncio.sleep(limits.pause_s(attempt))
+        while (attempt < limits.tries or now() - began < limits.span_s) and (
+            refused < limits.refusals
+        ):
+            if attempt + refused:
+                await asyncio.sleep(limits.pause_s(max(attempt, 1)))
             attempt += 1
             # Once it has failed while the host serves others, it is this photo's own failure.
             own = failed < throttle.useful_at
@@ -178,12 +180,20 @@ class _Fetcher:
                 unreachable &= again.unreachable
                 if (again.pause_s or 0) > limits.patience_s:
                     return Outcome("failed", f"{reason}, asks to wait {again.pause_s:.0f} s")
+                # The host is asked too often: that is not the photo's failure.
+                attempt, refused = attempt - again.closes, refused + again.closes
             failed = min(failed, now())
             self._meter.error(reason)
             log.debug("%s: %s, try %d", job.id, reason, attempt)
             if not own and throttle.silent_s > limits.patience_s:
                 raise HostDown(host, reason)
-        return Outcome("failed", f"{reason}, in {attempt} tries", unreachable=unreachable)
+        return Outcome("failed", f"{reason}, in {attempt + refused} tries", unreachable=unreachable)
+
+    def _throttle(self, url: str) -> Throttle:
+        """The throttle of an address's service: its hosts count requests together."""
+        found = origin(url)
+        whole = service(found, self._rules.origins) if found else None
+        return self._throttles.setdefault(whole or url, Throttle(self._rules.limits))
 
     async def _once(self, job: Job, throttle: Throttle, own: bool) -> Outcome:
         """One request, and what it brought looked at and kept."""
@@ -200,16 +210,16 @@ class _Fetcher:
             throttle.slower(asked_at, own)
             return outcome
         throttle.useful()
-        if answer.redirected and not outcome.stored and outcome.status != "gone":
-            return replace(outcome, status="gone", reason=f"redirected to {outcome.reason}")
+        if answer.redirected and not outcome.stored:
+            return replace(outcome, reason=f"redirected to {outcome.reason}")
         return outcome
 
     async def _ask(self, url: str, throttle: Throttle, own: bool) -> tuple[Body | Outcome, float]:
         """Ask when it is this photo's turn; a body comes with a place in the backlog."""
         async with throttle.slot():
-            asked_at = asyncio.get_running_loop().time()
+            asked_at, rules = asyncio.get_running_loop().time(), self._rules
             try:
-                answer = await ask(self._client, url, self._rules.max_bytes)
+                answer = await ask(self._client, url, rules.max_bytes, rules.origins)
             except Again as again:
                 if again.closes:
                     throttle.close(again.pause_s, asked_at)

@@ -11,8 +11,6 @@ import numpy as np
 from witw.images import TooManyPixels, decode, examine
 
 SOI, EOI = b"\xff\xd8\xff", b"\xff\xd9"
-# Bytes that some writers leave behind the end marker.
-TAIL = 4096
 # Photos of so many places are not one photo; an owner's photo uploaded twice is at one or two.
 PLACES = 3
 # Share of pixels of one colour, to within so many of 256 levels, that makes a picture a notice:
@@ -20,6 +18,9 @@ PLACES = 3
 PLAIN_SHARE = 0.6
 PLAIN_LEVELS = 2
 PLACEHOLDER = "a placeholder picture"
+# The shortest side of a notice that can be read [px]; a smaller picture says nothing.
+NOTICE_PX = 32
+EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 # First bytes -> the name Pillow knows it by, the name for people, and that of an animated one.
 OTHERS = {
@@ -49,6 +50,7 @@ class Outcome:
         digest: SHA-256 of what came, stored or not.
         again: whether another try may bring something better.
         unreachable: whether the host never answered, not even with a refusal.
+        refused: whether its address must not be asked.
     """
 
     status: str
@@ -60,6 +62,7 @@ class Outcome:
     digest: str = ""
     again: bool = False
     unreachable: bool = False
+    refused: bool = False
 
     @property
     def stored(self) -> bool:
@@ -85,14 +88,14 @@ def _judge(body: bytes, min_side_px: int) -> Outcome:
         return Outcome("failed", "a page instead of a picture", again=True)
     if not body.startswith(SOI):
         return _other(body)
-    if EOI not in body[-TAIL:]:
+    if EOI not in body:
         return Outcome("corrupt", "breaks off before its end", again=True)
     try:
         traits = examine(body, ("JPEG",))
     except TooManyPixels as error:
         return Outcome("corrupt", f"too many pixels: {error}")
     except OSError:
-        return Outcome("corrupt", "cannot be decoded", again=True)
+        return Outcome("corrupt", "cannot be decoded whole", again=True)
     if not traits.is_single:
         return Outcome("corrupt", "several pictures in one file (MPO)")
     if min(traits.width, traits.height) < min_side_px:
@@ -113,9 +116,10 @@ def _other(body: bytes) -> Outcome:
         return Outcome("corrupt", "not a JPEG file", again=True)
     form, still, moving = kind
     try:
-        if not examine(body, (form,)).is_single:
+        traits = examine(body, (form,))
+        if not traits.is_single:
             return Outcome("corrupt", moving)
-        if is_plain(body, form):
+        if min(traits.width, traits.height) >= NOTICE_PX and is_plain(body, form):
             return Outcome("gone", f"{PLACEHOLDER}, {still}")
     except (OSError, TooManyPixels):
         pass
@@ -125,11 +129,16 @@ def _other(body: bytes) -> Outcome:
 def is_plain(body: bytes, form: str = "JPEG") -> bool:
     """Whether a picture is for the most part of one colour, as drawn notices are.
 
+    Of a picture with more than 8 bits a band, which no host draws its notices in, it is not said.
+
     Raises:
         OSError: it cannot be decoded.
         TooManyPixels: it is too large to be.
     """
-    pixels = np.asarray(decode(body, (form,)).convert("RGB"), np.int16).reshape(-1, 3)
+    picture = decode(body, (form,))
+    if picture.mode not in EIGHT_BITS:
+        return False
+    pixels = np.asarray(picture.convert("RGB"), np.int16).reshape(-1, 3)
     ground = np.array([np.bincount(band, minlength=256).argmax() for band in pixels.T])
     alike = (np.abs(pixels - ground) <= PLAIN_LEVELS).all(axis=1)
     return bool(alike.mean() >= PLAIN_SHARE)
@@ -140,14 +149,15 @@ def suspects(outcomes: Iterable[tuple[str, Outcome, tuple[float, float]]]) -> li
 
     A host that has a picture for "no longer available" may send it with HTTP 200. Equal bytes are
     not enough to know it by: an owner may upload a photo twice. So the places must differ, and
-    whoever asks still has to look at it (:func:`is_plain`).
+    whoever asks still has to look at it (:func:`is_plain`). What is not stored cannot be looked
+    at, so nothing more is said of it than that it is not usable.
 
     Args:
         outcomes: id, outcome and place (latitude, longitude) of each photo.
     """
     alike: dict[str, list[tuple[str, tuple[float, float]]]] = {}
     for photo_id, outcome, place in outcomes:
-        if outcome.digest and outcome.status in ("ok", "grey", "corrupt") and not outcome.again:
+        if outcome.digest and outcome.stored:
             alike.setdefault(outcome.digest, []).append((photo_id, place))
     return [
         [photo_id for photo_id, _ in group]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
+from collections.abc import Hashable
 from typing import Any
 
 from tqdm import tqdm
@@ -18,7 +20,7 @@ class ProgressMeter:
     """Counts for a progress bar, which is drawn on time whether or not anything happens.
 
     Attributes:
-        throttles: of each host.
+        throttles: The throttle of each service.
     """
 
     def __init__(self, bar: tqdm[Any]) -> None:
@@ -27,7 +29,7 @@ class ProgressMeter:
         self._bytes = 0
         self._errors: Counter[str] = Counter()
         self._drawn = time.monotonic()
-        self.throttles: dict[str, Throttle] = {}
+        self.throttles: dict[Hashable, Throttle] = {}
 
     def came(self, size: int) -> None:
         """So many bytes came."""
@@ -58,13 +60,16 @@ class ProgressMeter:
         self._new = 0
 
     def text(self) -> str:
-        """MB/s since the last call, slots, the gate, errors by kind."""
+        """MB/s since the last call, slots, what the hosts allow, the gate, errors by kind."""
         now = time.monotonic()
         rate = self._bytes / 1e6 / max(now - self._drawn, 1e-3)
         self._bytes, self._drawn = 0, now
         slots = sum(throttle.slots for throttle in self.throttles.values())
         shut_s = max((throttle.shut_s for throttle in self.throttles.values()), default=0.0)
         parts = [f"{rate:.1f} MB/s", f"{slots} slots"]
+        pace_per_s = sum(throttle.pace_per_s for throttle in self.throttles.values())
+        if self.throttles and pace_per_s < math.inf:
+            parts.append(f"the host allows {pace_per_s:.2g}/s")
         if shut_s:
             parts.append(f"{shut_s:.0f} s until the host is asked again")
         parts += [f"{count} x {kind}" for kind, count in self._errors.most_common(KINDS)]

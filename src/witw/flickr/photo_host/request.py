@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,8 +14,11 @@ from witw.flickr.photo_host.outcome import Outcome
 from witw.flickr.photo_host.resolver import PublicResolver, proxies
 from witw.flickr.photo_host.throttle import Limits
 
+GONE = (404, 410, 451)  # 451: for legal reasons (RFC 7725)
 REDIRECTS = (301, 302, 303, 307, 308)
 HOPS = 3
+# Nothing packed is asked for, but some caches pack whatever they send.
+ZIPPED = ("gzip", "x-gzip", "deflate")
 BUFFER = 1 << 18  # a 500 px photo fits, so that its transfer is never paused
 
 
@@ -75,7 +79,7 @@ def session(
         ),
         headers={"User-Agent": user_agent, "Accept": "image/jpeg", "Accept-Encoding": "identity"},
         cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,  # nothing compressed was asked for; it could be a bomb
+        auto_decompress=False,  # it could be a bomb, see unzipped
         read_bufsize=BUFFER,
         trust_env=proxied,
     )
@@ -86,8 +90,10 @@ def proxied(hosts: Iterable[str]) -> bool:
     return not any(is_loopback(host) for host in hosts)
 
 
-async def ask(client: aiohttp.ClientSession, url: str, max_bytes: int) -> Body | Outcome:
-    """Get an address, following redirects on its own host.
+async def ask(
+    client: aiohttp.ClientSession, url: str, max_bytes: int, origins: frozenset[Origin]
+) -> Body | Outcome:
+    """Get an address, following redirects within its own service.
 
     Returns:
         What came, or what is final without looking at it.
@@ -102,7 +108,7 @@ async def ask(client: aiohttp.ClientSession, url: str, max_bytes: int) -> Body |
                 if response.status not in REDIRECTS:
                     answer = await _read(response, max_bytes)
                     return Body(answer, hop > 0) if isinstance(answer, bytes) else answer
-                url, reason = redirect(url, response.headers.get("Location", ""))
+                url, reason, is_gone = redirect(url, response.headers.get("Location", ""), origins)
         except TimeoutError:
             raise Again("no answer in time", unreachable=True) from None
         except aiohttp.ClientConnectorError:
@@ -110,13 +116,13 @@ async def ask(client: aiohttp.ClientSession, url: str, max_bytes: int) -> Body |
         except (aiohttp.ClientError, OSError):
             raise Again("the connection broke off") from None
         if reason:
-            return Outcome("gone", reason)
-    return Outcome("gone", "redirected in a circle")
+            return Outcome("gone" if is_gone else "failed", reason)
+    return Outcome("failed", "redirected in a circle")
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | Outcome:
     status = response.status
-    if status in (404, 410):
+    if status in GONE:
         return Outcome("gone", f"HTTP {status}")
     if status in (429, 503):
         pause_s = retry_after_s(response.headers.get("Retry-After"))
@@ -127,6 +133,19 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | Out
         raise Again(f"HTTP {status}")
     if status != 200:
         return Outcome("failed", f"HTTP {status}")
+    packed = await _received(response, max_bytes)
+    if packed is not None:
+        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("", "identity", *ZIPPED):
+            return Outcome("failed", f"sent as {encoding[:40]!r}, which was not asked for")
+        body = unzipped(packed, max_bytes) if encoding in ZIPPED else packed
+        if body is not None:
+            return body
+    return Outcome("corrupt", f"larger than {max_bytes / 1e6:g} MB")
+
+
+async def _received(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | None:
+    """The body as it was sent; None: it is larger than ``max_bytes``."""
     length = response.content_length
     if length is not None and length <= max_bytes:
         return await response.read()
@@ -139,4 +158,28 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | Out
         else:
             return bytes(body)
     response.close()
-    return Outcome("corrupt", f"larger than {max_bytes / 1e6:g} MB")
+    return None
+
+
+def unzipped(packed: bytes, max_bytes: int) -> bytes | None:
+    """Unpack gzip or zlib, and stop where it becomes a bomb.
+
+    Returns:
+        None: it unpacks to more than ``max_bytes``.
+
+    Raises:
+        Again: it is not whole, or not packed at all.
+    """
+    body = bytearray()
+    while packed:
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # finds out which of the two it is
+        try:
+            body += unpacker.decompress(packed, max_bytes + 1 - len(body))
+        except zlib.error:
+            raise Again("cannot be unpacked") from None
+        if len(body) > max_bytes:
+            return None
+        if not unpacker.eof:
+            raise Again("cannot be unpacked")
+        packed = unpacker.unused_data
+    return bytes(body)

@@ -1,4 +1,8 @@
-"""Throttle requests to a photo host: slots that grow while it answers, a gate it can close."""
+"""Throttle requests to a photo host: slots, a learned pace, and a gate it can close.
+
+Slots (requests under way) are for hosts, networks and proxies that get slow or fail when they are
+asked for too much at a time; the pace is for hosts that count requests (HTTP 429).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from witw.flickr.photo_host.pace import Pace
+
+LATEST = 16  # requests by whose times the rate before the first refusal is known
+NAP_S = 0.25  # a refusal may bring the next turn forward
+MADE_UP_S = 0.02  # timers come late; so much of it is made up for
 # So many times must the slots have been halved, with nothing useful in between, before failures
 # are taken for the host's and not the photos'.
 ROUNDS = 3
@@ -19,23 +28,27 @@ class Limits:
     """Patience and eagerness.
 
     Attributes:
-        slots: requests under way at the start.
-        most_slots: requests under way at most.
-        tries: requests spent on one photo at least,
-        span_s: over at least this long, before it is given up.
-        base_s: the first pause before another try is up to this long; each next up to twice that.
-        cap_s: no such pause is longer.
-        steady_s: what comes again, byte by byte, so long after it first came is what the host has.
-        connect_s: a connection not made by then is a failure.
-        read_s: so is a silence of this length,
-        total_s: and an answer not complete by then.
-        patience_s: the longest wait a host may ask for, and the longest time without one useful
-            answer, before it counts as down.
+        slots: Requests under way at the start.
+        most_slots: Requests under way at most.
+        tries: Requests spent on a photo before it is given up, at least; refusals (HTTP 429)
+            are not counted, because they say nothing about the photo.
+        refusals: Refusals after which a photo is given up all the same.
+        span_s: A photo is tried for at least this long.
+        base_s: The first pause before another try is at most this long, each next one up to twice
+            as long.
+        cap_s: No such pause is longer.
+        steady_s: An answer that comes again, byte by byte, after this time is final.
+        connect_s: A connection not made by then is a failure.
+        read_s: A silence of this length within an answer is a failure.
+        total_s: An answer not complete by then is a failure.
+        patience_s: A host counts as down after this time without a useful answer; a longer pause
+            that it asks for is not waited for.
     """
 
     slots: int = 8
     most_slots: int = 32
     tries: int = 8
+    refusals: int = 60
     span_s: float = 180.0
     base_s: float = 1.0
     cap_s: float = 60.0
@@ -73,19 +86,36 @@ class Throttle:
         self._asked_s = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._now = asyncio.get_running_loop().time
-        self._opens = self._halved = self._useful = self._now()
+        self._opens = self._halved = self._useful = self._turn = self._now()
+        self._pace = Pace()
+        self._held = False
+        self._sent: deque[float] = deque(maxlen=LATEST)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """One request's place: waits for a free slot, then for the gate."""
+        """One request's place: waits for a free slot, then for the gate and its turn."""
         await self._enter()
         try:
-            while (wait := self._opens - self._now()) > 0:
-                await asyncio.sleep(wait)
+            held = False
+            while (wait := max(self._opens, self._turn) - self._now()) > 0:
+                held = held or self._turn > self._opens
+                await asyncio.sleep(min(wait, NAP_S))
+            self._send(held)
             yield
         finally:
             self._active -= 1
             self._admit()
+
+    def _send(self, held: bool) -> None:
+        """Note a request; the next one's turn is one step of the pace later."""
+        now, self._held = self._now(), held
+        self._sent.append(now)
+        self._turn = max(self._turn, now - MADE_UP_S) + 1 / self._pace.per_s
+
+    @property
+    def pace_per_s(self) -> float:
+        """Requests a second that the host seems to allow; infinite before its first refusal."""
+        return self._pace.per_s
 
     async def _enter(self) -> None:
         """Take a slot, in the order of asking; :meth:`_admit` counts it as taken."""
@@ -136,6 +166,7 @@ class Throttle:
         self._useful = self._now()
         self._asked_s = 0.0
         self._rounds = self._refusals = 0
+        self._pace.useful(self._useful, self._held)
         step = 1 / self._slots if self._refused else 1
         self._slots = min(self._limits.most_slots, self._slots + step)
 
@@ -162,6 +193,15 @@ class Throttle:
         elif first or not self.shut_s:
             self._refusals += 1
             self._shut(self._limits.gate_s(self._refusals))
+        if first:
+            wait_s = self._pace.refused(self._now(), self._sent_per_s, self.shut_s)
+            # The pace begins where the gate opens: all that wait there must not come at once.
+            self._turn = self._now() + wait_s
+
+    @property
+    def _sent_per_s(self) -> float:
+        passed_s = self._sent[-1] - self._sent[0] if len(self._sent) > 1 else 0.0
+        return len(self._sent) / max(passed_s, 0.01)
 
     def _halve(self, asked_at: float) -> bool:
         if asked_at < self._halved:
