@@ -18,8 +18,13 @@ def user_agent() -> str:
     return f"witw/{__version__}" + (f" ({contact})" if contact else "")
 
 
-def retry_after_s(header: str | None) -> float | None:
-    """Seconds of a Retry-After header (RFC 9110, 10.2.3): a number or a date; None: neither."""
+def retry_after_s(header: str | None, date: str | None = None) -> float | None:
+    """Seconds of a Retry-After header (RFC 9110, 10.2.3): a number or a date; None: neither.
+
+    Args:
+        header: Retry-After.
+        date: header Date, the clock by which a date of the first is meant; default: our clock.
+    """
     if header is None:
         return None
     try:
@@ -27,10 +32,17 @@ def retry_after_s(header: str | None) -> float | None:
         return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
+    moment = _moment(header)
+    if moment is None:
+        return None
+    now = datetime.now(UTC)
+    theirs = _moment(date or "")
+    return max(0.0, (moment - (theirs or now)).total_seconds())
+
+
+def _moment(header: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(header)
     except ValueError:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +23,7 @@ import pytest
 from witw.errors import UserError
 from witw.flickr.api.client import Client, RefusedError
 from witw.flickr.api.quota import Quota
-from witw.flickr.headers import user_agent
+from witw.flickr.headers import retry_after_s, user_agent
 
 KEY = "0123456789abcdef0123456789abcdef"
 SECRET = "fedcba9876543210"
@@ -46,6 +47,17 @@ class Handler(BaseHTTPRequestHandler):
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.connection.close()
+            self.close_connection = True
+            return
+        if answer in ("drip", "drip in the head"):
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n"
+            if answer == "drip":
+                self.wfile.write(head)
+            with suppress(OSError):
+                for byte in (b"X-Slow: " if answer != "drip" else b"") + head * 9:
+                    self.wfile.write(bytes([byte]))
+                    if self.server.released.wait(0.05):
+                        break
             self.close_connection = True
             return
         if answer == "stall":
@@ -242,9 +254,87 @@ def test_retry_after_is_never_undercut(server):
     assert 85 <= pauses[0] <= 91
 
 
-def test_a_retry_after_of_days_is_not_waited_for(server):
-    _, _, pauses = ask(server, [(503, {"Retry-After": "999999"}, ""), OK])
-    assert 3600 <= pauses[0] <= 3601
+def test_a_retry_after_of_hours_is_waited_for_in_full_and_told(server, caplog):
+    _, client, pauses = ask(server, [(429, {"Retry-After": "7200"}, ""), OK])
+    assert 7200 <= pauses[0] <= 7201
+    assert client.requests == 2
+    moment = datetime.now(UTC) + timedelta(seconds=7200)
+    assert re.search(rf"HTTP 429; try 2 of 4 in 720\d\.\d s, at {moment:%Y-%m-%d %H}", caplog.text)
+
+
+def test_nobody_else_asks_during_those_hours_either(tmp_path):
+    """The gate outlasts the window of the quota, in other processes, and a clock set back."""
+    clock, path = Clock(), tmp_path / "quota.sqlite"
+    quotas = [Quota(path, window_s=3660, clock=clock.time, sleep=clock.sleep) for _ in range(2)]
+    quotas[0].close(7200)
+    quotas[1].take()
+    assert sum(clock.slept) == pytest.approx(7200)
+    quotas[0].close(7200)
+    clock.slept.append(-50_000)
+    before = sum(clock.slept)
+    quotas[1].take()
+    assert sum(clock.slept) - before == pytest.approx(7200)
+
+
+@pytest.mark.parametrize(("seconds", "patient"), [("999999", True), ("7200", False)])
+def test_a_retry_after_that_nobody_waits_for_ends_the_run(server, seconds, patient):
+    text = refusal(server, [(503, {"Retry-After": seconds}, ""), OK], is_patient=patient)
+    assert f"{int(seconds):,} s, until 20" in text
+    assert len(server.seen) == 1
+
+
+def test_a_date_is_meant_by_the_clock_of_who_sent_it(server):
+    """Our clock may be hours ahead of theirs."""
+    theirs = datetime.now(UTC) - timedelta(hours=5)
+    late = format_datetime(theirs + timedelta(seconds=600), usegmt=True)
+    now = format_datetime(theirs, usegmt=True)
+    assert retry_after_s(late, now) == 600
+    assert retry_after_s(late) == 0
+    assert retry_after_s("7", now) == 7
+    assert retry_after_s(late, "nonsense") == 0
+
+
+def test_a_429_without_a_word_is_tried_until_the_key_s_hour_is_over(server):
+    """Whatever the draw of the pauses, with the tries and pauses that a search has."""
+    for _ in range(5):
+        pauses = []
+        with pytest.raises(UserError, match="HTTP 429"):
+            ask(server, [(429, {}, "")], tries=16, pause_s=1.0, sleep=pauses.append)
+        assert 3660 <= sum(pauses) < 3660 + 300
+    pauses = []
+    with pytest.raises(UserError, match="in 4 tries"):
+        ask(server, [(429, {}, "")], is_patient=False, sleep=pauses.append)
+    assert len(pauses) == 3
+
+
+@pytest.mark.parametrize("where", ["drip", "drip in the head"])
+def test_an_answer_that_drips_is_a_failed_try(server, where, caplog):
+    began = time.monotonic()
+    answer, client, _ = ask(server, [where, OK], timeout_s=(1.0, 1.0), answer_s=0.5)
+    assert (answer, client.requests) == ("42", 2)
+    assert time.monotonic() - began < 3
+    assert "no whole answer in 0.5 s; try 2 of 4" in caplog.text
+
+
+def test_a_deadline_that_is_kept_leaves_the_connection_alone(server):
+    server.script[:] = [OK]
+    client = Client(server.url, KEY, answer_s=0.2)
+    for _ in range(3):
+        assert client.call("flickr.test.echo", content) == "42"
+        time.sleep(0.3)  # a deadline that was not called off would close the connection here
+    assert client.requests == 3
+
+
+def test_a_refused_key_is_told_whatever_format_the_refusal_has(server):
+    xml = (
+        '<?xml version="1.0" encoding="utf-8" ?>\n<rsp stat="fail">\n'
+        '\t<err code="100" msg="Invalid API Key (Key &quot;x&quot; has expired)" />\n</rsp>'
+    )
+    text = refusal(server, [(200, {}, xml)], SECRET)
+    assert "does not accept FLICKR_API_KEY" in text and 'Key "x" has expired' in text
+    assert len(server.seen) == 1
+    busy = xml.replace('"100"', '"105"')
+    assert ask(server, [(200, {}, busy), OK], SECRET)[1].requests == 2
 
 
 def test_a_429_closes_the_gate_for_every_thread_and_process(server):
@@ -252,7 +342,9 @@ def test_a_429_closes_the_gate_for_every_thread_and_process(server):
     quota = Quota(clock=clock.time, sleep=clock.sleep)
     server.script[:] = [(429, {"Retry-After": "7"}, ""), OK]
     with pytest.raises(UserError):
-        Client(server.url, KEY, tries=1, quota=quota).call("flickr.test.echo", content)
+        Client(server.url, KEY, tries=1, quota=quota, is_patient=False).call(
+            "flickr.test.echo", content
+        )
     other = Client(server.url, KEY, quota=quota)
     assert other.call("flickr.test.echo", content) == "42"
     assert sum(clock.slept) == 7

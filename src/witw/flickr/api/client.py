@@ -6,14 +6,17 @@ the key when a signature is refused. All of it is put right from outside, the li
 
 from __future__ import annotations
 
+import html
 import logging
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import requests
@@ -32,7 +35,12 @@ KEY_CODES = frozenset({96, 97, 98, 99, 100})
 BUSY_CODES = frozenset({0, 10, 105, 201})
 PAST_END = 20  # "Excessive photo offset in search"
 BUSY_STATUSES = frozenset({403, 408, 425, 429})  # and 5xx; the gateway's 403 passes too
-LONGEST_WAIT_S = 3600.0
+TRIES = 16  # of a call, where nobody waits at a terminal
+QUOTA_S = 3660.0  # a refused key is granted calls again within its hour
+MORE_TRIES = 8  # so many times the tries, at most, until that hour is over
+LONGEST_WAIT_S = 86_400.0  # a longer Retry-After ends the run instead
+IMPATIENT_S = 60.0  # the same, where a person waits
+ERROR_IN_XML = re.compile(rb'<err code="(\d+)" msg="([^"]*)"')
 LONGEST_TEXT = 300  # of what the service says, in an error
 
 log = logging.getLogger("witw")
@@ -106,6 +114,9 @@ class Client:
         pause_s: the n-th pause is drawn from 0 to ``pause_s * 2**n`` ("full jitter") [s].
         max_pause_s: longest such range [s].
         timeout_s: to connect, and between two pieces of an answer [s].
+        answer_s: An answer not complete by then is a failed try [s].
+        is_patient: Whether to wait for as long as the service asks, up to a day, and for a key's
+            hour to be over. Otherwise a call ends within minutes.
         quota: shared by the clients of one key.
 
     Attributes:
@@ -118,10 +129,12 @@ class Client:
         key: str,
         secret: str = "",
         *,
-        tries: int = 16,
+        tries: int = TRIES,
         pause_s: float = 1.0,
         max_pause_s: float = 300.0,
         timeout_s: tuple[float, float] = (10.0, 60.0),
+        answer_s: float = 120.0,
+        is_patient: bool = True,
         quota: Quota | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -139,7 +152,8 @@ class Client:
         self._random = random.Random()  # noqa: S311 (pauses only; must differ between processes)
         self._api = FlickrAPI(key, secret, format="parsed-json", store_token=False, cache=False)
         self._api.REST_URL = url
-        self._session = Session("" if secret else key)
+        self._is_patient = is_patient
+        self._session = Session("" if secret else key, answer_s)
         found = origin(url)
         # A proxy of the environment cannot reach a server on this machine.
         self._session.trust_env = not (found and is_loopback(found[1]))
@@ -147,8 +161,10 @@ class Client:
         self._api.flickr_oauth.session = self._session
 
     @classmethod
-    def from_environment(cls, url: str, tries: int = 16) -> Client:
+    def from_environment(cls, url: str, tries: int = TRIES) -> Client:
         """Make a client with the key and secret of the environment, and their shared quota.
+
+        With fewer tries than usual it is not patient.
 
         Raises:
             UserError: there is no key.
@@ -157,7 +173,8 @@ class Client:
         if not key:
             raise UserError(NO_KEY)
         secret = os.environ.get(SECRET, "").strip()
-        return cls(url, key, secret, tries=tries, quota=Quota.shared(url, key))
+        quota = Quota.shared(url, key)
+        return cls(url, key, secret, tries=tries, is_patient=tries >= TRIES, quota=quota)
 
     def call[T](
         self,
@@ -178,16 +195,20 @@ class Client:
             RefusedError: the service says no.
             UserError: key or address are wrong, or the service is out of order for long.
         """
-        why = ""
-        for number in range(1, self._tries + 1):
+        number, over_quota_s = 1, 0.0
+        while True:
             try:
                 return self._watched(method, read, params, watch, number)
             except _BusyError as busy:
                 why = self._clean(str(busy))
-                if number < self._tries:
-                    self._pause(number, busy, why)
+                is_waiting = self._is_patient and busy.scale > 1 and over_quota_s < QUOTA_S
+                if number >= self._tries * (MORE_TRIES if is_waiting else 1):
+                    break
+                waited_s = self._pause(number, busy, why)
+                over_quota_s += waited_s if busy.scale > 1 else 0.0
+                number += 1
         raise UserError(
-            f"{self._url} did not answer {method} in {self._tries} tries (the last time: {why}); "
+            f"{self._url} did not answer {method} in {number} tries (the last time: {why}); "
             "run again when the service is back, or check `flickr.api_url`."
         )
 
@@ -255,9 +276,12 @@ class Client:
             requests.exceptions.MissingSchema,
         ):
             raise UserError(f"`flickr.api_url` {self._url} is not an http(s) address.") from None
+        except requests.Timeout as error:
+            raise _BusyError(self._clean(str(error)) or "no answer in time") from None
         except requests.RequestException as error:
             raise _BusyError(f"no connection or a broken one, {type(error).__name__}") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            self._judge_xml(method)
             raise _BusyError("an answer that is not JSON of the API") from None
         try:
             if answer.get("stat") != "ok":
@@ -282,6 +306,13 @@ class Client:
             f"{self._url} refuses {method} (error {said}); check `flickr.api_url`.", int(code)
         ) from None
 
+    def _judge_xml(self, method: str) -> None:
+        """Believe an error in XML, as some refusals of a key come whatever format was asked for."""
+        found = ERROR_IN_XML.search(self._session.seen.body)
+        if found:
+            code, said = int(found[1]), html.unescape(found[2].decode("utf-8", "replace"))
+            self._judge(method, FlickrError(f"Error: {code}: {said}", code=code))
+
     def _judge_status(self) -> NoReturn:
         seen = self._session.seen
         status = seen.status
@@ -289,9 +320,14 @@ class Client:
         is_away = b"not currently available" in seen.body
         if status in BUSY_STATUSES or status >= 500 or is_away or status == 200:
             # 429 speaks of an hour's quota, so its pauses start longer.
-            wait_s = min(retry_after_s(seen.retry_after) or 0.0, LONGEST_WAIT_S)
+            wait_s = retry_after_s(seen.retry_after, seen.date) or 0.0
             # It answers one request, but means every thread and process of the key.
-            self._quota.close(wait_s)
+            self._quota.close(min(wait_s, LONGEST_WAIT_S))
+            if wait_s > (LONGEST_WAIT_S if self._is_patient else IMPATIENT_S):
+                raise UserError(
+                    f"{self._url} answers HTTP {status} and asks to be left alone for "
+                    f"{wait_s:,.0f} s, until {_utc(wait_s)}; run again then."
+                ) from None
             raise _BusyError(f"HTTP {status}", wait_s, 32 if status == 429 else 1) from None
         if status == 401:
             wrong = f"{SECRET} (or {KEY})" if b"signature" in seen.body else KEY
@@ -303,17 +339,33 @@ class Client:
             f"{self._url} answers HTTP {status}, as Flickr's API does not; check `flickr.api_url`."
         ) from None
 
-    def _pause(self, number: int, busy: _BusyError, why: str) -> None:
+    def _pause(self, number: int, busy: _BusyError, why: str) -> float:
         # A Retry-After replaces the guess at how long a quota lasts, and is never undercut.
         scale = 1 if busy.wait_s else busy.scale
         top_s = min(self._pause_s * scale * 2 ** (number - 1), self._max_pause_s)
         wait_s = busy.wait_s + self._random.uniform(0, top_s)
         if busy.scale > 1:
             self._quota.close(wait_s)
-        log.warning("Flickr: %s; try %d of %d in %.1f s", why, number + 1, self._tries, wait_s)
+        log.warning(
+            "Flickr: %s; try %d%s in %.1f s, at %s",
+            why,
+            number + 1,
+            f" of {self._tries}" if number < self._tries else "",
+            wait_s,
+            _utc(wait_s),
+        )
         self._sleep(wait_s)
+        return wait_s
 
     def _clean(self, message: str) -> str:
         for secret in self._secrets:
             message = message.replace(secret, "***")
         return " ".join(message.split())[:LONGEST_TEXT]
+
+
+def _utc(seconds: float) -> str:
+    """The moment in so many seconds, for a log."""
+    try:
+        return f"{datetime.now(UTC) + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S} UTC"
+    except OverflowError:
+        return "a time of no calendar"

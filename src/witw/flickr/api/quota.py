@@ -68,10 +68,9 @@ class Quota:
     def close(self, pause_s: float) -> None:
         """Let nobody call for so long [s]."""
         if pause_s > 0:
-            until = self._clock() + pause_s
-            self._do(
-                lambda database: database.execute("UPDATE gate SET until = max(until, ?)", (until,))
-            )
+            now = self._clock()
+            until = "UPDATE shut SET since = ?, until = max(until, ?)"
+            self._do(lambda database: database.execute(until, (now, now + pause_s)))
 
     def _attempt(self) -> float:
         """Count a call if one is allowed (0), else how long to wait [s]."""
@@ -96,11 +95,12 @@ class Quota:
         with connection as database:
             database.execute("BEGIN IMMEDIATE")
             now = self._clock()
-            # A clock that was set back must not close the gate for longer than a window.
+            # A clock that was set back must not close the gate for longer than was asked for.
             database.execute("UPDATE call SET at = ? WHERE at > ?", (now, now))
-            database.execute("UPDATE gate SET until = min(until, ?)", (now + self._window_s,))
+            back = "UPDATE shut SET until = ? + until - since, since = ? WHERE since > ?"
+            database.execute(back, (now, now, now))
             database.execute("DELETE FROM call WHERE at <= ?", (now - self._window_s,))
-            ends = [until for (until,) in database.execute("SELECT until FROM gate")]
+            ends = [until for (until,) in database.execute("SELECT until FROM shut")]
             last = "SELECT at FROM call ORDER BY at DESC LIMIT 1 OFFSET ?"
             ends += [at + self._window_s for (at,) in database.execute(last, (self._limit - 1,))]
             wait_s = max(ends) - now
@@ -132,7 +132,8 @@ def _prepared(name: str) -> sqlite3.Connection:
     database.executescript(
         "CREATE TABLE IF NOT EXISTS call (at REAL);"
         "CREATE INDEX IF NOT EXISTS call_at ON call (at);"
-        "CREATE TABLE IF NOT EXISTS gate (one INTEGER PRIMARY KEY CHECK (one = 1), until REAL);"
-        "INSERT OR IGNORE INTO gate VALUES (1, 0);"
+        "CREATE TABLE IF NOT EXISTS shut"
+        " (one INTEGER PRIMARY KEY CHECK (one = 1), since REAL, until REAL);"
+        "INSERT OR IGNORE INTO shut VALUES (1, 0, 0);"
     )
     return database

@@ -125,7 +125,7 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | Out
     if status in GONE:
         return Outcome("gone", f"HTTP {status}")
     if status in (429, 503):
-        pause_s = retry_after_s(response.headers.get("Retry-After"))
+        pause_s = retry_after_s(response.headers.get("Retry-After"), response.headers.get("Date"))
         closes = status == 429 or pause_s is not None
         raise Again(f"HTTP {status}", closes=closes, pause_s=pause_s)
     # 403 and 408 come and go with a host's defences; other 4xx are its last word.
