@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from witw import config as config_module
 from witw import environment, stage, store, yaml_files
 from witw import spec as spec_module
-from witw.commands.estimate import calls, chip_bytes, column, mean_photo
+from witw.commands.estimate import calls, chip_bytes, column, download_hours, mean_photo
 from witw.config import Config
 from witw.errors import UserError
 from witw.flickr.api.client import Client
@@ -57,6 +57,11 @@ class Row:
     cut_bytes: int
     listed: int | None
     is_begun: bool
+
+    @property
+    def missing_photos(self) -> int:
+        """Photos still to be fetched."""
+        return max(0, self.photos - self.stored)
 
     @property
     def missing_bytes(self) -> int:
@@ -160,6 +165,8 @@ def text(plan: RunPlan) -> str:
     head += ["in store", "store GB", "chips", "search"]
     rows = [*plan.rows, *([total(plan.rows)] if len(plan.rows) > 1 else [])]
     lines = _aligned([head, *(_cells(r) for r in rows)])
+    paces = download_hours(sum(r.missing_photos for r in plan.rows))
+    told = ", ".join(f"{_short(hours)} h at {pace}" for pace, hours in paces.items())
     missing = sum(r.missing_bytes for r in plan.rows)
     measured = f"as the {plan.measured_on:,} photos here have"
     verdict = "which is enough" if missing < plan.free_bytes else "WHICH IS NOT ENOUGH"
@@ -169,6 +176,7 @@ def text(plan: RunPlan) -> str:
             "",
             "photos: as Flickr counts them now, which is nearly right. API calls and hours: of a "
             f"search from the start, at {plan.calls_per_hour:,} an hour.",
+            f"Download of the photos that are missing: {told}; the photo host decides which.",
             f"GB: about, of 10^9 bytes; a photo taken as {plan.bytes_per_photo / 1000:.0f} kB, "
             f"{measured if plan.measured_on else 'as is usual'}; chips at most, were every photo "
             "outdoors and on the imagery.",
@@ -223,6 +231,7 @@ def as_json(plan: RunPlan) -> str:
     """The plan for a program; keys are those of :class:`RunPlan` and :class:`Row`."""
     data = asdict(plan)
     data["total"] = {k: v for k, v in asdict(total(plan.rows)).items() if k != "aoi"}
+    data["download_hours"] = download_hours(sum(r.missing_photos for r in plan.rows))
     data["missing_bytes"] = sum(r.missing_bytes for r in plan.rows)
     return json.dumps(data, indent=1)
 

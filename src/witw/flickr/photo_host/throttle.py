@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from witw.flickr.photo_host.pace import Pace
 
 LATEST = 16  # requests by whose times the rate before the first refusal is known
+TINY_S = 1e-6  # no clock tells less
 NAP_S = 0.25  # a refusal may bring the next turn forward
 MADE_UP_S = 0.02  # timers come late; so much of it is made up for
 # So many times must the slots have been halved, with nothing useful in between, before failures
@@ -97,7 +98,7 @@ class Throttle:
         await self._enter()
         try:
             held = False
-            while (wait := max(self._opens, self._turn) - self._now()) > 0:
+            while (wait := max(self._opens, self._turn) - self._now()) > TINY_S:
                 held = held or self._turn > self._opens
                 await asyncio.sleep(min(wait, NAP_S))
             self._send(held)
