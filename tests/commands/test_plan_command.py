@@ -189,6 +189,17 @@ def test_the_table_is_aligned_and_says_what_its_figures_mean(server, folder, cap
     assert "138 kB" in notes and "3,600 an hour" in notes and "which is enough" in notes
 
 
+def test_a_slow_photo_host_s_hours_are_told(server, folder, capsys):
+    """302 photos are missing: 0.84 h at one in 10 s."""
+    configure(folder / "config.yaml", server.api_url)
+    hours = planned(capsys, folder)["download_hours"]
+    assert list(hours) == ["1 in 10 s", "1 in 3 s", "10/s", "100/s"]
+    assert hours["1 in 10 s"] == pytest.approx(302 * 10 / 3600)
+    assert hours["1 in 3 s"] == pytest.approx(302 * 3 / 3600)
+    __main__.run(["plan", "--directory", str(folder)])
+    assert "0.839 h at 1 in 10 s, 0.252 h at 1 in 3 s" in capsys.readouterr().out
+
+
 def test_too_small_a_disk_is_said_aloud():
     row = plan.Row("oslo", 9, 1, 0.1, 5_000, 7_000, 0, 0, 0, 0, None, False)
     small, large = (plan.text(plan.RunPlan([row], 1, 0, free, 3600)) for free in (11_999, 12_001))

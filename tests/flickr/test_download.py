@@ -3,6 +3,10 @@
 import gzip
 import hashlib
 import json
+import signal
+import subprocess
+import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -28,6 +32,7 @@ from witw import tables
 from witw.demo.fake_flickr.server import CatalogPhoto, Faults, FlickrServer
 from witw.flickr import download
 from witw.flickr.headers import user_agent
+from witw.flickr.photo_host.throttle import Limits
 from witw.images import open_photo
 
 pytestmark = pytest.mark.usefixtures("run_folder")
@@ -202,6 +207,83 @@ def test_against_the_stand_in_with_faults():
         server.calls.clear()
         fetch({i: urls[i] for i in data.index[3:]}, server.photo_host)
         assert server.calls == []
+
+
+def made(count: int, removed=()) -> list[CatalogPhoto]:
+    return [
+        CatalogPhoto(
+            id=str(52_000_000_000 + n),
+            owner="1@N00",
+            owner_name="x",
+            title="",
+            lat=1.0 + n / 1000,
+            lon=2.0,
+            accuracy=16,
+            license_id=4,
+            date_upload=1_600_000_000 + n,
+            date_taken="2020-01-01 00:00:00",
+            secret=f"{n:010x}",
+            server="65535",
+            removed=dict(enumerate(removed)).get(n, ""),
+        )
+        for n in range(count)
+    ]
+
+
+def urls_of(server, photos) -> dict[str, str]:
+    return {p.id: f"{server.photo_host}/{p.server}/{p.id}_{p.secret}.jpg" for p in photos}
+
+
+@pytest.mark.parametrize("retry_after", ["seconds", "none"])
+def test_a_host_that_allows_forty_photos_a_second_gives_all_of_them(retry_after):
+    """Against a real server: each is stored, none is given up for the host's refusals."""
+    photos = made(400)
+    faults = Faults(photo_rate_per_s=40, photo_burst=8, retry_after=retry_after)
+    with FlickrServer(photos, lambda i: picture(int(i) % 99), faults=faults) as server:
+        began = time.monotonic()
+        data = fetch(urls_of(server, photos), server.photo_host, limits=Limits(tries=2, span_s=0))
+        took_s = time.monotonic() - began
+        assert set(data["status"]) == {"ok"}
+        # Nobody asks a host before the time that it named, but for what was on its way.
+        assert server.log.hosts["photo"].early == 0
+        assert sum(server.log.attempts.values()) < 1.5 * len(photos)
+    assert took_s < 400 / 40 / 0.6
+
+
+def test_what_a_host_sends_that_is_packed_damaged_or_withheld():
+    photos = made(6, ["gzip", "damaged", "451"])
+    with FlickrServer(photos, lambda i: picture(int(i))) as server:
+        data = fetch(urls_of(server, photos), server.photo_host)
+    assert data["status"].to_list() == ["ok", "corrupt", "gone", "ok", "ok", "ok"]
+
+
+def test_a_download_that_is_stopped_keeps_its_photos_and_goes_on_from_there(tmp_path):
+    """SIGTERM, as Slurm and Snakemake send it, in the middle of a slow download."""
+    photos = made(40)
+    faults = Faults(photo_rate_per_s=4, photo_burst=4)
+    with FlickrServer(photos, lambda i: picture(int(i)), faults=faults) as server:
+        urls = urls_of(server, photos)
+        text = json.dumps({"stage": "download", "version": 1, **spec(server.photo_host)})
+        ids = listing(urls)
+        command = [sys.executable, "-m", "witw.flickr.download", "--spec", text]
+        command += ["--ids", str(ids), "--table", "out.parquet"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job:
+            while len(stored()) < 6:
+                time.sleep(0.05)
+                assert job.poll() is None
+            job.terminate()
+            said = job.communicate(timeout=20)[1]
+        assert job.returncode == 128 + signal.SIGTERM
+        assert "Traceback" not in said
+        assert "the host allows" in said and "photo" in said
+        assert not Path("out.parquet").exists()
+        before = {path.stem for path in stored()}
+        assert not list(Path("photos").rglob("*.part"))
+        server.log.calls.clear()
+        some = {i: url for i, url in urls.items() if i in before or i == photos[-1].id}
+        assert set(fetch(some, server.photo_host)["status"]) == {"ok"}
+        asked = {call.name.rpartition("/")[2].partition("_")[0] for call in server.log.calls}
+        assert asked == {photos[-1].id} - before
 
 
 def test_command_line(host):

@@ -108,6 +108,29 @@ def test_real_photographs_can_be_served(real_data):
                 assert max(shown.size) <= 500
 
 
+def test_a_photo_may_be_packed_damaged_or_withheld():
+    with serve(removed="gzip") as server:
+        answer = get(server)
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert answer.content == drawn(EVEN)  # unpacked by the client
+    with serve(removed="damaged") as server:
+        body = get(server).content
+        assert body != drawn(EVEN)
+        assert (body[:2], body[-2:]) == (b"\xff\xd8", b"\xff\xd9")
+    with serve(removed="451") as server:
+        assert get(server).status_code == 451
+
+
+def test_a_host_may_allow_so_many_photos_a_second():
+    clock = VirtualClock()
+    faults = Faults(photo_rate_per_s=0.2, photo_burst=2)
+    with serve(faults=faults, clock=clock) as server:
+        assert [get(server, str(n)).status_code for n in range(1000, 1003)] == [200, 200, 429]
+        assert get(server, "1003").headers["Retry-After"] == "5"
+        clock.sleep(5)
+        assert [get(server, str(n)).status_code for n in range(1004, 1006)] == [200, 429]
+
+
 # --- what is not
 
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from witw.demo.fake_flickr.behaviour import Behaviour
 from witw.demo.fake_flickr.faults import Faults
-from witw.demo.fake_flickr.log import Log
+from witw.demo.fake_flickr.log import Clock, Log
 
 HTML = "<!DOCTYPE html><html><body><h1>Bad, bad panda!</h1></body></html>"
 
@@ -23,6 +23,32 @@ HTML = "<!DOCTYPE html><html><body><h1>Bad, bad panda!</h1></body></html>"
 def page(status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """An HTML page, as servers in front of the service give it."""
     return web.Response(status=status, text=HTML, content_type="text/html", headers=headers)
+
+
+class Bucket:
+    """So many requests a second, and a few at once (a token bucket).
+
+    Args:
+        rate_per_s: tokens a second; 0: any number of requests is granted.
+        burst: tokens it holds, and begins with.
+        clock: of the service [s].
+    """
+
+    def __init__(self, rate_per_s: float, burst: float, clock: Clock) -> None:
+        self._rate_per_s, self._burst, self._clock = rate_per_s, burst, clock
+        self._tokens, self._at = burst, clock()
+
+    def take(self) -> float:
+        """Grant a request (0), or say how long until one would be granted [s]."""
+        if self._rate_per_s <= 0:
+            return 0.0
+        now = self._clock()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate_per_s)
+        self._at = now
+        if self._tokens < 1:
+            return (1 - self._tokens) / self._rate_per_s
+        self._tokens -= 1
+        return 0.0
 
 
 @dataclass
@@ -40,6 +66,19 @@ class Wire:
     faults: Faults
     log: Log
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        faults = self.faults
+        self._photos = Bucket(faults.photo_rate_per_s, faults.photo_burst, self.log.clock)
+
+    def too_fast(self, key: str) -> web.Response | None:
+        """HTTP 429 for a photo beyond the host's rate."""
+        wait_s = self._photos.take()
+        if not wait_s:
+            return None
+        form = self.faults.retry_after
+        said = None if form in ("none", "mixed") else float(math.ceil(wait_s))
+        return self.too_many("photo", key, said, form)
 
     async def wait(self, seconds: float) -> None:
         """Let time pass, unless the server ends."""

@@ -46,6 +46,9 @@ FATES = (
     "elsewhere",
     "loop",
     "oversize",
+    "451",
+    "damaged",
+    "gzip",
 )
 
 
@@ -90,6 +93,12 @@ class Faults:
         fate_elsewhere: HTTP 302 to another host, where a photo is.
         fate_loop: HTTP 302 to itself.
         fate_oversize: a picture followed by far too many bytes.
+        fate_451: HTTP 451, withheld for legal reasons.
+        fate_damaged: a JPEG with a hole, its end marker in place.
+        fate_gzip: the photo in ``Content-Encoding: gzip``, though nobody asked for it.
+        photo_rate_per_s: Photos a second that the host allows (a token bucket); the others get
+            HTTP 429, with ``retry_after`` until the next token. 0: any number.
+        photo_burst: Tokens that its bucket holds.
         retry_after_s: what a 429 asks for [s].
         retry_after: in which form: seconds, a date, nothing, or each of them in turn.
         most: faults of one request.
@@ -132,6 +141,11 @@ class Faults:
     fate_elsewhere: float = 0.0
     fate_loop: float = 0.0
     fate_oversize: float = 0.0
+    fate_451: float = 0.0
+    fate_damaged: float = 0.0
+    fate_gzip: float = 0.0
+    photo_rate_per_s: float = 0.0
+    photo_burst: float = 1.0
 
     def draw(self, names: Sequence[str], key: str, attempt: int) -> str:
         """Name of the fault that meets the ``attempt``-th request for ``key``, or ''."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 
 from aiohttp import web
@@ -44,6 +45,7 @@ class PhotoHost:
         fault, attempt = self._note(request, "photo")
         await self._wire.wait(self._wire.behaviour.photo_latency_s)
         refused = self._wire.closed("photo", path) or self._refusal(fault, path, attempt)
+        refused = refused or self._wire.too_fast(path)
         if refused is not None:
             return refused
         photo_id, _, rest = request.match_info["name"].partition("_")
@@ -70,6 +72,11 @@ class PhotoHost:
             return web.Response(body=HTML.encode(), content_type=kind)
         if fate == "oversize":
             return await self._oversize(request, body, is_odd)
+        if fate == "gzip":
+            packed = {"Content-Encoding": "gzip"}
+            return web.Response(body=gzip.compress(body), content_type="image/jpeg", headers=packed)
+        if fate == "damaged":
+            body = body[: len(body) // 2] + body[-2:]
         return await self._send(request, body, fault, is_odd, attempt)
 
     async def elsewhere(self, request: web.Request) -> web.StreamResponse:
@@ -107,6 +114,8 @@ class PhotoHost:
                 return _gone(410)
             case "403":
                 return page(403)
+            case "451":
+                return page(451)
             case "placeholder":
                 return _redirect(UNAVAILABLE_PATH)
             case "placeholder_png":
