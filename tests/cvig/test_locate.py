@@ -193,5 +193,12 @@ def test_mistakes_are_named(trained, city, tmp_path):
     with pytest.raises(UserError, match="Give `--photo"):
         command(trained, city, tmp_path)
     (tmp_path / "no.jpg").write_bytes(b"no")
-    with pytest.raises(UserError, match=r"no\.jpg is not a readable JPEG photo"):
+    with pytest.raises(UserError, match=r"no\.jpg is not a readable photo: it is not a JPEG or"):
         command(trained, city, tmp_path, "--photo", tmp_path / "no.jpg")
+    Image.new("RGB", (80, 60)).save(tmp_path / "a.gif")
+    with pytest.raises(UserError, match=r"a\.gif is not a readable photo") as caught:
+        command(trained, city, tmp_path, "--photo", tmp_path / "a.gif")
+    assert "object at 0x" not in str(caught.value)
+    Image.new("L", (8000, 6251)).save(tmp_path / "large.png", compress_level=1)
+    with pytest.raises(UserError, match=r"large\.png is too large: 8000 x 6251 px.*50,000,000"):
+        command(trained, city, tmp_path, "--photo", tmp_path / "large.png")
