@@ -30,7 +30,7 @@ from witw.cvig import batches, metrics, retrieval, train
 from witw.cvig.batches import Batch, Packed
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Model, device
-from witw.cvig.scoring import bootstrap
+from witw.cvig.scoring import intervals
 from witw.cvig.training.throughput import flops
 from witw.cvig.training.trainer import Trainer
 from witw.settings.train import Train
@@ -83,12 +83,12 @@ def figures(model: Model, test: Packed) -> dict[str, Any]:
     codes = retrieval.encode(model.network, test, device())
     found = retrieval.find(codes, test.areas)
     values = metrics.of_ranks(found.rank, found.gallery)
-    block = bootstrap.blocks(test.areas, test.places)
+    block = intervals.blocks(test.lon_lat)
     return {
         "rank": found.rank,
         "gallery": found.gallery,
         "values": metrics.values(values),
-        "interval": bootstrap.intervals(values, block),
+        "interval": intervals.intervals(values, block),
     }
 
 
@@ -116,7 +116,7 @@ def compare(args: argparse.Namespace) -> None:
             settings = settings.model_copy(update={"epochs": epochs})
             model, spent = fit(settings, packs, args.threads)
             rows[name].append(report(name, seed, epochs, spent, figures(model, test)))
-    block = bootstrap.blocks(test.areas, test.places)
+    block = intervals.blocks(test.lon_lat)
     for name in args.rows:
         summary(name, rows["ours"], rows[name], block)
 
@@ -155,15 +155,21 @@ def summary(
         "recall_at_1": metrics.Metric(100 * (mine[0] - other[0])),
         "mean_percentile": metrics.Metric(mine[1] - other[1]),
     }
-    found = bootstrap.intervals(gain, block)
+    found = intervals.intervals(gain, block)
+
+    def interval(figure: str) -> str:
+        return str(found.get(figure, "(too few blocks for an interval)"))
+
     medians = [(a["values"]["median_percentile"], b["values"]["median_percentile"])
                for a, b in zip(ours, theirs, strict=True)]  # fmt: skip
     ratio = mine[0].mean() / max(other[0].mean(), 1e-9)
     lower = sum(a < b for a, b in medians)
     print(f"ours against {name}: R@1 {100 * mine[0].mean():.1f} / {100 * other[0].mean():.1f} = "
-          f"{ratio:.2f} x, gain {100 * (mine[0] - other[0]).mean():.1f} {found['recall_at_1']}; "
+          f"{ratio:.2f} x, gain {100 * (mine[0] - other[0]).mean():.1f} "
+          f"{interval('recall_at_1')}; "
           f"mean percentile {mine[1].mean():.1f} / {other[1].mean():.1f}, "
-          f"{found['mean_percentile']}; median percentile lower in {lower} of {len(medians)} seeds"
+          f"{interval('mean_percentile')}; "
+          f"median percentile lower in {lower} of {len(medians)} seeds"
           )  # fmt: skip
 
 
@@ -180,7 +186,7 @@ def made(count: int, chip_px: int, photo_px: int, where: Path) -> Packed:
             out[row] = rng.integers(0, 256, shape[1:], dtype=np.uint8)
         sums[f"{name[:-1]}_crc"] = [zlib.crc32(out[row]) for row in range(count)]
     n = np.arange(count)
-    place = {"easting": 5e5 + 90.0 * n, "northing": 4e6 + 0.0 * n}
+    place = {"easting": 5e5 + 90.0 * n, "northing": 4e6, "lon": 3 + 0.001 * n, "lat": 36.14}
     size = {"photo_width": photo_px, "photo_height": photo_px * 3 // 4, "fov_deg": np.nan}
     rows = {"row": n, "id": [f"{i:08d}" for i in n], "aoi": "made", **place, **size, **sums}
     tables.write(where / "pairs.parquet", "pack", pd.DataFrame(rows))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 EARTH_RADIUS_M = 6_371_008.8  # mean radius of GRS80 (Moritz 1980)
+WGS84_AXIS_M, WGS84_FLATTENING = 6_378_137.0, 1 / 298.257223563
 
 
 def utm_epsg(lon: float, lat: float) -> int:
@@ -48,6 +49,45 @@ def haversine_m(
         + np.cos(lat1) * np.cos(lat2) * np.sin((lon2 - lon1) / 2) ** 2
     )
     return np.asarray(2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(a)), dtype=np.float64)
+
+
+def geocentric(lon: NDArray[Any], lat: NDArray[Any]) -> NDArray[np.float64]:
+    """Points of the WGS 84 ellipsoid in space (EPSG:4978), so that all points compare.
+
+    Within a kilometre the straight line between two points is their distance on the ground to less
+    than a millimetre, whatever zones they lie in.
+
+    Args:
+        lon: ``(N,)`` longitude, EPSG:4326 [degrees].
+        lat: ``(N,)`` latitude [degrees].
+
+    Returns:
+        ``(N, 3)`` [m].
+    """
+    lon, lat = (np.radians(np.asarray(v, dtype=np.float64)) for v in (lon, lat))
+    square = WGS84_FLATTENING * (2 - WGS84_FLATTENING)  # of the eccentricity
+    radius = WGS84_AXIS_M / np.sqrt(1 - square * np.sin(lat) ** 2)
+    across = radius * np.cos(lat)
+    up = radius * (1 - square) * np.sin(lat)
+    return np.stack([across * np.cos(lon), across * np.sin(lon), up], axis=-1)
+
+
+def squares(lon: NDArray[Any], lat: NDArray[Any], edge_m: float) -> NDArray[np.int64]:
+    """Squares of one division of the whole earth: rows of latitude, cut at their middle's length.
+
+    Args:
+        lon: ``(N,)`` longitude, EPSG:4326 [degrees].
+        lat: ``(N,)`` latitude [degrees].
+        edge_m: side of a square [m]; on the sphere, so right to 0.6 %.
+
+    Returns:
+        ``(N, 2)`` column and row of each point's square.
+    """
+    lon, lat = (np.radians(np.asarray(v, dtype=np.float64)) for v in (lon, lat))
+    step = edge_m / EARTH_RADIUS_M
+    row = np.floor(lat / step)
+    column = np.floor(lon * np.cos((row + 0.5) * step) / step)
+    return np.stack([column, row], axis=-1).astype(np.int64)
 
 
 def box_area_km2(bbox_deg: tuple[float, float, float, float]) -> float:

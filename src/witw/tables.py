@@ -156,6 +156,8 @@ PACK = {
     "aoi": PAIRS["aoi"],
     "easting": CHIPS["easting"],
     "northing": CHIPS["northing"],
+    "lat": _LAT,
+    "lon": _LON,
     "photo_width": Column("Int32", "px", "Width of the photo inside its padded square."),
     "photo_height": Column("Int32", "px", "Height of the photo inside its padded square."),
     "fov_deg": Column(

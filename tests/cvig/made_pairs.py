@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from pyproj import Transformer
 
 from witw import tables
 from witw.settings.train import Train
+
+TO_DEGREES = Transformer.from_crs(32631, 4326, always_xy=True)
 
 
 def make_pairs(count, seed, chip_px=32, photo_px=24, fov_deg=65.0):
@@ -39,12 +42,15 @@ def write_pack(folder, count, seed, aois=("a",), spacing_m=500.0, **sizes):
     np.save(folder / "photos.npy", photos)
     np.save(folder / "chips.npy", chips)
     n = np.arange(count)
+    lon, lat = TO_DEGREES.transform(5e5 + spacing_m * n, 4e6 + 0.0 * n)
     rows = {
         "row": n,
         "id": [f"{seed}{i:05d}" for i in n],
         "aoi": [aois[i * len(aois) // count] for i in n],
         "easting": 5e5 + spacing_m * n,
         "northing": 4e6 + 0.0 * n,
+        "lon": lon,
+        "lat": lat,
         "photo_width": photos.shape[2],
         "photo_height": photos.shape[1],
         "fov_deg": np.where(n % 3 == 0, 65.0, np.nan),

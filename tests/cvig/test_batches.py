@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from made_pairs import write_pack
+from pyproj import Geod
 
 from witw.cvig.batches import Batch, Packed, ahead, draw, read, split
 from witw.errors import UserError
@@ -86,21 +87,34 @@ def test_an_epoch_takes_one_photo_of_every_bucket(tmp_path):
     write_pack(tmp_path, 60, 0, aois=("a", "b"), spacing_m=10.0)
     data = Packed.open(tmp_path)
     buckets = data.buckets(50.0)
+    # Of photos in a row, 10 m apart, a square of 50 m holds five, at the row's ends fewer.
+    lengths = np.unique(buckets, return_counts=True)[1]
+    assert set(lengths[1:-1]) == {5}
+    assert len(lengths) in (12, 13)
     epochs = [draw(buckets, 0, epoch) for epoch in range(40)]
     for rows in epochs:
-        keys = {(data.areas[r], data.places[r, 0] // 50, data.places[r, 1] // 50) for r in rows}
-        assert len(rows) == len(keys) == len(np.unique(buckets)) == 12
+        assert sorted(buckets[rows]) == list(range(len(lengths)))
     assert set(np.concatenate(epochs)) == set(range(60))  # each has its turn
     assert np.array_equal(epochs[3], draw(buckets, 0, 3))
 
 
-def test_areas_do_not_share_buckets(tmp_path):
+def test_photos_of_one_place_share_a_bucket_whatever_their_areas(tmp_path):
     write_pack(tmp_path, 4, 0, aois=("a", "b"), spacing_m=0.0)
-    assert Packed.open(tmp_path).buckets(50.0).tolist() == [0, 0, 1, 1]
+    assert Packed.open(tmp_path).buckets(50.0).tolist() == [0, 0, 0, 0]
+
+
+def test_positions_compare_across_the_border_of_two_zones(tmp_path):
+    """Photos 20 m apart at 6 degrees east, one in zone 31, one in 32; PROJ tells the distance."""
+    write_pack(tmp_path, 2, 0, aois=("a", "b"))
+    data = Packed.open(tmp_path)
+    lon, lat, _ = Geod(ellps="WGS84").fwd(5.9999, 50.0, 90.0, 20.0)
+    rows = data.table.assign(lon=[5.9999, lon], lat=[50.0, lat], easting=[715e3, 285e3])
+    apart = np.diff(Packed(tmp_path, data.photos, data.chips, rows).positions, axis=0)
+    assert np.linalg.norm(apart) == pytest.approx(20.0, abs=1e-4)
 
 
 def test_a_batch_can_be_cut():
-    values = [torch.arange(12).reshape(4, 3)] * 6
+    values = [torch.arange(12).reshape(4, 3)] * 5
     part = Batch(*values)[1:3]
     assert len(part) == 2
     assert torch.equal(part.fov_deg, values[0][1:3])

@@ -96,3 +96,18 @@ def test_a_file_that_is_no_evaluation_is_named(tmp_path):
     path.write_text('{"protocols": {}}')
     with pytest.raises(UserError, match=r"metrics\.json is not an evaluation"):
         table_of(tmp_path, [path])
+
+
+def test_the_mean_has_the_interval_of_the_cities_own_spread(tmp_path):
+    """Twelve cities: Student's t of 11 degrees of freedom; of three there is none."""
+    values = np.array([3, 9, 4, 12, 7, 7, 1, 10, 5, 8, 6, 2.0])
+    areas = {f"c{n:02d}": {"city": f"City {n:02d}"} for n in range(12)}
+    paths = [write_evaluation(tmp_path, n, v) for n, v in zip(areas, values, strict=True)]
+    out = tmp_path / "t.csv", tmp_path / "t.md"
+    leave_one_out.run({"areas": areas}, paths, *out)
+    mean = pd.read_csv(out[0], index_col="city").loc["mean"]
+    reach = 2.200985 * values.std(ddof=1) / np.sqrt(12)
+    assert mean["recall_at_10_high"] == pytest.approx(values.mean() + reach, abs=2e-3)
+    assert mean["recall_at_10_low"] == pytest.approx(values.mean() - reach, abs=2e-3)
+    leave_one_out.run({"areas": areas}, paths[:3], *out)
+    assert np.isnan(pd.read_csv(out[0], index_col="city").loc["mean", "recall_at_10_low"])

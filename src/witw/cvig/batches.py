@@ -18,6 +18,7 @@ from torch import Tensor
 
 from witw import tables
 from witw.errors import UserError
+from witw.geo import geocentric, squares
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,24 @@ class Packed:
         """``(N,)`` field of view along each photo's long side, NaN where not known [degrees]."""
         return self.table["fov_deg"].to_numpy(dtype=np.float32, na_value=np.nan)
 
+    @cached_property
+    def lon_lat(self) -> NDArray[np.float64]:
+        """``(N, 2)`` longitude and latitude, EPSG:4326 [degrees]."""
+        return self.table[["lon", "lat"]].to_numpy(dtype=np.float64)
+
+    @cached_property
+    def positions(self) -> NDArray[np.float64]:
+        """``(N, 3)`` points in space, which compare across areas and UTM zones [m]."""
+        return geocentric(self.lon_lat[:, 0], self.lon_lat[:, 1])
+
     def buckets(self, edge_m: float) -> NDArray[np.int64]:
-        """``(N,)`` number of the square of side ``edge_m`` each photo lies in; 0 m: one each."""
+        """``(N,)`` number of the square of side ``edge_m`` each photo lies in; 0 m: one each.
+
+        Photos of one square share a bucket whatever their areas.
+        """
         if edge_m == 0:
             return np.arange(len(self))
-        cells = np.floor(self.places / edge_m).astype(np.int64)
-        keys = np.column_stack([self.areas, cells])
+        keys = squares(self.lon_lat[:, 0], self.lon_lat[:, 1], edge_m)
         return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
 
 
@@ -106,8 +119,7 @@ class Batch:
     photos: Tensor  # (B, photo_px, photo_px, 3)
     sizes: Tensor  # (B, 2)
     chips: Tensor  # (B, chip_px, chip_px, 3)
-    area: Tensor  # (B,)
-    place: Tensor  # (B, 2)
+    position: Tensor  # (B, 3) in space [m]
     fov_deg: Tensor  # (B,), NaN where not known
 
     def __len__(self) -> int:
@@ -139,8 +151,7 @@ def read(data: Packed, rows: NDArray[np.int64], pin: bool = False) -> Batch:
         torch.from_numpy(photos),
         torch.from_numpy(data.sizes[rows]),
         torch.from_numpy(chips),
-        torch.from_numpy(data.areas[rows]),
-        torch.from_numpy(data.places[rows]),
+        torch.from_numpy(data.positions[rows]),
         torch.from_numpy(data.fov_deg[rows]),
     )
     return batch.pinned() if pin else batch

@@ -22,14 +22,14 @@ from witw.cvig.batches import Packed
 from witw.cvig.grid import Grid
 from witw.cvig.network.model import Model, device
 from witw.cvig.retrieval import Codes, Ranking
-from witw.cvig.scoring import bootstrap, calibration, heading, protocols
+from witw.cvig.scoring import calibration, heading, intervals, protocols
 from witw.cvig.scoring.calibration import Belief, Calibration
 from witw.cvig.scoring.localization import Placed
 from witw.cvig.scoring.plots import draw
 from witw.cvig.scoring.protocols import Cells, Ranked
 from witw.errors import UserError
 
-VERSION = 2
+VERSION = 3
 READS = ()
 
 
@@ -83,9 +83,9 @@ def run(
     fitted, told = _calibrated(model, val, cells)
     found, thinned, placed, beliefs = _scored(model, test, cells, fitted)
     names = np.unique(test.table["aoi"].to_numpy(dtype=str)).tolist()
-    ranked = Ranked(found.rank, found.gallery, test.areas, test.places)
-    where = {name: test.places[test.areas == n] for n, name in enumerate(names)}
-    block = bootstrap.blocks(test.areas, test.places)
+    block = intervals.blocks(test.lon_lat)
+    ranked = Ranked(found.rank, found.gallery, test.areas, block)
+    where = {name: block[test.areas == n] for n, name in enumerate(names)}
     told["test"] = _believed(Belief.join([beliefs[name] for name in names]), block)
     values = {
         "model": about(model),
@@ -143,7 +143,7 @@ def _calibrated(
     parts = [p for a in areas for p in protocols.evidence(a.codes, a.places, a.cells)]
     fitted = calibration.fit(parts)
     beliefs = [protocols.on_grid(a.codes, a.places, a.cells, fitted)[1] for a in areas]
-    block = bootstrap.blocks(val.areas, val.places)
+    block = intervals.blocks(val.lon_lat)
     told = _believed(Belief.join(beliefs), block)
     return fitted, {**asdict(fitted), "fitted_on": [a.name for a in areas], "val": told}
 
@@ -158,7 +158,7 @@ def _scored(
     """Every test area by all protocols."""
     rank, gallery = np.zeros((2, len(test)), np.int64)
     turned = np.zeros(len(test))
-    ids = test.table["id"].to_numpy(dtype=str)
+    ids, block = test.table["id"].to_numpy(dtype=str), intervals.blocks(test.lon_lat)
     thinned, placed, beliefs = [], {}, {}
     for number in np.unique(test.areas):
         area = _area(model, test, number, cells)
@@ -168,7 +168,7 @@ def _scored(
         few = protocols.thin(ids[rows].tolist(), area.places)
         alone = retrieval.find(area.codes.take(few), one[few])
         some = rows[few]
-        thinned.append(Ranked(alone.rank, alone.gallery, test.areas[some], test.places[some]))
+        thinned.append(Ranked(alone.rank, alone.gallery, test.areas[some], block[some]))
         placed[area.name], beliefs[area.name] = protocols.on_grid(
             area.codes, area.places, area.cells, fitted
         )

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from witw import files, stage
+from witw.cvig.metrics import Metric
+from witw.cvig.scoring.intervals import intervals
 from witw.errors import UserError
 
-VERSION = 1
+VERSION = 2
 READS = ("areas",)
 
 # Column -> where in an evaluation it stands, and the figure's name.
@@ -33,7 +35,8 @@ def run(spec: dict[str, Any], evaluations: Sequence[Path], csv: Path, markdown: 
         spec: ``areas``: the city of each AOI.
         evaluations: an evaluation's JSON a fold, each in a folder named after its fold.
         csv: output: ``city``, ``photos``, and of each figure its value, ``_low``, ``_high`` (the
-            interval) and ``_chance``; last rows: mean and standard deviation over the cities.
+            interval) and ``_chance``; last rows: mean and standard deviation over the cities. The
+            mean's interval is that of the cities' own spread, where they are enough for one.
         markdown: output, the same to read.
 
     Raises:
@@ -43,13 +46,23 @@ def run(spec: dict[str, Any], evaluations: Sequence[Path], csv: Path, markdown: 
     table = pd.DataFrame(rows).sort_values("city", ignore_index=True)
     figures = table.drop(columns=["city", "photos"])
     spread = [
-        {"city": "mean", "photos": table["photos"].sum(), **figures.mean().to_dict()},
+        {"city": "mean", "photos": table["photos"].sum(), **_mean(figures)},
         {"city": "standard deviation", **figures[list(COLUMNS)].std(ddof=1).to_dict()},
     ]
     whole = pd.concat([table, pd.DataFrame(spread)], ignore_index=True).round(4)
     whole["photos"] = whole["photos"].astype("Int64")
     files.write_text(csv, whole.to_csv(index=False))
     files.write_text(markdown, _markdown(whole))
+
+
+def _mean(figures: pd.DataFrame) -> dict[str, float]:
+    """Means over the cities; the mean of intervals would be no interval of the mean."""
+    values = {name: Metric(figures[name].to_numpy(np.float64)) for name in COLUMNS}
+    found = intervals(values, np.arange(len(figures)))
+    out = figures[[*COLUMNS, *(f"{name}_chance" for name in COLUMNS)]].mean().to_dict()
+    for name in COLUMNS:
+        out[f"{name}_low"], out[f"{name}_high"] = found.get(name, (np.nan, np.nan))
+    return {str(key): value for key, value in out.items()}
 
 
 def _row(city: str, path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class Metric:
 
     values: NDArray[np.float64]  # (Q,)
     is_median: bool = False
+    is_share: bool = False  # each value is 0 or 100
 
     def __call__(self) -> float:
         """The figure of all photos."""
@@ -28,7 +29,7 @@ class Metric:
 
 def share(condition: NDArray[np.bool_]) -> Metric:
     """Percentage of photos of which something is true."""
-    return Metric(np.where(condition, 100.0, 0.0))
+    return Metric(np.where(condition, 100.0, 0.0), is_share=True)
 
 
 def rank_own(scores: NDArray[Any], own: NDArray[np.integer]) -> NDArray[np.int64]:

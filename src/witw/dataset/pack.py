@@ -29,6 +29,8 @@ from witw.status import Status
 VERSION = 4
 READS = ("pack",)
 
+SPLITS = ("test", "val", "train")  # a photo listed in several is packed in the first of them
+
 
 def run(
     spec: dict[str, Any],
@@ -75,13 +77,27 @@ def run(
 
 
 def paired(pairs: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Rows of a split that have photo and chip, sorted by area and id.
+    """Rows of a split that have photo and chip, each photo once, sorted by area and id.
+
+    A photo that overlapping areas list has a row in each of them, so that each area's funnel adds
+    up. It is packed once, else it would be learnt from twice: in the first of the areas by name,
+    and only in the first of ``test``, ``val`` and ``train`` that lists it, else a photo of the test
+    would be learnt from.
 
     Raises:
         UserError: there are none; says why.
     """
     rows = pairs[pairs["split"] == split]
-    chosen = rows[rows["status"] == Status.PAIRED].sort_values(["aoi", "id"], ignore_index=True)
+    whole = pairs[pairs["status"] == Status.PAIRED].sort_values(["aoi", "id"])
+    earlier = SPLITS[: SPLITS.index(split)] if split in SPLITS else ()
+    kept = whole.loc[whole["split"].isin(earlier), "id"]
+    own = whole[(whole["split"] == split) & ~whole["id"].isin(kept)]
+    chosen = own.drop_duplicates("id").reset_index(drop=True)
+    left_out = int((whole["split"] == split).sum()) - len(chosen)
+    if left_out:
+        stage.log.info(
+            "%s: %d rows of photos that another area lists too are left out", split, left_out
+        )
     if len(chosen):
         return chosen
     if rows.empty:

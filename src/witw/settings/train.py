@@ -105,7 +105,8 @@ class Train(Section):
     mask_radius_m: float = Field(
         60.0,
         ge=0,
-        description="Photos of an area nearer than this are not each other's negatives [m].",
+        description="Photos nearer than this are not each other's negatives, whatever their areas "
+        "[m].",
     )
     epochs: int = Field(30, ge=1, description="Passes over the training pairs.")
     batch: int = Field(64, ge=2, description="Pairs a step, of all processes together.")

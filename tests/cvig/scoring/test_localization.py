@@ -7,6 +7,7 @@ from witw.cvig.scoring.localization import (
     APART_M,
     PICKS,
     RADII_M,
+    Placed,
     chance,
     curve,
     distances,
@@ -166,3 +167,24 @@ def test_nearly_equal_scores_are_ties():
     distance_m = np.array([[10.0, 400.0, 200.0]])
     key = order_key(np.array([[0.5 + 2e-7, 0.5, 0.4]], np.float64), distance_m)
     assert np.argsort(-key[0]).tolist() == [1, 0, 2]
+
+
+def test_chance_of_the_median_error_is_that_of_every_photo_at_every_cell(grid):
+    """Two areas of different size, by all distances with the weight of a guess."""
+    row, column = np.divmod(np.arange(100), 10)
+    little = Grid(32631, STEP, 6e5, 5e6, 10, 10, np.flatnonzero(row + column > 2))
+    parts, metres, weights = [], [], []
+    for cells, count in ((grid, 30), (little, 50)):
+        places = tags(cells, count)
+        scores = np.zeros((count, len(cells.cells)))
+        picks = random_picks(cells, 3)
+        half = count // 2
+        parts += [place(scores[:half], places[:half], cells, picks),
+                  place(scores[half:], places[half:], cells, picks)]  # fmt: skip
+        far = distances(places, cells)
+        metres.append(far.ravel())
+        weights.append(np.full(far.size, 1 / far.shape[1]))
+    order = np.argsort(np.concatenate(metres))
+    below = np.cumsum(np.concatenate(weights)[order])
+    exact = np.concatenate(metres)[order][(below >= below[-1] / 2).argmax()]
+    assert chance(Placed.join(parts))["median_error_m"] == pytest.approx(exact, abs=0.1)

@@ -96,10 +96,10 @@ def test_photos_on_one_spot_are_one_photo():
 
 
 def test_what_is_told_has_chance_and_interval():
-    block = np.repeat(np.arange(4), 5)
+    block = np.arange(20) % 10
     told = protocols.tell({"x": Metric(np.arange(20.0))}, {"x": 1.0}, block)
     assert told["n"] == 20
-    assert told["blocks"] == 4
+    assert told["blocks"] == 10
     assert told["chance"] == {"x": 1.0}
     low, high = told["interval"]["x"]
     assert low < told["x"] == 9.5 < high

@@ -70,7 +70,7 @@ def test_the_gradients_are_those_of_plain_autograd(data):
     batch = batches.read(data, batches.draw(data.buckets(0), 0, 0))
     jitter = augment.draw(COUNT, settings, 225.0, 7)
     photo, valid, chip = retrieval.encode_batch(network, batch, jitter)
-    mask = loss.false_negative_mask(batch.area, batch.place, settings.mask_radius_m)
+    mask = loss.false_negative_mask(batch.position, settings.mask_radius_m)
     assert mask.any()
     plain = loss.info_nce(network.match(photo, valid, chip), network.scale, mask)
     plain.backward()

@@ -3,19 +3,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from made_pairs import write_pack
 
+from witw.cvig.batches import Packed, read
 from witw.cvig.training.loss import chosen, false_negative_mask, info_nce, triplet
 from witw.settings.train import Train
 
 
-def naive_loss(scores, scale, area, place, radius_m):
+def naive_loss(scores, scale, position, radius_m):
     """Masked symmetric InfoNCE, candidate by candidate."""
     n, total = len(scores), 0.0
     for i in range(n):
         for across in (False, True):
             terms = 0.0
             for j in range(n):
-                near = area[i] == area[j] and math.dist(place[i], place[j]) < radius_m
+                near = math.dist(position[i], position[j]) < radius_m
                 if i == j or not near:
                     terms += math.exp(scale * (scores[j, i] if across else scores[i, j]))
             total += math.log(terms) - scale * scores[i, i]
@@ -26,18 +28,25 @@ def naive_loss(scores, scale, area, place, radius_m):
 def test_equals_a_naive_loop(radius_m):
     rng = np.random.default_rng(3)
     scores = rng.uniform(-1, 1, (12, 12))
-    area = rng.integers(0, 2, 12)
-    place = np.array([5e5, 5.4e6]) + rng.uniform(0, 200, (12, 2))
-    hide = false_negative_mask(torch.from_numpy(area), torch.from_numpy(place), radius_m)
+    position = np.array([4.2e6, 1.7e5, 4.8e6]) + rng.uniform(0, 200, (12, 3))
+    hide = false_negative_mask(torch.from_numpy(position), radius_m)
     found = info_nce(torch.from_numpy(scores), torch.tensor(7.0), hide)
-    assert found.item() == pytest.approx(naive_loss(scores, 7.0, area, place, radius_m), rel=1e-9)
+    assert found.item() == pytest.approx(naive_loss(scores, 7.0, position, radius_m), rel=1e-9)
 
 
-def test_hides_neighbours_of_the_same_area_only():
-    area = torch.tensor([0, 0, 0, 1])
-    place = torch.tensor([[0, 0], [59, 0], [61, 0], [0, 0]], dtype=torch.float64)
+def test_hides_neighbours():
+    position = torch.tensor([[0, 0, 0], [59, 0, 0], [61, 0, 0], [0, 0, 90]], dtype=torch.float64)
     expected = [[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
-    assert false_negative_mask(area, place, 60.0).int().tolist() == expected
+    assert false_negative_mask(position, 60.0).int().tolist() == expected
+
+
+@pytest.mark.parametrize("aois", [("a",), ("a", "b")])
+def test_neighbours_of_two_areas_are_not_each_others_negatives(tmp_path, aois):
+    """Photos 40 m apart in a row: within 60 m are the one before and the one after."""
+    write_pack(tmp_path, 6, 0, aois=aois, spacing_m=40.0)
+    batch = read(Packed.open(tmp_path), np.arange(6))
+    apart = np.abs(np.arange(6)[:, None] - np.arange(6))
+    assert false_negative_mask(batch.position, 60.0).numpy().tolist() == (apart == 1).tolist()
 
 
 def test_a_hidden_candidate_has_no_gradient():

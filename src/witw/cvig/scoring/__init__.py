@@ -1,1 +1,1 @@
-"""Scores: protocols, bootstrap intervals, headings, localization, calibration, plots."""
+"""Scores: protocols, intervals, headings, localization, calibration, plots."""

@@ -19,7 +19,8 @@ PICKS = (1, 5, 10, 100)
 RADII_M = (25, 50, 100, 250, 500)
 APART_M = 50.0  # between picks
 FOUND_M = 50.0  # a cell this near to the geotag shows the place
-GUESSES = 200  # random maps an area's chance is drawn from
+GUESSES = 200  # random maps that the chance of several picks is drawn from
+BIN_M = 0.1  # of how far a guess is
 SEED = 20_220
 _AT_ONCE = 2**22  # cells of random maps held at a time
 
@@ -33,12 +34,17 @@ class Placed:
     showing: NDArray[np.float64]  # (P,) cells that show the place
     cells: NDArray[np.float64]  # (P,) cells of the area
     guess_hits: NDArray[np.float64]  # (P, len(PICKS), len(RADII_M)): chance of a pick within r
-    guess_m: NDArray[np.float64]  # (P, GUESSES): how far a guess is
+    guess_m: NDArray[np.float64]  # (n,): photos expected to be guessed n * BIN_M off, or a bin more
 
     @classmethod
     def join(cls, parts: Sequence[Placed]) -> Placed:
         """The photos of several parts."""
-        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+        names = [f.name for f in fields(cls) if f.name != "guess_m"]
+        joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
+        guess_m = np.zeros(max(len(p.guess_m) for p in parts))
+        for part in parts:
+            guess_m[: len(part.guess_m)] += part.guess_m
+        return cls(**joined, guess_m=guess_m)
 
 
 def place(
@@ -143,16 +149,18 @@ def _running(distance_m: NDArray[np.float64], picks: NDArray[np.int64]) -> NDArr
 def _guessed(
     distance_m: NDArray[np.float64], guesses: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each photo, how often guesses hit, ``(P, len(PICKS), len(RADII_M))``, and how far off."""
+    """How often guesses hit, ``(P, len(PICKS), len(RADII_M))``, and photos by how far off one is.
+
+    A guess is any cell, each as likely: how far off it is needs no drawing.
+    """
     hits = np.zeros((len(distance_m), len(PICKS), len(RADII_M)))
-    first = np.zeros((len(distance_m), len(guesses)))
+    far = np.bincount((distance_m / BIN_M).astype(np.int64).ravel()) / distance_m.shape[1]
     for photo, metres in enumerate(distance_m):
         nearest = _running(np.broadcast_to(metres, (len(guesses), len(metres))), guesses)
         hits[photo] = (nearest[:, :, None] <= np.array(RADII_M)).mean(axis=0)
         # One guess needs no drawing: 1 - (1 - pi r^2 / A), the circle cut at the imagery's edge.
         hits[photo, 0] = (metres[:, None] <= np.array(RADII_M)).mean(axis=0)
-        first[photo] = nearest[:, 0]
-    return hits, first
+    return hits, far
 
 
 def metrics(placed: Placed) -> dict[str, Metric]:
@@ -183,7 +191,8 @@ def chance(placed: Placed) -> dict[str, float]:
         for n, k in enumerate(PICKS)
         for m, r in enumerate(RADII_M)
     }
-    out["median_error_m"] = float(np.median(placed.guess_m))
+    below = np.concatenate([[0.0], np.cumsum(placed.guess_m)])
+    out["median_error_m"] = BIN_M * float(np.interp(below[-1] / 2, below, np.arange(len(below))))
     shares = np.linspace(0, 100, 20_001)
     out["median_area_pct"] = float(shares[(curve(placed, shares)[1] >= 50).argmax()])
     # The first of n evenly drawn positions of C is on average (C + 1) / (n + 1).

@@ -21,7 +21,7 @@ from witw.cvig import metrics, retrieval
 from witw.cvig.grid import Grid
 from witw.cvig.metrics import Metric
 from witw.cvig.retrieval import Codes
-from witw.cvig.scoring import bootstrap, calibration, localization
+from witw.cvig.scoring import calibration, intervals, localization
 from witw.cvig.scoring.calibration import Belief, Calibration
 from witw.cvig.scoring.localization import Placed
 
@@ -38,12 +38,12 @@ class Cells:
 
 @dataclass(frozen=True)
 class Ranked:
-    """Ranks of some photos' own chips, and where these photos lie."""
+    """Ranks of some photos' own chips, and the blocks these photos lie in."""
 
     rank: NDArray[np.int64]  # (P,)
     gallery: NDArray[np.int64]  # (P,)
     area: NDArray[np.int64]  # (P,)
-    place: NDArray[np.float64]  # (P, 2) [m]
+    block: NDArray[np.int64]  # (P,) of `intervals.blocks`, any numbers
 
     @classmethod
     def join(cls, parts: Sequence[Ranked]) -> Ranked:
@@ -90,14 +90,14 @@ def tell(
 
     Returns:
         ``n`` photos, ``blocks`` of 500 m, the figures' values, ``chance`` and ``interval``, each
-        keyed by the figures' names; no interval where there is one block.
+        keyed by the figures' names; no interval where there are too few blocks for one.
     """
     return {
         "n": len(block),
         "blocks": len(np.unique(block)),
         **metrics.values(figures),
         "chance": dict(chance),
-        "interval": bootstrap.intervals(figures, block),
+        "interval": intervals.intervals(figures, block),
     }
 
 
@@ -106,22 +106,25 @@ def tell_ranks(ranked: Ranked, names: Sequence[str]) -> dict[str, Any]:
 
     def told(at: NDArray[np.bool_]) -> dict[str, Any]:
         rank, gallery = ranked.rank[at], ranked.gallery[at]
-        block = bootstrap.blocks(ranked.area[at], ranked.place[at])
-        return tell(metrics.of_ranks(rank, gallery), metrics.chance(gallery), block)
+        return tell(metrics.of_ranks(rank, gallery), metrics.chance(gallery), ranked.block[at])
 
     areas = {names[a]: told(ranked.area == a) for a in np.unique(ranked.area)}
     return {**told(np.ones(len(ranked.rank), bool)), "areas": areas}
 
 
 def tell_placed(
-    placed: Mapping[str, Placed], places: Mapping[str, NDArray[np.float64]]
+    placed: Mapping[str, Placed], blocks: Mapping[str, NDArray[np.int64]]
 ) -> dict[str, Any]:
-    """Figures on the grid, of all photos and of each area; and the curve of recall against area."""
+    """Figures on the grid, of all photos and of each area; and the curve of recall against area.
+
+    Args:
+        placed: of each area.
+        blocks: of each area's photos, see :func:`witw.cvig.scoring.intervals.blocks`.
+    """
 
     def told(some: Sequence[str]) -> dict[str, Any]:
         joined = Placed.join([placed[name] for name in some])
-        area = np.repeat(np.arange(len(some)), [len(places[name]) for name in some])
-        block = bootstrap.blocks(area, np.concatenate([places[name] for name in some]))
+        block = np.concatenate([blocks[name] for name in some])
         return tell(localization.metrics(joined), localization.chance(joined), block)
 
     names = sorted(placed)

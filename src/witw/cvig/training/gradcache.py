@@ -49,12 +49,12 @@ def backward(
         done = [encode_batch(network, batch[part], jitter[part]) for part in parts]
     photos, masks, chips = (torch.cat(values) for values in zip(*done, strict=True))
     leaves = [codes.detach().requires_grad_() for codes in (photos, chips)]
-    all_photos, all_masks, all_chips, area, place = (
+    all_photos, all_masks, all_chips, position = (
         torch.cat(processes.gather(value))
-        for value in (leaves[0], masks, leaves[1], batch.area, batch.place)
+        for value in (leaves[0], masks, leaves[1], batch.position)
     )
     scores = network.match(all_photos, all_masks, all_chips)
-    value = loss(scores, network.scale, false_negative_mask(area, place, mask_radius_m))
+    value = loss(scores, network.scale, false_negative_mask(position, mask_radius_m))
     value.backward()  # type: ignore[no-untyped-call]
     grads = [leaf.grad for leaf in leaves]
     if network.log_scale.grad is not None:  # known to every process, and about to be summed

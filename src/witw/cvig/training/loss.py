@@ -29,23 +29,21 @@ def chosen(settings: Train) -> Loss:
     )
 
 
-def false_negative_mask(area: Tensor, place: Tensor, radius_m: float) -> Tensor:
+def false_negative_mask(position: Tensor, radius_m: float) -> Tensor:
     """Which pairs are too near to be each other's negatives.
 
     Photos taken a few metres apart show the same place, and geotags err by tens of metres: to
-    call such a chip wrong would teach noise.
+    call such a chip wrong would teach noise. Areas that touch or overlap make no difference.
 
     Args:
-        area: ``(B,)`` integer area of each pair.
-        place: ``(B, 2)`` float64 easting and northing, comparable within an area [m].
+        position: ``(B, 3)`` float64, see :func:`witw.geo.geocentric` [m].
         radius_m: distance under which a pair is hidden [m].
 
     Returns:
         ``(B, B)`` bool, False on the diagonal.
     """
-    near = torch.cdist(place, place, compute_mode="donot_use_mm_for_euclid_dist") < radius_m
-    mask = near & (area[:, None] == area[None, :])
-    return mask.fill_diagonal_(False)
+    apart = torch.cdist(position, position, compute_mode="donot_use_mm_for_euclid_dist")
+    return (apart < radius_m).fill_diagonal_(False)
 
 
 def info_nce(

@@ -62,7 +62,7 @@ def _partition(
     As Fervers et al. 2024: what is most like the cluster so far, and far from each of it, joins.
     """
     alike = likeness(codes, rows)
-    places, areas = data.places[rows], data.areas[rows]
+    positions = data.positions[rows]
     free = np.ones(len(rows), bool)
     clusters = []
     for _ in range(len(rows) // size):
@@ -75,8 +75,7 @@ def _partition(
             if len(members) == size:
                 break
             total += alike[new]
-            apart = np.hypot(*(places - places[new]).T)
-            near |= (areas == areas[new]) & (apart < radius_m)
+            near |= np.linalg.norm(positions - positions[new], axis=1) < radius_m
             # Where all that is left is near, the loss hides what does not teach.
             allowed = free & ~near if (free & ~near).any() else free
             new = int(np.where(allowed, total, -np.inf).argmax())

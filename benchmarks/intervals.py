@@ -1,0 +1,150 @@
+"""How often do the intervals of 95 % hold the truth? Simulated, where the truth is known.
+
+    .venv/bin/python -m benchmarks.intervals                 2,000 trials a row
+    .venv/bin/python -m benchmarks.intervals --trials 200    fewer
+
+Photos lie in blocks: of 25 photos each, or of uneven numbers (geometric), or most of them in a few
+blocks (log-normal). They are independent, or those of a block share part of their fate (a normal
+variable common to the block, of which 10 or 30 % of the variance is). That is not the model that
+the intervals are made from. The peer is the percentile bootstrap of blocks, as it was used before.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from witw.cvig.metrics import Metric, share
+from witw.cvig.scoring.intervals import intervals
+
+BLOCKS = (4, 6, 10, 30, 100)
+SHARES = (5, 50, 95)
+CORRELATIONS = (0.0, 0.1, 0.3)
+SIZES = ("even", "uneven", "piled")
+PHOTOS = 25  # a block, on average
+DRAWS = 400
+ROUNDED = 5e-5  # ends have four decimals
+PEER_EVERY = 5  # the peer is slow; it gets fewer trials
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kind of data."""
+
+    blocks: int
+    sizes: str
+    correlation: float
+
+
+def main() -> None:
+    """Print a table: coverage of each figure, and of the peer."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--blocks", type=int, nargs="*", default=BLOCKS)
+    args = parser.parse_args()
+    names = list(truths())
+    print("coverage [%]; in brackets the percentile bootstrap of blocks; - : no interval given")
+    print("| blocks | sizes | shared |", " | ".join(names), "|")
+    for row in rows(args.blocks):
+        held, given = coverage(row, args.trials)
+        peer = peer_coverage(row, args.trials // PEER_EVERY)
+        cells = [
+            (f"{100 * held[n] / given:.1f}" if given else "-") + f" ({peer[n]:.0f})" for n in names
+        ]
+        told = f"{row.blocks} | {row.sizes} | {row.correlation:g}"
+        print(f"| {told} |", " | ".join(cells), "|", flush=True)
+
+
+def rows(blocks: tuple[int, ...] | list[int] = BLOCKS) -> Iterator[Row]:
+    """All kinds of data."""
+    for count in blocks:
+        for sizes in SIZES:
+            for correlation in CORRELATIONS:
+                yield Row(count, sizes, correlation)
+
+
+def truths() -> dict[str, float]:
+    """What each figure is of endless data."""
+    out = {f"{p} %": float(p) for p in SHARES}
+    return {**out, "median": float(np.log(2)), "mean": 1.0, "mean of 0 to 100": 50.0}
+
+
+def draw(row: Row, rng: np.random.Generator) -> tuple[dict[str, Metric], NDArray[np.int64]]:
+    """Figures of photos of one trial, and their blocks."""
+    if row.sizes == "even":
+        sizes = np.full(row.blocks, PHOTOS)
+    elif row.sizes == "uneven":
+        sizes = rng.geometric(1 / PHOTOS, row.blocks)
+    else:
+        sizes = np.ceil(PHOTOS * rng.lognormal(-0.72, 1.2, row.blocks)).astype(int)
+    block = np.repeat(np.arange(row.blocks), sizes)
+    common, own = rng.normal(size=row.blocks)[block], rng.normal(size=len(block))
+    fate = np.sqrt(row.correlation) * common + np.sqrt(1 - row.correlation) * own
+    figures = {f"{p} %": share(fate < NormalDist().inv_cdf(p / 100)) for p in SHARES}
+    even = uniform(fate)
+    figures["median"] = Metric(-np.log1p(-even), is_median=True)
+    figures["mean"] = Metric(-np.log1p(-even))
+    figures["mean of 0 to 100"] = Metric(100 * even)
+    return figures, block
+
+
+def uniform(normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the normal distribution below each value, by a fine table."""
+    at = np.linspace(-8, 8, 16_001)
+    below = np.cumsum(np.exp(-(at**2) / 2))
+    return np.interp(normal, at, (below - np.exp(-(at**2) / 2) / 2) / below[-1])
+
+
+def coverage(row: Row, trials: int) -> tuple[dict[str, int], int]:
+    """How many of the trials' intervals hold the truth, and how many are given."""
+    rng, truth = generator(row), truths()
+    held, given = dict.fromkeys(truth, 0), 0
+    for _ in range(trials):
+        found = intervals(*draw(row, rng))
+        given += bool(found)
+        for name, (low, high) in found.items():
+            held[name] += low - ROUNDED <= truth[name] <= high + ROUNDED
+    return held, given
+
+
+def peer_coverage(row: Row, trials: int) -> dict[str, float]:
+    """Share of the trials in which the percentile bootstrap holds the truth [%]."""
+    rng, truth = generator(row), truths()
+    held = dict.fromkeys(truth, 0)
+    for _ in range(trials):
+        for name, (low, high) in percentile(*draw(row, rng), rng).items():
+            held[name] += low <= truth[name] <= high
+    return {name: 100 * count / max(1, trials) for name, count in held.items()}
+
+
+def generator(row: Row) -> np.random.Generator:
+    """The row's own random numbers."""
+    return np.random.default_rng([row.blocks, SIZES.index(row.sizes), int(100 * row.correlation)])
+
+
+def percentile(
+    figures: dict[str, Metric], block: NDArray[np.int64], rng: np.random.Generator
+) -> dict[str, tuple[float, float]]:
+    """Peer: blocks are drawn with replacement, the middle 95 % of the figures are the interval."""
+    count = int(block.max()) + 1
+    times = rng.multinomial(count, np.full(count, 1 / count), DRAWS)[:, block]
+    out = {}
+    for name, figure in figures.items():
+        if figure.is_median:
+            order = np.argsort(figure.values)
+            below = np.cumsum(times[:, order], axis=1)
+            drawn = figure.values[order[(2 * below >= below[:, -1:]).argmax(axis=1)]]
+        else:
+            drawn = times @ figure.values / times.sum(axis=1)
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        out[name] = float(low), float(high)
+    return out
+
+
+if __name__ == "__main__":
+    main()
