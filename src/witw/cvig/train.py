@@ -24,13 +24,14 @@ from witw.cvig.batches import Batch, Packed
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Model, device
 from witw.cvig.training import checkpoint, distributed, throughput
+from witw.cvig.training.collapse import is_guessing
 from witw.cvig.training.distributed import Processes
 from witw.cvig.training.tensorboard import Events
-from witw.cvig.training.trainer import Trainer
+from witw.cvig.training.trainer import Trainer, selection_key
 from witw.errors import UserError
 from witw.settings.train import Train
 
-VERSION = 2
+VERSION = 3
 READS = ("train", "chip_m")
 
 
@@ -59,7 +60,7 @@ def run(
         The model; None in all processes but the first.
 
     Raises:
-        UserError: fewer than two training pairs, or the loss diverges.
+        UserError: fewer than two training pairs, or training diverges or collapses.
     """
     processes = processes or Processes()
     settings, chip_m = Train.model_validate(spec["train"]), float(spec["chip_m"])
@@ -81,6 +82,12 @@ def run(
     if not processes.first:
         return None
     done = trainer.model(val)
+    if is_guessing(min(trainer.lines, key=selection_key), len(val)):
+        stage.log.warning(
+            "the model is no better than guessing: its best median percentile on the validation "
+            "areas is %.0f, and 50 is guessing; train longer, or on more pairs",
+            done.val["median_percentile"],
+        )
     files.write_text(metrics_path, "".join(json.dumps(line) + "\n" for line in trainer.lines))
     done.save(model)
     checkpoint.keep_result(saved, outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from witw import torch_files
 from witw.cvig.network.dropout import Dropout
+from witw.cvig.network.hub import Hub
 from witw.errors import UserError
 
 STEM = 4  # a patch stem: small channels at full resolution are what is slow on a CPU
@@ -150,10 +152,14 @@ class Timm(nn.Module):
         options |= {"out_indices": (level,), "pretrained": weights != "none"}
         if weights not in ("none", "timm"):
             options["pretrained_cfg_overlay"] = {"file": str(_exists(weights))}
+        hub = Hub() if weights == "timm" else nullcontext()
         try:
-            net: Any = timm.create_model(name, **options)
+            with hub:
+                net: Any = timm.create_model(name, **options)
         except Exception as error:  # of the file, the network or the hub, whose errors are many
             why = (str(error).splitlines() or [type(error).__name__])[0]
+            if isinstance(hub, Hub) and hub.is_silent:
+                why = hub.told
             raise UserError(f"`train.weights` {weights!r} for {name!r}: {why}") from error
         self.channels = int(net.feature_info.channels()[-1])
         self.net: nn.Module = net

@@ -85,6 +85,45 @@ class GlobalHead(nn.Module):
         return cast(Tensor, self.drop(code[:, :, None], seeds))
 
 
+class Standardise(nn.Module):
+    """Codes less their mean, by their spread, value by value (Ioffe and Szegedy 2015).
+
+    Vectors pooled from whole pictures have nearly all in common: without this, the loss falls
+    fastest by making them one, and stays there. It is done to codes, not in the towers, so it sees
+    the whole batch however that is shared out; later it takes the means of training.
+
+    Args:
+        dim: length of a code.
+    """
+
+    MOMENTUM, EPSILON = 0.1, 1e-5
+    mean: Tensor
+    variance: Tensor
+    steps: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("variance", torch.ones(dim))
+        self.register_buffer("steps", torch.tensor(0))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """``(B, dim, w)`` -> the same, float32; in training by this batch, and notes its means."""
+        codes = codes.float()
+        mean, variance = self.mean, self.variance
+        if self.training:
+            mean, variance = codes.mean(dim=(0, 2)), codes.var(dim=(0, 2), unbiased=False)
+            self._note(mean.detach(), variance.detach())
+        return (codes - mean[:, None]) / (variance + self.EPSILON).sqrt()[:, None]
+
+    @torch.no_grad()
+    def _note(self, mean: Tensor, variance: Tensor) -> None:
+        self.steps += 1
+        share = (1 / self.steps).clamp(min=self.MOMENTUM)
+        self.mean.lerp_(mean, share)
+        self.variance.lerp_(variance, share)
+
+
 class OriginalHead(nn.Module):
     """Three convolutions to 16 channels, every remaining row kept (Shi et al. 2020).
 

@@ -18,12 +18,18 @@ from witw.cvig.network.heads import (
     GlobalHead,
     OriginalHead,
     PolarHead,
+    Standardise,
     correlate,
     plain_score,
     soft_score,
 )
 from witw.cvig.network.views import column_mask, photo_view, polar_view, stretched_view, turned_view
 from witw.errors import UserError
+
+PLACES = 12  # along a side of the small backbone's features, at most, of the head `global`
+# Factor from score to logit at first. Whole codes of random weights agree by chance: compared as
+# sharply as columns are, the first lesson would be to blur them all.
+SCALE, GLOBAL_SCALE = 1 / 0.07, 3.0
 
 
 class Tower(nn.Module):
@@ -40,7 +46,7 @@ class Tower(nn.Module):
     ) -> None:
         super().__init__()
         small = (shape.width, shape.blocks)
-        places = max(columns, view[1] // 32) if shape.head == "global" else columns
+        places = max(PLACES, view[1] // 32) if shape.head == "global" else columns
         self.backbone = backbone or build(
             shape.backbone, weights, shape.stride, view[1], places, small, ring
         )
@@ -81,7 +87,10 @@ class Network(nn.Module):
         self.photo = Tower(shape, shape.photo_view, shape.columns, False, weights)
         shared = self.photo.backbone if shape.share_weights else None
         self.overhead = Tower(shape, shape.polar_view, shape.headings, ring, weights, shared)
-        self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+        whole = shape.head == "global"
+        self.photo_norm = Standardise(shape.embed_dim) if whole else nn.Identity()
+        self.overhead_norm = Standardise(shape.embed_dim) if whole else nn.Identity()
+        self.log_scale = nn.Parameter(torch.tensor(GLOBAL_SCALE if whole else SCALE).log())
 
     @property
     def scale(self) -> Tensor:
@@ -116,7 +125,9 @@ class Network(nn.Module):
         if jitter is not None:
             view = mirror(view, jitter.mirror)
         seeds = None if jitter is None else jitter.noise
-        return cast(Tensor, self.photo(view, seeds)), mask
+        code = self.photo(view, seeds)
+        # In training `match` does it, for the whole batch at once.
+        return cast(Tensor, code if self.training else self.photo_norm(code)), mask
 
     def _photo_view(
         self, photos: Tensor, sizes: Tensor, jitter: Jitter | None, fov_deg: Tensor | None
@@ -147,10 +158,13 @@ class Network(nn.Module):
         view = normalise(view)
         if jitter is not None:
             view = mirror(recolour(view, jitter.chip_colour), jitter.mirror)
-        return cast(Tensor, self.overhead(view, None if jitter is None else jitter.noise + 1))
+        code = self.overhead(view, None if jitter is None else jitter.noise + 1)
+        return cast(Tensor, code if self.training else self.overhead_norm(code))
 
     def match(self, photo: Tensor, mask: Tensor, overhead: Tensor) -> Tensor:
-        """Scores of training, ``(P, C)``; arguments as of ``heads.correlate``."""
+        """Scores of training, ``(P, C)``; arguments as of ``heads.correlate``, of a whole batch."""
+        if self.training:
+            photo, overhead = self.photo_norm(photo), self.overhead_norm(overhead)
         if self.shape.head == "original":
             return plain_score(photo, mask, overhead)
         return soft_score(correlate(photo, mask, overhead))

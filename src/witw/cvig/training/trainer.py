@@ -16,7 +16,7 @@ from witw.cvig.batches import Batch, Packed
 from witw.cvig.network import augment, backbones
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Model, Network
-from witw.cvig.training import gradcache, mining, optimizer
+from witw.cvig.training import collapse, gradcache, mining, optimizer
 from witw.cvig.training.distributed import Processes
 from witw.cvig.training.loss import chosen
 from witw.cvig.training.optimizer import Average
@@ -50,7 +50,7 @@ class Trainer:
         self.average = Average(self.network, settings.ema) if settings.ema else None
         self.optimizer = optimizer.optimizer(self.network, settings, fused=where.type == "cuda")
         self.criterion = chosen(settings)
-        self.step = 0
+        self.step, self.batch = 0, settings.batch
         self.loss = torch.zeros((), dtype=torch.float64, device=where)  # sum over the epoch so far
         self.latest = self.loss
         self.lines: list[dict[str, float]] = []
@@ -154,7 +154,7 @@ class Trainer:
         settings, processes = self.settings, self.processes
         self.network.train()
         # Drawn for the whole batch by everyone, so that no part depends on who takes it.
-        count = len(batch) * processes.size
+        count = self.batch = len(batch) * processes.size
         seed = settings.seed * 1_000_003 + self.step
         jitter = augment.draw(count, settings, chip_m, seed)[processes.shard(count)].to(self.where)
         rate = self.learning_rate
@@ -179,25 +179,34 @@ class Trainer:
             self.average.update(self.network, self.step)
 
     def end_epoch(self, steps: int, val: Packed) -> dict[str, float]:
-        """Validate, note the epoch, keep its weights if it is the best so far."""
+        """Validate, note the epoch, keep its weights if it is the best so far.
+
+        Raises:
+            UserError: training has diverged or collapsed.
+        """
         mean = round(float(self.loss) / steps, 6)
         if not math.isfinite(mean):
             raise UserError(
                 "Training diverged: the loss is not finite; lower `train.learning_rate`."
             )
-        figures: dict[str, float] = {}
+        figures, spread = dict[str, float](), 0.0
         if self.processes.first:
             codes = retrieval.encode(self.eval_network, val, self.where)
             found = retrieval.find(codes, val.areas)
             figures = metrics.summary(found.rank, found.gallery)
             del figures["n"]
-        figures = self.processes.broadcast(figures)
+            spread = min(collapse.spread(codes.photos), collapse.spread(codes.chips))
+        figures, spread = self.processes.broadcast((figures, spread))
         line = {"epoch": len(self.lines) + 1, "loss": mean}
         line |= {f"val_{name}": value for name, value in figures.items()}
         if selection_key(line) <= min(map(selection_key, [*self.lines, line])):
             self.best = copy.deepcopy(self.eval_network.state_dict())
         self.lines.append(line)
         self.loss.zero_()
+        equal = collapse.equal_scores_loss(self.criterion, self.batch)
+        told = collapse.sentence(self.lines, self.settings, equal, spread, len(val))
+        if told:
+            raise UserError(told)
         return line
 
     def model(self, val: Packed) -> Model:
