@@ -76,13 +76,7 @@ def truths() -> dict[str, float]:
 
 def draw(row: Row, rng: np.random.Generator) -> tuple[dict[str, Metric], NDArray[np.int64]]:
     """Figures of photos of one trial, and their blocks."""
-    if row.sizes == "even":
-        sizes = np.full(row.blocks, PHOTOS)
-    elif row.sizes == "uneven":
-        sizes = rng.geometric(1 / PHOTOS, row.blocks)
-    else:
-        sizes = np.ceil(PHOTOS * rng.lognormal(-0.72, 1.2, row.blocks)).astype(int)
-    block = np.repeat(np.arange(row.blocks), sizes)
+    block = np.repeat(np.arange(row.blocks), photos_of_blocks(row))
     common, own = rng.normal(size=row.blocks)[block], rng.normal(size=len(block))
     fate = np.sqrt(row.correlation) * common + np.sqrt(1 - row.correlation) * own
     figures = {f"{p} %": share(fate < NormalDist().inv_cdf(p / 100)) for p in SHARES}
@@ -91,6 +85,18 @@ def draw(row: Row, rng: np.random.Generator) -> tuple[dict[str, Metric], NDArray
     figures["mean"] = Metric(-np.log1p(-even))
     figures["mean of 0 to 100"] = Metric(100 * even)
     return figures, block
+
+
+def photos_of_blocks(row: Row) -> NDArray[np.int64]:
+    """Photos of each block: equal numbers, or evenly spaced quantiles of a distribution."""
+    at = (np.arange(row.blocks) + 0.5) / row.blocks
+    if row.sizes == "even":
+        sizes = np.full(row.blocks, PHOTOS)
+    elif row.sizes == "uneven":
+        sizes = np.log(1 - at) / np.log(1 - 1 / PHOTOS)
+    else:
+        sizes = PHOTOS * np.exp(1.2 * np.array([NormalDist().inv_cdf(u) for u in at]) - 0.72)
+    return np.ceil(sizes).astype(np.int64)
 
 
 def uniform(normal: NDArray[np.float64]) -> NDArray[np.float64]:

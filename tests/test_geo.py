@@ -97,3 +97,32 @@ def test_the_area_of_a_box():
 @pytest.mark.parametrize(("value", "expected"), [(7.3, 5), (0.019, 0.01), (1, 1), (23, 20)])
 def test_scale_bars_are_round(value, expected):
     assert geo.round_length(value) == pytest.approx(expected)
+
+
+def test_points_in_space_are_those_of_proj():
+    rng = np.random.default_rng(0)
+    lon, lat = rng.uniform(-180, 180, 50), rng.uniform(-90, 90, 50)
+    there = Transformer.from_crs(4979, 4978, always_xy=True)
+    expected = np.stack(there.transform(lon, lat, np.zeros(50)), axis=1)
+    np.testing.assert_allclose(geo.geocentric(lon, lat), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("lat", [-51.5, 0.0, 35.7, 69.6])
+def test_squares_have_their_side_wherever_they_are(lat):
+    """Photos spread over 20 km: as many squares as squares of 500 m fit in, none larger."""
+    rng = np.random.default_rng(1)
+    north = rng.uniform(-1e4, 1e4, 40_000)
+    east = rng.uniform(-1e4, 1e4, 40_000)
+    at_lat = lat + np.degrees(north / geo.EARTH_RADIUS_M)
+    at_lon = 24 + np.degrees(east / geo.EARTH_RADIUS_M / np.cos(np.radians(at_lat)))
+    found, which = np.unique(geo.squares(at_lon, at_lat, 500.0), axis=0, return_inverse=True)
+    assert 1600 <= len(found) <= 1800  # those cut by the edge count, too
+    for n in range(0, len(found), 97):
+        mine = which.reshape(-1) == n
+        assert np.ptp(north[mine]) <= 500
+        assert np.ptp(east[mine]) <= 515  # a row is cut at its middle's length
+
+
+def test_a_square_is_the_same_from_any_zone():
+    lon = np.array([5.9999, 6.0001])  # zones 31 and 32
+    assert len(np.unique(geo.squares(lon, np.array([50.0, 50.0]), 5000.0), axis=0)) == 1

@@ -201,6 +201,20 @@ def test_without_a_known_heading_none_is_scored(trained, indexed, tmp_path):
     assert values["heading"] == {"n": 0}
 
 
+def test_a_photo_that_two_test_areas_list_is_scored_once(trained, indexed, scored, tmp_path):
+    """It is packed in the first of them; the second's table of pairs has a row of it, too."""
+    pairs = [pd.read_parquet(indexed / f"{aoi}.parquet") for aoi in "yz"]
+    pairs[1] = pd.concat([pairs[1], pairs[0].assign(aoi="z", photo_path="gone.jpg")])
+    paths = []
+    for aoi, rows in zip("yz", pairs, strict=True):
+        paths.append(tmp_path / f"{aoi}.parquet")
+        tables.write_geo(paths[-1], "pairs", rows)
+    cells = cells_of(trained / "model.pt", trained, tmp_path)
+    outputs = [tmp_path / name for name in ("m.json", "r.parquet", "p.png")]
+    inputs = trained / "model.pt", trained / "val", trained / "test"
+    assert evaluate.run(*inputs, cells, paths, *outputs)["heading"] == scored[0]["heading"]
+
+
 def test_command_line(trained, indexed, tmp_path):
     write_pack(tmp_path / "test", 12, 4, aois=("y",))
     cells = write_index(tmp_path / "index", trained / "model.pt", tmp_path / "test")

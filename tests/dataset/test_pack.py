@@ -189,3 +189,40 @@ def test_command_line(folder):
     argv += ["--photos", "p/photos.npy", "--chips", "p/chips.npy", "--table", "p/pairs.parquet"]
     pack.main(argv)
     assert len(np.load("p/photos.npy")) == 1
+
+
+def test_a_photo_of_two_overlapping_areas_is_packed_once(folder):
+    """The area's tables keep a row each; learning sees the photo once."""
+    rows = [
+        pairs_row(folder, "1", size=(500, 375)),
+        pairs_row(folder, "1", size=(500, 375), aoi="b", easting=9.0),
+        pairs_row(folder, "2", size=(500, 375), aoi="b"),
+    ]
+    photos, _, table = run(folder, rows)
+    assert list(zip(table["aoi"], table["id"], strict=True)) == [("a", "1"), ("b", "2")]
+    assert len(photos) == 2
+
+
+def test_a_photo_that_is_not_paired_in_one_area_is_taken_from_the_other(folder):
+    rows = [
+        pairs_row(folder, "1", status="off_imagery", chip_path=None),
+        pairs_row(folder, "1", size=(500, 375), aoi="b"),
+    ]
+    assert run(folder, rows)[2]["aoi"].tolist() == ["b"]
+
+
+def test_a_photo_of_the_test_is_never_learnt_from(folder):
+    rows = [
+        pairs_row(folder, "1", size=(500, 375)),
+        pairs_row(folder, "1", size=(500, 375), aoi="b", split="test"),
+        pairs_row(folder, "2", size=(500, 375)),
+        pairs_row(folder, "2", size=(500, 375), aoi="c", split="val"),
+        pairs_row(folder, "3", size=(500, 375)),
+    ]
+    ids = {s: run(folder, rows, split=s)[2]["id"].tolist() for s in ("train", "val", "test")}
+    assert ids == {"train": ["3"], "val": ["2"], "test": ["1"]}
+
+
+def test_the_table_tells_where_a_photo_was_taken(folder):
+    table = run(folder, [pairs_row(folder, "1", size=(500, 375), lat=45.5, lon=-3.25)])[2]
+    assert table.loc[0, ["lat", "lon"]].tolist() == [45.5, -3.25]

@@ -179,10 +179,12 @@ def _headings(
     found: Ranking, test: Packed, block: NDArray[np.int64], pairs: Sequence[Path]
 ) -> dict[str, Any]:
     """Errors of the headings found at the photos' own chips, where EXIF data gives the true one."""
-    columns = ["id", "photo_path", "lon", "lat", "epsg"]
+    key = ["aoi", "id"]  # a photo that two areas list has a row in each
+    columns = [*key, "photo_path", "lon", "lat", "epsg"]
     rows = pd.concat([tables.frame("pairs"), *(tables.read(p, "pairs") for p in pairs)])[columns]
-    rows = rows.set_index("id").reindex(test.table["id"]).dropna()
-    at = np.flatnonzero(test.table["id"].isin(rows.index).to_numpy())
+    packed = pd.MultiIndex.from_frame(test.table[key])
+    rows = rows.set_index(key).reindex(packed).dropna()
+    at = np.flatnonzero(packed.isin(rows.index))
     lon, lat = (rows[name].to_numpy(np.float64) for name in ("lon", "lat"))
     known = heading.grid_headings(list(rows["photo_path"]), lon, lat, rows["epsg"].to_numpy(int))
     at, known = at[np.isfinite(known)], known[np.isfinite(known)]

@@ -15,6 +15,7 @@ from witw.dataset.card import card
 from witw.dataset.croissant import DataFile, croissant
 from witw.dataset.funnel import funnel as count_funnel
 from witw.dataset.funnel import licenses as count_licenses
+from witw.dataset.overlap import overlap
 
 VERSION = 2
 READS = ("areas",)
@@ -58,6 +59,7 @@ def run(
     files.write_json(croissant_file, croissant(described, _summary(counts), *_terms(terms, areas)))
     total = counts.iloc[-1]
     log.info("%d areas: %d listed, %d paired", len(areas), total["listed"], total["paired"])
+    log.info("%s", overlap(data).sentence)
 
 
 def _describe(path: Path, description: str, encoding: str) -> DataFile:

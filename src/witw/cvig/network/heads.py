@@ -66,7 +66,8 @@ class GlobalHead(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.values = nn.Linear(channels, embed_dim)
         if pooling == "attention":
-            self.maps = nn.Linear(channels, math.gcd(MAPS, embed_dim))
+            # Without a bias, which a softmax over places does not see.
+            self.maps = nn.Linear(channels, math.gcd(MAPS, embed_dim), bias=False)
         else:
             self.power = nn.Parameter(torch.tensor(3.0))
         self.drop = Dropout(dropout)

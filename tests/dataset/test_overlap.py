@@ -1,0 +1,49 @@
+import pandas as pd
+
+from witw import tables
+from witw.dataset.overlap import Overlap, overlap
+
+
+def pairs(*rows):
+    """Rows of ``id, owner, aoi, split, status``."""
+    columns = ["id", "owner", "aoi", "split", "status"]
+    return pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows])
+
+
+def test_counted_by_hand():
+    table = pairs(
+        ("1", "ann", "a", "train", "paired"),
+        ("1", "ann", "b", "train", "paired"),  # a photo of two areas of a split
+        ("2", "ann", "c", "test", "paired"),
+        ("3", "bob", "c", "test", "paired"),
+        ("4", "bob", "a", "train", "indoor"),  # not a pair
+        ("5", "cyd", "a", "train", "paired"),
+        ("5", "cyd", "c", "test", "paired"),  # a photo of two splits
+        ("6", "dan", "v", "val", "paired"),
+        ("7", "eve", "n", None, "paired"),  # an area of no split
+    )
+    assert overlap(table) == Overlap(
+        owners=4,
+        shared_owners=2,
+        photos=5,
+        shared_photos=1,
+        repeated_photos=1,
+        test_photos=3,
+        test_photos_of_train_owners=2,
+    )
+    assert overlap(table).sentence == (
+        "2 of 4 people have photos in more than one split; 2 of 3 test photos are by people whose "
+        "photos are trained on; 1 of 5 photos are listed in more than one split and used in one of "
+        "them only."
+    )
+
+
+def test_splits_with_nothing_in_common():
+    table = pairs(("1", "ann", "a", "train", "paired"), ("2", "bob", "v", "val", "paired"))
+    assert overlap(table).sentence == (
+        "0 of 2 people have photos in more than one split; no photo is in more than one split."
+    )
+
+
+def test_no_photos_at_all():
+    assert overlap(tables.frame("pairs")) == Overlap(0, 0, 0, 0, 0, 0, 0)
