@@ -1,4 +1,4 @@
-"""Score the model on cities it has never seen, with chance and an interval for every metric.
+"""Score the model on cities it has never seen, beside chance; with intervals if places suffice.
 
 What is chosen is chosen on the validation cities: the epoch, in training; temperature and geotag
 error, here. The test cities are only scored. :mod:`witw.cvig.scoring.protocols` says how.
