@@ -168,6 +168,12 @@ def targets(wildcards):
             for name, area in CONFIG.aois.items()
             for n in range(area.shards)
         ),
+        # For people with a GIS: no stage reads them.
+        *(
+            f"{RESULTS}/{name}/strips/{strip.name}.rgb8.vrt"
+            for name, area in CONFIG.aois.items()
+            for strip in area.strips
+        ),
     ]
     if can_train():
         files.append(f"{RESULTS}/evaluation/metrics.json")

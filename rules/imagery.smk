@@ -65,7 +65,7 @@ rule utm:
     """Reproject the 8-bit strip to the area's UTM zone."""
     input:
         source=strip_source,
-        vrt=f"{STRIPS}.rgb8.vrt",
+        stretch=f"{RESULTS}/{{aoi}}/stretch.json",
         photos=sparse_photos,
     output:
         tif=f"{STRIPS}.utm.tif",
@@ -83,7 +83,7 @@ rule utm:
         says("{params.spec.area}: reprojecting {params.spec.strip} to UTM")
     shell:
         "python -m witw.imagery.utm --spec {params.spec:q} --threads {threads}"
-        " --vrt {input.vrt} --photos {input.photos} --tif {output.tif} 2> {log}"
+        " --stretch {input.stretch} --photos {input.photos} --tif {output.tif} 2> {log}"
 
 
 rule mosaic:

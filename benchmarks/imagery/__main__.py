@@ -135,7 +135,7 @@ class Case:
             "stats": run(call("stats", stats=stats)),
             "stretch": run(call("stretch", stats=stats, stretch=stretch)),
             "rgb8": run(call("rgb8", stretch=stretch, vrt=vrt)),
-            "utm": run([*call("utm", vrt=vrt, tif=tif), "--photos"]),
+            "utm": run([*call("utm", stretch=stretch, tif=tif), "--photos"]),
             "mosaic": run(call("mosaic", tifs=tif, vrt=mosaic)),
         }
         self.chips_spec = build(config, "chips", "town")

@@ -98,7 +98,7 @@ def chain(folder: Path, path: Path, box: list[float], engine: str, **keys: Any) 
     stretch.run(json.loads(build(config, "stretch", "town")), [counts], limits)
     rgb8.run(spec["rgb8"], limits, vrt)
     tif = folder / f"{engine}.tif"
-    utm.run(spec["utm"], vrt, tif, 2)
+    utm.run(spec["utm"], limits, tif, 2)
     return tif
 
 

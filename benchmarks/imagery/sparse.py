@@ -60,7 +60,7 @@ def chain(url: str, extent: str, server: Any) -> None:
         ("stats", {"stats": stats}, []),
         ("stretch", {"stats": stats, "stretch": stretch}, []),
         ("rgb8", {"stretch": stretch, "vrt": vrt}, []),
-        ("utm", {"vrt": vrt, "tif": tif}, ["--photos", *photos]),
+        ("utm", {"stretch": stretch, "tif": tif}, ["--photos", *photos]),
     ):
         spec = build(config, name, "town", "s" if name != "stretch" else None)
         words = [sys.executable, "-m", f"witw.imagery.{name}", "--threads", "2", "--spec", spec]

@@ -196,9 +196,7 @@ def imagery(bench: Bench, strip_name: str, height: int, photos: int) -> Iterator
     bench.job("rgb8", strip_name, strip_name, stretch=stretch, vrt=files["rgb8.vrt"])
     yield (
         "utm",
-        bench.job(
-            "utm", strip_name, strip_name, vrt=files["rgb8.vrt"], photos=[], tif=files["utm.tif"]
-        ),
+        bench.job("utm", strip_name, strip_name, stretch=stretch, photos=[], tif=files["utm.tif"]),
     )
     mosaic = at / "mosaic.vrt"
     bench.job("mosaic", strip_name, tifs=[files["utm.tif"]], vrt=mosaic)

@@ -1,4 +1,4 @@
-"""Paths of the files a config names; opens nothing."""
+"""Paths of the files a config names; of all files only VRTs are opened."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 from witw.errors import UserError
 
@@ -28,7 +29,7 @@ def by_shards(config: Config) -> dict[int, list[str]]:
 
 
 def strip_files(config: Config, aoi: str, strip: str) -> list[str]:
-    """Local files of a strip; none for a remote one.
+    """Local files of a strip, those that a VRT names included; none for a remote one.
 
     Raises:
         UserError: a file is missing; names AOI and path.
@@ -41,7 +42,13 @@ def strip_files(config: Config, aoi: str, strip: str) -> list[str]:
     if files is None:
         others = [a for a in config.aois if a != aoi]
         raise UserError(_sentence([m for name in (aoi, *others) for m in _missing(config, name)]))
-    return files
+    named = [source for name in files for source in vrt_sources(name)]
+    if missing := [name for name in named if not Path(name).is_file()]:
+        raise UserError(
+            f"AOI {aoi!r}: strip file {chosen[0].path} is made of {missing[0]}, which does not "
+            "exist; put that file there or make the VRT again."
+        )
+    return list(dict.fromkeys([*files, *named]))
 
 
 def _local(path: str) -> list[str] | None:
@@ -62,6 +69,35 @@ def _sentence(missing: list[tuple[str, str]]) -> str:
     keys = " and ".join(dict.fromkeys(f"`aois.{aoi}.strips`" for aoi, _ in missing))
     end = f"(relative to {Path.cwd()}); correct {keys} in the config or put the files there."
     return f"{'; '.join(told)} {end}"
+
+
+def vrt_sources(name: str) -> list[str]:
+    """Local files that a VRT is made of, and those that VRTs among them are made of.
+
+    Nothing for a file of another kind, or for one that is no XML: GDAL says what is wrong with it.
+    """
+    out: dict[str, None] = {}
+    todo = [name]
+    while todo:
+        vrt = Path(todo.pop())
+        if vrt.suffix.lower() != ".vrt" or is_remote(str(vrt)) or not vrt.is_file():
+            continue
+        try:
+            root = ElementTree.fromstring(vrt.read_bytes())  # noqa: S314
+        except ElementTree.ParseError:
+            continue
+        for tag in ("SourceFilename", "SourceDataset"):
+            for node in root.iter(tag):
+                # Names of sub-datasets (`HDF5:"a.h5"://b`) and of addresses are no paths.
+                text = (node.text or "").strip()
+                if not text or is_remote(text) or ":" in text or text.startswith("<"):
+                    continue
+                relative = node.get("relativeToVRT", node.get("relativetoVRT")) == "1"
+                found = str(vrt.parent / text) if relative else text
+                if found not in out:
+                    out[found] = None
+                    todo.append(found)
+    return list(out)
 
 
 def weights_name(url: str) -> str:

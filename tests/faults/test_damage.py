@@ -39,7 +39,7 @@ CASES = {
     "stats": ("alder_west", ["world/strips/alder_west.tif"]),
     "stretch": ("", [f"{R}/strips/alder_west.stats.json"]),
     "rgb8": ("alder_west", [f"{R}/stretch.json", "world/strips/alder_west.tif"]),
-    "utm": ("alder_west", [f"{R}/strips/alder_west.rgb8.vrt", "world/strips/alder_west.tif"]),
+    "utm": ("alder_west", [f"{R}/stretch.json", "world/strips/alder_west.tif"]),
     "mosaic": ("", [f"{R}/strips/alder_east.utm.tif"]),
     "chips": (
         "0000",

@@ -79,7 +79,7 @@ class Area:
         path = self.strip(name, "utm.tif")
         sparse = self.config.aois["town"].extent == "photos"
         photos = self.root / "photos.parquet" if sparse else None
-        utm.run(self.spec("utm"), self.rgb8(name), path, threads, photos)
+        utm.run(self.spec("utm", name), self.root / "stretch.json", path, threads, photos)
         return path
 
     def mosaic(self):

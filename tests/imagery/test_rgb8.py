@@ -6,7 +6,7 @@ import pytest
 from osgeo import gdal
 
 from witw.imagery.rgb8 import lut
-from witw.imagery.stretch import table
+from witw.imagery.strip.eight_bit import table
 
 BOX = [2.9, 36.0, 3.1, 36.2]
 PLACE = (500_000, 0.3, 0, 4_000_000, 0, -0.3)

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_photos import write_photos
-from osgeo import gdal
+from osgeo import gdal, osr
 from pyproj import Transformer
 from servers import ranges
 
 from conftest import write_tif
 from witw.imagery import mosaic, sparse
+from witw.imagery.strip import source
+from witw.imagery.strip.vrt import Raster
 from witw.imagery.warp.target_grid import TargetGrid
 
 BOX = [2.9, 35.9, 3.1, 36.1]
@@ -71,7 +73,7 @@ def test_chips_are_those_of_the_whole_strip_at_a_fraction_of_the_bytes(area, str
             read[extent] = server.taken()["sent"]
             mosaic_ds = gdal.Open(str(town.root / "mosaic.vrt"))
             mask = mosaic_ds.GetRasterBand(1).GetMaskBand().ReadAsArray()
-            found[extent] += ((mask > 0).mean(),)
+            found[extent] += (np.count_nonzero(mask),)
     (rows, files, covered), (few_rows, few_files, few_covered) = found["all"], found["photos"]
     assert len(files) == 3 and all(files) and files == few_files
     pd.testing.assert_frame_equal(rows, few_rows)
@@ -80,29 +82,35 @@ def test_chips_are_those_of_the_whole_strip_at_a_fraction_of_the_bytes(area, str
         print(f"\n3 photos: {read['photos'] / whole:.1%} of the strip's bytes are read")
     assert read["all"] >= 0.95 * whole
     assert read["photos"] <= 0.45 * whole
-    assert few_covered < 0.3 < 0.8 < covered
+    assert 0 < few_covered < 0.3 * covered
 
 
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
 def test_gdals_engine_makes_no_more(area, tif, rng, dtype):
-    data = rng.integers(10, 250, (3, 375, 375)).repeat(4, 1).repeat(4, 2).astype(dtype)
+    data = rng.integers(10, 250, (3, 500, 500)).repeat(4, 1).repeat(4, 2).astype(dtype)
     blocks = {"TILED": "YES", "BLOCKXSIZE": 128, "BLOCKYSIZE": 128}
     path = tif("served/big.tif", data, PLACE, epsg=4326, COMPRESS="DEFLATE", **blocks)
     photos = photos_at([(300, 300)])
     found, read = [], []
-    with ranges("served") as server:
-        for extent in ("all", "photos"):
+    for extent in ("all", "photos"):
+        # Another server, of which nothing is remembered.
+        with ranges("served") as server:
             keys = {"bands": [1, 2, 3], "utm": {"engine": "gdal"}}
             town = town_of(area, f"{server.url}/big.tif", extent, **keys)
-            gdal.VSICurlClearCache()
-            server.taken()
             stretch = {"kind": "keep"} if dtype == "u1" else STRETCH | {"high": [250] * 3}
-            rows, _ = made(town, photos, stretch)
+            _, files = made(town, photos, stretch)
+            assert all(files)
             read.append(server.taken()["sent"])
-            found.append([np.asarray(gdal.Open(p).ReadAsArray(), int) for p in rows["chip_path"]])
+            ds = gdal.Open(str(town.strip("big", "utm.tif")))
+            valid = ds.GetRasterBand(1).GetMaskBand().ReadAsArray() > 0
+            found.append((ds.ReadAsArray().astype(int), valid, ds.GetGeoTransform()))
     assert read[1] < 0.5 * Path(path).stat().st_size <= 0.5 * read[0]
+    (whole, there, place), (few, needed, corner) = found
+    x, y = round((corner[0] - place[0]) / 0.3), round((place[3] - corner[3]) / 0.3)
+    cut = np.s_[y : y + needed.shape[0], x : x + needed.shape[1]]
     # Positions between those PROJ gives are taken from other neighbours: a level now and then.
-    assert max(np.abs(a - b).max() for a, b in zip(*found, strict=True)) <= 2
+    assert needed.sum() > 100_000 and np.array_equal(needed, there[cut])
+    assert np.abs(whole[:, *cut] - few)[:, needed].max() <= 1
 
 
 def test_the_stretch_is_that_of_a_sample_whatever_the_photos(area, strip, monkeypatch):
@@ -143,12 +151,12 @@ def test_only_the_tiles_of_a_set_that_are_needed_are_opened(tif, area, rng):
             place = (LON + col * 700 * STEP, STEP, 0, LAT - row * 700 * STEP, 0, -STEP)
             tif(f"set/{row}{col}.tif", data, place, epsg=4326)
     keys = {"bands": [1, 2, 3], "chips": {"size_px": 64}}
+    town = town_of(area, "set/*.tif", "photos", **keys)
+    write_photos(town.root / "photos.parquet", photos_at([(1900.0, 1900.0)]))
+    town.stretch()
     with ranges("set") as server:
         town = town_of(area, f"{server.url}/*.tif", "photos", **keys)
-        write_photos(town.root / "photos.parquet", photos_at([(1900.0, 1900.0)]))
-        town.stretch()
-        vrt = town.rgb8()
-        assert vrt.read_text().count("<SourceFilename") == 9 * 4
+        source.load("town", town.spec("stats", town.names[0])["strip"])
         server.taken()
         town.utm()
         found = {name for name in server.taken()["asked"] if name.endswith(".tif")}
@@ -202,11 +210,11 @@ def test_a_sample_is_even_and_leaves_the_rest(columns, rows, count):
     lat=st.sampled_from([36.0, -22.9, 60.2]),
 )
 def test_the_tiles_of_a_chip_hold_its_window(spot, side, lat):
-    ds = gdal.GetDriverByName("MEM").Create("", 2000, 2000)
-    ds.SetGeoTransform((LON, STEP, 0, lat, 0, -STEP))
-    ds.SetProjection("EPSG:4326")
+    wkt, place = osr.SpatialReference(), (LON, STEP, 0, lat, 0, -STEP)
+    wkt.ImportFromEPSG(4326)
+    raster = Raster((), (2000, 2000), place, wkt.ExportToWkt(), "2,1", "Byte", (1, 2, 3))
     epsg = 32631 if lat > 0 else 32731
-    grid = TargetGrid(ds, epsg, 0.3)
+    grid = TargetGrid(raster, epsg, 0.3)
     lon, lat = np.array([LON + spot[0] * STEP]), np.array([lat - spot[1] * STEP])
     found = sparse.Need(lon, lat, side).tiles(grid)
     east, north = Transformer.from_crs(4326, epsg, always_xy=True).transform(lon[0], lat[0])

@@ -6,6 +6,7 @@ import pytest
 
 from witw.errors import UserError
 from witw.imagery import stats
+from witw.imagery.strip import blocks, source
 
 BOX = [2.9, 36.0, 3.1, 36.2]
 PLACE = (500_000, 0.3, 0, 4_000_000, 0, -0.3)
@@ -33,12 +34,13 @@ def test_whole_numbers_of_any_type_are_counted_exactly(tif, area, rng, dtype):
         assert np.array_equal(values(found, band), np.sort(data[number - 1].ravel()))
 
 
-def test_fractions_are_counted_in_bins_a_65536th_of_the_range_wide(tif, area, rng):
+def test_fractions_are_counted_to_a_65536th_of_their_size_and_the_ends_exactly(tif, area, rng):
     data = rng.uniform(0, 1, (3, 70, 90)).astype("f4")
     found = histogram(area([tif("a.tif", data, PLACE)], BOX, bands=[1, 2, 3]))
-    assert found["binned"]
     for band in range(3):
-        assert np.abs(values(found, band) - np.sort(data[band].ravel())).max() <= 0.5 / 65_536
+        expected = np.sort(data[band].ravel()).astype(float)
+        assert (np.abs(values(found, band) - expected) <= expected / 65_536).all()
+        assert values(found, band)[[0, -1]].tolist() == expected[[0, -1]].tolist()
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -108,20 +110,26 @@ def test_a_set_of_tiles_counts_its_overlap_once_and_its_gaps_never(tif, area, rn
     assert np.array_equal(values(found, 1), np.sort(seen[1].ravel()))
 
 
-def test_windows_cover_a_raster_once_and_keep_to_its_blocks():
-    for size, block in (((1000, 700), (256, 256)), ((900, 40), (900, 1)), ((10, 10), (512, 512))):
+def test_units_cover_a_raster_once_and_keep_to_its_blocks(tif):
+    for size, tiling in (((1000, 700), 256), ((900, 40), 0), ((10, 10), 512), ((3000, 700), 0)):
+        options = {"TILED": "YES", "BLOCKXSIZE": tiling, "BLOCKYSIZE": tiling} if tiling else {}
+        path = tif("a.tif", np.ones((3, *size[::-1]), "u1"), PLACE, **options)
+        strip = {"name": "a", "path": path, "bands": [1, 2, 3], "nodata": "auto"}
         seen = np.zeros(size[::-1], int)
-        for x, y, width, height in stats.windows(size, block, 50_000):
-            assert x % block[0] == 0 and y % block[1] == 0
-            assert width * height <= max(50_000, block[0] * block[1])
-            seen[y : y + height, x : x + width] += 1
+        with blocks.opened(source.load("town", strip), 1) as reader:
+            for window in map(reader.window, reader.units()):
+                if tiling:
+                    assert window.col_off % tiling == window.row_off % tiling == 0
+                x, y = int(window.col_off), int(window.row_off)
+                seen[y : y + window.height, x : x + window.width] += 1
         assert (seen == 1).all()
 
 
-def test_many_windows_give_what_one_gives(tif, area, rng, monkeypatch):
-    data = rng.integers(0, 500, (3, 300, 300)).astype("u2")
+@pytest.mark.parametrize("dtype", ["u2", "f4"])
+def test_many_units_give_what_one_gives(tif, area, rng, monkeypatch, dtype):
+    data = rng.integers(0, 500, (3, 300, 300)).astype(dtype)
     whole = histogram(area([tif("a.tif", data, PLACE)], BOX, bands=[1, 2, 3]))
-    monkeypatch.setattr(stats.windows, "__defaults__", (10_000,))
+    monkeypatch.setattr(blocks, "UNIT_PX", 64)
     tiled = tif("a.tif", data, PLACE, TILED="YES", BLOCKXSIZE=64, BLOCKYSIZE=64)
     assert histogram(area([tiled], BOX, bands=[1, 2, 3])) == whole
 

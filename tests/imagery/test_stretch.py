@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from witw.errors import UserError
-from witw.imagery.stretch import percentile, steps, table
+from witw.imagery.stretch import percentile
+from witw.imagery.strip.eight_bit import steps, table
 
 BOX = [2.9, 36.0, 3.1, 36.2]
 PLACE = (500_000, 0.3, 0, 4_000_000, 0, -0.3)

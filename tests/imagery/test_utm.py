@@ -189,12 +189,8 @@ def test_a_missing_source_is_one_sentence_and_leaves_nothing(tif, area, tmp_path
     path = tif("a.tif", np.ones((3, 20, 20), "u1"), METRES)
     town = area([path], BOX, bands=[1, 2, 3])
     town.stretch()
-    vrt = town.rgb8()
     (tmp_path / path).unlink()
-    with pytest.raises(UserError, match=r"AOI 'town': results/town/strips/a\.rgb8\.vrt"):
-        utm.run(town.spec("utm"), vrt, vrt.with_name("a.utm.tif"))
-    assert sorted(p.name for p in vrt.parent.iterdir()) == [
-        "a.decoded",
-        "a.rgb8.vrt",
-        "a.stats.json",
-    ]
+    tif = town.strip("a", "utm.tif")
+    with pytest.raises(UserError, match=r"AOI 'town': strip file a\.tif cannot be read"):
+        utm.run(town.spec("utm", "a"), town.root / "stretch.json", tif)
+    assert sorted(p.name for p in tif.parent.iterdir()) == ["a.decoded", "a.stats.json"]

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from witw import files, stage
-from witw.errors import UserError
-from witw.imagery.stretch import steps
 from witw.imagery.strip import source
+from witw.imagery.strip.eight_bit import WHOLE, EightBit, steps
 from witw.imagery.strip.vrt import describe
 
 VERSION = 1
@@ -39,6 +38,33 @@ def lut(low: float, high: float, *, whole: bool) -> str:
         entries.setdefault(float(before), level)
         level = int(np.searchsorted(starts, start, side="right"))
         entries[float(start)] = level
+    return _text(entries, whole)
+
+
+def lut_of(strip: EightBit, band: int) -> str | None:
+    """A band's conversion from stored numbers as ``LUT`` text; None: they stay as they are.
+
+    Where a scale is declared and numbers have no table (32 bits, floats), a number that lies on
+    a step may come out one level off.
+    """
+    low, high = strip.low[band], strip.high[band]
+    scale, offset = strip.scale[band], strip.offset[band]
+    if strip.is_identity:
+        return None
+    if scale == 1 and offset == 0 and low <= high:
+        return lut(low, high, whole=not strip.dtype.startswith("Float"))
+    if strip.dtype in WHOLE:
+        every = np.arange(WHOLE[strip.dtype][0], WHOLE[strip.dtype][1] + 1)
+        levels = strip.convert(band, every)
+        edges = np.flatnonzero(np.diff(levels))
+        kept = np.unique([0, *edges, *(edges + 1)])
+        return _text({float(every[i]): int(levels[i]) for i in kept}, whole=True)
+    pairs = (entry.split(":") for entry in lut(low, high, whole=False).split(","))
+    entries = {(float(key) - offset) / scale: int(level) for key, level in pairs}
+    return _text(dict(sorted(entries.items())), whole=False)
+
+
+def _text(entries: dict[float, int], whole: bool) -> str:
     return ",".join(f"{int(v) if whole else repr(v)}:{k}" for v, k in entries.items())
 
 
@@ -50,18 +76,8 @@ def run(spec: dict[str, Any], stretch: Path, vrt: Path) -> None:
     """
     source.configure()
     raster = source.load(spec["aoi"], spec["strip"])
-    limits = files.read_json(stretch)
-    kept = raster.dtype == "Byte" and limits.get("eight_bit", "keep") == "keep"
-    tables = None
-    if not kept:
-        whole = not raster.dtype.startswith("Float")
-        try:
-            tables = [
-                lut(low, high, whole=whole)
-                for low, high in zip(limits["low"], limits["high"], strict=True)
-            ]
-        except (KeyError, TypeError, ValueError):
-            raise UserError(f"{stretch} holds no stretch; delete it and run again.") from None
+    strip = source.eight_bit(raster, stretch)
+    tables = [lut_of(strip, band) for band in range(3)]
     files.write_text(vrt, files.seal_xml(describe(raster, "Byte", tables, vrt.parent)))
 
 

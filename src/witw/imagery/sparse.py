@@ -2,7 +2,7 @@
 
 `utm` then makes no other tiles of its raster than those that a listed photo's chip touches, so of
 the source only the blocks below these are read. Their pixels are those of `extent: all`, byte for
-byte; all others are blank.
+byte. The raster ends at the outermost of them, and its other tiles are blank.
 
 The stretch must not depend on the photos, or one new photo would recolour an area, and must not
 cost a read of the whole strip. So `stats` counts an even sample of blocks at full resolution:
@@ -19,14 +19,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from osgeo import gdal
 
 from witw.imagery import TILE
-from witw.imagery.strip.vrt import Part, Raster, describe
 from witw.imagery.warp.target_grid import TargetGrid
 
-# So many blocks of about so many pixels does `stats` count: 17 million.
-SAMPLE, BLOCK_PX = 64, 512 * 512
+# So many blocks, of about 512 x 512 pixels, does `stats` count: 17 million pixels.
+SAMPLE = 64
 GOLDEN = (math.sqrt(5) - 1) / 2
 # Pixels on either side of a position that the widest kernel takes, and a few more.
 LANCZOS_PX, MARGIN_PX = 3, 4
@@ -96,36 +94,46 @@ def touched(first: Floats, last: Floats, shape: tuple[int, int]) -> Bools:
     return np.asarray(marks.cumsum(axis=0).cumsum(axis=1)[:rows, :columns] > 0)
 
 
-def cut(ds: gdal.Dataset, need: Need, grid: TargetGrid) -> str:
-    """A strip with nothing but what the needed tiles are made of, for GDAL's warper.
+def cropped(grid: TargetGrid, needed: Bools) -> tuple[TargetGrid, Bools]:
+    """Leave out the rows and columns of tiles around all that are needed; one tile stays.
+
+    A Sentinel-2 tile has half a million tiles of 0.3 m, of which an area takes a few thousand.
+    """
+    rows, columns = np.nonzero(needed)
+    if not len(rows):
+        rows = columns = np.array([0])
+    high, wide = (
+        (int(rows.min()), int(rows.max()) + 1),
+        (int(columns.min()), int(columns.max()) + 1),
+    )
+    return grid.cropped(high, wide), needed[slice(*high), slice(*wide)]
+
+
+def units(grid: TargetGrid, needed: Bools, unit: tuple[int, int]) -> list[tuple[int, int]]:
+    """Pieces of a strip that the needed tiles are made of, for GDAL's warper.
 
     Args:
-        ds: a file of red, green, blue and alpha.
-        need: what is needed.
         grid: the target.
+        needed: (rows, columns) of tiles.
+        unit: width and height of a piece [px].
 
     Returns:
-        VRT: blank, and never read, where it is not needed.
+        Column and row of each piece, row by row.
     """
-    size = ds.RasterXSize, ds.RasterYSize
-    srs, name = ds.GetSpatialRef(), ds.GetDescription()
-    rows, columns = np.nonzero(need.tiles(grid))
     steps = np.linspace(0, TILE, 5)
     margin = np.ceil(LANCZOS_PX / np.array(grid.scale())) + MARGIN_PX
-    parts = []
-    for row, column in zip(rows, columns, strict=True):
+    found = set()
+    for row, column in zip(*np.nonzero(needed), strict=True):
         x, y = grid.source_px(*np.meshgrid(column * TILE + steps, row * TILE + steps))
-        first = np.maximum(np.floor([x.min(), y.min()]) - margin, 0)
-        last = np.minimum(np.ceil([x.max(), y.max()]) + margin, size)
-        if (first < last).all():
-            (left, top), (width, height) = first.tolist(), (last - first).tolist()
-            rect = left, top, width, height
-            parts.append(Part(name, size, (TILE, TILE), "Byte", rect, rect, (("4", 0.0),)))
-    axes = ",".join(map(str, srs.GetDataAxisToSRSAxisMapping()))
-    place = tuple(ds.GetGeoTransform())
-    return describe(
-        Raster(tuple(parts), size, place, srs.ExportToWkt(), axes, "Byte", (1, 2, 3)), "Byte"
-    )
+        first = np.maximum(np.floor([x.min(), y.min()]) - margin, 0) // unit
+        last = np.minimum(np.ceil([x.max(), y.max()]) + margin, grid.size)
+        end = np.ceil(last / unit)
+        found |= {
+            (i, j)
+            for j in range(int(first[1]), int(end[1]))
+            for i in range(int(first[0]), int(end[0]))
+        }
+    return sorted(found, key=lambda at: at[::-1])
 
 
 def choices[T: tuple[int, ...]](areas: Sequence[T], sparse: bool) -> list[list[T]]:

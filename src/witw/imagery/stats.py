@@ -1,11 +1,9 @@
 """Count every value of a strip's three bands in one read.
 
-Data of whole numbers between -32,768 and 65,535 are counted exactly, whatever their data type.
-A strip that is one file of 8 or 16 bit numbers is counted as its blocks are decoded, by several
-threads; anything else is read through the VRT that says what a valid pixel is.
-Others are read a second time and counted in 65,536 equal bins between their least and largest
-value, each bin standing for its middle.
-With `extent: photos` an even sample of blocks is counted instead of all (:mod:`.need`).
+Numbers of 8 and 16 bits are counted exactly, floats and 32-bit numbers so that percentiles are
+right to 1e-4 of the range between them (:mod:`.strip.counts`). Numbers are those stored in the
+file; the scale and offset that it declares go with them, and `stretch` applies them.
+With `extent: photos` an even sample of blocks is counted instead of all (:mod:`.sparse`).
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,117 +19,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from osgeo import gdal
 from rasterio.errors import RasterioError
 
 from witw import files, stage
 from witw.errors import UserError
 from witw.imagery import sparse
-from witw.imagery.strip import blocks, decoded_cache, single_file, source
-from witw.imagery.strip.single_file import VALUES
+from witw.imagery.strip import blocks, decoded_cache, source
+from witw.imagery.strip.counts import Near, pairs
+from witw.imagery.strip.decoded_cache import Unit
+from witw.imagery.strip.eight_bit import VALUES, WHOLE
 from witw.imagery.strip.vrt import Raster
 
-VERSION = 1
+VERSION = 2
 READS = ("strip", "extent")
 
 log = logging.getLogger("witw")
-
-LEAST, MOST = -32_768, 65_535
-BINS = 65_536
-WINDOW_PX = 4 << 20
-
-Window = tuple[int, int, int, int]
-
-
-def windows(size: tuple[int, int], block: tuple[int, int], pixels: int = WINDOW_PX) -> list[Window]:
-    """Cut a raster into windows of whole blocks, so that each block is decoded once.
-
-    Args:
-        size: width and height [px].
-        block: width and height of the file's blocks [px].
-        pixels: about how many pixels a window may have.
-
-    Returns:
-        x, y, width, height of each [px], row by row.
-    """
-    (width, height), (block_w, block_h) = size, block
-    side = int(pixels**0.5)
-    step_x = width if block_w >= width else max(block_w, side // block_w * block_w)
-    step_y = max(block_h, pixels // min(step_x, width) // block_h * block_h)
-    return [
-        (x, y, min(step_x, width - x), min(step_y, height - y))
-        for y in range(0, height, step_y)
-        for x in range(0, width, step_x)
-    ]
-
-
-class Exact:
-    """Counts of whole numbers from LEAST to MOST, one histogram a band."""
-
-    def __init__(self) -> None:
-        self.counts = np.zeros((3, MOST - LEAST + 1), np.int64)
-        self.whole = True
-        self.low, self.high = np.inf, -np.inf
-
-    def add(self, band: int, values: NDArray[Any]) -> None:
-        """Count finite values; `whole` turns false where one has no place."""
-        if not values.size:
-            return
-        low, high = values.min(), values.max()
-        self.low, self.high = min(self.low, float(low)), max(self.high, float(high))
-        self.whole = self.whole and low >= LEAST and high <= MOST
-        if self.whole and values.dtype.kind == "f":
-            self.whole = bool((np.rint(values) == values).all())
-        if self.whole:
-            shift = int(low)
-            found = np.bincount(values.astype(np.int32) - shift)
-            start = shift - LEAST
-            self.counts[band, start : start + len(found)] += found
-
-    def pairs(self) -> list[list[list[float]]]:
-        """Value and count of every value that occurs, per band."""
-        return [[[int(i) + LEAST, int(row[i])] for i in np.flatnonzero(row)] for row in self.counts]
-
-
-class Binned:
-    """Counts in equal bins between two values."""
-
-    def __init__(self, low: float, high: float) -> None:
-        self.low, self.step = low, (high - low) / BINS
-        self.counts = np.zeros((3, BINS), np.int64)
-
-    def add(self, band: int, values: NDArray[Any]) -> None:
-        """Count finite values between the two."""
-        index = ((values.astype(np.float64) - self.low) / self.step).astype(np.int64)
-        self.counts[band] += np.bincount(np.minimum(index, BINS - 1), minlength=BINS)
-
-    def pairs(self) -> list[list[list[float]]]:
-        """Middle and count of every bin that is not empty, per band."""
-        return [
-            [[self.low + (int(i) + 0.5) * self.step, int(row[i])] for i in np.flatnonzero(row)]
-            for row in self.counts
-        ]
-
-
-def valid_values(
-    ds: gdal.Dataset, areas: Sequence[Window], label: str
-) -> Iterator[tuple[int, list[NDArray[Any]]]]:
-    """Read a plain strip window by window.
-
-    Yields:
-        The number of valid pixels and, for each of the three bands, their finite values, (n,).
-    """
-    for window in stage.progress(areas, label):
-        data = [ds.GetRasterBand(number).ReadAsArray(*window) for number in (1, 2, 3)]
-        valid = ds.GetRasterBand(4).ReadAsArray(*window) > 0
-        count = int(valid.sum())
-        if count < valid.size:
-            data = [values[valid] for values in data]
-        yield count, [_finite(values.ravel()) for values in data]
-
-
-def _finite(values: NDArray[Any]) -> NDArray[Any]:
-    return values[np.isfinite(values)] if values.dtype.kind == "f" else values
 
 
 def run(spec: dict[str, Any], stats: Path, threads: int = 1) -> None:
@@ -144,7 +46,7 @@ def run(spec: dict[str, Any], stats: Path, threads: int = 1) -> None:
     raster = source.load(spec["aoi"], spec["strip"])
     try:
         is_sparse = spec["extent"] == "photos"
-        with source.unchanged(spec["aoi"], [part.file for part in raster.parts]):
+        with source.unchanged(spec["aoi"], source.local_files(raster)):
             keep = None if is_sparse else decoded_cache.beside(stats)
             result = count(raster, f"stats {spec['strip']['name']}", threads, is_sparse, keep)
     except (RuntimeError, RasterioError) as error:
@@ -169,86 +71,89 @@ def count(
         label: of the progress bar.
         threads: how many decode.
         is_sparse: a sample.
-        keep: where all that was decoded is kept for `utm`, see :mod:`.decoded`.
+        keep: where all that was decoded is kept for `utm`, see :mod:`.strip.decoded_cache`.
 
     Returns:
-        `dtype`, `pixels` of the strip, `valid` (how many pixels are counted), `binned` and
-        `histogram`: for each band the sorted pairs of value and count.
+        `dtype`, `pixels` of the strip, `valid` (how many pixels are counted), `binned` (numbers
+        are not exact), `histogram` (for each band the sorted pairs of number and count), `scale`
+        and `offset` of each band.
     """
-    found = single_file.plain(raster)
-    valid, counts = (
-        count_plain(found, label, threads, is_sparse, keep)
-        if found
-        else count_any(raster, label, is_sparse)
-    )
+    with blocks.opened(raster, threads) as reader:
+        if raster.dtype in WHOLE:
+            valid, counts = count_whole(reader, label, threads, is_sparse, keep)
+            histogram, exact = pairs(counts, raster.dtype == "Int16"), True
+        else:
+            valid, near = count_near(reader, label, threads, is_sparse)
+            histogram, exact = near.pairs()
     return {
         "dtype": raster.dtype,
         "pixels": raster.size[0] * raster.size[1],
         "valid": valid,
-        "binned": isinstance(counts, Binned),
-        "histogram": counts.pairs(),
+        "binned": not exact,
+        "histogram": histogram,
+        "scale": raster.scale,
+        "offset": raster.offset,
     }
 
 
-def count_plain(
-    strip: single_file.Plain,
-    label: str,
-    threads: int,
-    is_sparse: bool = False,
-    keep: Path | None = None,
-) -> tuple[int, Exact]:
-    """Count a strip of one file of 8 or 16 bit numbers; each block is decoded once."""
+def every(
+    reader: blocks.Reader, add: Callable[[Unit], int], label: str, threads: int, is_sparse: bool
+) -> int:
+    """Call for every unit, or for a sample and, if that is blank, the rest; sum the answers."""
+    with ThreadPoolExecutor(threads) as pool:
+        for units in sparse.choices(reader.units(), is_sparse):
+            valid = sum(stage.progress(pool.map(add, units), label, len(units)))
+            if valid:
+                return valid
+    return 0
+
+
+def count_whole(
+    reader: blocks.Reader, label: str, threads: int, is_sparse: bool, keep: Path | None
+) -> tuple[int, NDArray[np.int64]]:
+    """Count numbers of 8 or 16 bits, as unsigned, (3, 65536); each block is decoded once."""
     # One histogram a thread, so that none waits for another.
     free: queue.SimpleQueue[NDArray[np.int64]] = queue.SimpleQueue()
     for _ in range(threads):
         free.put(np.zeros((3, VALUES), np.int64))
 
-    def add(unit: tuple[int, int]) -> int:
-        data, counts = reader.bands(unit), free.get()
-        pixels: int = blocks.counted(blocks.unsigned(data), strip.blank, counts)
+    def add(unit: Unit) -> int:
+        if reader.plain:
+            data, counts = reader.bands(unit), free.get()
+            pixels: int = blocks.counted(blocks.unsigned(data), reader.plain.blank, counts)
+        else:
+            (data, valid), counts = reader.layers(unit), free.get()
+            pixels = blocks.counted_valid(blocks.unsigned(data), valid, counts)
         free.put(counts)
         if writer:
             writer.add(unit, data)
         return pixels
 
     with ExitStack() as stack:
-        reader = stack.enter_context(blocks.opened(strip.file, strip, threads))
-        writer = stack.enter_context(decoded_cache.keeping(keep, reader.layout())) if keep else None
-        pool = stack.enter_context(ThreadPoolExecutor(threads))
-        valid = 0
-        for units in sparse.choices(reader.units(), is_sparse):
-            valid += sum(stage.progress(pool.map(add, units), label, len(units)))
-            if valid:
-                break
-    every = np.sum([free.get() for _ in range(threads)], axis=0)
-    exact = Exact()
-    if strip.signed:
-        every = np.roll(every, VALUES // 2, axis=1)
-    start = (0 if not strip.signed else -VALUES // 2) - LEAST
-    exact.counts[:, start : start + VALUES] = every
-    return valid, exact
+        writer = None
+        if keep is not None and reader.plain:
+            writer = stack.enter_context(decoded_cache.keeping(keep, reader.layout()))
+        valid = every(reader, add, label, threads, is_sparse)
+    return valid, np.sum([free.get() for _ in range(threads)], axis=0)
 
 
-def count_any(raster: Raster, label: str, is_sparse: bool = False) -> tuple[int, Exact | Binned]:
-    """Count a strip of several files, with a mask or of other numbers."""
-    ds = source.open_plain(raster)
-    how = (raster.size, raster.parts[0].block)
-    every = windows(*how, sparse.BLOCK_PX) if is_sparse else windows(*how)
-    exact, valid = Exact(), 0
-    for areas in sparse.choices(every, is_sparse):
-        for pixels, data in valid_values(ds, areas, label):
-            valid += pixels
-            for band, values in enumerate(data):
-                exact.add(band, values)
-        if valid:
-            break
-    if exact.whole:
-        return valid, exact
-    binned = Binned(exact.low, exact.high)
-    for _, data in valid_values(ds, areas, f"{label}, bins"):
-        for band, values in enumerate(data):
-            binned.add(band, values)
-    return valid, binned
+def count_near(
+    reader: blocks.Reader, label: str, threads: int, is_sparse: bool
+) -> tuple[int, Near]:
+    """Count floats and 32-bit numbers; a second time where the first one is too coarse."""
+    near = Near()
+
+    def add(unit: Unit) -> int:
+        data, valid = reader.layers(unit)
+        for band in range(3):
+            near.add(band, data[band][valid].astype(np.float64))
+        return int(np.count_nonzero(valid))
+
+    valid = every(reader, add, label, threads, is_sparse)
+    if pivots := near.better():
+        near = Near(pivots)
+        every(reader, add, f"{label}, again", threads, is_sparse)
+    return valid, near
 
 
 def main(argv: Sequence[str] | None = None) -> None:

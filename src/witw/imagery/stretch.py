@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from witw import files, stage
 from witw.errors import UserError
-
-if TYPE_CHECKING:
-    from witw.settings.stretch import Stretch
+from witw.settings.stretch import Stretch
 
 VERSION = 1
 READS = ("stretch",)
@@ -40,32 +38,6 @@ def percentile(values: NDArray[Any], counts: NDArray[np.int64], pct: float) -> f
     low, high = (float(values[np.searchsorted(ends, i, side="right")]) for i in (below, above))
     share = rank - below
     return low + (high - low) * share if share < 0.5 else high - (high - low) * (1 - share)
-
-
-def table(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """The conversion to 8 bit: 0 at ``low``, 255 at ``high``, linear, halves rounded up, clipped.
-
-    A band of one value only (``low == high``) becomes mid-grey, what lies beyond it 0 or 255.
-    """
-    data = np.asarray(values, np.float64)
-    if low == high:
-        return (128 + 128 * np.sign(data - low)).clip(0, 255).astype(np.uint8)
-    scaled = np.floor((data - low) / (high - low) * 255 + 0.5)
-    return scaled.clip(0, 255).astype(np.uint8)
-
-
-def steps(low: float, high: float) -> NDArray[np.float64]:
-    """Where the table steps up: for k = 1..255 the least double that becomes k or more, (255,)."""
-    levels = np.arange(1, 256)
-    start = low + (levels - 0.5) / 255 * (high - low)
-    if low == high:
-        return np.where(levels <= 128, low, np.nextafter(low, np.inf))
-    # The formula's inverse is right but for rounding: walk the last few doubles.
-    while (late := table(np.nextafter(start, -np.inf), low, high) >= levels).any():
-        start = np.where(late, np.nextafter(start, -np.inf), start)
-    while (early := table(start, low, high) < levels).any():
-        start = np.where(early, np.nextafter(start, np.inf), start)
-    return start
 
 
 def merge(histograms: Sequence[list[list[float]]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -113,8 +85,6 @@ def run(spec: dict[str, Any], stats: Sequence[Path], stretch: Path) -> None:
     Raises:
         UserError: no strip has a valid pixel.
     """
-    from witw.settings.stretch import Stretch  # `rgb8` needs the table alone
-
     config = Stretch.model_validate(spec["stretch"])
     found = [files.read_json(path) for path in stats]
     try:

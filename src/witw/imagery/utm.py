@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 from osgeo import gdal
 from rasterio.errors import RasterioError
@@ -17,14 +16,16 @@ from rasterio.errors import RasterioError
 from witw import files, stage
 from witw.errors import UserError
 from witw.imagery import sparse as needs
-from witw.imagery.strip import decoded_cache, single_file, source
-from witw.imagery.strip.vrt import describe_masked
+from witw.imagery.sparse import Bools
+from witw.imagery.strip import blocks, decoded_cache, remote, source
+from witw.imagery.strip.eight_bit import EightBit
+from witw.imagery.strip.vrt import Raster, describe_masked
 from witw.imagery.warp import sweep
 from witw.imagery.warp.target_grid import TargetGrid
 from witw.settings.utm import Utm
 
 VERSION = 2
-READS = ("utm_epsg", "utm", "need_px")
+READS = ("strip", "utm_epsg", "utm", "need_px")
 
 log = logging.getLogger("witw")
 
@@ -45,21 +46,19 @@ COG = [
 ]
 
 
-def warp(ds: gdal.Dataset, path: Path, epsg: int, config: Utm, threads: int) -> None:
-    """Reproject RGBA into a tiled GeoTIFF; transparent pixels weigh nothing.
-
-    Raises:
-        UserError: the strip cannot be shown in the zone.
-    """
-    grid = TargetGrid(ds, epsg, config.gsd_m)
+def warp(
+    source_tif: Path, wkt: str, path: Path, grid: TargetGrid, config: Utm, threads: int
+) -> None:
+    """Reproject RGBA into a tiled GeoTIFF; transparent pixels weigh nothing."""
     west, south, east, north = grid.bounds
     scale_x, scale_y = grid.scale()
     call = partial(
         gdal.Warp,
         str(path),
-        ds,
+        str(source_tif),
         format="GTiff",
-        dstSRS=f"EPSG:{epsg}",
+        srcSRS=wkt,
+        dstSRS=f"EPSG:{grid.epsg}",
         outputBounds=(west, south, east, north),
         width=grid.shape[1],
         height=grid.shape[0],
@@ -103,58 +102,60 @@ def _watched[R](label: str, call: Callable[..., R]) -> R:
             raise
 
 
+def as_rgba(
+    raster: Raster, to_8_bit: EightBit, grid: TargetGrid, needed: Bools | None, path: Path
+) -> None:
+    """Write the strip as 8-bit RGBA, or what the needed tiles are made of, for GDAL's warper."""
+    options = [*TILED, "COMPRESS=DEFLATE", "ZLEVEL=1", "PHOTOMETRIC=RGB", "ALPHA=YES"]
+    create = gdal.GetDriverByName("GTiff").Create
+    ds = create(str(path), *raster.size, 4, gdal.GDT_Byte, options=options)
+    ds.SetGeoTransform(raster.transform)
+    with blocks.opened(raster, 1, to_8_bit) as reader:
+        every = reader.units()
+        if needed is not None:
+            there = set(every)
+            every = [at for at in needs.units(grid, needed, reader.unit) if at in there]
+        for unit in stage.progress(every, "utm: 8 bit"):
+            data, window = reader.rgba(unit), reader.window(unit)
+            data[..., 3] *= 255
+            for band in range(4):
+                band_out = ds.GetRasterBand(band + 1)
+                band_out.WriteArray(data[..., band], window.col_off, window.row_off)
+    ds.FlushCache()
+
+
 def by_gdal(
-    vrt: Path,
-    epsg: int,
+    raster: Raster,
+    to_8_bit: EightBit,
+    grid: TargetGrid,
+    needed: Bools | None,
     config: Utm,
     threads: int,
     work: Path,
     out: Path,
-    need: needs.Need | None = None,
 ) -> None:
     """Write the strip in UTM by GDAL's own warper and writer: the oracle and the fallback.
 
     Raises:
-        UserError: the strip cannot be shown in the zone.
-        RuntimeError: it cannot be read.
+        RuntimeError, RasterioError: it cannot be read.
     """
-    warped = work / "rgba.tif"
-    ds = gdal.Open(str(vrt))
-    if need:
-        ds = gdal.Open(needs.cut(ds, need, TargetGrid(ds, epsg, config.gsd_m)))
-    warp(ds, warped, epsg, config, threads)
-    raster = source.rgb_raster([str(warped)])
-    masked = gdal.Open(describe_masked(raster, alpha=4))
+    rgba, warped = work / "rgba.tif", work / "warped.tif"
+    as_rgba(raster, to_8_bit, grid, needed, rgba)
+    warp(rgba, raster.wkt, warped, grid, config, threads)
+    masked = gdal.Open(describe_masked(source.rgb_raster([str(warped)]), alpha=4))
     options = [*COG, f"NUM_THREADS={threads}"]
     write = gdal.GetDriverByName("COG").CreateCopy
     _watched("utm: write", partial(write, str(out), masked, options=options))
 
 
-def _sources(aoi: str, vrt: Path) -> list[str]:
-    """Files that a strip's VRT shows, itself included.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        # Read as GDAL and, for its pieces, as XML: both must find it whole.
-        single_file.plain_of(vrt)
-        return list(gdal.Open(str(vrt)).GetFileList())
-    except (RuntimeError, ValueError, LookupError, TypeError, ElementTree.ParseError) as error:
-        text = " ".join(str(error).split()).rstrip(".")
-        raise UserError(
-            f"AOI {aoi!r}: {vrt} is not a readable strip ({text}); delete it and run again."
-        ) from None
-
-
 def run(
-    spec: dict[str, Any], vrt: Path, tif: Path, threads: int = 1, photos: Path | None = None
+    spec: dict[str, Any], stretch: Path, tif: Path, threads: int = 1, photos: Path | None = None
 ) -> None:
     """Write the strip in UTM as a cloud-optimised GeoTIFF with an internal mask and overviews.
 
     Args:
         spec: the keys of READS.
-        vrt: red, green, blue, alpha.
+        stretch: the AOI's stretch.
         tif: what is written; the same bytes for any number of threads.
         threads: of the warp and of the compression.
         photos: table `photos`, where only what its chips need is made.
@@ -164,36 +165,44 @@ def run(
     """
     source.configure()
     config = Utm.model_validate(spec["utm"])
-    engine = config.engine
-    epsg = spec["utm_epsg"]
+    aoi, strip = spec["aoi"], spec["strip"]
+    raster = source.load(aoi, strip)
+    to_8_bit = source.eight_bit(raster, stretch)
     need = needs.of_photos(photos, spec["need_px"]) if photos else None
-    with files.scratch(tif) as work, source.unchanged(spec["aoi"], _sources(spec["aoi"], vrt)):
-        log.info("warping %s by way of the temporary folder %s", vrt, work)
+    kept = decoded_cache.beside(tif)
+    with files.scratch(tif) as work, source.unchanged(aoi, source.local_files(raster)):
+        log.info("warping %s by way of the temporary folder %s", strip["name"], work)
         made = work / "made.tif"
         try:
-            if engine == "sweep":
-                try:
-                    how = config.gsd_m, config.resampling, threads
-                    sweep.run(vrt, epsg, *how, work, made, need.tiles if need else None)
-                except sweep.CannotSweepError as reason:
-                    log.info("GDAL warps %s: %s", vrt, reason)
-                    engine = "gdal"
-            if engine == "gdal":
-                by_gdal(vrt, epsg, config, threads, work, made, need)
+            grid, needed = TargetGrid(raster, spec["utm_epsg"], config.gsd_m), None
+            if need:
+                grid, needed = needs.cropped(grid, need.tiles(grid))
+            grid.check_size()
+            how = raster, to_8_bit, grid
+            try:
+                if config.engine == "gdal":
+                    raise sweep.CannotSweepError("`utm.engine` is gdal")
+                sweep.run(*how, config.resampling, threads, work, made, needed, kept)
+            except sweep.CannotSweepError as reason:
+                log.info("GDAL warps %s: %s", strip["name"], reason)
+                by_gdal(*how, needed, config, threads, work, made)
         except (RuntimeError, RasterioError) as error:
-            text = " ".join(str(error).split()).rstrip(".")
-            raise UserError(f"AOI {spec['aoi']!r}: {vrt} cannot be reprojected: {text}.") from None
+            text = " ".join(remote.shown(str(error)).split()).rstrip(".")
+            where = remote.shown(strip["path"])
+            raise UserError(
+                f"AOI {aoi!r}: strip file {where} cannot be reprojected: {text}."
+            ) from None
         with files.atomic(tif) as part:
             made.replace(part)
-    decoded_cache.beside(vrt).unlink(missing_ok=True)
+    kept.unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     args = stage.arguments(
-        "utm", __doc__, inputs=["vrt", "photos"], outputs=["tif"], many=["photos"], argv=argv
+        "utm", __doc__, inputs=["stretch", "photos"], outputs=["tif"], many=["photos"], argv=argv
     )
-    run(args.spec, args.vrt, args.tif, args.threads, *args.photos)
+    run(args.spec, args.stretch, args.tif, args.threads, *args.photos)
 
 
 if __name__ == "__main__":

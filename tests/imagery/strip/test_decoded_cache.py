@@ -48,7 +48,7 @@ def warp(town, threads=2):
         town.spec("stretch"), [town.strip("strip", "stats.json")], town.root / "stretch.json"
     )
     path = town.strip("strip", "utm.tif")
-    utm.run(town.spec("utm"), town.rgb8(), path, threads)
+    utm.run(town.spec("utm", "strip"), town.root / "stretch.json", path, threads)
     return path.read_bytes()
 
 

@@ -1,3 +1,4 @@
+import itertools
 import zlib
 
 import numpy as np
@@ -7,7 +8,7 @@ from pyproj import Transformer
 
 from witw.geo import utm_epsg
 from witw.imagery import utm
-from witw.imagery.strip import blocks, single_file
+from witw.imagery.strip import blocks, single_file, source
 from witw.imagery.warp import cog, kernel, sweep
 from witw.imagery.warp.target_grid import TargetGrid
 
@@ -25,13 +26,24 @@ def both(town, name=None):
     """RGB and mask by the sweep and by GDAL."""
     town.stretch()
     swept = read(town.utm(name))
-    spec = town.spec("utm")
+    spec = town.spec("utm", name or town.names[0])
     spec["utm"]["engine"] = "gdal"
     path = town.strip(name or town.names[0], "utm.tif")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utm, "MAX_SHIFT_PX", 0)  # every position by PROJ
-        utm.run(spec, town.rgb8(name), path)
+        utm.run(spec, town.root / "stretch.json", path)
     return swept, read(path)
+
+
+def loaded(town):
+    """The first strip of an area."""
+    return source.load("town", town.spec("stats", town.names[0])["strip"])
+
+
+def grid_of(path, epsg):
+    """The target of a file."""
+    strip = {"name": "a", "path": path, "bands": [1, 1, 1], "nodata": "auto"}
+    return TargetGrid(source.load("town", strip), epsg, 0.3)
 
 
 def eroded(mask, by):
@@ -91,7 +103,7 @@ def test_any_strip_is_gdals_to_one_grey_level(tif, area, seed):
 
 
 @pytest.mark.parametrize("kind", ["tiles", "masked", "floats"])
-def test_what_is_not_plain_is_read_through_the_vrt(tif, area, rng, kind):
+def test_what_is_not_plain_is_read_in_layers(tif, area, rng, kind):
     data = rng.integers(1, 250, (3, 150, 300)).astype("f8" if kind == "floats" else "u1")
     if kind == "tiles":
         tif("t/a.tif", data[..., :160], METRES)
@@ -102,7 +114,7 @@ def test_what_is_not_plain_is_read_through_the_vrt(tif, area, rng, kind):
         mask = mask if kind == "masked" else None
         town = area([tif("a.tif", data, METRES, mask=mask)], BOX, bands=[1, 2, 3])
     (rgb, mask), (other, other_mask) = both(town)
-    assert single_file.plain_of(town.rgb8()) is None
+    assert single_file.plain(loaded(town)) is None
     assert np.array_equal(mask, other_mask) and mask.mean() > 0.8
     assert np.abs(rgb - other)[:, eroded(mask, 8)].max() <= 1
 
@@ -116,9 +128,10 @@ def test_a_plain_strip_is_what_its_vrt_shows(tif, area, rng, dtype, nodata):
     town = area([tif("a.tif", data, METRES, nodata=nodata)], BOX, bands=[4, 1, 3])
     town.stretch()
     vrt = town.rgb8()
-    found = single_file.plain_of(vrt)
+    raster = loaded(town)
+    found = single_file.plain(raster)
     assert found is not None and found.signed == (dtype == "i2")
-    with blocks.opened(found.file, found, 1) as reader:
+    with blocks.opened(raster, 1, source.eight_bit(raster, town.root / "stretch.json")) as reader:
         found = reader.rgba((0, 0))
     shown = gdal.Open(str(vrt)).ReadAsArray()
     valid = shown[3] > 0
@@ -132,18 +145,19 @@ def test_only_a_few_rows_of_blocks_are_held(tif, area, rng):
     for height in (3000, 9000):
         data = rng.integers(1, 250, (3, height, 700)).astype("u1")
         path = tif("a.tif", data, METRES, TILED="YES", BLOCKXSIZE=256, BLOCKYSIZE=256)
-        grid = TargetGrid(gdal.Open(path), 32631, 0.3)
-        counts.append(
-            sweep.SweepPlan(grid, kernel.taps("lanczos", (1, 1)), (512, 512)).peak_bytes()
-        )
+        grid = grid_of(path, 32631)
+        counts.append(sweep.SweepPlan(grid, kernel.taps("lanczos", (1, 1)), (512, 512)).peak_bytes)
     assert counts[0] == counts[1]
 
 
 def test_positions_are_exact_to_a_ten_thousandth_of_a_pixel(tif):
     path = tif("a.tif", np.ones((1, 900, 900), "u1"), (5.9, STEP, 0, 56.1, 0, -STEP), epsg=4326)
-    grid = TargetGrid(gdal.Open(path), 32632, 0.3)
+    grid = grid_of(path, 32632)
     step = grid.step()
-    x, y = grid.nodes(step)
+    rows = [grid.nodes(step, row) for row in range(-(-grid.shape[0] // 512))]
+    # The last corners of a row of tiles are the first of the next one.
+    assert all(np.array_equal(a[-1], b[0]) for (a, _), (b, _) in itertools.pairwise(rows))
+    x, y = (np.concatenate([row[i][:-1] for row in rows]) for i in (0, 1))
     rng = np.random.default_rng(0)
     r, c = rng.uniform(0, grid.shape[0], 500), rng.uniform(0, grid.shape[1], 500)
     i, j = (r // step).astype(int), (c // step).astype(int)
@@ -209,13 +223,13 @@ def test_tiles_that_are_not_needed_are_blank_and_cost_no_read(
 
     monkeypatch.setattr(blocks.Reader, "rgba", seen)
 
-    def only_one(grid):
-        wanted = np.zeros([-(-side // 512) for side in grid.shape], bool)
-        wanted[1, 2] = True
-        return wanted
-
+    raster = loaded(town)
+    grid = TargetGrid(raster, 32631, 0.3)
+    wanted = np.zeros([-(-side // 512) for side in grid.shape], bool)
+    wanted[1, 2] = True
     out = tmp_path / "few.tif"
-    sweep.run(town.rgb8(), 32631, 0.3, "lanczos", 2, tmp_path, out, needed=only_one)
+    to_8_bit = source.eight_bit(raster, town.root / "stretch.json")
+    sweep.run(raster, to_8_bit, grid, "lanczos", 2, tmp_path, out, wanted)
     rgb, mask = read(out)
     one = np.s_[512:1024, 1024:1536]
     assert np.array_equal(rgb[:, *one], whole[:, *one]) and mask[one].any()

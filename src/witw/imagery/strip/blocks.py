@@ -19,8 +19,11 @@ from osgeo import gdal
 from rasterio.windows import Window
 
 from witw.imagery.jit import njit
-from witw.imagery.strip import decoded_cache
+from witw.imagery.strip import decoded_cache, single_file
+from witw.imagery.strip.eight_bit import EightBit
+from witw.imagery.strip.layers import Layers
 from witw.imagery.strip.single_file import Plain
+from witw.imagery.strip.vrt import Raster
 from witw.paths import file_state
 
 Pixels = NDArray[np.uint8]
@@ -68,24 +71,57 @@ def counted(
     return valid
 
 
+@njit
+def tabled(data: NDArray[np.uint16], valid: NDArray[np.bool_], tables: Pixels, out: Pixels) -> None:
+    """As `shown`, where validity is known: (3, h, w) and (h, w) to (h, w, 4)."""
+    for r in range(data.shape[1]):
+        for c in range(data.shape[2]):
+            for k in range(3):
+                out[r, c, k] = tables[k, data[k, r, c]] if valid[r, c] else 0
+            out[r, c, 3] = valid[r, c]
+
+
+@njit
+def counted_valid(
+    data: NDArray[np.uint16], valid: NDArray[np.bool_], counts: NDArray[np.int64]
+) -> int:
+    """As `counted`, where validity is known, (h, w)."""
+    pixels = 0
+    for r in range(data.shape[1]):
+        for c in range(data.shape[2]):
+            if valid[r, c]:
+                for k in range(3):
+                    counts[k, data[k, r, c]] += 1
+                pixels += 1
+    return pixels
+
+
 class Reader:
-    """A raster cut into units of whole blocks.
+    """A strip cut into units of whole blocks.
 
     Attributes:
         size: width and height [px].
         unit: width and height of a unit [px].
+        plain: The strip as one plain file; None: it is read in layers.
     """
 
-    def __init__(self, handles: Sequence[Any], source: Plain | None) -> None:
-        self.source = source
+    def __init__(
+        self,
+        raster: Raster,
+        plain: Plain | None,
+        handles: Sequence[Any],
+        to_8_bit: EightBit | None,
+    ) -> None:
+        self.plain, self.to_8_bit = plain, to_8_bit
+        self.tables = to_8_bit.tables() if to_8_bit else None
         self.kept: decoded_cache.Kept | None = None
         self.handles: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for handle in handles:
             self.handles.put(handle)
-        first = handles[0]
-        self.size = first.width, first.height
-        self.dtype: str = first.dtypes[0]
-        height, width = first.block_shapes[0]
+        self.size = raster.size
+        self.dtype: str = handles[0].dtypes[0] if plain else handles[0].dtype
+        # The blocks of several files do not lie on one grid.
+        width, height = raster.parts[0].block if len(raster.parts) == 1 else (UNIT_PX, UNIT_PX)
         wide = self.size[0] if width >= self.size[0] else _whole(width, UNIT_PX)
         tall = (
             _whole(height, max(1, UNIT_PX * UNIT_PX // wide))
@@ -108,15 +144,14 @@ class Reader:
 
     def layout(self) -> decoded_cache.Layout:
         """What :mod:`.decoded` must know of a plain strip."""
-        assert self.source is not None
+        assert self.plain is not None
         places = {unit: self.window(unit) for unit in self.units()}
         shapes = {unit: (place.height, place.width) for unit, place in places.items()}
-        name, kind = self.source.file, file_state(self.source.file)
+        name, kind = self.plain.file, file_state(self.plain.file)
         stamp = {
-            # A VRT names a local file relative to itself.
             "file": name if kind is None else str(Path(name).resolve()),
             "state": kind,
-            "bands": self.source.bands,
+            "bands": self.plain.bands,
             "size": self.size,
             "unit": self.unit,
             "dtype": self.dtype,
@@ -133,25 +168,37 @@ class Reader:
 
     def bands(self, unit: decoded_cache.Unit) -> NDArray[Any]:
         """The three bands of a plain strip as they are, (3, h, w)."""
-        assert self.source is not None
+        assert self.plain is not None
         found = self.kept.read(unit) if self.kept else None
-        return self._read(self.source.bands, unit) if found is None else found
+        return self._read(self.plain.bands, unit) if found is None else found
 
-    def values(self, unit: decoded_cache.Unit) -> NDArray[np.uint16]:
-        """Values as unsigned, (3, h, w), of a plain strip."""
-        return unsigned(self.bands(unit))
+    def layers(self, unit: decoded_cache.Unit) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Stored numbers, (3, h, w), and validity, (h, w), of a strip that is not plain."""
+        handle = self.handles.get()
+        try:
+            found: tuple[NDArray[Any], NDArray[np.bool_]] = handle.read(self.window(unit))
+            return found
+        finally:
+            self.handles.put(handle)
 
     def rgba(self, unit: decoded_cache.Unit) -> Pixels:
         """8-bit RGB and validity (0 or 1), (h, w, 4); nought where blank."""
-        if self.source is not None and self.source.tables is not None:
-            data = self.values(unit)
+        assert self.to_8_bit is not None
+        if self.plain and self.tables is not None:
+            data = unsigned(self.bands(unit))
             out = np.empty((*data.shape[1:], 4), np.uint8)
-            shown(data, self.source.tables, self.source.blank, out)
+            shown(data, self.tables, self.plain.blank, out)
             return out
-        data = self._read((1, 2, 3, 4), unit)
-        data[3] = data[3] > 0
-        data[:3] *= data[3]
-        return np.ascontiguousarray(data.transpose(1, 2, 0))
+        data, valid = self.layers(unit)
+        out = np.empty((*valid.shape, 4), np.uint8)
+        if self.tables is not None:
+            tabled(unsigned(data), valid, self.tables, out)
+            return out
+        out[..., 3] = valid
+        for band in range(3):
+            # Blank floats are read as 0, so all of them have a place in the formula.
+            out[..., band] = self.to_8_bit.convert(band, data[band]) * valid
+        return out
 
 
 def unsigned(data: NDArray[Any]) -> NDArray[np.uint16]:
@@ -165,23 +212,29 @@ def _whole(block: int, about: int) -> int:
 
 @contextmanager
 def opened(
-    name: str, source: Plain | None, threads: int, kept: Path | None = None
+    raster: Raster, threads: int, to_8_bit: EightBit | None = None, kept: Path | None = None
 ) -> Iterator[Reader]:
-    """Open a raster once for each thread.
+    """Open a strip once for each thread.
 
     Args:
-        name: what to open: the strip's file, or the VRT that shows it as RGBA.
-        source: how to treat its values; None: it shows RGBA.
+        raster: the strip.
         threads: how many units are read at the same time.
-        kept: file of :mod:`.decoded`, from which is taken what it holds of this strip.
+        to_8_bit: how it becomes 8 bit, for `rgba`.
+        kept: file of :mod:`.decoded_cache`, from which is taken what it holds of this strip.
 
     Raises:
         rasterio.errors.RasterioIOError: it does not open.
     """
     options = {key: value for key in OPTIONS if (value := gdal.GetConfigOption(key))}
+    plain = single_file.plain(raster)
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, **options), ExitStack() as stack:
-        handles = [stack.enter_context(rasterio.open(name, sharing=False)) for _ in range(threads)]
-        reader = Reader(handles, source)
-        if kept and source and kept.is_file():
+        handles = [
+            rasterio.open(plain.file, sharing=False) if plain else Layers(raster)
+            for _ in range(threads)
+        ]
+        for handle in handles:
+            stack.callback(handle.close)
+        reader = Reader(raster, plain, handles, to_8_bit)
+        if kept and plain and kept.is_file():
             reader.kept = stack.enter_context(decoded_cache.kept(kept, reader.layout()))
         yield reader

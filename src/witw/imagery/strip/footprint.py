@@ -46,13 +46,19 @@ def grid(
     return (west, step_x, 0.0, north, 0.0, -step_y), size, rects
 
 
+def spatial_reference(raster: Raster) -> osr.SpatialReference:
+    """A raster's CRS, with its axes in the order of the pixels'."""
+    srs = osr.SpatialReference()
+    srs.ImportFromWkt(raster.wkt)
+    srs.SetDataAxisToSRSAxisMapping([int(axis) for axis in raster.axes.split(",")])
+    return srs
+
+
 def box_deg(raster: Raster) -> Box | None:
     """West, south, east, north of a raster, EPSG:4326 [degrees]; None: PROJ cannot say."""
-    srs, degrees = osr.SpatialReference(), osr.SpatialReference()
-    srs.ImportFromWkt(raster.wkt)
+    srs, degrees = spatial_reference(raster), osr.SpatialReference()
     degrees.ImportFromEPSG(4326)
-    for one in (srs, degrees):
-        one.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    degrees.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
     a, b, c, d, e, f = raster.transform
     t = np.linspace(0, 1, 33)
     zero, one_ = np.zeros(33), np.ones(33)

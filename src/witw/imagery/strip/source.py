@@ -14,15 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from osgeo import gdal, osr
 
 from witw.errors import UserError
+from witw.files import read_json
 from witw.imagery.strip import remote
+from witw.imagery.strip.eight_bit import EightBit
 from witw.imagery.strip.footprint import box_deg, grid, near
-from witw.imagery.strip.vrt import Part, Raster, describe
-from witw.paths import file_state, is_remote
+from witw.imagery.strip.vrt import Part, Raster, Triple, describe
+from witw.paths import file_state, is_remote, vrt_sources
 
 CACHE_BYTES = 512 << 20
 # Lanczos of older versions ignores the sub-pixel offset where a strip is finer than the grid
@@ -162,8 +165,10 @@ def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
 
 def _part(ds: gdal.Dataset, name: str, bands: tuple[int, ...], nodata: Nodata) -> Part:
     band = ds.GetRasterBand(bands[0])
-    masked = nodata == "auto" and bool(band.GetMaskFlags() & gdal.GMF_PER_DATASET)
     whole = (0.0, 0.0, float(ds.RasterXSize), float(ds.RasterYSize))
+    mask = None if nodata == "none" else _mask(ds, bands)
+    # As GDAL does: a mask that the file carries is the last word on what the file declares.
+    is_told = nodata == "auto" and mask is not None and mask.startswith("mask")
     return Part(
         file=name,
         size=(ds.RasterXSize, ds.RasterYSize),
@@ -171,30 +176,33 @@ def _part(ds: gdal.Dataset, name: str, bands: tuple[int, ...], nodata: Nodata) -
         dtype=gdal.GetDataTypeName(band.DataType),
         src=whole,
         dst=whole,
-        valid=_valid(ds, bands, nodata, masked),
-        masked=masked,
+        blank=None if is_told else _blank(ds, bands, nodata),
+        mask=mask,
     )
 
 
-def _valid(
-    ds: gdal.Dataset, bands: tuple[int, ...], nodata: Nodata, masked: bool
-) -> tuple[tuple[str, float | None], ...]:
-    """Which bands say that a pixel is valid: unless all three are blank, it is."""
-    if masked:
-        return ((f"mask,{bands[0]}", 0.0),)
-    out: dict[str, float | None] = {}
-    for number in bands:
-        band = ds.GetRasterBand(number)
-        if nodata == "auto":
-            blank = band.GetNoDataValue()
-        else:
-            blank = None if nodata == "none" else float(nodata)
-        if blank is None and gdal.GetDataTypeName(band.DataType).startswith("Float"):
-            blank = float("nan")
-        out[str(number)] = blank
-    # A band without a blank value says "valid" everywhere, so the others need not be read.
-    free = [number for number, blank in out.items() if blank is None]
-    return ((free[0], None),) if free else tuple(out.items())
+def _mask(ds: gdal.Dataset, bands: tuple[int, ...]) -> str | None:
+    """Band that is 0 where a pixel is blank: a mask, or an alpha band, whatever nodata says."""
+    if ds.GetRasterBand(bands[0]).GetMaskFlags() & gdal.GMF_PER_DATASET:
+        return f"mask,{bands[0]}"
+    for number in range(1, ds.RasterCount + 1):
+        is_alpha = ds.GetRasterBand(number).GetColorInterpretation() == gdal.GCI_AlphaBand
+        if is_alpha and number not in bands:
+            return str(number)
+    return None
+
+
+def _blank(ds: gdal.Dataset, bands: tuple[int, ...], nodata: Nodata) -> Triple | None:
+    """The numbers that red, green and blue hold together where a pixel is blank."""
+    if nodata == "none":
+        return None
+    if nodata != "auto":
+        return (float(nodata),) * 3
+    found = [ds.GetRasterBand(number).GetNoDataValue() for number in bands]
+    # A band without such a number has data everywhere; NaN is blank without being declared.
+    if any(value is None or value != value for value in found):
+        return None
+    return float(found[0]), float(found[1]), float(found[2])
 
 
 @contextmanager
@@ -212,6 +220,28 @@ def unchanged(aoi: str, names: Sequence[str]) -> Iterator[None]:
                 f"AOI {aoi!r}: strip file {name} changed while it was read; run again when it is "
                 "whole."
             )
+
+
+def local_files(raster: Raster) -> list[str]:
+    """Local files that are read of a strip, those that a VRT among them names included."""
+    names = [part.file for part in raster.parts]
+    return [*names, *(found for name in names for found in vrt_sources(name))]
+
+
+def eight_bit(raster: Raster, stretch: Path) -> EightBit:
+    """How a strip becomes 8 bit.
+
+    Args:
+        raster: the strip.
+        stretch: its AOI's ``stretch.json``.
+
+    Raises:
+        UserError: the file holds no stretch.
+    """
+    try:
+        return EightBit.of(raster, read_json(stretch))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError(f"{stretch} holds no stretch; delete it and run again.") from None
 
 
 def rgb_raster(names: Sequence[str]) -> Raster:

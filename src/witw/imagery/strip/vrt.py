@@ -1,7 +1,8 @@
 """Describe a strip as a GDAL VRT. Text only; opens nothing.
 
-One description serves `stats`, which reads the bands as they are, and `rgb8`, which adds the
-8-bit table: what counts as a valid pixel is written down once, as the VRT's alpha band.
+These VRTs are for GIS programs; the stages read a strip's files themselves (:mod:`.layers`).
+A VRT judges each band alone, so it differs from what the stages read where tiles with nodata
+overlap (a pixel may show two tiles) and where a float is missing in some bands only.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+import numpy as np
+
 from witw.paths import is_remote
 
 Rect = tuple[float, float, float, float]
+Triple = tuple[float, float, float]
 COLOURS = ("Red", "Green", "Blue")
 
 
@@ -29,9 +33,9 @@ class Part:
         dtype: GDAL's name of its data type.
         src: x, y, width, height that are used of it [px].
         dst: where they lie in the whole raster [px].
-        valid: bands whose pixels are valid except where they hold the given value (None: no
-            such value); a pixel is valid if any of these bands says so.
-        masked: whether it has a mask or alpha band.
+        blank: A pixel is blank where red, green and blue all hold these numbers; None: never.
+        mask: GDAL's name of the band that is 0 where a pixel is blank, as "mask,1" for the mask of
+            band 1 or "4" for an alpha band; None: no such band.
     """
 
     file: str
@@ -40,8 +44,8 @@ class Part:
     dtype: str
     src: Rect
     dst: Rect
-    valid: tuple[tuple[str, float | None], ...]
-    masked: bool = False
+    blank: Triple | None = None
+    mask: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ class Raster:
         axes: which axis of the CRS is the pixels' x and which their y, as "1,2" or "2,1".
         dtype: GDAL's name of the data type.
         bands: bands for red, green, blue, counted from 1.
+        scale: Physical value of each band = stored number * scale + offset, as declared.
+        offset: See ``scale``.
+        white: The largest number of a negative, where 0 is white (MINISWHITE); None: 0 is black.
     """
 
     parts: tuple[Part, ...]
@@ -65,10 +72,16 @@ class Raster:
     axes: str
     dtype: str
     bands: tuple[int, int, int]
+    scale: Triple = (1.0, 1.0, 1.0)
+    offset: Triple = (0.0, 0.0, 0.0)
+    white: int | None = None
 
 
 def describe(
-    raster: Raster, dtype: str, tables: Sequence[str] | None = None, folder: Path | None = None
+    raster: Raster,
+    dtype: str,
+    tables: Sequence[str | None] | None = None,
+    folder: Path | None = None,
 ) -> str:
     """Write the VRT: red, green, blue and alpha (0 or 255).
 
@@ -79,20 +92,15 @@ def describe(
         folder: folder the VRT will lie in; relative local files are then named relative to it.
     """
     root = dataset(raster)
+    overlapping = _overlapping(raster)
     for index, number in enumerate(raster.bands):
         band = add_band(root, index + 1, dtype, COLOURS[index])
-        for part in raster.parts:
+        for part, overlaps in zip(raster.parts, overlapping, strict=True):
             table = tables[index] if tables else None
-            _colour(band, part, number, table, _hidden(raster, part, number), folder)
+            _colour(band, part, number, table, _hidden(part, index, overlaps), folder)
     alpha = add_band(root, 4, "Byte", "Alpha")
-    for part in raster.parts:
-        for number_or_mask, blank in part.valid:
-            # Painting a constant band after band leaves "valid" where any of them is.
-            source = add_source(alpha, "ComplexSource", part, number_or_mask, folder)
-            if blank is not None:
-                SubElement(source, "NODATA").text = repr(blank)
-            SubElement(source, "ScaleOffset").text = "255"
-            SubElement(source, "ScaleRatio").text = "0"
+    for part, overlaps in zip(raster.parts, overlapping, strict=True):
+        _alpha(alpha, raster, part, overlaps, folder)
     return to_text(root)
 
 
@@ -134,11 +142,40 @@ def describe_masked(
     return to_text(root)
 
 
-def _hidden(raster: Raster, part: Part, number: int) -> float | None:
+def _alpha(band: Element, raster: Raster, part: Part, overlaps: bool, folder: Path | None) -> None:
+    """Add a file's validity: 255 is painted wherever one of its bands has data."""
+    blanks: list[float | None] = list(part.blank or ())
+    if not blanks:
+        # Where no number is blank, one band tells as much as three.
+        blanks = [float("nan")] * 3 if part.dtype.startswith("Float") else [None]
+    by_value = part.blank is not None and not overlaps
+    named = dict(zip(map(str, raster.bands), blanks, strict=False))
+    for name, blank in (named if by_value or not part.mask else {part.mask: 0.0}).items():
+        source = add_source(band, "ComplexSource", part, name, folder)
+        if blank is not None:
+            SubElement(source, "NODATA").text = repr(blank)
+        SubElement(source, "ScaleOffset").text = "255"
+        SubElement(source, "ScaleRatio").text = "0"
+    if part.mask and by_value:
+        # Both have a say: what the mask hides is painted 0 again.
+        source = add_source(band, "ComplexSource", part, part.mask, folder)
+        SubElement(source, "NODATA").text = "255"
+        SubElement(source, "LUT").text = "0:0,1:255"
+
+
+def _hidden(part: Part, index: int, overlaps: bool) -> float | None:
     """Value of a band that lets the file below show, or that has no place in the table."""
-    if len(raster.parts) > 1 and not part.masked:
-        return dict(part.valid).get(str(number))
+    if part.blank and not part.mask and overlaps:
+        return part.blank[index]
     return float("nan") if part.dtype.startswith("Float") else None
+
+
+def _overlapping(raster: Raster) -> list[bool]:
+    """Which files lie on another one or below it."""
+    x, y, width, height = np.array([part.dst for part in raster.parts]).reshape(-1, 4).T
+    across = (x[:, None] < (x + width)) & (x < (x + width)[:, None])
+    along = (y[:, None] < (y + height)) & (y < (y + height)[:, None])
+    return [bool(count > 1) for count in (across & along).sum(axis=1)]
 
 
 def _colour(
@@ -149,9 +186,9 @@ def _colour(
     hidden: float | None,
     folder: Path | None,
 ) -> None:
-    plain = table is None and hidden is None and not part.masked
+    plain = table is None and hidden is None and not part.mask
     source = add_source(band, "SimpleSource" if plain else "ComplexSource", part, number, folder)
-    if part.masked:
+    if part.mask and part.mask.startswith("mask"):
         SubElement(source, "UseMaskBand").text = "true"
     if hidden is not None:
         SubElement(source, "NODATA").text = repr(hidden)

@@ -7,24 +7,22 @@ after the last one, so memory grows with the strip's width and not with its heig
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from osgeo import gdal
 
 from witw import stage
 from witw.imagery import TILE
-from witw.imagery.strip import blocks, decoded_cache, single_file
+from witw.imagery.strip import blocks
+from witw.imagery.strip.eight_bit import EightBit
+from witw.imagery.strip.vrt import Raster
 from witw.imagery.warp import cog, kernel, resample
 from witw.imagery.warp.target_grid import Positions, TargetGrid
 
 Unit = tuple[int, int]
-# Which tiles of a target are made, (rows, columns).
-Needed = Callable[[TargetGrid], NDArray[np.bool_]]
 # What is not swept but left to GDAL: strips so much finer than the grid or so turned that a row
 # of tiles touches more of them than this [bytes].
 MOST_BYTES = 3 << 30
@@ -42,15 +40,31 @@ class SourceWindow:
         at: column and row among the tiles.
         box: left, top, right, bottom in the source [px]; may reach past it.
         units: the reader's units in it, none where it lies off the source or is not needed.
+        x: Source columns of the corners of the tile's cells [px].
+        y: Source rows of the same corners [px].
     """
 
     at: tuple[int, int]
     box: tuple[int, int, int, int]
     units: tuple[Unit, ...]
+    x: Positions
+    y: Positions
+
+
+BLANK = (0, 0, 0, 0), ()
 
 
 class SweepPlan:
-    """Which tile needs what, and when a unit has been needed for the last time."""
+    """Which tile needs what, and when a unit has been needed for the last time.
+
+    Rows of tiles are worked out when they are asked for, twice in all: what is kept grows with
+    the units and not with the raster.
+
+    Attributes:
+        tiles: rows and columns of tiles.
+        needed: which of them are made, (rows, columns); None: all.
+        last: the last tile, by column and row, that needs each unit.
+    """
 
     def __init__(
         self,
@@ -63,32 +77,52 @@ class SweepPlan:
         if step is None:
             raise CannotSweepError("its CRS bends too much within few pixels")
         self.grid, self.taps, self.unit, self.cells = grid, taps, unit, step
-        self.x, self.y = grid.nodes(step)
-        if not (np.isfinite(self.x).all() and np.isfinite(self.y).all()):
-            raise CannotSweepError("its CRS cannot show all of the target")
-        height, width = grid.shape
         self.needed = needed
-        self.rows = [
-            [self._tile(column, row) for column in range(-(-width // TILE))]
-            for row in range(-(-height // TILE))
-        ]
-        self.last = {unit: tile.at for row in self.rows for tile in row for unit in tile.units}
-        if self.peak_bytes() > MOST_BYTES:
+        self.tiles = tuple(-(-side // TILE) for side in grid.shape)
+        self.last: dict[Unit, tuple[int, int]] = {}
+        self.peak_bytes = 0
+        self._look()
+        if self.peak_bytes > MOST_BYTES:
             raise CannotSweepError("it is too fine or too turned against the grid")
 
-    def nodes(self, tile: SourceWindow) -> tuple[Positions, Positions]:
-        """Source positions of the corners of a tile's cells."""
-        return self._nodes(*tile.at)
+    def _look(self) -> None:
+        """Go through all rows for `last` and `peak_bytes`."""
+        whole, above, most, boxes = 4 * self.unit[0] * self.unit[1], set[Unit](), 0, 0
+        for row in range(self.tiles[0]):
+            tiles = self.row(row)
+            here = {unit for tile in tiles for unit in tile.units}
+            self.last |= {unit: tile.at for tile in tiles for unit in tile.units}
+            most = max(most, len(above | here))
+            boxes = max(boxes, *((t.box[2] - t.box[0]) * (t.box[3] - t.box[1]) for t in tiles), 0)
+            above = here
+        self.peak_bytes = whole * most + 20 * boxes
 
-    def _nodes(self, column: int, row: int) -> tuple[Positions, Positions]:
+    def row(self, row: int) -> list[SourceWindow]:
+        """The tiles of a row, from the left.
+
+        Raises:
+            CannotSweepError: PROJ cannot say where they lie in the source.
+        """
+        columns = range(self.tiles[1])
+        wanted = [self.needed is None or bool(self.needed[row, c]) for c in columns]
+        none = np.empty((0, 0))
+        if not any(wanted):
+            return [SourceWindow((c, row), *BLANK, none, none) for c in columns]
+        x, y = self.grid.nodes(self.cells, row)
+        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+            raise CannotSweepError("its CRS cannot show all of the target")
         count = TILE // self.cells
-        cut = np.s_[
-            row * count : row * count + count + 1, column * count : column * count + count + 1
-        ]
-        return self.x[cut], self.y[cut]
+        found = []
+        for column in columns:
+            cut = np.s_[: count + 1, column * count : column * count + count + 1]
+            found.append(
+                self._tile(column, row, x[cut], y[cut])
+                if wanted[column]
+                else SourceWindow((column, row), *BLANK, none, none)
+            )
+        return found
 
-    def _tile(self, column: int, row: int) -> SourceWindow:
-        x, y = self._nodes(column, row)
+    def _tile(self, column: int, row: int, x: Positions, y: Positions) -> SourceWindow:
         (before_x, before_y), (columns, rows) = self.taps.before, self.taps.span
         box = (
             int(np.floor(x.min())) - before_x - 2,
@@ -99,32 +133,21 @@ class SweepPlan:
         width, height = self.grid.size
         left, right = max(box[0], 0), min(box[2], width)
         top, bottom = max(box[1], 0), min(box[3], height)
-        unwanted = self.needed is not None and not self.needed[row, column]
-        if unwanted or left >= right or top >= bottom:
-            return SourceWindow((column, row), box, ())
+        if left >= right or top >= bottom:
+            return SourceWindow((column, row), box, (), x, y)
         wide, high = self.unit
         units = tuple(
             (i, j)
             for j in range(top // high, (bottom - 1) // high + 1)
             for i in range(left // wide, (right - 1) // wide + 1)
         )
-        return SourceWindow((column, row), box, units)
-
-    def peak_bytes(self) -> int:
-        """Most that the units of two rows of tiles and one tile's source take."""
-        whole = 4 * self.unit[0] * self.unit[1]
-        touched = [{unit for tile in row for unit in tile.units} for row in self.rows]
-        pairs = zip(touched, [*touched[1:], set()], strict=True)
-        boxes = max((t.box[2] - t.box[0]) * (t.box[3] - t.box[1]) for row in self.rows for t in row)
-        return whole * max(len(a | b) for a, b in pairs) + 20 * boxes
+        return SourceWindow((column, row), box, units, x, y)
 
 
 def make(
     plan: SweepPlan, tile: SourceWindow, read: dict[Unit, Future[blocks.Pixels]]
 ) -> cog.Encoded:
     """Warp and encode one tile; waits for its units."""
-    if not tile.units:
-        return cog.Encoded(b"", b"", None)
     left, top, right, bottom = tile.box
     patch = np.zeros((bottom - top, right - left, 4), np.uint8)
     for unit, future in read.items():
@@ -148,8 +171,7 @@ def warp(
     plan: SweepPlan, tile: SourceWindow, patch: blocks.Pixels, out: NDArray[np.uint32]
 ) -> None:
     """Fill a tile from the source pixels of its box."""
-    x, y = plan.nodes(tile)
-    x, y = x - tile.box[0], y - tile.box[1]
+    x, y = tile.x - tile.box[0], tile.y - tile.box[1]
     (columns, rows), taps = plan.taps.span, plan.taps
     wide, high = (
         int(
@@ -167,47 +189,45 @@ def warp(
 
 
 def run(
-    vrt: Path,
-    epsg: int,
-    gsd_m: float,
+    raster: Raster,
+    to_8_bit: EightBit,
+    grid: TargetGrid,
     resampling: str,
     threads: int,
     work: Path,
     out: Path,
-    needed: Needed | None = None,
+    needed: NDArray[np.bool_] | None = None,
+    kept: Path | None = None,
 ) -> None:
     """Write the strip in UTM.
 
     Args:
-        vrt: red, green, blue, alpha.
-        epsg: code of the UTM zone.
-        gsd_m: pixel size [m].
+        raster: the strip.
+        to_8_bit: how it becomes 8 bit.
+        grid: the target.
         resampling: key of :data:`kernel.KERNELS`.
         threads: how many work; the bytes are the same for any number.
         work: folder for scratch files.
         out: what is written.
-        needed: which tiles are made, the others stay blank and nothing is read for them;
-            None: all.
+        needed: which tiles are made, (rows, columns); the others stay blank and nothing is read
+            for them; None: all.
+        kept: file of :mod:`..strip.decoded_cache`.
 
     Raises:
         CannotSweepError: GDAL must do it; says why.
-        UserError: the strip cannot be shown in the zone.
         rasterio.errors.RasterioIOError: it cannot be read.
     """
-    grid = TargetGrid(gdal.Open(str(vrt)), epsg, gsd_m)
     scale = grid.scale()
     if min(scale) * resample.MOST_ROWS < 2 * kernel.KERNELS[resampling][1] + 2:
         raise CannotSweepError("it is far finer than the grid")
     taps = kernel.taps(resampling, scale)
-    source = single_file.plain_of(vrt)
-    name, kept = source.file if source else str(vrt), decoded_cache.beside(vrt)
-    with blocks.opened(name, source, threads, kept) as reader:
-        plan = SweepPlan(grid, taps, reader.unit, needed(grid) if needed else None)
+    with blocks.opened(raster, threads, to_8_bit, kept) as reader:
+        plan = SweepPlan(grid, taps, reader.unit, needed)
         with ThreadPoolExecutor(threads) as pool:
             target = cog.Cog((grid.shape[1], grid.shape[0]), work, pool)
             try:
                 _sweep(plan, reader, target, pool)
-                target.write(out, epsg, grid.bounds[0], grid.bounds[3], gsd_m)
+                target.write(out, grid.epsg, grid.bounds[0], grid.bounds[3], grid.gsd_m)
             finally:
                 pool.shutdown(cancel_futures=True)
                 target.close()
@@ -217,7 +237,7 @@ def _sweep(plan: SweepPlan, reader: blocks.Reader, target: cog.Cog, pool: Execut
     """Two rows of tiles are under way: while one is waited for, the next one is worked on."""
     units: dict[Unit, Future[blocks.Pixels]] = {}
     waiting: deque[list[tuple[SourceWindow, Future[cog.Encoded]]]] = deque()
-    bar = stage.bar("utm", sum(map(len, plan.rows)), "tile")
+    bar = stage.bar("utm", plan.tiles[0] * plan.tiles[1], "tile")
 
     def finish(row: list[tuple[SourceWindow, Future[cog.Encoded]]]) -> None:
         for tile, future in row:
@@ -228,7 +248,8 @@ def _sweep(plan: SweepPlan, reader: blocks.Reader, target: cog.Cog, pool: Execut
             bar.update()
 
     with bar:
-        for row in plan.rows:
+        for number in range(plan.tiles[0]):
+            row = plan.row(number)
             # Reads first: a tile that waits for one never keeps it from being done.
             for tile in row:
                 for unit in tile.units:
@@ -238,7 +259,9 @@ def _sweep(plan: SweepPlan, reader: blocks.Reader, target: cog.Cog, pool: Execut
                 [
                     (
                         tile,
-                        pool.submit(make, plan, tile, {unit: units[unit] for unit in tile.units}),
+                        pool.submit(make, plan, tile, {unit: units[unit] for unit in tile.units})
+                        if tile.units
+                        else cog.done(cog.NOTHING),
                     )
                     for tile in row
                 ]

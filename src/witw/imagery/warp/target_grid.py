@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -9,14 +11,26 @@ from numpy.typing import NDArray
 from osgeo import gdal, osr
 
 from witw.geo import snap
+from witw.imagery import TILE
+from witw.imagery.strip.footprint import spatial_reference
+from witw.imagery.strip.vrt import Raster
 
 Positions = NDArray[np.float64]
 OUTSIDE = "it reaches outside what its AOI's UTM zone can show; check `epsg` and the strip's CRS"
 # Interpolated positions are at most this far from the exact ones [source px].
 MAX_SHIFT_PX = 1e-4
 STEPS = (64, 32, 16, 8)
-# Beyond so many target pixels along a side a strip is not where its AOI says [150 km at 0.3 m].
+# The largest raster that is made [150 km at 0.3 m].
 MOST_SIDE_PX = 500_000
+
+
+def too_large(width: float, height: float, gsd_m: float) -> str:
+    """What is wrong with a raster of more pixels along a side than MOST_SIDE_PX."""
+    return (
+        f"it would have {width:,.0f} x {height:,.0f} pixels of {gsd_m} m, more than "
+        f"{MOST_SIDE_PX:,} along a side; cut the area out of it (gdal_translate -projwin), set "
+        "`extent: photos`, or check `utm.gsd_m`"
+    )
 
 
 class TargetGrid:
@@ -25,21 +39,52 @@ class TargetGrid:
     Attributes:
         size: width and height of the source [px].
         bounds: west, south, east, north of the target [m].
+        turn: A full turn in the units of a geographic source; None: it is projected.
         shape: height and width of the target [px].
     """
 
-    def __init__(self, ds: gdal.Dataset, epsg: int, gsd_m: float) -> None:
-        self.transform = ds.GetGeoTransform()
+    def __init__(self, raster: Raster, epsg: int, gsd_m: float) -> None:
+        self.transform = raster.transform
         self.inverse = gdal.InvGeoTransform(self.transform)
-        self.size = ds.RasterXSize, ds.RasterYSize
-        target = osr.SpatialReference()
+        self.size = raster.size
+        source, target = spatial_reference(raster), osr.SpatialReference()
         target.ImportFromEPSG(epsg)
         self.epsg, self.gsd_m = epsg, gsd_m
-        self.to_utm = osr.CoordinateTransformation(ds.GetSpatialRef(), target)
-        self.to_source = osr.CoordinateTransformation(target, ds.GetSpatialRef())
+        self.to_utm = osr.CoordinateTransformation(source, target)
+        self.to_source = osr.CoordinateTransformation(target, source)
+        # PROJ answers longitudes from -180 to 180; a strip may reach beyond, or count to 360.
+        centre = _affine(self.transform, self.size[0] / 2, self.size[1] / 2)[0]
+        self.turn = 2 * math.pi / source.GetAngularUnits() if source.IsGeographic() else None
+        self.centre = float(centre)
         self.bounds = self._bounds()
         west, south, east, north = self.bounds
         self.shape = round((north - south) / gsd_m), round((east - west) / gsd_m)
+
+    def check_size(self) -> None:
+        """Look whether the raster can be made.
+
+        Raises:
+            RuntimeError: it is too large; says what to do.
+        """
+        if max(self.shape) > MOST_SIDE_PX:
+            raise RuntimeError(too_large(self.shape[1], self.shape[0], self.gsd_m))
+
+    def cropped(self, rows: tuple[int, int], columns: tuple[int, int]) -> TargetGrid:
+        """The same grid with nothing but some rows and columns of tiles (first, end)."""
+        (top, bottom), (left, right) = rows, columns
+        height, width = self.shape
+        grid = copy.copy(self)
+        grid.shape = (
+            min(bottom * TILE, height) - top * TILE,
+            min(right * TILE, width) - left * TILE,
+        )
+        # As a whole raster's bounds are: whole multiples of the pixel size.
+        west = (round(self.bounds[0] / self.gsd_m) + left * TILE) * self.gsd_m
+        north = (round(self.bounds[3] / self.gsd_m) - top * TILE) * self.gsd_m
+        south = (round(north / self.gsd_m) - grid.shape[0]) * self.gsd_m
+        east = (round(west / self.gsd_m) + grid.shape[1]) * self.gsd_m
+        grid.bounds = west, south, east, north
+        return grid
 
     def metres(self, x: Positions, y: Positions) -> Positions:
         """Easting and northing [m] of source pixel positions, (n, 2)."""
@@ -52,6 +97,8 @@ class TargetGrid:
         north = self.bounds[3] - y.ravel() * self.gsd_m
         points = np.stack([east, north], axis=1)
         found = np.array(self.to_source.TransformPoints(points.tolist()))
+        if self.turn:
+            found[:, 0] += self.turn * np.rint((self.centre - found[:, 0]) / self.turn)
         px = _affine(self.inverse, found[:, 0], found[:, 1])
         return px[0].reshape(x.shape), px[1].reshape(x.shape)
 
@@ -63,8 +110,6 @@ class TargetGrid:
         y = np.concatenate([zero, one, t, t]) * height
         points = self.metres(x, y)
         if not np.isfinite(points).all():
-            raise RuntimeError(OUTSIDE)
-        if np.ptp(points, axis=0).max() > MOST_SIDE_PX * self.gsd_m:
             raise RuntimeError(OUTSIDE)
         west, east = snap(points[:, 0].min(), points[:, 0].max(), self.gsd_m)
         south, north = snap(points[:, 1].min(), points[:, 1].max(), self.gsd_m)
@@ -80,11 +125,14 @@ class TargetGrid:
         x_step, y_step = np.hypot(*(points[1::2] - points[::2]).T) / 16 / self.gsd_m
         return _scale(float(x_step)), _scale(float(y_step))
 
-    def nodes(self, step: int) -> tuple[Positions, Positions]:
-        """Source positions of every ``step``-th corner of target pixels, (rows, columns)."""
-        y, x = np.mgrid[0 : self.shape[0] + step : step, 0 : self.shape[1] + step : step].astype(
-            float
-        )
+    def nodes(self, step: int, row: int) -> tuple[Positions, Positions]:
+        """Source positions of every ``step``-th corner of target pixels of a row of tiles.
+
+        Returns:
+            Columns and rows, (TILE / step + 1, corners along the raster) each [source px].
+        """
+        end = self.shape[1] + step
+        y, x = np.mgrid[row * TILE : (row + 1) * TILE + step : step, 0:end:step].astype(float)
         return self.source_px(x, y)
 
     def step(self) -> int | None:
