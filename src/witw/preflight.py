@@ -170,6 +170,7 @@ def check_strips(config: Config, strips: list[tuple[str, str]]) -> None:
     for aoi, strip in strips:
         area = config.aois[aoi]
         place = {"bbox_deg": area.bbox_deg, "chip_m": area.chips.size_px * area.utm.gsd_m}
+        place |= {"gsd_m": area.utm.gsd_m, "extent": area.extent}
         specs.append(json.loads(build(config, "stats", aoi, strip)) | place)
     done = subprocess.run(
         [sys.executable, "-m", "witw.imagery.strip.source"],

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from osgeo import gdal
 
 from witw.errors import UserError
 from witw.imagery.stretch import percentile
@@ -100,3 +101,118 @@ def test_stretch_json_is_plain_and_repeatable(tif, area, rng):
     assert set(found) == {"kind", "low", "high", "eight_bit"}
     town.stretch()
     assert (town.root / "stretch.json").read_text() == text
+
+
+def declared(path, scale, offset):
+    """Write a scale and an offset into a file."""
+    ds = gdal.Open(path, gdal.GA_Update)
+    for number in range(1, ds.RasterCount + 1):
+        ds.GetRasterBand(number).SetScale(scale)
+        ds.GetRasterBand(number).SetOffset(offset)
+    return path
+
+
+def shown(town, name):
+    """RGB of a strip's UTM raster, and of its VRT."""
+    rgb = [gdal.Open(str(p)).ReadAsArray()[:3] for p in (town.utm(name), town.rgb8(name))]
+    return [a.astype(int) for a in rgb]
+
+
+@pytest.mark.parametrize("kinds", [("u2", "u2"), ("u2", "f4"), ("f4", "f4")])
+def test_what_differs_in_declared_scale_alone_meets_without_a_seam(tif, area, rng, kinds):
+    """The same ground twice: reflectance times 10,000, and as Sentinel-2 stores it since 2022."""
+    on_grid = (300 * 1700.0, 0.3, 0, 300 * 13_000.0, 0, -0.3)
+    truth = rng.integers(200, 4000, (3, 60, 80))
+    old = declared(tif("old.tif", truth.astype(kinds[0]), on_grid), 1e-4, 0)
+    new = declared(tif("new.tif", (truth + 1000).astype(kinds[1]), on_grid), 1e-4, -0.1)
+    town = area([old, new], [2.9, 35.0, 3.3, 35.4], bands=[1, 2, 3])
+    found = town.stretch()
+    both = np.concatenate([truth, truth], axis=1).reshape(3, -1) / 10_000
+    assert found["low"] == pytest.approx(np.percentile(both, 2, axis=1), rel=1e-6)
+    assert found["high"] == pytest.approx(np.percentile(both, 98, axis=1), rel=1e-6)
+    expected = np.stack(
+        [table(truth[b] / 10_000, found["low"][b], found["high"][b]) for b in range(3)]
+    ).astype(int)
+    for name in ("old", "new"):
+        for rgb in shown(town, name):
+            # A value on the border of two levels falls on either side of it.
+            assert np.abs(rgb - expected).max() <= 1 and (rgb == expected).mean() > 0.99
+
+
+def test_tiles_of_one_set_that_declare_different_scales_are_refused(tif, area, rng):
+    data = rng.integers(200, 4000, (3, 20, 20)).astype("u2")
+    declared(tif("t/a.tif", data, PLACE), 1e-4, 0)
+    declared(tif("t/b.tif", data, BESIDE), 1e-4, -0.1)
+    with pytest.raises(UserError, match=r"'town'.*t/\*\.tif.*different scales or offsets"):
+        area(["t/*.tif"], BOX, bands=[1, 2, 3]).stretch()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_reflectance_beside_digital_numbers_is_refused_unless_declared(tif, area, rng, told):
+    data = rng.integers(100, 2100, (3, 60, 60))
+    numbers = tif("dn.tif", data.astype("u2"), PLACE)
+    tif("re.tif", (data / 10_000).astype("f4"), BESIDE)
+    town = area([numbers, "re.tif"], BOX, bands=[1, 2, 3])
+    if not told:
+        with pytest.raises(UserError, match=r"'town'.*strip 'dn'.*100 times.*'re'.*scale"):
+            town.stretch()
+        return
+    declared(numbers, 1e-4, 0)
+    town.stretch()
+    means = [rgb.mean() for name in town.names for rgb in shown(town, name)]
+    assert np.ptp(means) < 6 and 100 < means[0] < 155
+
+
+def test_a_strip_that_comes_out_black_is_told(tif, area, rng, caplog):
+    data = rng.integers(1000, 2100, (3, 60, 60)).astype("u2")
+    dark = tif("dark.tif", data[:, :9] // 30, BESIDE)
+    town = area([tif("a.tif", data, PLACE), dark], BOX, bands=[1, 2, 3], stretch={"low_pct": 20})
+    with caplog.at_level("WARNING", "witw"):
+        town.stretch()
+    assert "100 % of strip 'dark' come out black" in caplog.text and "strip 'a'" not in caplog.text
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_a_negative_is_turned_round(tif, area, rng, dtype):
+    top = np.iinfo(dtype).max
+    on_grid = (300 * 1700.0, 0.3, 0, 300 * 13_000.0, 0, -0.3)
+    truth = rng.integers(0, top, (1, 60, 60), endpoint=True).astype(dtype)
+    path = tif("neg.tif", top - truth, on_grid, PHOTOMETRIC="MINISWHITE")
+    town = area([path], [2.9, 35.0, 3.3, 35.4], bands=[1, 1, 1])
+    found = town.stretch()
+    low, high = (0, 255) if dtype == "u1" else (found["low"][0], found["high"][0])
+    assert dtype == "u1" or low == pytest.approx(np.percentile(truth, 2))
+    for rgb in shown(town, "neg"):
+        assert np.abs(rgb - table(truth[0], low, high).astype(int)).max() <= (dtype == "u2")
+
+
+def test_numbers_of_a_palette_are_refused(tif, area, rng):
+    path = tif("pal.tif", rng.integers(0, 9, (1, 20, 20)).astype("u1"), PLACE)
+    ds = gdal.Open(path, gdal.GA_Update)
+    colours = gdal.ColorTable()
+    colours.SetColorEntry(1, (200, 10, 10))
+    ds.GetRasterBand(1).SetColorTable(colours)
+    ds = None
+    with pytest.raises(
+        UserError, match=r"'town'.*pal\.tif holds numbers of a colour table.*expand"
+    ):
+        area([path], BOX, bands=[1, 1, 1]).stretch()
+
+
+def test_a_float_strip_of_one_value_is_mid_grey(tif, area):
+    town = area([tif("c.tif", np.full((3, 60, 60), 0.5, "f4"), PLACE)], BOX, bands=[1, 2, 3])
+    assert town.stretch()["low"] == [0.5] * 3
+    rgb, vrt = shown(town, "c")
+    assert set(np.unique(rgb[:, 20:40, 20:40])) == set(np.unique(vrt)) == {128}
+
+
+@pytest.mark.parametrize("outlier", [-3.4028235e38, 1e4, np.nan, np.inf])
+def test_one_bad_float_does_no_harm(tif, area, rng, outlier):
+    data = rng.gamma(4, 0.05, (3, 200, 200)).astype("f4")
+    good = np.delete(data.reshape(3, -1), 50 * 200 + 50, axis=1).astype(float)
+    data[:, 50, 50] = outlier
+    found = area([tif("f.tif", data, PLACE)], BOX, bands=[1, 2, 3]).stretch()
+    every = data.reshape(3, -1).astype(float) if np.isfinite(outlier) else good
+    low, high = np.percentile(every, [2, 98], axis=1)
+    assert np.abs(np.array(found["low"]) - low).max() <= 1e-4 * (high - low).min()
+    assert np.abs(np.array(found["high"]) - high).max() <= 1e-4 * (high - low).min()

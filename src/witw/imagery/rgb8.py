@@ -13,7 +13,7 @@ from witw.imagery.strip import source
 from witw.imagery.strip.eight_bit import WHOLE, EightBit, steps
 from witw.imagery.strip.vrt import describe
 
-VERSION = 1
+VERSION = 2
 READS = ("strip",)
 
 
@@ -59,9 +59,12 @@ def lut_of(strip: EightBit, band: int) -> str | None:
         edges = np.flatnonzero(np.diff(levels))
         kept = np.unique([0, *edges, *(edges + 1)])
         return _text({float(every[i]): int(levels[i]) for i in kept}, whole=True)
-    pairs = (entry.split(":") for entry in lut(low, high, whole=False).split(","))
-    entries = {(float(key) - offset) / scale: int(level) for key, level in pairs}
-    return _text(dict(sorted(entries.items())), whole=False)
+    ends = (low - offset) / scale, (high - offset) / scale
+    text = lut(min(ends), max(ends), whole=False)
+    if ends[0] <= ends[1]:
+        return text
+    pairs = (entry.split(":") for entry in text.split(","))
+    return ",".join(f"{key}:{255 - int(level)}" for key, level in pairs)
 
 
 def _text(entries: dict[float, int], whole: bool) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,16 @@ from witw import files, stage
 from witw.errors import UserError
 from witw.settings.stretch import Stretch
 
-VERSION = 1
+VERSION = 2
 READS = ("stretch",)
 
+log = logging.getLogger("witw")
+
+# Strips whose bright pixels differ by such a factor do not hold the same quantity: digital numbers
+# and reflectance do by thousands, water and cloud of one sensor by some tens.
+OTHER_SCALE = 100
+# A strip of which a larger share is black, or white, is told in the log.
+FLAT = 0.9
 COLOURS = ("red", "green", "blue")
 
 
@@ -58,7 +67,7 @@ def limits(stats: Sequence[dict[str, Any]], config: Stretch, aoi: str) -> dict[s
         `high` for red, green, blue, and `eight_bit`: what happens to strips that are 8-bit.
 
     Raises:
-        UserError: no strip has a valid pixel.
+        UserError: no strip has a valid pixel, or two hold numbers of different scale.
     """
     if not any(s["valid"] for s in stats):
         raise UserError(f"AOI {aoi!r}: no strip has a valid pixel; check its `bands` and `nodata`.")
@@ -66,9 +75,11 @@ def limits(stats: Sequence[dict[str, Any]], config: Stretch, aoi: str) -> dict[s
         stats = [s for s in stats if s["dtype"] != "Byte"]
     if not stats:
         return {"kind": "keep"}
+    stats = [s for s in stats if s["valid"]] or stats
+    _check_scales(stats, aoi)
     low, high = [], []
     for band in range(3):
-        values, counts = merge([s["histogram"][band] for s in stats])
+        values, counts = merge([physical(s, band) for s in stats])
         if not len(values):
             raise UserError(
                 f"AOI {aoi!r}: no strip has a number in the band {COLOURS[band]}; "
@@ -76,7 +87,60 @@ def limits(stats: Sequence[dict[str, Any]], config: Stretch, aoi: str) -> dict[s
             )
         low.append(percentile(values, counts, config.low_pct))
         high.append(percentile(values, counts, config.high_pct))
+    _warn_of_flat(stats, low, high, aoi)
     return {"kind": "linear", "low": low, "high": high, "eight_bit": config.eight_bit}
+
+
+def physical(stats: dict[str, Any], band: int) -> list[list[float]]:
+    """A band's pairs of value and count: stored number * scale + offset, as the strip declares."""
+    scale, offset = stats["scale"][band], stats["offset"][band]
+    if (scale, offset) == (1, 0):
+        return list(stats["histogram"][band])
+    return [[value * scale + offset, count] for value, count in stats["histogram"][band]]
+
+
+def _check_scales(stats: Sequence[dict[str, Any]], aoi: str) -> None:
+    """Look whether one stretch can show all strips.
+
+    Raises:
+        UserError: two of them hold numbers of different scale.
+    """
+    tops = np.array(
+        [[percentile(*merge([physical(s, band)]), 98) for band in range(3)] for s in stats]
+        if all(all(s["histogram"]) for s in stats)
+        else [[1.0] * 3]
+    )
+    for bright, dark in itertools.permutations(range(len(tops)), 2):
+        if (tops[dark] > 0).all() and (tops[bright] >= OTHER_SCALE * tops[dark]).all():
+            one, two = stats[bright]["strip"], stats[dark]["strip"]
+            raise UserError(
+                f"AOI {aoi!r}: the numbers of strip {one!r} are {OTHER_SCALE} times those of strip "
+                f"{two!r} or more (98th percentiles of red {tops[bright][0]:g} and "
+                f"{tops[dark][0]:g}), so one stretch cannot show both; declare each one's scale "
+                "and offset in its file (gdal_edit.py -scale S -offset O), or give each an area of "
+                "its own."
+            )
+
+
+def _warn_of_flat(
+    stats: Sequence[dict[str, Any]], low: Sequence[float], high: Sequence[float], aoi: str
+) -> None:
+    """Say which strips come out black or white."""
+    for strip in stats if len(stats) > 1 else ():
+        shares = []
+        for band in range(3):
+            values, counts = merge([physical(strip, band)])
+            total = max(int(counts.sum()), 1)
+            below = counts[values <= low[band]].sum() / total
+            above = counts[values >= high[band]].sum() / total
+            shares.append((below, above))
+        for name, share in zip(("black", "white"), np.min(shares, axis=0), strict=True):
+            if share > FLAT:
+                log.warning(
+                    "AOI %r: %.0f %% of strip %r come out %s beside the other strips; check that "
+                    "all hold the same quantity, or declare each one's scale and offset",
+                    aoi, 100 * share, strip.get("strip"), name,
+                )  # fmt: skip
 
 
 def run(spec: dict[str, Any], stats: Sequence[Path], stretch: Path) -> None:

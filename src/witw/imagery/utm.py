@@ -17,14 +17,14 @@ from witw import files, stage
 from witw.errors import UserError
 from witw.imagery import sparse as needs
 from witw.imagery.sparse import Bools
-from witw.imagery.strip import blocks, decoded_cache, remote, source
+from witw.imagery.strip import blocks, datum, decoded_cache, remote, source
 from witw.imagery.strip.eight_bit import EightBit
 from witw.imagery.strip.vrt import Raster, describe_masked
 from witw.imagery.warp import sweep
 from witw.imagery.warp.target_grid import TargetGrid
 from witw.settings.utm import Utm
 
-VERSION = 2
+VERSION = 3
 READS = ("strip", "utm_epsg", "utm", "need_px")
 
 log = logging.getLogger("witw")
@@ -168,6 +168,12 @@ def run(
     aoi, strip = spec["aoi"], spec["strip"]
     raster = source.load(aoi, strip)
     to_8_bit = source.eight_bit(raster, stretch)
+    if lacking := datum.missing(raster, spec["utm_epsg"]):
+        log.warning(
+            "AOI %r: strip %s may lie %g m off, as PROJ lacks the datum grid %s (get it with "
+            "projsync, or set PROJ_NETWORK=ON)",
+            aoi, strip["name"], lacking[1], ", ".join(lacking[0]),
+        )  # fmt: skip
     need = needs.of_photos(photos, spec["need_px"]) if photos else None
     kept = decoded_cache.beside(tif)
     with files.scratch(tif) as work, source.unchanged(aoi, source.local_files(raster)):

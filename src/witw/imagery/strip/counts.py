@@ -1,10 +1,10 @@
 """How often each number occurs in a band: exact for 16 bits, near enough for any others.
 
 Floats and whole numbers of 32 bits are counted in the cells of a floating-point format with 16
-bits of mantissa, each with the least and greatest number it met. A cell that met one number only
-is exact, which all whole numbers up to 65,535 and all of them times a scale are. Others are right
-to 1/131,072 of the number's distance from a pivot. The pivot is 0 at first. Where that is too
-coarse (temperatures of 290 to 300 K, say) the strip is read again with the median for a pivot.
+significant bits, each with the least and greatest number it met. A cell that met one number only is
+exact; all whole numbers up to 65,535 are, and those up to 32,767 times a scale. Others are right to
+1/65,536 of the number's distance from a pivot. The pivot is 0 at first. Where that is too coarse
+(temperatures of 290 to 300 K, say) the strip is read again with the median for a pivot.
 
 So any percentile between the 2nd and the 98th, or near them, is right to 1e-4 of the range between
 these two, whatever the outliers are; the least and greatest number are exact. Memory is bounded by

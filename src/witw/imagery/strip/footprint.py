@@ -8,9 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 from osgeo import osr
 
+from witw.geo import EARTH_RADIUS_M
 from witw.imagery.strip.vrt import Raster, Rect
 
 Box = tuple[float, float, float, float]
+# Tiles of one set are laid to whole pixels; more than this [px] would be seen.
+MOST_OFF_PX = 0.05
+# The largest raster that is made [150 km at 0.3 m].
+MOST_SIDE_PX = 500_000
 
 
 def grid(
@@ -25,7 +30,7 @@ def grid(
         The grid's six numbers, its width and height [px], and where each file lies in it [px].
 
     Raises:
-        RuntimeError: one is rotated or south up.
+        RuntimeError: one is rotated or south up, or lies between the pixels of the others.
     """
     data = np.array([[*t, *size] for t, size in tiles])
     left, dx, skew_x, top, skew_y, dy, width, height = data.T
@@ -37,9 +42,16 @@ def grid(
     west, north = float(left.min()), float(top.max())
     x, y = (left - west) / step_x, (north - top) / step_y
     w, h = width * dx / step_x, height * -dy / step_y
+    whole = [np.rint(v) for v in (x, y)] + [width, height]
+    off = max(float(np.abs(v - r).max()) for v, r in zip((x, y, w, h), whole, strict=True))
     # Corners are written with rounding noise; tiles of one grid must meet without a seam.
-    x, y, w, h = (np.where(np.abs(v - np.rint(v)) < 0.01, np.rint(v), v) for v in (x, y, w, h))
-    size = math.ceil((x + w).max() - 0.01), math.ceil((y + h).max() - 0.01)
+    if off > MOST_OFF_PX:
+        raise RuntimeError(
+            f"its tiles do not lie on one grid of pixels (they are up to {off:.2f} pixels off it); "
+            "list them as strips of their own"
+        )
+    x, y, w, h = whole
+    size = int((x + w).max()), int((y + h).max())
     rects = [
         (float(a), float(b), float(c), float(d)) for a, b, c, d in zip(x, y, w, h, strict=True)
     ]
@@ -60,26 +72,53 @@ def box_deg(raster: Raster) -> Box | None:
     degrees.ImportFromEPSG(4326)
     degrees.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
     a, b, c, d, e, f = raster.transform
-    t = np.linspace(0, 1, 33)
-    zero, one_ = np.zeros(33), np.ones(33)
-    x = np.concatenate([t, t, zero, one_]) * raster.size[0]
-    y = np.concatenate([zero, one_, t, t]) * raster.size[1]
+    # Its inside too: the corners of a picture of the whole earth show none of it.
+    x, y = (v.ravel() * n for v, n in zip(np.mgrid[0:1:33j, 0:1:33j], raster.size, strict=True))
     points = np.stack([a + b * x + c * y, d + e * x + f * y], axis=1)
-    change = osr.CoordinateTransformation(srs, degrees)
-    lon, lat = np.array(change.TransformPoints(points.tolist()))[:, :2].T
-    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+    try:
+        change = osr.CoordinateTransformation(srs, degrees)
+        found = np.array(change.TransformPoints(points.tolist()))[:, :2]
+    except RuntimeError:
         return None
+    lon, lat = found[np.isfinite(found).all(axis=1)].T
+    if not len(lon):
+        return None
+    # Across the 180th meridian they go on: 179, 180, 181.
+    lon = lon[0] + (lon - lon[0] + 180) % 360 - 180
     return float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())
 
 
+def sides_m(box: Sequence[float]) -> tuple[float, float]:
+    """Width and height of a box (west, south, east, north [degrees]) in its middle [m]."""
+    west, south, east, north = box
+    metres = math.radians(1) * EARTH_RADIUS_M
+    return (
+        (east - west) * metres * math.cos(math.radians((south + north) / 2)),
+        (north - south) * metres,
+    )
+
+
+def too_large(width: float, height: float, gsd_m: float) -> str:
+    """What is wrong with a raster of more pixels along a side than MOST_SIDE_PX."""
+    return (
+        f"it would have {width:,.0f} x {height:,.0f} pixels of {gsd_m} m, more than "
+        f"{MOST_SIDE_PX:,} along a side; cut the area out of it (gdal_translate -projwin), set "
+        "`extent: photos`, or check `utm.gsd_m`"
+    )
+
+
 def near(one: Sequence[float], other: Sequence[float], margin_m: float) -> bool:
-    """Whether two boxes (west, south, east, north [degrees]) are at most so far apart [m]."""
+    """Whether two boxes (west, south, east, north [degrees]) are at most so far apart [m].
+
+    A longitude may be given from -180 to 180 or from 0 to 360.
+    """
     dy = margin_m / 111_000
     furthest = max(abs(v) for v in (one[1], one[3], other[1], other[3]))
     dx = dy / max(0.1, math.cos(math.radians(furthest)))
-    return not (
-        one[2] < other[0] - dx
-        or one[0] > other[2] + dx
-        or one[3] < other[1] - dy
-        or one[1] > other[3] + dy
+    return any(
+        one[0] + turn <= other[2] + dx
+        and other[0] - dx <= one[2] + turn
+        and one[1] <= other[3] + dy
+        and other[1] - dy <= one[3]
+        for turn in (-360, 0, 360)
     )

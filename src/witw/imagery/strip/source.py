@@ -23,7 +23,14 @@ from witw.errors import UserError
 from witw.files import read_json
 from witw.imagery.strip import remote
 from witw.imagery.strip.eight_bit import EightBit
-from witw.imagery.strip.footprint import box_deg, grid, near
+from witw.imagery.strip.footprint import (
+    MOST_SIDE_PX,
+    box_deg,
+    grid,
+    near,
+    sides_m,
+    too_large,
+)
 from witw.imagery.strip.vrt import Part, Raster, Triple, describe
 from witw.paths import file_state, is_remote, vrt_sources
 
@@ -34,6 +41,7 @@ MIN_GDAL = 3_10_00_00
 # Opening a remote tile is waiting for its server: a set of 500 would take minutes one by one.
 OPENED_AT_ONCE = 16
 Nodata = float | str
+BITS = {"Byte": 8, "UInt16": 16, "UInt32": 32}
 DTYPES = {"Byte", "Int8", "UInt16", "Int16", "UInt32", "Int32", "Float32", "Float64"}
 
 
@@ -104,6 +112,9 @@ class _Tile:
     srs: osr.SpatialReference
     part: Part
     bands: tuple[int, ...]
+    scale: Triple
+    offset: Triple
+    white: int | None
 
 
 def _tile(name: str, bands: tuple[int, ...], nodata: Nodata, where: str) -> _Tile:
@@ -112,9 +123,8 @@ def _tile(name: str, bands: tuple[int, ...], nodata: Nodata, where: str) -> _Til
         _check(ds, bands, where)
     except RuntimeError as error:
         raise RuntimeError(remote.reason(name, str(error))) from None
-    return _Tile(
-        tuple(ds.GetGeoTransform()), ds.GetSpatialRef(), _part(ds, name, bands, nodata), bands
-    )
+    place, srs = tuple(ds.GetGeoTransform()), ds.GetSpatialRef()
+    return _Tile(place, srs, _part(ds, name, bands, nodata), bands, *_physical(ds, bands, where))
 
 
 def _assemble(tiles: list[_Tile]) -> Raster:
@@ -130,6 +140,10 @@ def _assemble(tiles: list[_Tile]) -> Raster:
             raise RuntimeError("its tiles have different CRSs")
         if any(t.part.dtype != first.part.dtype for t in tiles):
             raise RuntimeError("its tiles have different data types")
+        if any((t.scale, t.offset) != (first.scale, first.offset) for t in tiles):
+            raise RuntimeError(
+                "its tiles declare different scales or offsets; list them as strips of their own"
+            )
         transform, size, rects = grid([(t.transform, t.part.size) for t in tiles])
         tiles = [replace(t, part=replace(t.part, dst=r)) for t, r in zip(tiles, rects, strict=True)]
     return Raster(
@@ -140,7 +154,35 @@ def _assemble(tiles: list[_Tile]) -> Raster:
         axes=",".join(map(str, first.srs.GetDataAxisToSRSAxisMapping())),
         dtype=first.part.dtype,
         bands=(first.bands[0], first.bands[1], first.bands[2]),
+        scale=first.scale,
+        offset=first.offset,
+        white=first.white,
     )
+
+
+def _physical(
+    ds: gdal.Dataset, bands: tuple[int, ...], where: str
+) -> tuple[Triple, Triple, int | None]:
+    """Scale and offset of three bands, and the largest number of a negative.
+
+    A negative (MINISWHITE) is one whose numbers count down from their largest.
+
+    Raises:
+        UserError: a negative of signed numbers or floats, whose largest number is not known.
+    """
+    found = [ds.GetRasterBand(number) for number in bands]
+    scale = [float(band.GetScale() or 1) for band in found]
+    offset = [float(band.GetOffset() or 0) for band in found]
+    white = None
+    if ds.GetMetadataItem("MINISWHITE", "IMAGE_STRUCTURE") == "YES":
+        dtype = gdal.GetDataTypeName(found[0].DataType)
+        bits = found[0].GetMetadataItem("NBITS", "IMAGE_STRUCTURE") or BITS.get(dtype)
+        if not bits:
+            raise UserError(f"{where} is a negative (MINISWHITE) of {dtype} values; convert it.")
+        white = 2 ** int(bits) - 1
+        offset = [o + s * white for s, o in zip(scale, offset, strict=True)]
+        scale = [-s for s in scale]
+    return (scale[0], scale[1], scale[2]), (offset[0], offset[1], offset[2]), white
 
 
 def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
@@ -161,6 +203,12 @@ def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
     dtype = gdal.GetDataTypeName(ds.GetRasterBand(bands[0]).DataType)
     if dtype not in DTYPES:
         raise UserError(f"{where} holds {dtype} values, which are no brightness; convert it.")
+    colours = (ds.GetRasterBand(number).GetColorInterpretation() for number in bands)
+    if gdal.GCI_PaletteIndex in colours:
+        raise UserError(
+            f"{where} holds numbers of a colour table, which are no brightness; convert it with "
+            "`gdal_translate -expand rgb`."
+        )
 
 
 def _part(ds: gdal.Dataset, name: str, bands: tuple[int, ...], nodata: Nodata) -> Part:
@@ -263,7 +311,8 @@ def check(spec: Mapping[str, Any]) -> None:
     """Check a strip before any work: it opens, and shows something of its area.
 
     Args:
-        spec: of `stats`; with `bbox_deg` and `chip_m` its place is checked too.
+        spec: of `stats`; with `bbox_deg` and `chip_m` its place is checked too, with `gsd_m` and
+            `extent` its size.
 
     Raises:
         UserError: names AOI and path.
@@ -271,17 +320,27 @@ def check(spec: Mapping[str, Any]) -> None:
     raster = load(spec["aoi"], spec["strip"])
     if "bbox_deg" not in spec:
         return
+    where = f"AOI {spec['aoi']!r}: strip file {remote.shown(spec['strip']['path'])}"
     found, box = box_deg(raster), spec["bbox_deg"]
-    if found and not near(found, box, spec["chip_m"] / 2):
+    if found is None:
+        raise UserError(
+            f"{where} cannot be placed on the earth: PROJ finds no longitude and latitude for its "
+            "corners; check its CRS and geotransform (gdalinfo)."
+        )
+    if not near(found, box, spec["chip_m"] / 2):
         swapped = [box[1], box[0], box[3], box[2]]
         advice = "take it out of `strips` or correct the box."
         if near(found, swapped, spec["chip_m"] / 2):
             advice = f"latitude and longitude seem swapped: write `bbox_deg: {swapped}`."
         raise UserError(
-            f"AOI {spec['aoi']!r}: strip file {remote.shown(spec['strip']['path'])} lies outside "
-            f"the area: it covers {', '.join(f'{v:.4f}' for v in found)} (west, south, east, "
-            f"north), `bbox_deg` is {list(box)}; {advice}"
+            f"{where} lies outside the area: it covers {', '.join(f'{v:.4f}' for v in found)} "
+            f"(west, south, east, north), `bbox_deg` is {list(box)}; {advice}"
         )
+    gsd_m = spec.get("gsd_m")
+    if gsd_m and spec.get("extent", "all") == "all":
+        width, height = (side / gsd_m for side in sides_m(found))
+        if max(width, height) > MOST_SIDE_PX:
+            raise UserError(f"{where} is too large: {too_large(width, height, gsd_m)}.")
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from osgeo import gdal, osr
 
 from witw.geo import snap
 from witw.imagery import TILE
-from witw.imagery.strip.footprint import spatial_reference
+from witw.imagery.strip.footprint import MOST_SIDE_PX, spatial_reference, too_large
 from witw.imagery.strip.vrt import Raster
 
 Positions = NDArray[np.float64]
@@ -20,17 +20,6 @@ OUTSIDE = "it reaches outside what its AOI's UTM zone can show; check `epsg` and
 # Interpolated positions are at most this far from the exact ones [source px].
 MAX_SHIFT_PX = 1e-4
 STEPS = (64, 32, 16, 8)
-# The largest raster that is made [150 km at 0.3 m].
-MOST_SIDE_PX = 500_000
-
-
-def too_large(width: float, height: float, gsd_m: float) -> str:
-    """What is wrong with a raster of more pixels along a side than MOST_SIDE_PX."""
-    return (
-        f"it would have {width:,.0f} x {height:,.0f} pixels of {gsd_m} m, more than "
-        f"{MOST_SIDE_PX:,} along a side; cut the area out of it (gdal_translate -projwin), set "
-        "`extent: photos`, or check `utm.gsd_m`"
-    )
 
 
 class TargetGrid:

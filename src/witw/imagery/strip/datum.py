@@ -1,0 +1,39 @@
+"""Which datum grids PROJ would need to place a strip exactly, and does not have."""
+
+from __future__ import annotations
+
+import warnings
+
+from osgeo import osr
+
+from witw.imagery.strip.vrt import Raster
+
+
+def missing(raster: Raster, epsg: int) -> tuple[list[str], float] | None:
+    """Grids that are not installed, and how far off the strip may lie without them.
+
+    Args:
+        raster: the strip.
+        epsg: code of the target CRS.
+
+    Returns:
+        File names, and the accuracy of the best conversion there is [m], NaN if it is not known;
+        None: nothing is missing.
+    """
+    srs = osr.SpatialReference()
+    srs.ImportFromWkt(raster.wkt)
+    if srs.GetAuthorityCode("GEOGCS") == "4326":
+        return None
+    from pyproj import CRS  # half a second to import, and most strips are in WGS 84
+    from pyproj.transformer import TransformerGroup
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of what is asked for here
+        group = TransformerGroup(CRS.from_wkt(raster.wkt), CRS.from_epsg(epsg), always_xy=True)
+    if group.best_available or not group.unavailable_operations:
+        return None
+    grids = [
+        grid.short_name for grid in group.unavailable_operations[0].grids if not grid.available
+    ]
+    best = group.transformers[0].accuracy if group.transformers else -1
+    return grids, best if best >= 0 else float("nan")
