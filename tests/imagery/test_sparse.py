@@ -1,6 +1,8 @@
 """`extent: photos`: only what the photos' chips need is read and made."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -226,3 +228,41 @@ def test_the_tiles_of_a_chip_hold_its_window(spot, side, lat):
         for y in (top, top + side - 1):
             if 0 <= x < width and 0 <= y < height:
                 assert found[int(y) // 512, int(x) // 512]
+
+
+def test_memory_and_size_grow_with_the_photos_and_not_with_the_scene(area, tif, tmp_path):
+    """A scene of 110 km: 366,000 x 366,000 pixels of 0.3 m, of which two photos need little."""
+    n = 1100
+    y, x = np.mgrid[:n, :n]
+    data = np.stack([x % 251, y % 251, (x + y) % 251]).astype("u1")
+    east, north = 445_000, 4_035_000
+    path = tif("s2.tif", data, (east, 100, 0, north, 0, -100), TILED="YES")
+    lon, lat = Transformer.from_crs(32631, 4326, always_xy=True).transform(
+        [east + 50_050, east + 50_950], [north - 49_950, north - 50_850]
+    )
+    photos = pd.DataFrame({"id": ["0", "1"], "lon": lon, "lat": lat})
+    town = town_of(area, path, "photos", bands=[1, 2, 3])
+    town.stretch()
+    write_photos(town.root / "photos.parquet", photos)
+    code = (
+        "import json, resource, sys; from pathlib import Path; from witw.imagery import utm;"
+        "utm.run(json.loads(sys.argv[1]), *map(Path, sys.argv[2:4]), 2, Path(sys.argv[4]));"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    spec, out = json.dumps(town.spec("utm", "s2")), town.strip("s2", "utm.tif")
+    words = [spec, str(town.root / "stretch.json"), str(out), str(town.root / "photos.parquet")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 900  # MB; half of it is what is imported
+    ds = gdal.Open(str(out))
+    assert max(ds.RasterXSize, ds.RasterYSize) <= 9 * 512
+    mosaic.run(town.spec("mosaic"), [out], town.root / "mosaic.vrt")
+    rows = town.chips(photos)
+    assert (rows["blank_fraction"] == 0).all()
+    # Pixels of 100 m: a photo at the middle of one has a chip of that colour.
+    for name, (column, row) in (("0", (500, 499)), ("1", (509, 508))):
+        chip = gdal.Open(rows.loc[name, "chip_path"]).ReadAsArray().astype(int)
+        middle = chip[:, CHIP // 2, CHIP // 2]
+        assert np.abs(middle - data[:, row, column]).max() <= 2

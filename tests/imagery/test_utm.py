@@ -194,3 +194,45 @@ def test_a_missing_source_is_one_sentence_and_leaves_nothing(tif, area, tmp_path
     with pytest.raises(UserError, match=r"AOI 'town': strip file a\.tif cannot be read"):
         utm.run(town.spec("utm", "a"), town.root / "stretch.json", tif)
     assert sorted(p.name for p in tif.parent.iterdir()) == ["a.decoded", "a.stats.json"]
+
+
+@pytest.mark.parametrize("engine", ["sweep", "gdal"])
+@pytest.mark.parametrize("turn", [0, -360])
+def test_a_strip_across_the_180th_meridian_lies_where_proj_says(tif, area, engine, turn):
+    """Both zones, longitudes beyond 180 and below -180, against the scene at every pixel."""
+    n, west, lat = 400, 179.9995 + turn, -17.0
+    place = (west, STEP, 0, lat, 0, -STEP)
+    y, x = (np.mgrid[:n, :n] + 0.5) / n
+    data = np.rint([40 + 150 * x, 220 - 150 * y, 60 + 70 * x + 70 * y]).astype("u1")
+    path = tif("a.tif", data, place, epsg=4326)
+    for lon, epsg in ((179.9997, 32760), (-179.9997, 32701)):
+        box = [lon - 0.0001, lat - 0.001, lon + 0.0001, lat]
+        town = area([path], box, bands=[1, 2, 3], utm={"engine": engine}, epsg=epsg)
+        town.stretch()
+        rgb, mask, transform = read(town.utm())
+        found_x, found_y = source_px(transform, mask.shape, epsg, (0, STEP, 0, lat, 0, -STEP))
+        found_x = (found_x * STEP - west + 180) % 360 - 180
+        x, y = found_x / STEP / n, found_y / n
+        inside = (np.minimum(x, y) > 0.02) & (np.maximum(x, y) < 0.98)
+        assert (mask[inside] == 255).all() and inside.sum() > 100_000
+        truth = np.stack([40 + 150 * x, 220 - 150 * y, 60 + 70 * x + 70 * y])
+        assert np.abs(rgb - truth)[:, inside].max() <= 1.5
+
+
+@pytest.mark.parametrize("epsg", [4326, 27700])
+def test_a_datum_grid_that_is_missing_is_told(tif, area, rng, caplog, epsg):
+    from pyproj.transformer import TransformerGroup
+
+    data = rng.integers(0, 250, (3, 60, 60)).astype("u1")
+    place = (530_000, 0.3, 0, 180_000, 0, -0.3)
+    if epsg == 4326:
+        place = (-0.12, STEP, 0, 51.5, 0, -STEP)
+    elif TransformerGroup(epsg, 32630).best_available:
+        pytest.skip("the grid is installed here")
+    town = area([tif("a.tif", data, place, epsg=epsg)], box_of(-0.12, 51.5), bands=[1, 2, 3])
+    town.stretch()
+    with caplog.at_level("WARNING", "witw"):
+        town.utm()
+    told = "may lie 2 m off, as PROJ lacks the datum grid OSTN15_NTv2" in caplog.text
+    told |= "may lie 2 m off, as PROJ lacks the datum grid uk_os_OSTN15" in caplog.text
+    assert told == (epsg == 27700), caplog.text

@@ -265,3 +265,96 @@ def test_five_hundred_tiles_are_one_raster(tif):
     assert raster.size == (250, 200) and len(raster.parts) == 500
     seen = source.open_plain(raster).ReadAsArray()[:3]
     assert np.array_equal(seen, np.tile(DATA, (1, 20, 25)))
+
+
+def vrt_of(path, *files):
+    """A VRT over files, by their whole names."""
+    gdal.BuildVRT(path, [str(Path(f).resolve()) for f in files])
+    return path
+
+
+def test_the_files_behind_a_vrt_are_watched(tif, area):
+    one, two = tif("t/a.tif", DATA, PLACE), tif("t/b.tif", DATA, (500_003, *PLACE[1:]))
+    inner = vrt_of("t/inner.vrt", one, two)
+    outer = vrt_of("outer.vrt", inner)
+    town = area([outer], BOX)
+    here = Path.cwd()
+    found = {Path(name).resolve() for name in strip_files(town.config, "town", "outer")}
+    assert found == {here / "outer.vrt", here / "t/inner.vrt", here / "t/a.tif", here / "t/b.tif"}
+    raster = source.load("town", strip(outer, nodata="none"))
+    with (
+        pytest.raises(UserError, match=r"'town'.*b\.tif changed while it was read"),
+        source.unchanged("town", source.local_files(raster)),
+    ):
+        os.utime("t/b.tif", ns=(1, 1))
+    Path("t/b.tif").unlink()
+    with pytest.raises(UserError, match=r"'town'.*outer\.vrt is made of .*b\.tif, which does not"):
+        strip_files(town.config, "town", "outer")
+
+
+def test_a_vrt_names_files_relative_to_itself(tif, area):
+    tif("deep/t/a.tif", DATA, PLACE)
+    gdal.Translate("deep/a.vrt", "deep/t/a.tif", format="VRT").FlushCache()
+    assert 'relativeToVRT="1">t/a.tif' in Path("deep/a.vrt").read_text()
+    town = area(["deep/a.vrt"], BOX)
+    assert strip_files(town.config, "town", "a") == ["deep/a.vrt", "deep/t/a.tif"]
+
+
+def test_addresses_and_what_is_no_xml_are_not_watched(area):
+    text = "<VRTDataset><a><SourceFilename>{}</SourceFilename></a></VRTDataset>"
+    for number, name in enumerate(("/vsicurl/https://host/a.tif", 'HDF5:"a.h5"://b', "")):
+        Path(f"v{number}.vrt").write_text(text.format(name))
+        town = area([f"v{number}.vrt"], BOX)
+        assert strip_files(town.config, "town", f"v{number}") == [f"v{number}.vrt"]
+    Path("v.vrt").write_text("no XML")
+    assert strip_files(area(["v.vrt"], BOX).config, "town", "v") == ["v.vrt"]
+
+
+@pytest.mark.parametrize("off", [(0.5, 0), (0, 0.25), (1.5, 2.5)])
+def test_tiles_between_each_others_pixels_are_refused(tif, off):
+    tif("t/a.tif", DATA, PLACE)
+    tif("t/b.tif", DATA, (500_000 + off[0] * 0.3, 0.3, 0, 4_000_000 - off[1] * 0.3, 0, -0.3))
+    with pytest.raises(UserError, match=r"'oslo'.*t/\*\.tif.*one grid of pixels.*strips of their"):
+        source.load("oslo", strip("t/*.tif"))
+
+
+def test_a_strip_that_proj_cannot_place_is_one_sentence(tif):
+    path = tif("a.tif", DATA, PLACE)
+    wkt = 'LOCAL_CS["a quarry",UNIT["metre",1]]'
+    ds = gdal.Open(path, gdal.GA_Update)
+    ds.SetProjection(wkt)
+    ds = None
+    far = tif("far.tif", DATA, (1e12, 0.3, 0, 1e12, 0, -0.3))
+    for name in (path, far):
+        spec = {"aoi": "oslo", "strip": strip(name), "bbox_deg": BOX, "chip_m": 225.0}
+        done = check([spec])
+        assert done.returncode == 1
+        lines = [line for line in done.stderr.splitlines() if line.startswith("witw: ")]
+        assert len(lines) == 1 and "Traceback" not in done.stderr
+        assert f"AOI 'oslo': strip file {name} cannot be placed on the earth" in lines[0]
+
+
+@pytest.mark.parametrize("west", [179.99, -180.01, 180.0005])
+def test_longitudes_are_the_same_a_turn_further(tif, west):
+    """A strip from 179.99 to 180.01, said in any way, and areas on either side of the meridian."""
+    data = np.ones((3, 10, 100), "u1")
+    path = tif("a.tif", data, (west, 2e-4, 0, -17, 0, -2e-4), epsg=4326)
+    spec = {"aoi": "fiji", "strip": strip(path), "chip_m": 225.0}
+    boxes = [[179.95, -17.1, 179.999, -16.9], [-179.999, -17.1, -179.99, -16.9]]
+    if west == 180.0005:
+        boxes = boxes[1:]
+    for box in boxes:
+        source.check(spec | {"bbox_deg": box})
+    with pytest.raises(UserError, match="outside the area"):
+        source.check(spec | {"bbox_deg": [170, -17.1, 170.1, -16.9]})
+
+
+def test_a_scene_too_large_is_refused_before_any_work_unless_photos_are_all_that_is_wanted(tif):
+    place = (102_000, 300, 0, 2_826_900, 0, -300)
+    path = tif("l.tif", np.ones((3, 700, 790), "u1"), place, epsg=32631)
+    spec = {"aoi": "oslo", "strip": strip(path), "bbox_deg": [0.18, 24.6, 0.22, 24.64]}
+    spec |= {"chip_m": 225.0, "gsd_m": 0.3}
+    source.check(spec | {"extent": "photos"})
+    source.check(spec | {"extent": "all", "gsd_m": 3.0})
+    with pytest.raises(UserError, match=r"'oslo'.*l\.tif is too large: .*extent: photos"):
+        source.check(spec | {"extent": "all"})
