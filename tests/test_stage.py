@@ -145,12 +145,12 @@ def test_arguments_parse_paths_and_make_the_output_folders(tmp_path):
 
 def test_a_users_mistake_is_one_line_and_exit_code_1(capsys):
     def main():
-        raise UserError("AOI 'oslo': put it right.")
+        raise UserError("Area 'oslo': put it right.")
 
     with pytest.raises(SystemExit) as caught:
         stage.execute(main)
     assert caught.value.code == 1
-    assert capsys.readouterr().err == "witw: AOI 'oslo': put it right.\n"
+    assert capsys.readouterr().err == "witw: Area 'oslo': put it right.\n"
 
 
 def test_a_bar_that_is_not_on_a_terminal_writes_lines(capfd):

@@ -74,7 +74,7 @@ def check_apart(
         if pair.is_overlap:
             one, other = pair.names
             raise UserError(
-                f"{source}: `bbox_deg` of AOI {one!r} ({splits[one]}) and AOI {other!r} "
+                f"{source}: `bbox_deg` of area {one!r} ({splits[one]}) and area {other!r} "
                 f"({splits[other]}) overlap, so places of one split are seen in the other; move "
                 "one box away from the other, or give both the same `split`."
             )

@@ -43,7 +43,7 @@ RESERVED = frozenset(
 
 
 class AoiDefaults(Section):
-    """What `defaults:` may hold and every AOI may override."""
+    """What `defaults:` may hold and every area may override."""
 
     satellite: str = Field(
         "",
@@ -55,7 +55,7 @@ class AoiDefaults(Section):
         "train", description="Part of the data set; splits are by whole city."
     )
     shards: int = Field(
-        8, ge=1, le=4096, description="Jobs an AOI's photos are divided into, by sha1(id)."
+        8, ge=1, le=4096, description="Jobs an area's photos are divided into, by sha1(id)."
     )
     bands: Bands = Field((5, 3, 2), description="Bands for red, green, blue, counted from 1.")
     nodata: float | Literal["auto", "none"] = Field(
@@ -86,12 +86,12 @@ class AoiDefaults(Section):
 class Aoi(AoiDefaults):
     """One area of interest."""
 
-    city: str = Field("", description="Name for people; default: the AOI's name.")
+    city: str = Field("", description="Name for people; default: the area's name.")
     bbox_deg: tuple[float, float, float, float] = Field(
         description="west, south, east, north, EPSG:4326 [degrees]."
     )
     epsg: int | None = Field(
-        None, description="UTM zone of the AOI's rasters; default: the one of the box's centre."
+        None, description="UTM zone of the area's rasters; default: the one of the box's centre."
     )
     strips: list[Strip] = Field(
         min_length=1,
@@ -105,7 +105,7 @@ class Aoi(AoiDefaults):
         if west >= east:
             raise ValueError(
                 f"west {west} is not less than east {east}: give west, south, east, north "
-                "(a box across the 180th meridian must be two AOIs)"
+                "(a box across the 180th meridian must be two areas)"
             )
         if south >= north:
             raise ValueError(
@@ -137,17 +137,17 @@ class Aoi(AoiDefaults):
 
     @property
     def utm_epsg(self) -> int:
-        """EPSG code of the AOI's UTM zone."""
+        """EPSG code of the area's UTM zone."""
         west, south, east, north = self.bbox_deg
         return self.epsg or utm_epsg((west + east) / 2, (south + north) / 2)
 
 
 class Config(Section):
-    """The whole of `config.yaml`, defaults merged into every AOI."""
+    """The whole of `config.yaml`, defaults merged into every area."""
 
     flickr: Flickr = Field(Flickr(), description=Flickr.__doc__)
     defaults: AoiDefaults = Field(
-        default_factory=AoiDefaults, description="Overrides of the defaults below, for every AOI."
+        default_factory=AoiDefaults, description="Overrides of the defaults below, for every area."
     )
     aois: dict[str, Aoi] = Field(min_length=1, description="The areas, by name.")
     pack: Pack = Field(Pack(), description=Pack.__doc__)
@@ -156,10 +156,10 @@ class Config(Section):
 
     @property
     def chip_m(self) -> float:
-        """Side of a chip on the ground [m], the same for every AOI of one network.
+        """Side of a chip on the ground [m], the same for every area of one network.
 
         Raises:
-            UserError: AOIs differ.
+            UserError: areas differ.
         """
         sides = {
             round(a.chips.size_px * a.utm.gsd_m, 6): name for name, a in sorted(self.aois.items())
@@ -181,14 +181,14 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
-    """Validate a parsed config and merge ``defaults`` into every AOI.
+    """Validate a parsed config and merge ``defaults`` into every area.
 
     Args:
         raw: what the YAML file holds.
         source: its name, for error texts.
 
     Raises:
-        UserError: one sentence naming the file, the AOI and the key.
+        UserError: one sentence naming the file, the area and the key.
     """
     data = dict(raw)
     defaults = data.get("defaults") or {}
@@ -230,12 +230,12 @@ def _areas(data: Mapping[str, Any], source: str) -> Mapping[str, Mapping[str, An
     for name, body in aois.items():
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in RESERVED:
             raise UserError(
-                f"{source}: AOI name {name!r} must be lower-case letters, digits and _, "
+                f"{source}: area name {name!r} must be lower-case letters, digits and _, "
                 f"and none of {', '.join(sorted(RESERVED))}."
             )
         if not isinstance(body, Mapping):
             raise UserError(
-                f"{source}: AOI {name!r} must be a mapping of keys, at least `bbox_deg` and "
+                f"{source}: area {name!r} must be a mapping of keys, at least `bbox_deg` and "
                 "`strips`."
             )
     return aois

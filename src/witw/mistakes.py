@@ -45,7 +45,7 @@ def sentence(
     if first["type"] == "missing" and not isinstance(first["loc"][-1], int):
         first = next((one for one in unknown if one["loc"][:-1] == first["loc"][:-1]), first)
     loc = (*where, *first["loc"])
-    aoi = f"AOI {loc[1]!r}: " if loc[0] == "aois" and len(loc) > 1 else ""
+    aoi = f"Area {loc[1]!r}: " if loc[0] == "aois" and len(loc) > 1 else ""
     inner = loc[2:] if aoi else loc
     begin = f"{source}: {aoi}"
     if first["type"] == "extra_forbidden":

@@ -37,7 +37,7 @@ def strip_files(config: Config, aoi: str, strip: str) -> list[str]:
     chosen = [s for s in config.aois[aoi].strips if s.name == strip]
     if not chosen:
         names = ", ".join(s.name for s in config.aois[aoi].strips)
-        raise UserError(f"AOI {aoi!r} has no strip {strip!r}; its strips are {names}.")
+        raise UserError(f"Area {aoi!r} has no strip {strip!r}; its strips are {names}.")
     files = _local(chosen[0].path)
     if files is None:
         others = [a for a in config.aois if a != aoi]
@@ -45,7 +45,7 @@ def strip_files(config: Config, aoi: str, strip: str) -> list[str]:
     named = [source for name in files for source in vrt_sources(name)]
     if missing := [name for name in named if not Path(name).is_file()]:
         raise UserError(
-            f"AOI {aoi!r}: strip file {chosen[0].path} is made of {missing[0]}, which does not "
+            f"Area {aoi!r}: strip file {chosen[0].path} is made of {missing[0]}, which does not "
             "exist; put that file there or make the VRT again."
         )
     return list(dict.fromkeys([*files, *named]))
@@ -65,7 +65,7 @@ def _missing(config: Config, aoi: str) -> list[tuple[str, str]]:
 
 def _sentence(missing: list[tuple[str, str]]) -> str:
     """All strips that are missing, so that they are put right at once."""
-    told = [f"AOI {aoi!r}: strip file {path} does not exist" for aoi, path in missing]
+    told = [f"Area {aoi!r}: strip file {path} does not exist" for aoi, path in missing]
     keys = " and ".join(dict.fromkeys(f"`aois.{aoi}.strips`" for aoi, _ in missing))
     end = f"(relative to {Path.cwd()}); correct {keys} in the config or put the files there."
     return f"{'; '.join(told)} {end}"
@@ -117,7 +117,7 @@ def checkpoint_file(config: Config, aoi: str) -> str:
         return f"models/{weights_name(path)}"
     if not Path(path).is_file():
         raise UserError(
-            f"AOI {aoi!r}: `scenes.checkpoint` {path} does not exist (relative to {Path.cwd()}); "
+            f"Area {aoi!r}: `scenes.checkpoint` {path} does not exist (relative to {Path.cwd()}); "
             "give the path or the address of a published Places365 checkpoint."
         )
     return path

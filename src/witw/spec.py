@@ -118,7 +118,7 @@ def _value(config: Config, area: Aoi | None, path: str, part: str | None) -> Any
 
 def _strip(_config: Config, area: Aoi | None, part: str | None) -> dict[str, Any]:
     if area is None:
-        raise ValueError("a strip belongs to an AOI")
+        raise ValueError("a strip belongs to an area")
     chosen = next(s for s in area.strips if s.name == part)
     return {
         "name": chosen.name,

@@ -106,9 +106,9 @@ CHIPS = {
     "id": _ID,
     "chip_path": Column("string", "", "Chip, relative to the run folder."),
     "sha256": Column("string", "", "SHA-256 of the chip."),
-    "easting": Column("Float64", "m", "Geotag in the AOI's UTM zone."),
-    "northing": Column("Float64", "m", "Geotag in the AOI's UTM zone."),
-    "epsg": Column("Int32", "", "EPSG code of the AOI's UTM zone."),
+    "easting": Column("Float64", "m", "Geotag in the area's UTM zone."),
+    "northing": Column("Float64", "m", "Geotag in the area's UTM zone."),
+    "epsg": Column("Int32", "", "EPSG code of the area's UTM zone."),
     "blank_fraction": Column("Float64", "", "Share of the chip without imagery."),
     "strip": Column("string", "", "Topmost strip with imagery at the geotag, else empty."),
 }

@@ -116,12 +116,12 @@ def _check(
         text = str(key.value)
         if key.tag != STR:
             kind = KINDS.get(key.tag.rsplit(":", 1)[-1], "something else than text")
-            what = "AOI name" if where == ("aois",) else "key"
+            what = "Area name" if where == ("aois",) else "key"
             raise UserError(
                 f"{path}, line {line}: YAML reads the {what} {text} as {kind}; quote it: '{text}'."
             )
         if text in lines:
-            what = f"AOI {text!r}" if where == ("aois",) else f"key `{'.'.join((*where, text))}`"
+            what = f"Area {text!r}" if where == ("aois",) else f"key `{'.'.join((*where, text))}`"
             raise UserError(
                 f"{path}, line {line}: the {what} is there already in line {lines[text]}, and YAML "
                 "would keep only the last; rename or remove one of the two."

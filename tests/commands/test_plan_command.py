@@ -248,7 +248,7 @@ def test_a_service_that_falters_is_asked_again(folder, capsys):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["plan", "rom"], "no AOI 'rom'; its AOIs are oslo, bern"),
+        (["plan", "rom"], "no area 'rom'; its areas are oslo, bern"),
         (["plan", "--configfile", "none.yaml"], "none.yaml does not exist"),
         (["plan", "--directory", "nowhere"], "nowhere: No such file"),
     ],

@@ -181,7 +181,7 @@ def test_a_file_that_is_no_model_is_named(trained, tmp_path):
 def test_an_area_without_its_index_or_with_anothers_is_named(trained, tmp_path):
     outputs = [tmp_path / name for name in ("m.json", "r.parquet", "p.png")]
     inputs = trained / "model.pt", trained / "val", trained / "test"
-    with pytest.raises(UserError, match=r"AOI 'c' has no index"):
+    with pytest.raises(UserError, match=r"Area 'c' has no index"):
         evaluate.run(*inputs, {}, [], *outputs)
     cells = cells_of(trained / "model.pt", trained, tmp_path)
     cells["c"] = cells["y"][0], cells["c"][1]

@@ -102,6 +102,6 @@ def test_an_area_off_its_imagery_is_named(trained, city, tmp_path):
     argv = ["--spec", spec, "--model", str(trained / "model.pt")]
     argv += ["--mosaic", str(city / "mosaic.tif")]
     argv += ["--codes", str(tmp_path / "c.npy"), "--grid", str(tmp_path / "g.json")]
-    with pytest.raises(UserError, match=r"AOI 'made': its mosaic has no imagery"):
+    with pytest.raises(UserError, match=r"Area 'made': its mosaic has no imagery"):
         index.main(argv)
     assert not list(tmp_path.iterdir())

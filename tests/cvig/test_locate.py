@@ -165,7 +165,7 @@ def test_takes_the_photo_of_median_rank(tmp_path, ranks, chosen):
 
 
 def test_an_area_without_ranks_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"AOI 'other': .* holds no photo of it"):
+    with pytest.raises(UserError, match=r"Area 'other': .* holds no photo of it"):
         locate.median_photo(*rank_tables(tmp_path, [1, 2]), "other")
 
 

@@ -168,7 +168,9 @@ def test_the_field_of_view_comes_from_the_focal_length(folder):
 
 
 def test_no_pair_says_which_split_and_why(folder):
-    with pytest.raises(UserError, match=r"Split 'test' has no pair.*no photo was listed in an AOI"):
+    with pytest.raises(
+        UserError, match=r"Split 'test' has no pair.*no photo was listed in an area"
+    ):
         run(folder, [pairs_row(folder, "1", size=(50, 50))], split="test")
     rows = [pairs_row(folder, "1", status="indoor"), pairs_row(folder, "2", status="gone")]
     with pytest.raises(UserError, match="of its photos, 1 are 'gone', 1 are 'indoor'"):

@@ -147,5 +147,5 @@ def test_a_broken_strip_is_one_sentence(tif, area):
     town.mosaic()
     town.strip("one", "utm.tif").write_bytes(b"II*\0")
     tifs = [town.strip(name, "utm.tif") for name in town.names]
-    with pytest.raises(UserError, match=r"AOI 'town'.*one\.utm\.tif"):
+    with pytest.raises(UserError, match=r"Area 'town'.*one\.utm\.tif"):
         mosaic.run(town.spec("mosaic"), tifs, town.root / "mosaic.vrt")

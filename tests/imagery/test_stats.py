@@ -149,5 +149,5 @@ def test_a_damaged_file_is_named(tif, area, rng):
     path = tif("a.tif", data, PLACE, COMPRESS="DEFLATE")
     whole = Path(path).read_bytes()
     Path(path).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"AOI 'town': strip file a\.tif"):
+    with pytest.raises(UserError, match=r"Area 'town': strip file a\.tif"):
         histogram(area([path], BOX, bands=[1, 2, 3]))

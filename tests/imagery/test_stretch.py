@@ -80,7 +80,7 @@ def test_eight_bit_strips_are_kept_unless_told_otherwise(tif, area, rng):
 
 def test_an_area_without_a_valid_pixel_is_named(tif, area):
     path = tif("a.tif", np.zeros((3, 9, 9), "u2"), PLACE, nodata=0)
-    with pytest.raises(UserError, match="AOI 'town': no strip has a valid pixel"):
+    with pytest.raises(UserError, match="Area 'town': no strip has a valid pixel"):
         area([path], BOX, bands=[1, 2, 3]).stretch()
 
 

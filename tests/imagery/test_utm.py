@@ -181,7 +181,7 @@ def test_a_strip_of_another_world_part_is_one_sentence(tif, area):
     path = tif("a.tif", np.ones((3, 20, 20), "u1"), (120, 1, 0, 60, 0, -1), epsg=4326)
     town = area([path], BOX, bands=[1, 2, 3])
     town.stretch()
-    with pytest.raises(UserError, match="AOI 'town'"):
+    with pytest.raises(UserError, match="Area 'town'"):
         town.utm()
 
 
@@ -191,7 +191,7 @@ def test_a_missing_source_is_one_sentence_and_leaves_nothing(tif, area, tmp_path
     town.stretch()
     (tmp_path / path).unlink()
     tif = town.strip("a", "utm.tif")
-    with pytest.raises(UserError, match=r"AOI 'town': strip file a\.tif cannot be read"):
+    with pytest.raises(UserError, match=r"Area 'town': strip file a\.tif cannot be read"):
         utm.run(town.spec("utm", "a"), town.root / "stretch.json", tif)
     assert sorted(p.name for p in tif.parent.iterdir()) == ["a.decoded", "a.stats.json"]
 

@@ -78,7 +78,7 @@ def test_an_unreadable_strip_stops_before_the_first_job(workplace, path, word):
     assert done.returncode == 1
     assert len(done.complaints) == 1, done.stderr
     sentence = done.complaints[0]
-    assert f"AOI 'oslo': strip file {path} cannot be read: " in sentence and word in sentence
+    assert f"Area 'oslo': strip file {path} cannot be read: " in sentence and word in sentence
     assert "Traceback" not in done.stderr
     assert not (workplace.folder / "results").exists()
 
@@ -147,4 +147,4 @@ def test_jobs_run_in_snakemakes_environment_though_it_is_not_activated(workplace
     done = workplace.snakemake("--cores", 1, "--no-hooks", target, env=system)
     assert done.returncode == 1
     log = (workplace.folder / "logs/oslo/stats/oslo.log").read_text()
-    assert "witw: AOI 'oslo'" in log
+    assert "witw: Area 'oslo'" in log

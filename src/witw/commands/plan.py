@@ -254,14 +254,14 @@ def choose(config: Config, names: Sequence[str]) -> list[str]:
     strange = [name for name in names if name not in config.aois]
     if strange:
         raise UserError(
-            f"The config has no AOI {strange[0]!r}; its AOIs are {', '.join(config.aois)}."
+            f"The config has no area {strange[0]!r}; its areas are {', '.join(config.aois)}."
         )
     return [name for name in config.aois if name in names or not names]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("aois", nargs="*", metavar="AOI", help="areas; default: all")
+    parser.add_argument("aois", nargs="*", metavar="AREA", help="areas; default: all")
     parser.add_argument("--configfile", type=Path, help="default: the run folder's config.yaml")
     parser.add_argument("--json", action="store_true", help="for programs")
 

@@ -124,7 +124,7 @@ def _area(model: Model, data: Packed, number: int, cells: Mapping[str, tuple[Pat
     rows = np.flatnonzero(data.areas == number)
     name = str(data.table["aoi"].iloc[rows[0]])
     if name not in cells:
-        raise UserError(f"AOI {name!r} has no index; give its files to `--codes` and `--grids`.")
+        raise UserError(f"Area {name!r} has no index; give its files to `--codes` and `--grids`.")
     codes = retrieval.encode(model.network, data, device(), rows)
     found = Cells(np.load(cells[name][0], mmap_mode="r"), Grid.read(cells[name][1]))
     size = (len(found.grid.cells), *codes.chips.shape[1:])

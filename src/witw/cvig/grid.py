@@ -100,7 +100,7 @@ def plan(
     )
     cells = _covered(mosaic, grid) if rows and columns else grid.cells
     if not len(cells):
-        raise UserError(f"AOI {aoi!r}: its mosaic has no imagery inside `aois.{aoi}.bbox_deg`.")
+        raise UserError(f"Area {aoi!r}: its mosaic has no imagery inside `aois.{aoi}.bbox_deg`.")
     return Grid(**asdict(grid) | {"cells": cells})
 
 

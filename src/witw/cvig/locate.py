@@ -72,7 +72,7 @@ def median_photo(pairs: Path, ranks: Path, aoi: str) -> Query:
     table = tables.read(ranks, "ranks")
     table = table[table["aoi"] == aoi].sort_values(["rank", "id"], ignore_index=True)
     if table.empty:
-        raise UserError(f"AOI {aoi!r}: {ranks} holds no photo of it; only test areas are ranked.")
+        raise UserError(f"Area {aoi!r}: {ranks} holds no photo of it; only test areas are ranked.")
     chosen = table.iloc[(len(table) - 1) // 2]
     rows = tables.read(pairs, "pairs")
     row = rows[rows["id"] == chosen["id"]].iloc[0]

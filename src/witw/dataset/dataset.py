@@ -53,7 +53,7 @@ def run(
     files.write_text(card_file, card(data, counts, terms, areas))
     described = [
         _describe(pairs, "One row a listed photo.", "application/x-parquet"),
-        _describe(funnel, "What became of the listed photos, by AOI.", "text/csv"),
+        _describe(funnel, "What became of the listed photos, by area.", "text/csv"),
         _describe(licenses, "Photos under each licence.", "text/csv"),
     ]
     files.write_json(croissant_file, croissant(described, _summary(counts), *_terms(terms, areas)))

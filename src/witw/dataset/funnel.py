@@ -49,12 +49,12 @@ def _check(pairs: pd.DataFrame, areas: Mapping[str, Any]) -> None:
     if len(odd):
         first = odd.iloc[0]
         raise UserError(
-            f"AOI {first['aoi']!r}: photo {first['id']} has the status {first['status']!r}, which "
-            f"is none of {', '.join(sorted(known))}; delete the AOI's pairs.parquet and run again."
+            f"Area {first['aoi']!r}: photo {first['id']} has the status {first['status']!r}, which "
+            f"is none of {', '.join(sorted(known))}; delete the area's pairs.parquet and run again."
         )
     strange = sorted(set(pairs["aoi"]) - set(areas))
     if strange:
-        raise UserError(f"AOI {strange[0]!r} has pairs but is not in the config; name it there.")
+        raise UserError(f"Area {strange[0]!r} has pairs but is not in the config; name it there.")
 
 
 def licenses(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -101,12 +101,12 @@ def paired(pairs: pd.DataFrame, split: str) -> pd.DataFrame:
     if len(chosen):
         return chosen
     if rows.empty:
-        why = f"no photo was listed in an AOI with `split: {split}`"
+        why = f"no photo was listed in an area with `split: {split}`"
     else:
         fates = rows["status"].value_counts().sort_index()
         why = "of its photos, " + ", ".join(f"{n} are {fate!r}" for fate, n in fates.items())
     raise UserError(
-        f"Split {split!r} has no pair to pack: {why}; give an AOI with pairs `split: {split}`."
+        f"Split {split!r} has no pair to pack: {why}; give an area with pairs `split: {split}`."
     )
 
 

@@ -135,7 +135,9 @@ def _match(
         fault = f"has {len(extra)} photo(s) it should not have, the first is {extra[0]}"
     else:
         return
-    raise UserError(f"AOI {aoi!r}: table {table} {fault}; delete {folder}/*.parquet and run again.")
+    raise UserError(
+        f"Area {aoi!r}: table {table} {fault}; delete {folder}/*.parquet and run again."
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -163,12 +163,12 @@ def _fetch(jobs: list[Job], aoi: str, rules: FetchRules) -> dict[str, Outcome]:
             return fetch(jobs, rules, ProgressMeter(bar))
     except HostDown as down:
         raise UserError(
-            f"AOI {aoi!r}: the photo host {down.host} has stopped answering ({down.reason}); "
+            f"Area {aoi!r}: the photo host {down.host} has stopped answering ({down.reason}); "
             "what was fetched is kept, so run again when it is back."
         ) from None
     except PrivateAddress as found:
         raise UserError(
-            f"AOI {aoi!r}: the photo host {found.host} leads to {found.address}, which is not an "
+            f"Area {aoi!r}: the photo host {found.host} leads to {found.address}, which is not an "
             "address of the open internet; if it is meant, list it in `flickr.photo_hosts` too."
         ) from None
 
@@ -186,7 +186,7 @@ def _check_hosts(aoi: str, jobs: list[Job], fetched: dict[str, Outcome]) -> None
         nothing = all(outcome.status == "failed" for outcome in outcomes)
         if nothing and (len(outcomes) >= FEW or all(o.unreachable for o in outcomes)):
             raise UserError(
-                f"AOI {aoi!r}: the photo host {host} delivered none of {len(outcomes)} photos "
+                f"Area {aoi!r}: the photo host {host} delivered none of {len(outcomes)} photos "
                 f"({outcomes[0].reason}); check the network and `flickr.photo_hosts`, "
                 "then run again."
             )
@@ -206,7 +206,7 @@ def _check_share(aoi: str, listed: pd.DataFrame, outcomes: dict[str, Outcome]) -
     for host, count in Counter(host_of(urls[i]) for i in failed if failed[i].refused).most_common():
         if host and count >= max(FEW, MOST_STRANGE * len(listed)):
             raise UserError(
-                f"AOI {aoi!r}: {count} of {len(listed)} photos are on {host}, which is not one of "
+                f"Area {aoi!r}: {count} of {len(listed)} photos are on {host}, which is not one of "
                 "`flickr.photo_hosts`; add it there (as `*.domain` for all hosts of a service), "
                 "then run again."
             )
@@ -215,8 +215,8 @@ def _check_share(aoi: str, listed: pd.DataFrame, outcomes: dict[str, Outcome]) -
         f"{count} x {reason}" for reason, count in reasons
     )
     if len(failed) >= MANY and 2 * len(failed) > len(listed):
-        raise UserError(f"AOI {aoi!r}: {told}. Photos that came are kept; run again later.")
-    log.warning("AOI %r: %s", aoi, told)
+        raise UserError(f"Area {aoi!r}: {told}. Photos that came are kept; run again later.")
+    log.warning("Area %r: %s", aoi, told)
 
 
 def _without_placeholders(

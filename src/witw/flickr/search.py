@@ -315,7 +315,7 @@ class _Run:
         there = sum(self.service.by_id(row["id"]) is not None for row in asked)
         self.journal.set_note("stopped", str(len(missed)))
         said = refresh.too_many(len(missed), count, there, len(asked), self.snapshot)
-        raise UserError(f"AOI {self.aoi!r}: {said}")
+        raise UserError(f"Area {self.aoi!r}: {said}")
 
     def _row(self, photo: Photo, cell: str, first: str, last: str) -> dict[str, Any]:
         found = self.known[photo.license_id]

@@ -244,8 +244,8 @@ def run(
             text = " ".join(str(error.__cause__ or error).split()).rstrip(".")
             names = ", ".join(map(str, [mosaic, *tifs]))
             raise UserError(
-                f"AOI {spec['aoi']!r}: not all of {names} are readable ({text}); delete the one it "
-                "names, or all of them, and run again."
+                f"Area {spec['aoi']!r}: not all of {names} are readable ({text}); delete the one "
+                "it names, or all of them, and run again."
             ) from None
     rows["chip_path"] = f"{chips}/" + rows["chip_path"]
     tables.write(table, "chips", rows)

@@ -76,7 +76,7 @@ def run(spec: dict[str, Any], tifs: Sequence[Path], vrt: Path) -> None:
     except RuntimeError as error:
         text = " ".join(str(error).split()).rstrip(".")
         raise UserError(
-            f"AOI {spec['aoi']!r}: its strips make no mosaic ({text}); "
+            f"Area {spec['aoi']!r}: its strips make no mosaic ({text}); "
             "delete the one it names and run again."
         ) from None
     files.write_text(vrt, files.seal_xml(describe_masked(raster, folder=vrt.parent, told=told)))

@@ -52,7 +52,7 @@ def run(spec: dict[str, Any], stats: Path, threads: int = 1) -> None:
     except (RuntimeError, RasterioError) as error:
         text = " ".join(str(error.__cause__ or error).split()).rstrip(".")
         raise UserError(
-            f"AOI {spec['aoi']!r}: strip file {spec['strip']['path']} is damaged: {text}."
+            f"Area {spec['aoi']!r}: strip file {spec['strip']['path']} is damaged: {text}."
         ) from None
     head = {"aoi": spec["aoi"], "strip": spec["strip"]["name"], "bands": spec["strip"]["bands"]}
     whole = files.seal(head | result)

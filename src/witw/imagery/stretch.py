@@ -70,7 +70,9 @@ def limits(stats: Sequence[dict[str, Any]], config: Stretch, aoi: str) -> dict[s
         UserError: no strip has a valid pixel, or two hold numbers of different scale.
     """
     if not any(s["valid"] for s in stats):
-        raise UserError(f"AOI {aoi!r}: no strip has a valid pixel; check its `bands` and `nodata`.")
+        raise UserError(
+            f"Area {aoi!r}: no strip has a valid pixel; check its `bands` and `nodata`."
+        )
     if config.eight_bit == "keep":
         stats = [s for s in stats if s["dtype"] != "Byte"]
     if not stats:
@@ -82,7 +84,7 @@ def limits(stats: Sequence[dict[str, Any]], config: Stretch, aoi: str) -> dict[s
         values, counts = merge([physical(s, band) for s in stats])
         if not len(values):
             raise UserError(
-                f"AOI {aoi!r}: no strip has a number in the band {COLOURS[band]}; "
+                f"Area {aoi!r}: no strip has a number in the band {COLOURS[band]}; "
                 "check its `bands`."
             )
         low.append(percentile(values, counts, config.low_pct))
@@ -114,8 +116,8 @@ def _check_scales(stats: Sequence[dict[str, Any]], aoi: str) -> None:
         if (tops[dark] > 0).all() and (tops[bright] >= OTHER_SCALE * tops[dark]).all():
             one, two = stats[bright]["strip"], stats[dark]["strip"]
             raise UserError(
-                f"AOI {aoi!r}: the numbers of strip {one!r} are {OTHER_SCALE} times those of strip "
-                f"{two!r} or more (98th percentiles of red {tops[bright][0]:g} and "
+                f"Area {aoi!r}: the numbers of strip {one!r} are {OTHER_SCALE} times those of "
+                f"strip {two!r} or more (98th percentiles of red {tops[bright][0]:g} and "
                 f"{tops[dark][0]:g}), so one stretch cannot show both; declare each one's scale "
                 "and offset in its file (gdal_edit.py -scale S -offset O), or give each an area of "
                 "its own."
@@ -137,7 +139,7 @@ def _warn_of_flat(
         for name, share in zip(("black", "white"), np.min(shares, axis=0), strict=True):
             if share > FLAT:
                 log.warning(
-                    "AOI %r: %.0f %% of strip %r come out %s beside the other strips; check that "
+                    "Area %r: %.0f %% of strip %r come out %s beside the other strips; check that "
                     "all hold the same quantity, or declare each one's scale and offset",
                     aoi, 100 * share, strip.get("strip"), name,
                 )  # fmt: skip
@@ -156,7 +158,7 @@ def run(spec: dict[str, Any], stats: Sequence[Path], stretch: Path) -> None:
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         names = ", ".join(map(str, stats))
         raise UserError(
-            f"AOI {spec['aoi']!r}: one of {names} holds no counts; delete them and run again."
+            f"Area {spec['aoi']!r}: one of {names} holds no counts; delete them and run again."
         ) from None
     files.write_json(stretch, files.seal(made))
 

@@ -170,7 +170,7 @@ def run(
     to_8_bit = source.eight_bit(raster, stretch)
     if lacking := datum.missing(raster, spec["utm_epsg"]):
         log.warning(
-            "AOI %r: strip %s may lie %g m off, as PROJ lacks the datum grid %s (get it with "
+            "Area %r: strip %s may lie %g m off, as PROJ lacks the datum grid %s (get it with "
             "projsync, or set PROJ_NETWORK=ON)",
             aoi, strip["name"], lacking[1], ", ".join(lacking[0]),
         )  # fmt: skip
@@ -196,7 +196,7 @@ def run(
             text = " ".join(remote.shown(str(error)).split()).rstrip(".")
             where = remote.shown(strip["path"])
             raise UserError(
-                f"AOI {aoi!r}: strip file {where} cannot be reprojected: {text}."
+                f"Area {aoi!r}: strip file {where} cannot be reprojected: {text}."
             ) from None
         with files.atomic(tif) as part:
             made.replace(part)

@@ -10,7 +10,7 @@ from witw.settings.base import Section
 
 
 class Stretch(Section):
-    """The 16 to 8 bit conversion, one for all strips of an AOI."""
+    """The 16 to 8 bit conversion, one for all strips of an area."""
 
     low_pct: float = Field(2.0, ge=0, lt=100, description="Percentile that becomes black [%].")
     high_pct: float = Field(98.0, gt=0, le=100, description="Percentile that becomes white [%].")

@@ -14,7 +14,7 @@ Bands = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotate
 
 
 class Strip(Section):
-    """One source raster of an AOI: anything GDAL reads."""
+    """One source raster of an area: anything GDAL reads."""
 
     path: FilePath = Field(
         description="File, `s3://` or `https://` address; with `*` it is a set of tiles that are "
@@ -22,10 +22,10 @@ class Strip(Section):
     )
     name: str = Field("", description="Name in results/; default: made from the path.")
     bands: Bands | None = Field(
-        None, description="Bands for red, green, blue, counted from 1; default: the AOI's."
+        None, description="Bands for red, green, blue, counted from 1; default: the area's."
     )
     nodata: float | Literal["auto", "none"] | None = Field(
-        None, description="Default: the AOI's `nodata`."
+        None, description="Default: the area's `nodata`."
     )
 
     @model_validator(mode="before")

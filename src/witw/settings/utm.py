@@ -10,7 +10,7 @@ from witw.settings.base import Section
 
 
 class Utm(Section):
-    """Reprojection to the AOI's UTM zone."""
+    """Reprojection to the area's UTM zone."""
 
     gsd_m: float = Field(0.3, gt=0, description="Pixel size; the grid is aligned to it [m].")
     resampling: Literal["lanczos", "cubic", "bilinear"] = Field(

@@ -226,7 +226,7 @@ def test_an_index_that_lacks_photos_stops_the_area_and_changes_nothing(
         with pytest.raises(UserError) as error:
             searched(OLD, SECOND, index)
         said = str(error.value)
-        assert said.startswith("AOI 'oslo': ")
+        assert said.startswith("Area 'oslo': ")
         assert "of the 600 photos that the search before listed are missing" in said
         assert "10 of 10 are still shown" in said
         assert f"set `search.confirm_gone: {SECOND}` for this area" in said

@@ -120,7 +120,7 @@ def test_the_whole_chain_reads_a_bucket(bucket, sign, area, tif, rng, how):
 
 def one_sentence(caught, path, *secrets):
     message = str(caught.value)
-    assert message.startswith("AOI 'oslo': ") and path in message and message.endswith(".")
+    assert message.startswith("Area 'oslo': ") and path in message and message.endswith(".")
     assert "\n" not in message and message.count(". ") == 0
     assert not any(secret in message for secret in secrets)
 
@@ -170,7 +170,7 @@ def test_the_check_before_the_run_reads_buckets(bucket, keys, monkeypatch):
     done = check("s3://closed/set/a.tif")
     assert done.returncode == 1
     (line,) = [text for text in done.stderr.splitlines() if text.startswith("witw: ")]
-    assert "AOI 'oslo': strip file s3://closed/set/a.tif cannot be read" in line
+    assert "Area 'oslo': strip file s3://closed/set/a.tif cannot be read" in line
     bucket.strict(True)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys[1][0])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", WRONG)

@@ -73,14 +73,14 @@ def test_what_is_wrong_is_one_sentence_with_area_and_path(tif):
         with pytest.raises(UserError) as caught:
             source.load("oslo", strip(path, bands))
         message = str(caught.value)
-        assert "AOI 'oslo'" in message and path in message and text in message
+        assert "Area 'oslo'" in message and path in message and text in message
         assert "\n" not in message
 
 
 def test_tiles_that_do_not_fit_are_refused(tif):
     tif("t/a.tif", DATA, PLACE)
     tif("t/b.tif", DATA, PLACE, epsg=32632)
-    with pytest.raises(UserError, match=r"AOI 'oslo': strip file t/\*\.tif"):
+    with pytest.raises(UserError, match=r"Area 'oslo': strip file t/\*\.tif"):
         source.load("oslo", strip("t/*.tif"))
 
 
@@ -106,7 +106,7 @@ def test_the_check_before_the_run(tif):
     assert (check([good]).returncode, check([good]).stderr) == (0, "")
     done = check([good, bad])
     assert done.returncode == 1
-    assert re.fullmatch(r"witw: AOI 'rome': strip file two\.tif has 1 band, .*\n", done.stderr)
+    assert re.fullmatch(r"witw: Area 'rome': strip file two\.tif has 1 band, .*\n", done.stderr)
 
 
 def test_a_strip_behind_an_address_is_read(tif):
@@ -132,7 +132,7 @@ def test_why_an_address_cannot_be_read_is_one_sentence(tif):
             with pytest.raises(UserError) as caught:
                 source.load("oslo", strip(path))
             message = str(caught.value)
-            assert message.startswith(f"AOI 'oslo': strip file {path} cannot be read: ")
+            assert message.startswith(f"Area 'oslo': strip file {path} cannot be read: ")
             assert text in message and message.count(".\n") == 0 and "\n" not in message
 
 
@@ -172,7 +172,7 @@ def test_a_server_without_byte_ranges_is_told_apart(tif, rng):
     with whole("served") as server:
         with pytest.raises(UserError) as caught:
             source.load("oslo", strip(f"{server.url}/a.tif"))
-        assert "AOI 'oslo'" in str(caught.value) and "byte ranges" in str(caught.value)
+        assert "Area 'oslo'" in str(caught.value) and "byte ranges" in str(caught.value)
         with pytest.raises(UserError, match="there is no such file"):
             source.load("oslo", strip(f"{server.url}/b.tif"))
 
@@ -241,7 +241,7 @@ def test_a_strip_outside_its_area_is_refused_before_any_work(tif):
     done = check([inside, far])
     assert done.returncode == 1
     assert re.fullmatch(
-        r"witw: AOI 'oslo': strip file far\.tif lies outside the area: it covers 3\.0000, 36\..*"
+        r"witw: Area 'oslo': strip file far\.tif lies outside the area: it covers 3\.0000, 36\..*"
         r"`bbox_deg` is \[2\.9, 36\.0, 2\.99, 36\.2\]; .*\n",
         done.stderr,
     )
@@ -331,7 +331,7 @@ def test_a_strip_that_proj_cannot_place_is_one_sentence(tif):
         assert done.returncode == 1
         lines = [line for line in done.stderr.splitlines() if line.startswith("witw: ")]
         assert len(lines) == 1 and "Traceback" not in done.stderr
-        assert f"AOI 'oslo': strip file {name} cannot be placed on the earth" in lines[0]
+        assert f"Area 'oslo': strip file {name} cannot be placed on the earth" in lines[0]
 
 
 @pytest.mark.parametrize("west", [179.99, -180.01, 180.0005])

@@ -50,7 +50,7 @@ def check(wanted: Iterable[int], known: Mapping[int, License], aoi: str) -> None
     unknown = sorted(set(wanted) - set(known))
     if unknown:
         raise UserError(
-            f"AOI {aoi!r}: `search.licenses` has {', '.join(map(str, unknown))}, which Flickr "
+            f"Area {aoi!r}: `search.licenses` has {', '.join(map(str, unknown))}, which Flickr "
             f"does not know; its licences are "
             + ", ".join(f"{key} ({known[key].name})" for key in sorted(known))
             + "."

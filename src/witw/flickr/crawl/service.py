@@ -74,7 +74,7 @@ class Service:
         page = min(pages, key=lambda page: _flaws(page, query))
         if _is_worthless(page):
             raise UserError(
-                f"AOI {self._aoi!r}: most photos of an answer are not in the box or of the "
+                f"Area {self._aoi!r}: most photos of an answer are not in the box or of the "
                 "licences asked for, so the list would be worthless; check `flickr.api_url`."
             )
         if page.strayed:

@@ -24,7 +24,8 @@ def missing(raster: Raster, epsg: int) -> tuple[list[str], float] | None:
     srs.ImportFromWkt(raster.wkt)
     if srs.GetAuthorityCode("GEOGCS") == "4326":
         return None
-    from pyproj import CRS  # half a second to import, and most strips are in WGS 84
+    # Half a second to import, and most strips are in WGS 84.
+    from pyproj import CRS
     from pyproj.transformer import TransformerGroup
 
     with warnings.catch_warnings():

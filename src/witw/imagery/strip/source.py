@@ -73,9 +73,9 @@ def files(aoi: str, path: str) -> list[str]:
     try:
         found = remote.matching(name) if is_remote(path) else sorted(glob.glob(path))  # noqa: PTH207
     except RuntimeError as error:
-        raise UserError(f"AOI {aoi!r}: the tiles {where} cannot be listed: {error}.") from None
+        raise UserError(f"Area {aoi!r}: the tiles {where} cannot be listed: {error}.") from None
     if not found:
-        raise UserError(f"AOI {aoi!r}: no file matches {where}; correct `aois.{aoi}.strips`.")
+        raise UserError(f"Area {aoi!r}: no file matches {where}; correct `aois.{aoi}.strips`.")
     return found
 
 
@@ -90,7 +90,7 @@ def load(aoi: str, strip: Mapping[str, Any]) -> Raster:
         UserError: it does not open, lacks a band, has no georeference or holds no real numbers;
             names AOI and path.
     """
-    where = f"AOI {aoi!r}: strip file {remote.shown(strip['path'])}"
+    where = f"Area {aoi!r}: strip file {remote.shown(strip['path'])}"
     names = files(aoi, strip["path"])
     with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
         try:
@@ -188,7 +188,7 @@ def _physical(
 def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
     count = ds.RasterCount
     if max(bands) > count:
-        advice = "set `bands` of the AOI or the strip."
+        advice = "set `bands` of the area or the strip."
         if count < 3:
             advice = (
                 "it has no colours; to use it as grey set `bands: [1, 1, 1]` of the strip, else "
@@ -265,7 +265,7 @@ def unchanged(aoi: str, names: Sequence[str]) -> Iterator[None]:
     for name, state in before.items():
         if file_state(name) != state:
             raise UserError(
-                f"AOI {aoi!r}: strip file {name} changed while it was read; run again when it is "
+                f"Area {aoi!r}: strip file {name} changed while it was read; run again when it is "
                 "whole."
             )
 
@@ -320,7 +320,7 @@ def check(spec: Mapping[str, Any]) -> None:
     raster = load(spec["aoi"], spec["strip"])
     if "bbox_deg" not in spec:
         return
-    where = f"AOI {spec['aoi']!r}: strip file {remote.shown(spec['strip']['path'])}"
+    where = f"Area {spec['aoi']!r}: strip file {remote.shown(spec['strip']['path'])}"
     found, box = box_deg(raster), spec["bbox_deg"]
     if found is None:
         raise UserError(

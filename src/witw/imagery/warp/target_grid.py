@@ -16,7 +16,7 @@ from witw.imagery.strip.footprint import MOST_SIDE_PX, spatial_reference, too_la
 from witw.imagery.strip.vrt import Raster
 
 Positions = NDArray[np.float64]
-OUTSIDE = "it reaches outside what its AOI's UTM zone can show; check `epsg` and the strip's CRS"
+OUTSIDE = "it reaches outside what its area's UTM zone can show; check `epsg` and the strip's CRS"
 # Interpolated positions are at most this far from the exact ones [source px].
 MAX_SHIFT_PX = 1e-4
 STEPS = (64, 32, 16, 8)
