@@ -143,6 +143,20 @@ def test_card(inputs, tmp_path):
     assert widths == {9, 14}
 
 
+def test_the_card_counts_people_of_several_splits_by_the_pairs_alone(inputs, tmp_path):
+    text = (build(inputs, tmp_path / "d") / "README.md").read_text()
+    # Paired are paris 100 (by 0@N0), paris 101 (by 1@N0) and rio 100 (by 0@N0), photo 100 twice.
+    assert "1 of 2 people have photos in more than one split; 1 of 2 test photos are by" in text
+    assert "1 of 2 photos are listed in more than one split" in text
+
+
+def test_the_card_says_which_cities_a_program_drew(inputs, tmp_path, monkeypatch):
+    assert "Synthetic" not in (build(inputs, tmp_path / "real") / "README.md").read_text()
+    monkeypatch.setitem(AREAS, "paris", AREAS["paris"] | {"satellite": tables.MADE})
+    text = (build(inputs, tmp_path / "made") / "README.md").read_text()
+    assert "**Synthetic:** Paris. A program drew" in text
+
+
 def test_cells_from_outside_are_no_markup():
     assert cell("a|b\nc<script>[x](y)") == "a\\|b c&lt;script>\\[x](y)"
     assert cell(1234567) == "1,234,567"

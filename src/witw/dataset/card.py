@@ -11,6 +11,7 @@ import pandas as pd
 from witw import status, tables
 from witw.areas import card_sentence
 from witw.dataset.credit import clean
+from witw.dataset.overlap import overlap
 
 FLICKR_NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
 
@@ -21,7 +22,7 @@ aerial imagery centred on its geotag: for learning, and testing, where an ordina
 
 **{paired:,} pairs** out of {listed:,} photos listed. Photos uploaded up to {snapshot} were listed.
 
-{notice}
+{synthetic}{notice}
 
 ## Areas
 
@@ -93,10 +94,11 @@ def card(
         paired=int(total["paired"]),
         listed=int(total["listed"]),
         snapshot=_and(sorted({area["snapshot"] for area in ordered})),
+        synthetic=_synthetic(ordered),
         notice=FLICKR_NOTICE,
         areas=_areas(areas),
         funnel=markdown(funnel.columns, funnel.itertuples(index=False)),
-        splits=card_sentence(areas),
+        splits=f"{card_sentence(areas)}\n\n{overlap(pairs).sentence}",
         meanings="\n".join(f"- `{s.value}`: {status.STATUS_MEANING[s]}." for s in status.Status),
     )
     columns = [
@@ -108,6 +110,17 @@ def card(
         imagery=_imagery(areas),
     )
     return head + "\n" + _spread(pairs) + tail
+
+
+def _synthetic(areas: Sequence[Mapping[str, Any]]) -> str:
+    """A paragraph on the cities that a program drew; empty if all are real."""
+    cities = [cell(area["city"]) for area in areas if area["satellite"] == tables.MADE]
+    if not cities:
+        return ""
+    return (
+        f"**Synthetic:** {_and(cities)}. A program drew the streets, the imagery, the photos and "
+        "their owners, so no figure here is of a real place.\n\n"
+    )
 
 
 def markdown(header: Iterable[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -22,8 +22,8 @@ class Ledger:
 
     Attributes:
         steps: comparisons made.
-        over: of them, those where the totals say more than was shown,
-        under: and those where they say less.
+        over: unbalanced steps whose totals say more than was shown.
+        under: unbalanced steps whose totals say less than was shown.
         worst: largest such difference [photos].
         over_sum: sum of the differences of ``over`` [photos].
         under_sum: sum of those of ``under`` [photos].

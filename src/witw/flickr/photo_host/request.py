@@ -27,8 +27,8 @@ class Again(Exception):  # noqa: N818
 
     Attributes:
         reason: in words.
-        closes: whether the host wants no requests at all for a while,
-        pause_s: and for how long; None: it did not say.
+        closes: whether the host wants no requests at all for a while.
+        pause_s: how long the host wants no requests [s]; None: it did not say.
         unreachable: whether there was no answer at all.
     """
 
