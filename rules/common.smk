@@ -4,10 +4,11 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from witw import command_line, environment, paths, preflight, spec as spec_module
+from witw import environment, paths, preflight, spec as spec_module
 from witw.config import RESERVED, load as load_config
 from witw.cvig.folds import folds
 from witw.errors import stop_on
+from witw.mistakes import command_line
 
 environment.load()
 CONFIG = stop_on(load_config, config, preflight.config_name(workflow))

@@ -163,12 +163,7 @@ def test_an_import_inside_a_function_says_why():
 
 
 def test_a_folder_can_be_taken_in_at_a_glance():
-    """The folders of stages; at the root stand the modules that all of them share."""
-    count = Counter(
-        path.parent
-        for path in modules(SOURCE).values()
-        if path.name != "__init__.py" and path.parent != SOURCE / "witw"
-    )
+    count = Counter(path.parent for path in modules(SOURCE).values() if path.name != "__init__.py")
     crowded = {str(folder): n for folder, n in count.items() if n > MOST_MODULES}
     assert crowded == {}
 

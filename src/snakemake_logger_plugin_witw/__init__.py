@@ -11,8 +11,8 @@ import sys
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 
-from witw import command_line
 from witw.errors import stop_on
+from witw.mistakes import command_line
 
 
 class LogHandler(LogHandlerBase):

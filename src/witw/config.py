@@ -18,10 +18,10 @@ from pydantic import (
     model_validator,
 )
 
-from witw import areas
 from witw.errors import UserError
 from witw.geo import utm_epsg
-from witw.mistakes import sentence
+from witw.mistakes import areas
+from witw.mistakes.keys import sentence
 from witw.settings.base import NAME, Section
 from witw.settings.chips import Chips
 from witw.settings.download import Download

@@ -11,10 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from witw import areas, command_line, yaml_files
 from witw.errors import UserError
 from witw.flickr.api.client import Client
 from witw.flickr.crawl.journal import needs_service
+from witw.mistakes import areas, command_line, yaml_files
 from witw.paths import is_remote
 from witw.spec import build
 

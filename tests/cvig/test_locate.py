@@ -14,7 +14,8 @@ from witw.cvig.grid import Grid
 from witw.cvig.locate import Query
 from witw.cvig.network.model import Model
 from witw.errors import UserError
-from witw.images import letterbox, open_photo
+from witw.images.photo import open_photo
+from witw.images.resize import letterbox
 
 OUTPUTS = ("heatmap.tif", "heatmap.png", "top.geojson")
 SPEC = {"stage": "locate", "version": 1, "aoi": "made"}

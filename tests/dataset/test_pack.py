@@ -9,7 +9,7 @@ from PIL import Image
 from witw import tables
 from witw.dataset import pack
 from witw.errors import UserError
-from witw.images import letterbox, shrink
+from witw.images.resize import letterbox, shrink
 
 SPEC = {"stage": "pack", "version": 1, "pack": {"chip_px": 50, "photo_px": 40}}
 

@@ -33,7 +33,7 @@ from witw.demo.fake_flickr.server import CatalogPhoto, Faults, FlickrServer
 from witw.flickr import download
 from witw.flickr.headers import user_agent
 from witw.flickr.photo_host.throttle import Limits
-from witw.images import open_photo
+from witw.images.photo import open_photo
 
 pytestmark = pytest.mark.usefixtures("run_folder")
 

@@ -13,13 +13,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from witw import config as config_module
-from witw import environment, stage, store, yaml_files
+from witw import environment, stage, store
 from witw import spec as spec_module
 from witw.commands.estimate import calls, chip_bytes, column, download_hours, mean_photo
 from witw.config import Config
 from witw.errors import UserError
 from witw.flickr.api.client import Client
 from witw.flickr.search import total_of
+from witw.mistakes import yaml_files
 
 RESULTS = Path("results")
 # A person waits for the table, so a service that is down is told within a minute.

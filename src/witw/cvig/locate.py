@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from rasterio.warp import transform
 
-from witw import files, images, stage, tables
+from witw import files, stage, tables
 from witw.cvig import retrieval
 from witw.cvig.grid import Grid
 from witw.cvig.heatmap import Scene, draw
@@ -30,7 +30,8 @@ from witw.cvig.network.model import Model, device
 from witw.cvig.scoring import localization
 from witw.cvig.scoring.calibration import Calibration, chances
 from witw.errors import UserError
-from witw.images import letterbox, open_photo
+from witw.images.photo import TooManyPixels, fov_deg, open_photo
+from witw.images.resize import letterbox
 
 VERSION = 2
 READS = ()
@@ -220,12 +221,12 @@ def run(
         raise UserError(f"{codes} is not of {grid_path} and {model_path}; delete it and run again.")
     try:
         photo = open_photo(query.path)
-    except images.TooManyPixels as error:
+    except TooManyPixels as error:
         raise UserError(f"{query.path} is too large: {error}; make it smaller.") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{query.path} is not a readable photo: {error}.") from error
     square, width, height = letterbox(photo, shape.photo_px)
-    lens_deg = images.fov_deg(query.path, *photo.size)
+    lens_deg = fov_deg(query.path, *photo.size)
     sharpness = fitted(calibration, model)
     found = heat(model, square, (width, height), codes, grid, sharpness, lens_deg)
     write_tif(tif, grid, found)

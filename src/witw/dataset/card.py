@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from witw import status, tables
-from witw.areas import card_sentence
 from witw.dataset.credit import clean
 from witw.dataset.overlap import overlap
+from witw.mistakes.areas import card_sentence
 
 FLICKR_NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
 

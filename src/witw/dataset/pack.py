@@ -22,7 +22,8 @@ from PIL import Image
 
 from witw import files, stage, tables
 from witw.errors import UserError
-from witw.images import fov_deg, letterbox, open_photo, shrink, whole
+from witw.images.photo import fov_deg, open_photo, whole
+from witw.images.resize import letterbox, shrink
 from witw.settings.pack import Pack
 from witw.status import Status
 
@@ -47,7 +48,7 @@ def run(
         spec: holds section ``pack``.
         split: ``train``, ``val`` or ``test``.
         pairs: the data set's table; its paths are relative to the working folder.
-        photos: output, ``(N, photo_px, photo_px, 3)`` uint8, see :func:`witw.images.letterbox`.
+        photos: output, ``(N, photo_px, photo_px, 3)`` uint8, see ``resize.letterbox``.
         chips: output, ``(N, chip_px, chip_px, 3)`` uint8, north up.
         table: output, table ``pack``.
         threads: pictures decoded at a time.

@@ -17,7 +17,7 @@ from torch import nn
 
 from witw import files, stage, tables
 from witw.errors import UserError
-from witw.images import open_photo
+from witw.images.photo import open_photo
 from witw.places365 import network
 from witw.settings.scenes import Scenes
 from witw.status import has_file

@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from witw.dataset.credit import clean
-from witw.images import open_photo
+from witw.images.photo import open_photo
 from witw.status import Status
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from witw.images import TooManyPixels, decode, examine
+from witw.images.photo import TooManyPixels, decode, examine
 
 SOI, EOI = b"\xff\xd8\xff", b"\xff\xd9"
 # Photos of so many places are not one photo; an owner's photo uploaded twice is at one or two.

@@ -5,7 +5,7 @@ import re
 import pytest
 from pyproj import Geod
 
-from witw.areas import card_sentence
+from witw.mistakes.areas import card_sentence
 
 AREA = {"chip_px": 750, "gsd_m": 0.3}
 

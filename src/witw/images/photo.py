@@ -1,4 +1,4 @@
-"""Open photos whole, the right way up and bounded in size; resize photos and chips.
+"""Open photos the right way up, whole, and bounded in size.
 
 Three decisions:
 
@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
-from witw.libjpeg import decode_strictly
+from witw.images.libjpeg import decode_strictly
 
 # Pixels that are decoded. A larger JPEG is decoded at a half, a quarter or an eighth of its size.
 MAX_PIXELS = 50_000_000
@@ -258,37 +257,3 @@ def fov_deg(path: Path, width: int, height: int) -> float:
     except Exception:  # broken EXIF raises whatever its bytes lead to; the picture is whole
         return float("nan")
     return round(found, 3) if 1 < found < 140 else float("nan")
-
-
-def letterbox(photo: Image.Image, side: int) -> tuple[NDArray[np.uint8], int, int]:
-    """Scale a photo to a long side of ``side`` and centre it in a black square.
-
-    A photo is never stretched: its aspect says how wide it sees.
-
-    Args:
-        photo: RGB, upright.
-        side: side of the square [px].
-
-    Returns:
-        ``(side, side, 3)`` uint8, and the photo's width and height inside it [px].
-    """
-    scale = side / max(photo.size)
-    width, height = (max(1, round(length * scale)) for length in photo.size)
-    small = photo.resize((width, height), Image.Resampling.BICUBIC)
-    square = np.zeros((side, side, 3), np.uint8)
-    left, top = (side - width) // 2, (side - height) // 2
-    square[top : top + height, left : left + width] = np.asarray(small)
-    return square, width, height
-
-
-def shrink(chip: Image.Image, side: int) -> NDArray[np.uint8]:
-    """Resize a square chip by area: each pixel is the mean of the ground it covers.
-
-    Args:
-        chip: RGB, square.
-        side: side of the result [px].
-
-    Returns:
-        ``(side, side, 3)`` uint8.
-    """
-    return np.asarray(chip.resize((side, side), Image.Resampling.BOX))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from witw import images
+from witw.images import photo as images
 
 
 def quadrants() -> Image.Image:

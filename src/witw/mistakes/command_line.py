@@ -13,8 +13,8 @@ from collections.abc import Collection, Sequence
 from itertools import chain
 from pathlib import Path
 
-from witw import yaml_files
 from witw.errors import UserError
+from witw.mistakes import yaml_files
 
 CONFIG_FILES = ("--configfile", "--configfiles")
 CONFIG = ("--config", "-C")

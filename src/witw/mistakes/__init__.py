@@ -1,0 +1,1 @@
+"""Mistakes of users, found early: keys, areas, YAML files, command lines."""
