@@ -83,7 +83,7 @@ def test_figures_stand_beside_interval_and_chance(folder):
     assert "Median error of the best cell 70 m 63 to 77 400 m" in text
     assert "Among the chips of the city: 250 photos" in text
     assert "one photo a square of 25 m: 222 photos" in text
-    assert "9 of them: few, so take it as rough" in text
+    assert "(there are 9; none is given below 10)" in text
     assert "Paris 150 6 chance 1.5 15 chance 1.5 1.23 chance 6.7" in text
     assert "The heading of 55 photos whose camera noted it" in text
     assert "Median error 21.5\u00b0 19.4 to 23.7 90\u00b0" in text
