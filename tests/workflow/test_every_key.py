@@ -84,6 +84,7 @@ OF_VERSION = {
     **{stage: (photos(stage), JOINT) for stage in ("search", "download", "scenes")},
     "shards": (photos("shards_2"), JOINT),
     **{stage: (imagery(stage), JOINT) for stage in IMAGERY},
+    "rgb8": (["rgb8"], set()),  # for people and their GIS; no stage reads it
     "dataset": ([], JOINT),
     "pack": ([], JOINT - {"dataset"}),
     "train": ([], MODEL),
@@ -234,7 +235,8 @@ def test_an_area_renamed_is_a_new_one_and_the_joint_stages(finished):
 
 def test_an_area_that_changes_its_split(finished):
     def change(config):
-        config["aois"]["graz"] = copy.deepcopy(config["aois"]["oslo"])
+        box = [10.9, 59.9, 11.0, 59.95]  # east of Oslo's: splits may not share ground
+        config["aois"]["graz"] = copy.deepcopy(config["aois"]["oslo"]) | {"bbox_deg": box}
         config["aois"]["oslo"]["split"] = "test"
 
     planned = finished.plan(change)
