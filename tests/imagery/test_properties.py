@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -201,9 +202,11 @@ def test_percentiles_are_numpys_over_the_valid_pixels(made_of, threads, pct):
     files = [town.strip(name, "stats.json") for name in town.names]
     for name, file in zip(town.names, files, strict=True):
         stats.run(town.spec("stats", name), file, threads)
-    found = stretch.limits(
-        [json.loads(file.read_text()) for file in files], town.config.aois["town"].stretch, "town"
-    )
+    counted = [json.loads(file.read_text()) for file in files]
+    with pytest.MonkeyPatch.context() as patch:
+        # The strips are drawn one by one, so some hold numbers a hundred times another's.
+        patch.setattr(stretch, "OTHER_SCALE", np.inf)
+        found = stretch.limits(counted, town.config.aois["town"].stretch, "town")
     every = np.concatenate(valid, axis=1)
     for band in range(3):
         assert found["low"][band] == np.percentile(every[band].astype(float), pct[0])

@@ -113,6 +113,9 @@ def _check_scales(stats: Sequence[dict[str, Any]], aoi: str) -> None:
         else [[1.0] * 3]
     )
     for bright, dark in itertools.permutations(range(len(tops)), 2):
+        one_kind = stats[bright]["dtype"] == stats[dark]["dtype"]
+        if one_kind and not stats[dark]["dtype"].startswith("Float"):
+            continue  # whole numbers of one type: dark ground, which the log tells
         if (tops[dark] > 0).all() and (tops[bright] >= OTHER_SCALE * tops[dark]).all():
             one, two = stats[bright]["strip"], stats[dark]["strip"]
             raise UserError(
