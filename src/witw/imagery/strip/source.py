@@ -214,7 +214,7 @@ def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
 def _part(ds: gdal.Dataset, name: str, bands: tuple[int, ...], nodata: Nodata) -> Part:
     band = ds.GetRasterBand(bands[0])
     whole = (0.0, 0.0, float(ds.RasterXSize), float(ds.RasterYSize))
-    mask = None if nodata == "none" else _mask(ds, bands)
+    mask = None if nodata == "none" else _mask(ds, bands, nodata)
     # As GDAL does: a mask that the file carries is the last word on what the file declares.
     is_told = nodata == "auto" and mask is not None and mask.startswith("mask")
     return Part(
@@ -229,13 +229,17 @@ def _part(ds: gdal.Dataset, name: str, bands: tuple[int, ...], nodata: Nodata) -
     )
 
 
-def _mask(ds: gdal.Dataset, bands: tuple[int, ...]) -> str | None:
-    """Band that is 0 where a pixel is blank: a mask, or an alpha band, whatever nodata says."""
+def _mask(ds: gdal.Dataset, bands: tuple[int, ...], nodata: Nodata) -> str | None:
+    """Band that is 0 where a pixel is blank: a mask or an alpha band.
+
+    With `auto` a nodata value in the file hides its alpha band, as in GDAL: writers of red, green,
+    blue and infrared tag the fourth band as alpha unasked. A number in the config hides nothing.
+    """
     if ds.GetRasterBand(bands[0]).GetMaskFlags() & gdal.GMF_PER_DATASET:
         return f"mask,{bands[0]}"
     for number in range(1, ds.RasterCount + 1):
         is_alpha = ds.GetRasterBand(number).GetColorInterpretation() == gdal.GCI_AlphaBand
-        if is_alpha and number not in bands:
+        if is_alpha and number not in bands and nodata != "auto":
             return str(number)
     return None
 
