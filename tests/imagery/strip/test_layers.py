@@ -1,10 +1,14 @@
 """Tile sets, masks and floats: validity pixel by pixel, against numpy on the arrays themselves."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 from osgeo import gdal
+from rasterio.windows import Window
 
-from witw.imagery.strip import blocks, source
+from witw.imagery.strip import source
+from witw.imagery.strip.layers import Layers
 
 PLACE = (500_000, 0.5, 0, 4_000_000, 0, -0.5)
 BOX = [2.9, 36.0, 3.1, 36.2]
@@ -22,9 +26,9 @@ def rgb_and_mask(town, name=None):
 def layers(path, nodata="auto", bands=(1, 2, 3)):
     """Stored numbers and validity of a whole small strip."""
     strip = {"name": "a", "path": path, "bands": list(bands), "nodata": nodata}
-    with blocks.opened(source.load("town", strip), 1) as reader:
-        (unit,) = reader.units()
-        return reader.layers(unit)
+    raster = source.load("town", strip)
+    with closing(Layers(raster)) as files:
+        return files.read(Window(0, 0, *raster.size))
 
 
 @pytest.mark.parametrize(("dtype", "nodata", "top"), [("u1", 255, 330), ("u2", 65_535, 80_000)])
