@@ -22,7 +22,7 @@ from witw.flickr.api.records import Photo, address
 from witw.flickr.crawl import probes, refresh
 from witw.flickr.crawl.audit import Audit, audit
 from witw.flickr.crawl.boxes import Box
-from witw.flickr.crawl.journal import Journal, questions
+from witw.flickr.crawl.journal import Journal, needs_service, questions
 from witw.flickr.crawl.ledger import Ledger, summed
 from witw.flickr.crawl.listing import Listing
 from witw.flickr.crawl.pages import PER_PAGE, Page, Query, query_of
@@ -410,6 +410,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     environment.load()
     url, snapshot = args.spec["flickr"]["api_url"], args.spec["search"]["snapshot"]
     client = OnDemand(lambda: Client.from_environment(url))
+    if needs_service(args.spec):
+        client.made()  # a missing key is told before anything else
     with Journal(journal_path(args.spec["aoi"]), url, snapshot) as journal:
         found = run(args.spec, client, journal)
     tables.write(args.photos, "photos", found.photos)

@@ -116,7 +116,7 @@ def _check(
         text = str(key.value)
         if key.tag != STR:
             kind = KINDS.get(key.tag.rsplit(":", 1)[-1], "something else than text")
-            what = "Area name" if where == ("aois",) else "key"
+            what = "area name" if where == ("aois",) else "key"
             raise UserError(
                 f"{path}, line {line}: YAML reads the {what} {text} as {kind}; quote it: '{text}'."
             )

@@ -52,7 +52,7 @@ def line(loss, percentile):
     return {"loss": loss, "val_median_percentile": percentile}
 
 
-def told(lines, spread=0.5, photos=400, **changes):
+def told(lines, spread=0.02, photos=400, **changes):
     settings = Train(epochs=8, warm_up=0.25, batch=64, **changes)
     equal = collapse.equal_scores_loss(chosen(settings), 64)
     return collapse.sentence(lines, settings, equal, spread, photos)
@@ -75,6 +75,10 @@ def test_an_epoch_that_learns_is_no_collapse(better):
 def test_few_photos_guess_well_now_and_then():
     assert told([line(4.15, 41.0)] * 5, photos=400) == ""
     assert told([line(4.15, 41.0)] * 5, photos=30) != ""
+
+
+def test_codes_that_differ_are_no_collapse_even_if_few_pairs_look_like_guessing():
+    assert told(STUCK, spread=0.22, photos=10) == ""
 
 
 def test_constant_codes_are_told_whatever_the_loss():

@@ -19,6 +19,7 @@ from witw.settings.train import Train
 EPOCHS = 3  # on end
 NEAR = 0.01  # share by which the loss differs from that of equal scores
 CONSTANT = 1e-3  # spread of codes of length 1 below which they are one
+ALIKE = 0.05  # spread below which they are on their way there; few pairs alone look like guessing
 
 
 def equal_scores_loss(criterion: Loss, batch: int) -> float:
@@ -55,7 +56,7 @@ def sentence(
     if len(lines) < warm + EPOCHS or not all(is_guessing(line, photos) for line in last):
         return ""
     near = all(abs(line["loss"] - equal) <= NEAR * equal for line in last)
-    if not near and spread >= CONSTANT:
+    if spread >= (ALIKE if near else CONSTANT):
         return ""
     other = "`train.head: polar`" if settings.head == "global" else "a larger `train.batch`"
     return (

@@ -45,6 +45,16 @@ class OnDemand:
         """Requests made so far."""
         return self._made.requests if self._made else 0
 
+    def made(self) -> Client:
+        """Make the client, unless it has been made.
+
+        Raises:
+            UserError: as `make` does.
+        """
+        with self._lock:
+            self._made = self._made or self._make()
+        return self._made
+
     def call[T](
         self,
         method: str,
@@ -53,6 +63,4 @@ class OnDemand:
         **params: object,
     ) -> T:
         """As of :meth:`witw.flickr.api.client.Client.call`."""
-        with self._lock:
-            self._made = self._made or self._make()
-        return self._made.call(method, read, watch, **params)
+        return self.made().call(method, read, watch, **params)

@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 from witw.imagery import TILE
 from witw.imagery.jit import njit
 
-LEVEL = 1
+# At levels 1 and 2 ISA-L compressed a tile to other bytes in one run of ten or more (`utm` of one
+# strip, four threads); level 3 made the same in 46 of 46, 1 % smaller, 0.6 ms a tile slower.
+LEVEL = 3
 Pixels = NDArray[np.uint8]
 # Bytes up to which offsets of four bytes reach.
 CLASSIC = 1 << 32
