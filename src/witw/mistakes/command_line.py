@@ -114,7 +114,7 @@ def _check_snakefile(options: Sequence[str]) -> None:
     named = any(word.startswith(WITHOUT_SNAKEFILE) for word in options)
     if named or "SNAKEMAKE_PROFILE" in os.environ or any(Path(p).exists() for p in SNAKEFILES):
         return
-    own = Path(__file__).resolve().parents[2] / "Snakefile"
+    own = Path(__file__).resolve().parents[3] / "Snakefile"
     where = own if own.is_file() else "PATH/Snakefile"
     raise UserError(
         f"{Path.cwd()} has no Snakefile; go to witw's folder and name the run folder with "
