@@ -21,6 +21,7 @@ from cluster import (
 )
 
 from witw import tables
+from witw.config import load
 from witw.demo.build import build, served
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
@@ -49,7 +50,10 @@ def run(slurm, tmp_path_factory, free_port):
     config = yaml.safe_load((folder / "config.yaml").read_text())
     config["train"] |= {"epochs": 12}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    with served(folder), started(folder, *arguments("results/model/model.pt")) as process:
+    strip = load(config, "config.yaml").aois[areas[0]].strips[0].name
+    for_gis = f"results/{areas[0]}/strips/{strip}.rgb8.vrt"  # no stage reads it
+    targets = arguments("results/model/model.pt", for_gis)
+    with served(folder), started(folder, *targets) as process:
 
         def trains():
             log = folder / "logs" / "train.log"
