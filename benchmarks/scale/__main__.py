@@ -19,10 +19,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import rasterio
 import yaml
+from rasterio.transform import from_origin
 
 REPO = Path(__file__).resolve().parents[2]
 AREAS, SHARDS, STRIPS = 200, 16, 2
+SIDE_DEG = 0.2  # of an area's box
 PARTS = ("tables", "pictures", "imagery")
 _MEMORY = "memory of the stages instead: of all, or of these parts"
 
@@ -60,7 +63,7 @@ rule rgb8:
     output: "{{a}}/{{t}}.rgb8"
     shell: "touch {{output}}"
 rule utm:
-    input: "{{a}}/{{t}}.rgb8"
+    input: "{{a}}/stretch"
     output: "{{a}}/{{t}}.utm"
     shell: "touch {{output}}"
 rule mosaic:
@@ -90,18 +93,18 @@ rule one:
 
 
 def areas(folder: Path, count: int, shards: int) -> None:
-    """Write a config of so many areas, and the (empty) strips and checkpoint it names."""
+    """Write a config of so many areas, the coarse strips it names, and an empty checkpoint."""
     strips = folder / "strips"
     strips.mkdir()
     (folder / "places.pt").touch()
     aois = {}
     for n in range(count):
         files = [strips / f"a{n:03d}_s{s}.tif" for s in range(STRIPS)]
-        for file in files:
-            file.touch()
         west, south = -150 + 10.0 * (n % 25), -60 + 5.0 * (n // 25)
+        for file in files:
+            _strip(file, west, south)
         aois[f"a{n:03d}"] = {
-            "bbox_deg": [west, south, west + 0.2, south + 0.2],
+            "bbox_deg": [west, south, west + SIDE_DEG, south + SIDE_DEG],
             "split": {1: "val", 2: "test"}.get(n % 20, "train"),
             "strips": [str(file.relative_to(folder)) for file in files],
         }
@@ -112,6 +115,14 @@ def areas(folder: Path, count: int, shards: int) -> None:
     }
     text = yaml.safe_dump({"defaults": defaults, "aois": aois})
     (folder / "config.yaml").write_text(text)
+
+
+def _strip(path: Path, west: float, south: float) -> None:
+    """Write eight bands of 20 x 20 pixels over an area's box: a dry run opens local strips."""
+    profile = {"width": 20, "height": 20, "count": 8, "dtype": "uint16", "crs": "EPSG:4326"}
+    place = from_origin(west, south + SIDE_DEG, SIDE_DEG / 20, SIDE_DEG / 20)
+    with rasterio.open(path, "w", driver="GTiff", transform=place, **profile):
+        pass
 
 
 def dry_run(folder: Path, snakefile: Path) -> tuple[int, float, float, float]:
