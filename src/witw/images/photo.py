@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
@@ -104,19 +105,28 @@ def open_photo(path: Path, sha256: str | None = None) -> Image.Image:
         OSError: the file cannot be read or decoded, is damaged, or has another digest.
         TooManyPixels: it holds more pixels than are decoded.
     """
-    return _as_srgb(decode(whole(path, sha256)))
+    return to_srgb(decode(whole(path, sha256)))
 
 
-def decode(body: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+def decode(
+    body: bytes, formats: tuple[str, ...] = FORMATS, enough_px: int | None = None
+) -> Image.Image:
     """Decode the whole of a picture, the right way up, in its own bands.
+
+    Args:
+        body: the file.
+        formats: Pillow's names of those that are read.
+        enough_px: long side at which a JPEG may be decoded; default: its own [px].
 
     Raises:
         OSError: it is of no known format, or damaged.
         TooManyPixels: it holds more pixels than are decoded; seen before it is decoded.
     """
     with _opened(body, formats) as picture:
-        profile, turn = picture.info.get("icc_profile"), _UPRIGHT.get(_orientation(picture))
-        decoded = _decoded(picture, body)
+        profile = picture.info.get("icc_profile")
+        # Pillow turns TIFF files itself.
+        turn = None if picture.format == "TIFF" else _UPRIGHT.get(_orientation(picture))
+        decoded = _decoded(picture, body, enough_px)
         upright = decoded.copy() if turn is None else decoded.transpose(turn)
         upright.info["icc_profile"] = profile
         return upright
@@ -153,7 +163,8 @@ def _opened(body: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         raise TooManyPixels(_too_many("a picture", MAX_PIXELS)) from None
     except UnidentifiedImageError:
-        raise OSError(f"it is not a {' or '.join(formats)} picture") from None
+        known = f"a {' or '.join(formats)} picture" if len(formats) < 9 else "in a known format"
+        raise OSError(f"it is not {known}") from None
     except TooManyPixels:
         raise
     except _BROKEN as error:
@@ -178,12 +189,12 @@ def _is_jpeg(picture: Image.Image) -> bool:
     return picture.format in ("JPEG", "MPO")
 
 
-def _decoded(picture: Image.Image, body: bytes) -> Image.Image:
+def _decoded(picture: Image.Image, body: bytes, enough_px: int | None) -> Image.Image:
     """The picture, decoded: a large JPEG at a fraction of its size."""
     if _is_jpeg(picture):
         # Pillow knows how CMYK is stored, so such a file is only checked here.
         is_plain = picture.mode in ("L", "RGB")
-        small = _size(picture)
+        small = _size(picture, enough_px)
         least = (0, 0) if small == picture.size else small
         space = _SPACES.get(picture.mode, "GRAY")
         found = decode_strictly(body, space, least if is_plain else (1, 1))
@@ -195,10 +206,13 @@ def _decoded(picture: Image.Image, body: bytes) -> Image.Image:
     return picture
 
 
-def _size(picture: Image.Image) -> tuple[int, int]:
+def _size(picture: Image.Image, enough_px: int | None) -> tuple[int, int]:
     """The size at which a JPEG is decoded: its own, a half, a quarter or an eighth."""
     width, height = picture.size
     factor = next((f for f in (1, 2, 4) if width * height <= MAX_PIXELS * f * f), 8)
+    if enough_px is not None:
+        factor = next((f for f in (8, 4, 2) if f > factor and max(width, height) >= enough_px * f),
+                      factor)  # fmt: skip
     return math.ceil(width / factor), math.ceil(height / factor)
 
 
@@ -208,7 +222,7 @@ def _load(picture: Image.Image, size: int) -> None:
     picture.load()
 
 
-def _as_srgb(picture: Image.Image) -> Image.Image:
+def to_srgb(picture: Image.Image) -> Image.Image:
     """Apply a picture's colour profile; one that is broken or of other bands counts as none."""
     profile = picture.info.get("icc_profile")
     transform = _to_srgb(profile, picture.mode) if profile else None
@@ -238,11 +252,11 @@ def _orientation(picture: Image.Image) -> int:
         return 1
 
 
-def fov_deg(path: Path, width: int, height: int) -> float:
+def fov_deg(path: Path | IO[bytes], width: int, height: int) -> float:
     """Field of view along a photo's long side, from the focal length in its EXIF data.
 
     Args:
-        path: the photo.
+        path: the photo, or its open file.
         width: of the photo [px].
         height: of the photo [px].
 

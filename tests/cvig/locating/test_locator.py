@@ -1,0 +1,204 @@
+"""The search as others call it: right places and headings, parts of an area, several photos."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from made_city import CENTRE, EPSG, shoot
+from PIL import Image
+from pyproj import Transformer
+
+from witw.cvig import locate
+from witw.cvig.grid import Grid
+from witw.cvig.locating.located import Located, Scene
+from witw.cvig.locating.locator import Locator
+from witw.cvig.locating.regions import Around, Within, parse_around, read_polygons
+from witw.cvig.scoring.calibration import Calibration
+from witw.errors import UserError
+from witw.images.photo import open_photo
+from witw.images.query import Photo
+from witw.images.resize import letterbox
+
+PLACES = [(-180, -150, 30), (60, -200, 200), (-100, 40, 290), (10, 120, 120), (190, -30, 75)]
+TO_DEGREES = Transformer.from_crs(EPSG, 4326, always_xy=True)
+
+
+@pytest.fixture(scope="module")
+def locator(trained, city):
+    files = trained / "model.pt", city / "codes.npy", city / "grid.json", city / "mosaic.tif"
+    return Locator.open(*files, "made", Calibration(0.05, 20.0))
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shots")
+    for n, (*offset, heading) in enumerate(PLACES):
+        shoot(folder / f"{n}.jpg", CENTRE + offset, heading)
+    return sorted(folder.iterdir())
+
+
+def test_places_and_headings_in_a_city_never_seen(locator, shots):
+    distance_m, turned = [], []
+    for found, (*offset, heading) in zip(locator.locate(shots), PLACES, strict=True):
+        best = found.places(1)[0]
+        distance_m.append(np.hypot(*(np.array([best.easting, best.northing]) - CENTRE - offset)))
+        turned.append(abs((best.heading_deg[0] - heading + 180) % 360 - 180))
+        lon, lat = TO_DEGREES.transform(best.easting, best.northing)
+        assert (best.lon, best.lat) == pytest.approx((lon, lat), abs=1e-9)
+    assert np.median(distance_m) < 60  # chance is 1.4 %
+    assert np.median(turned) < 25
+
+
+def test_the_same_map_as_of_the_stage_and_in_any_company(locator, shots, trained, city):
+    alone = [locator.locate([path])[0] for path in shots]
+    for found, one, path in zip(locator.locate(shots), alone, shots, strict=True):
+        np.testing.assert_allclose(found.probability, one.probability, rtol=1e-3, atol=1e-9)
+        square, *size = letterbox(open_photo(path), 24)
+        old = locate.heat(
+            locator.model, square, tuple(size), city / "codes.npy", Grid.read(city / "grid.json"),
+            Calibration(0.05, 20.0),
+        )  # fmt: skip
+        np.testing.assert_allclose(one.probability, old.probability, rtol=1e-3, atol=1e-9)
+        assert one.probability.sum() == pytest.approx(1)
+
+
+def test_headings_are_told_from_true_north(locator, shots):
+    found = locator.locate(shots[:1])[0]
+    place = found.places(1)[0]
+    # On the ground: where a step towards grid north leads, in degrees.
+    (lon, lat) = TO_DEGREES.transform(place.easting, place.northing + 100)
+    turn = math.degrees(math.atan2(
+        (lon - place.lon) * math.cos(math.radians(lat)), lat - place.lat))  # fmt: skip
+    grid_heading = float(found.heading_deg[0, place.cell])
+    assert (place.heading_deg[0] - grid_heading - turn + 180) % 360 - 180 == pytest.approx(
+        0, abs=0.1
+    )
+
+
+def test_a_part_of_the_area(locator, shots):
+    *offset, _ = PLACES[1]
+    east, north = CENTRE + offset
+    lon, lat = TO_DEGREES.transform(east, north)
+    found = locator.locate(shots[1:2], within=Around(lat, lon, 0.15))[0]
+    distance_m = np.hypot(*(found.grid.centres() - [east, north]).T)
+    assert 0 < distance_m.max() <= 151
+    every = np.hypot(*(locator.grid.centres() - [east, north]).T)
+    assert (
+        len(found.probability) == (every <= 150).sum()
+        or abs(len(found.probability) - (every <= 150).sum()) <= 2
+    )
+    assert found.probability.sum() == pytest.approx(1)
+    whole = locator.locate(shots[1:2])[0]
+    at = np.flatnonzero(np.isin(locator.grid.cells, found.grid.cells))
+    np.testing.assert_allclose(found.score[0], whole.score[0, at], atol=1e-5)
+    with pytest.raises(UserError, match=r"No cell of made lies in the part to search; .* covers"):
+        locator.locate(shots[:1], within=Around(10.0, 10.0, 1.0))
+
+
+def test_a_polygon_of_a_file(locator, shots, tmp_path):
+    edges = [(-200, -200), (200, -200), (-200, 200), (-200, -200)]
+    ring = [list(TO_DEGREES.transform(*(CENTRE + e))) for e in np.array(edges)]
+    shape = {"type": "Polygon", "coordinates": [ring]}
+    feature = {"type": "Feature", "properties": {}, "geometry": shape}
+    path = tmp_path / "part.geojson"
+    for content in (shape, feature, {"type": "FeatureCollection", "features": [feature]}):
+        path.write_text(json.dumps(content))
+        found = locator.locate(shots[:1], within=read_polygons(path))[0]
+        x, y = (found.grid.centres() - CENTRE).T
+        assert len(x) > 50
+        assert (x + y).max() < 1
+        assert min(x.min(), y.min()) > -201
+    assert isinstance(read_polygons(path), Within)
+    path.write_text(json.dumps({"type": "Point", "coordinates": [3, 45]}))
+    with pytest.raises(UserError, match=r"--within .*part\.geojson holds no polygon"):
+        read_polygons(path)
+    path.write_text("no")
+    with pytest.raises(UserError, match="holds no polygon"):
+        read_polygons(path)
+    with pytest.raises(UserError, match="does not exist"):
+        read_polygons(tmp_path / "absent.geojson")
+    path.write_text(
+        json.dumps(
+            {"type": "Polygon", "coordinates": [[[5e5, 5e6], [6e5, 5e6], [6e5, 6e6], [5e5, 5e6]]]}
+        )
+    )
+    with pytest.raises(UserError, match="must hold longitude and latitude in degrees"):
+        read_polygons(path)
+
+
+def test_around_is_read_from_text():
+    assert parse_around("52.37, 4.9,1.5") == Around(52.37, 4.9, 1.5)
+    with pytest.raises(UserError, match="must be latitude, longitude and kilometres"):
+        parse_around("52.37,4.9")
+    with pytest.raises(UserError, match="latitude comes first"):
+        parse_around("152.37,4.9,1")
+    with pytest.raises(UserError, match="is no place on the earth with a distance"):
+        parse_around("52.37,4.9,-1")
+
+
+def test_several_photos_of_one_place_are_one_result(locator, tmp_path):
+    *offset, _ = PLACES[3]
+    paths = [tmp_path / f"{heading}.jpg" for heading in (20, 110, 200, 290)]
+    for path in paths:
+        shoot(path, CENTRE + offset, float(path.stem))
+    (found,) = locator.locate(paths, together=True)
+    assert len(found.photos) == 4
+    assert found.score.shape == found.heading_deg.shape == (4, len(locator.grid.cells))
+    assert found.probability.sum() == pytest.approx(1)
+    best = found.places(1)[0]
+    assert np.hypot(best.easting - CENTRE[0] - 10, best.northing - CENTRE[1] - 120) < 60
+    turned = [abs((a - float(p.stem) + 180) % 360 - 180) for a, p in
+              zip(best.heading_deg, paths, strict=True)]  # fmt: skip
+    assert np.median(turned) < 25
+
+    def before(one):
+        """Share of the city that scores at least as high as the place."""
+        own = np.hypot(*(one.grid.centres() - CENTRE - offset).T).argmin()
+        return (one.probability >= one.probability[own]).mean()
+
+    assert before(found) <= np.median([before(one) for one in locator.locate(paths)])
+
+
+def made(probability, heading=0.0):
+    count = len(probability)
+    grid = Grid(EPSG, 30.0, 5e5, 5e6, 1, count, np.arange(count))
+    p = np.array(probability, float)
+    photo = Photo("a.jpg", Image.new("RGB", (60, 40)))
+    turned = np.full((1, count), heading, np.float32)
+    return Located((photo,), "made", grid, p, p[None].astype(np.float32), turned, (65.0,), None)
+
+
+def test_regions_by_hand():
+    found = made([0.05, 0.4, 0.1, 0.3, 0.15])
+    assert found.region(0.5).tolist() == [False, True, False, True, False]
+    assert found.region(0.7).tolist() == [False, True, False, True, False]
+    assert found.region(0.71).tolist() == [False, True, False, True, True]
+    assert found.region(1.0).all()
+    assert found.area_share(0.8) == pytest.approx(0.6)
+    # Of a flat map no part is better than another.
+    assert made([0.25] * 4).region(0.5).all()
+
+
+def test_places_by_hand():
+    found = made([0.05, 0.4, 0.1, 0.3, 0.15])  # cells 30 m apart
+    assert [p.cell for p in found.places(3)] == [1, 3]
+    assert [p.rank for p in found.places(3)] == [1, 2]
+    assert found.places(1)[0].probability == 0.4
+
+
+def test_an_indoor_scene_is_told_and_a_tie_is_outdoor():
+    assert Scene(0.4, "kitchen").is_indoor
+    assert not Scene(0.5, "porch").is_indoor
+
+
+def test_an_index_of_another_network_is_refused(trained, city, tmp_path):
+    np.save(tmp_path / "codes.npy", np.zeros((3, 4, 5), np.float16))
+    with pytest.raises(UserError, match=r"codes\.npy is not of .*; delete it and run again"):
+        Locator.open(
+            trained / "model.pt",
+            tmp_path / "codes.npy",
+            city / "grid.json",
+            city / "mosaic.tif",
+            "x",
+        )
