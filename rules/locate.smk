@@ -1,7 +1,7 @@
 rule index:
     """Describe a grid of cells over an area with the trained overhead tower."""
     input:
-        model=f"{RESULTS}/model/model.pt",
+        model=f"{RESULTS}/model/trained.safetensors",
         mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",
         tifs=strips(f"{RESULTS}/{{aoi}}/strips/{{strip}}.utm.tif"),
     output:
@@ -29,7 +29,7 @@ rule index:
 rule locate:
     """Draw a heat map over a test city for its median photo, neither the best nor the worst."""
     input:
-        model=f"{RESULTS}/model/model.pt",
+        model=f"{RESULTS}/model/trained.safetensors",
         codes=f"{RESULTS}/index/{{aoi}}.npy",
         grid=f"{RESULTS}/index/{{aoi}}.json",
         mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",

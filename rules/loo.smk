@@ -45,7 +45,7 @@ use rule train as loo_train with:
         train=[f"{LOO}/pack/train/{name}" for name in PACKED],
         val=[f"{LOO}/pack/val/{name}" for name in PACKED],
     output:
-        model=f"{LOO}/model.pt",
+        model=f"{LOO}/model.safetensors",
         metrics=f"{LOO}/training.jsonl",
     log:
         "logs/loo/{fold}/train.log",
@@ -57,7 +57,7 @@ use rule train as loo_train with:
 
 use rule index as loo_index with:
     input:
-        model=f"{LOO}/model.pt",
+        model=f"{LOO}/model.safetensors",
         mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",
         tifs=strips(f"{RESULTS}/{{aoi}}/strips/{{strip}}.utm.tif"),
     output:
@@ -73,7 +73,7 @@ use rule index as loo_index with:
 
 use rule evaluate as loo_evaluate with:
     input:
-        model=f"{LOO}/model.pt",
+        model=f"{LOO}/model.safetensors",
         val=[f"{LOO}/pack/val/{name}" for name in PACKED],
         test=[f"{LOO}/pack/test/{name}" for name in PACKED],
         codes=fold_cells("npy"),

@@ -8,7 +8,7 @@ rule train:
         train=[f"{PACK}/train/{name}" for name in PACKED],
         val=[f"{PACK}/val/{name}" for name in PACKED],
     output:
-        model=f"{RESULTS}/model/model.pt",
+        model=f"{RESULTS}/model/trained.safetensors",
         metrics=f"{RESULTS}/model/metrics.jsonl",
     log:
         "logs/train.log",
@@ -33,7 +33,7 @@ rule train:
 rule evaluate:
     """Score the model on the test cities, with chance and an interval beside every figure."""
     input:
-        model=f"{RESULTS}/model/model.pt",
+        model=f"{RESULTS}/model/trained.safetensors",
         val=[f"{PACK}/val/{name}" for name in PACKED],
         test=[f"{PACK}/test/{name}" for name in PACKED],
         codes=per_aoi(f"{RESULTS}/index/{{aoi}}.npy", "val", "test"),

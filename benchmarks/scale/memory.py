@@ -180,7 +180,7 @@ def pictured(bench: Bench) -> Iterator[Measured]:
     table = {"pairs": at / "all.pairs", "table": pack / "pairs.parquet"}
     yield "pack", bench.job("pack", None, split="train", **table, **packed)
     # One epoch; validated on all that it is trained on, which no run does with so many.
-    model = {"model": at / "model.pt", "metrics": at / "metrics.jsonl"}
+    model = {"model": at / "model.safetensors", "metrics": at / "metrics.jsonl"}
     yield "train", bench.job("train", None, train=pack, val=pack, **model)
     yield "train again", bench.job("train", None, train=pack, val=pack, **model)
 

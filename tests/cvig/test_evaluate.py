@@ -167,8 +167,8 @@ def test_temperature_is_the_likeliest(trained):
 def test_a_file_that_is_no_model_is_named(trained, tmp_path):
     outputs = [tmp_path / name for name in ("m.json", "r.parquet", "p.png")]
     for content, said in (
-        (b"no", r"model\.pt is not a readable model"),
-        (None, "not written by this version"),
+        (b"no", r"model\.pt is no model of witw: it is not a safetensors file"),
+        (None, "is a pickle of torch; a model of witw is a safetensors file"),
     ):
         if content is None:
             torch.save({"weights": {}}, tmp_path / "model.pt")

@@ -149,7 +149,7 @@ def test_a_broken_checkpoint_is_named(packs):
     saved = train.checkpoint.path(spec(epochs=1), packs / "train", packs / "val", (32, 24))
     saved.parent.mkdir()
     saved.write_bytes(b"half")
-    with pytest.raises(UserError, match=f"{saved} is not a readable model; delete it"):
+    with pytest.raises(UserError, match=f"{saved} is not a readable checkpoint; delete it"):
         fit(packs, epochs=1)
 
 

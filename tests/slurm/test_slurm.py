@@ -52,7 +52,7 @@ def run(slurm, tmp_path_factory, free_port):
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     strip = load(config, "config.yaml").aois[areas[0]].strips[0].name
     for_gis = f"results/{areas[0]}/strips/{strip}.rgb8.vrt"  # no stage reads it
-    targets = arguments("results/model/model.pt", for_gis)
+    targets = arguments("results/model/trained.safetensors", for_gis)
     with served(folder), started(folder, *targets) as process:
 
         def trains():

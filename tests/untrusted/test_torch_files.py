@@ -12,7 +12,7 @@ import torch
 from witw import tables
 from witw.config import load
 from witw.cvig.batches import Packed
-from witw.cvig.network import backbones, model
+from witw.cvig.network import backbones
 from witw.cvig.training import checkpoint
 from witw.errors import UserError
 from witw.places365 import network
@@ -31,7 +31,6 @@ SPEC = build(
 
 READERS = {
     "places365": network._state_dict,
-    "model.pt": lambda path: model.load(path, torch.device("cpu")),
     "training checkpoint": lambda path: checkpoint.read(path, torch.device("cpu")),
 }
 
@@ -74,7 +73,7 @@ def tarred(path, value):
 @pytest.mark.parametrize("write", [zipped, legacy, plain, tarred])
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 def test_a_checkpoint_with_a_command_is_refused_and_the_command_not_run(tmp_path, write, read):
-    trace, path = tmp_path / "trace", tmp_path / "model.pt"
+    trace, path = tmp_path / "trace", tmp_path / "saved.pt"
     write(path, Command(trace))
     with pytest.raises(UserError) as error:
         read(path)
@@ -88,7 +87,7 @@ def test_a_checkpoint_with_a_command_is_refused_and_the_command_not_run(tmp_path
 
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 def test_a_bit_turned_over_in_a_checkpoint_is_no_other_weight(tmp_path, read):
-    path, tensors = tmp_path / "model.pt", {"a": torch.randn(400, 3), "b": torch.arange(500)}
+    path, tensors = tmp_path / "saved.pt", {"a": torch.randn(400, 3), "b": torch.arange(500)}
     zipped(path, tensors)
     whole, rng = path.read_bytes(), random.Random(1)
 

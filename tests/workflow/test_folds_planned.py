@@ -16,7 +16,7 @@ def test_every_city_is_the_test_city_once(finished):
     done = finished.snakemake("leave_one_out", "-n")
     assert done.returncode == 0, done.stderr
     names = ("oslo", "bern", "lima")
-    assert folds_of(done, "loo_train") == {f"results/loo/{n}/model.pt" for n in names}
+    assert folds_of(done, "loo_train") == {f"results/loo/{n}/model.safetensors" for n in names}
     assert folds_of(done, "loo_evaluate") == {f"results/loo/{n}/metrics.json" for n in names}
     # Each fold indexes its validation and its test city; nothing of the normal run runs again.
     assert folds_of(done, "loo_index") == {
@@ -39,7 +39,7 @@ def test_it_runs_on_the_folds_own_files_and_leaves_the_rest_alone(finished, tmp_
     ]
     assert len(shells) == 3
     for line in shells:
-        fold = re.search(r"--model results/loo/(\w+)/model.pt", line)[1]
+        fold = re.search(r"--model results/loo/(\w+)/model.safetensors", line)[1]
         assert f'--train "$(dirname results/loo/{fold}/pack/train/photos.npy)"' in line
     assert (workplace.folder / "results/loo/table.csv").exists()
     # The packed copies, as large as the data set, are gone.

@@ -35,8 +35,8 @@ def plan(module_workplace):
             "Bern: reprojecting strip bern_2 (2 of 2) to UTM",
         ),
         ("results/pack/val/photos.npy", "Packing the val pairs"),
-        ("results/model/model.pt", "Training the network"),
-        ("results/loo/lima/model.pt", "Without Lima, Perú: training the network"),
+        ("results/model/trained.safetensors", "Training the network"),
+        ("results/loo/lima/model.safetensors", "Without Lima, Perú: training the network"),
         ("results/loo/lima/index/oslo.npy", "Without Lima, Perú: indexing Oslo"),
     ],
 )

@@ -58,7 +58,7 @@ def run(
     """Score a model on areas it has never seen.
 
     Args:
-        model_path: ``model.pt``.
+        model_path: the model.
         val_dir: packed validation split.
         test_dir: packed test split.
         cells: codes and grid of each validation and test area, from the stage ``index``.

@@ -28,7 +28,7 @@ def run(
 
     Args:
         spec: holds section ``index``, ``bbox_deg`` and ``aoi``.
-        model_path: ``model.pt``.
+        model_path: the model.
         mosaic_path: the area's raster in UTM, bands red, green, blue.
         codes: output, ``(cells, D, headings)`` float16.
         grid: output, the cells, see :class:`witw.cvig.grid.Grid`.

@@ -201,7 +201,7 @@ def run(
     Args:
         aoi: name of the area.
         query: the photo.
-        model_path: ``model.pt``.
+        model_path: the model.
         codes: cells' codes.
         grid_path: the cells.
         mosaic: the area's raster, for the picture.

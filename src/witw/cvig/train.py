@@ -31,7 +31,7 @@ from witw.cvig.training.trainer import Trainer, selection_key
 from witw.errors import UserError
 from witw.settings.train import Train
 
-VERSION = 3
+VERSION = 4
 READS = ("train", "chip_m")
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from witw import files, torch_files
+from witw import torch_files
+from witw.cvig.network import model_file
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.augment import Jitter, erase, mirror, recolour
 from witw.cvig.network.backbones import Original, Small, Timm, build
@@ -193,39 +193,41 @@ class Model:
     temperature: float  # of the softmax over cells, fitted on the validation areas
     epoch: int
     val: dict[str, float]
+    facts: dict[str, Any] = field(default_factory=dict)  # all that its file tells of it
 
     def save(self, path: Path) -> None:
-        """Write ``model.pt``: plain values and tensors; equal models give equal bytes."""
-        state = {k: v.cpu() for k, v in self.network.state_dict().items()}
-        about = {"epoch": self.epoch, "val": self.val, "temperature": self.temperature}
-        content = {"shape": asdict(self.network.shape), "weights": state, **about}
-        with files.atomic(path) as part:
-            # Through a buffer: torch writes a file's own name into the file.
-            buffer = io.BytesIO()
-            torch.save(content, buffer)
-            part.write_bytes(buffer.getvalue())
+        """Write the model's file, see :mod:`witw.cvig.network.model_file`."""
+        facts = {
+            **self.facts,
+            "architecture": asdict(self.network.shape),
+            "temperature": self.temperature,
+            "epoch": self.epoch,
+            "val": self.val,
+        }
+        model_file.write(path, self.network.state_dict(), facts)
 
     @classmethod
     def load(cls, path: Path, where: torch.device) -> Self:
-        """Read ``model.pt`` for inference on a device.
+        """Read a model's file for inference on a device.
 
         Raises:
             UserError: it is not such a file.
         """
-        content = load(path, where)
+        facts, tensors = model_file.read(path)
         try:
-            network = Network(Architecture(**content["shape"]))
-            network.load_state_dict(content["weights"])
-            rest = (content["temperature"], content["epoch"], content["val"])
+            network = Network(Architecture(**facts["architecture"]))
+            network.load_state_dict(tensors)
+            rest = (facts["temperature"], facts["epoch"], facts["val"])
         except (KeyError, TypeError, RuntimeError) as error:
             raise UserError(
-                f"{path} was not written by this version's `train`; delete it and run again."
+                f"{path} is a model of another version of witw, {facts.get('written_by')}: install "
+                "that, or train anew."
             ) from error
-        return cls(network.to(where).eval(), *rest)
+        return cls(network.to(where).eval(), *rest, facts)
 
 
 def load(path: Path, where: torch.device) -> dict[str, Any]:
-    """Read a file of plain values and tensors; nothing in it is executed.
+    """Read a checkpoint, plain values and tensors; nothing in it is executed.
 
     Raises:
         UserError: it is not whole.
@@ -235,9 +237,9 @@ def load(path: Path, where: torch.device) -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise UserError(f"{path} is not a readable model; delete it and run again.") from error
+        raise UserError(f"{path} is not a readable checkpoint; delete it and run again.") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} is not a readable model; delete it and run again.")
+        raise UserError(f"{path} is not a readable checkpoint; delete it and run again.")
     return content
 
 
