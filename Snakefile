@@ -50,7 +50,7 @@ localrules:
 onstart:
     stop_on(preflight.claim, Path.cwd())
     if not workflow.touch:
-        stop_on(preflight.check, CONFIG, jobs_to_run())
+        stop_on(preflight.check, choice(), CONFIG, jobs_to_run())
 
 
 onsuccess:

@@ -86,6 +86,16 @@ def config_schema() -> dict[str, Any]:
         "anyOf": [{"type": "string", "description": "The path alone."}, body],
         "description": body["description"],
     }
+    source = schema["$defs"]["Source"]
+    places = {"type": "array", "items": {"$ref": "#/$defs/Source"}}
+    schema["$defs"]["Source"] = {
+        "anyOf": [{"type": "string", "description": "The path alone."}, source],
+        "description": source["description"],
+    }
+    body["properties"]["path"] = {
+        "anyOf": [{"type": "string"}, places],
+        **{key: body["properties"]["path"][key] for key in ("default", "description")},
+    }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "witw"}
 
 
@@ -104,7 +114,12 @@ def config_page(schema: dict[str, Any]) -> str:
     text.append(_section("aois.NAME", area["description"], plain, area["required"]))
     strip = parts["Strip"]["anyOf"][1]
     about = f"{strip['description']} Its path alone does as well."
-    text.append(_section("aois.NAME.strips", about, strip["properties"], strip["required"]))
+    text.append(_section("aois.NAME.strips", about, strip["properties"], strip.get("required", [])))
+    source = parts["Source"]["anyOf"][1]
+    about = f"{source['description']} Its path alone does as well."
+    text.append(
+        _section("aois.NAME.strips.any_of", about, source["properties"], source["required"])
+    )
     joint = [name for name in top if name not in ("defaults", "aois")]
     for name in [*sections, *joint]:
         holder = shared if name in sections else top

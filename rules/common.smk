@@ -8,6 +8,7 @@ from witw import environment, paths, preflight, spec as spec_module
 from witw.config import RESERVED, load as load_config
 from witw.cvig.folds import folds
 from witw.errors import stop_on
+from witw.imagery.choice import Choice
 from witw.mistakes import command_line
 
 environment.load()
@@ -27,8 +28,22 @@ FOLDS = folds({name: area.city for name, area in CONFIG.aois.items()})
 
 
 @cache
+def choice():
+    """Where each strip lies. A plan writes nothing; jobs find what their run has recorded."""
+    return Choice(
+        CONFIG, is_kept=workflow.executor_plugin is not None and not workflow.dryrun
+    )
+
+
+def imagery():
+    """The config with one place for each strip; looks for those that are not known yet."""
+    return stop_on(getattr, choice(), "config")
+
+
+@cache
 def spec(stage, aoi=None, part=None):
-    return stop_on(spec_module.build, CONFIG, stage, aoi, part)
+    config = imagery() if stage in ("stats", "rgb8", "utm") else CONFIG
+    return stop_on(spec_module.build, config, stage, aoi, part)
 
 
 class Spec(str):
@@ -110,7 +125,7 @@ def strips(pattern):
 
 def strip_source(wildcards):
     """Input function: the local files of a strip, so that a changed file reruns it."""
-    return stop_on(paths.strip_files, CONFIG, wildcards.aoi, wildcards.strip)
+    return stop_on(paths.strip_files, imagery(), wildcards.aoi, wildcards.strip)
 
 
 def sparse_photos(wildcards):
@@ -217,7 +232,8 @@ def check_dry_run():
     def tell():
         told()
         if not workflow.execution_settings.no_hooks:
-            stop_on(preflight.check_dry, CONFIG, jobs_to_run())
+            for note in stop_on(preflight.check_dry, choice(), jobs_to_run()):
+                print(f"Note: {note}", file=sys.stderr)
 
     # The last that a dry run calls, and only a dry run does.
     workflow.log_provenance_info = tell

@@ -57,11 +57,15 @@ class AoiDefaults(Section):
     shards: int = Field(
         8, ge=1, le=4096, description="Jobs an area's photos are divided into, by sha1(id)."
     )
-    bands: Bands = Field((5, 3, 2), description="Bands for red, green, blue, counted from 1.")
+    bands: Bands = Field(
+        (5, 3, 2),
+        description="Bands for red, green, blue, counted from 1, or one band, shown as grey.",
+    )
     nodata: float | Literal["auto", "none"] = Field(
         "auto",
         description="Pixels without data: `auto` is what the file declares, `none` takes every "
-        "pixel as data, a number is compared with all three bands.",
+        "pixel as data, a number is compared with all three bands. With `auto` or a number a mask "
+        "or an alpha band of the file counts as well.",
     )
     extent: Literal["all", "photos"] = Field(
         "all",

@@ -38,7 +38,8 @@ def strip_files(config: Config, aoi: str, strip: str) -> list[str]:
     if not chosen:
         names = ", ".join(s.name for s in config.aois[aoi].strips)
         raise UserError(f"Area {aoi!r} has no strip {strip!r}; its strips are {names}.")
-    files = _local(chosen[0].path)
+    found = [local_files(source.path) for source in chosen[0].sources()]
+    files = next((one for one in found if one is not None), None)
     if files is None:
         others = [a for a in config.aois if a != aoi]
         raise UserError(_sentence([m for name in (aoi, *others) for m in _missing(config, name)]))
@@ -51,7 +52,7 @@ def strip_files(config: Config, aoi: str, strip: str) -> list[str]:
     return list(dict.fromkeys([*files, *named]))
 
 
-def _local(path: str) -> list[str] | None:
+def local_files(path: str) -> list[str] | None:
     """Local files of a strip's path; None: there is none, or one is missing."""
     if is_remote(path):
         return []
@@ -60,7 +61,11 @@ def _local(path: str) -> list[str] | None:
 
 
 def _missing(config: Config, aoi: str) -> list[tuple[str, str]]:
-    return [(aoi, s.path) for s in config.aois[aoi].strips if _local(s.path) is None]
+    return [
+        (aoi, " or ".join(source.path for source in strip.sources()))
+        for strip in config.aois[aoi].strips
+        if all(local_files(source.path) is None for source in strip.sources())
+    ]
 
 
 def _sentence(missing: list[tuple[str, str]]) -> str:

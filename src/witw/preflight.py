@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,11 +14,11 @@ from witw.errors import UserError
 from witw.flickr.api.client import Client
 from witw.flickr.crawl.journal import needs_service
 from witw.mistakes import areas, command_line, yaml_files
-from witw.paths import is_remote
 from witw.spec import build
 
 if TYPE_CHECKING:  # jobs need the names below, not the models of the whole config
     from witw.config import Config
+    from witw.imagery.choice import Choice
 
 CONFIG_FILE = "config.yaml"
 # A person waits for the first job, so a service that is down is told within a minute.
@@ -72,7 +71,10 @@ def config_name(workflow: Any) -> str:
 def notes(config: Config) -> list[str]:
     """What a person should know of a whole run before and after it, as sentences."""
     splits = {name: area.split for name, area in config.aois.items()}
-    strips = {name: [strip.path for strip in area.strips] for name, area in config.aois.items()}
+    strips = {
+        name: [source.path for strip in area.strips for source in strip.sources()]
+        for name, area in config.aois.items()
+    }
     told = [areas.no_training(splits), *areas.shared_strips(strips, splits)]
     return [sentence for sentence in told if sentence]
 
@@ -104,10 +106,11 @@ def tidy(results: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def check(config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
+def check(choice: Choice, config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
     """Stop before the first job where one is bound to fail.
 
     Args:
+        choice: where the strips lie.
         config: the validated config.
         jobs: rule name and wildcards of every job that is to run.
 
@@ -116,24 +119,27 @@ def check(config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
             refused one, although something is to be searched.
     """
     check_folders()
-    check_strips(config, strips_of(jobs))
+    if unsure := choice.check(strips_of(jobs)):
+        raise UserError("\n  ".join(unsure))
     searched = sorted({w["aoi"] for rule, w in jobs if rule == "search"})
     if any(needs_service(json.loads(build(config, "search", aoi))) for aoi in searched):
         check_key(config.flickr.api_url)
 
 
-def check_dry(config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
-    """What a dry run can check without asking anybody: the strips that are local files.
+def check_dry(choice: Choice, jobs: list[tuple[str, dict[str, str]]]) -> list[str]:
+    """What a dry run can check without a key: the strips.
 
     Args:
-        config: the validated config.
+        choice: where the strips lie.
         jobs: rule name and wildcards of every job that would run.
+
+    Returns:
+        Sentences of the strips whose servers said nothing; a plan may be made without a network.
 
     Raises:
         UserError: one cannot be used; names all that cannot.
     """
-    paths_of = {(aoi, s.name): s.path for aoi, area in config.aois.items() for s in area.strips}
-    check_strips(config, [pair for pair in strips_of(jobs) if not is_remote(paths_of[pair])])
+    return choice.check(strips_of(jobs))
 
 
 def strips_of(jobs: list[tuple[str, dict[str, str]]]) -> list[tuple[str, str]]:
@@ -157,32 +163,3 @@ def check_folders() -> None:
 def check_key(api_url: str) -> None:
     """Ask the service once whether it accepts the key: else every area's search would."""
     Client.from_environment(api_url, TRIES).check_key()
-
-
-def check_strips(config: Config, strips: list[tuple[str, str]]) -> None:
-    """Open every strip, look at its bands and where it lies, in a process of its own.
-
-    In its own: importing osgeo here would set PROJ_DATA for every job started from this process.
-    """
-    if not strips:
-        return
-    specs = []
-    for aoi, strip in strips:
-        area = config.aois[aoi]
-        place = {"bbox_deg": area.bbox_deg, "chip_m": area.chips.size_px * area.utm.gsd_m}
-        place |= {"gsd_m": area.utm.gsd_m, "extent": area.extent}
-        specs.append(json.loads(build(config, "stats", aoi, strip)) | place)
-    done = subprocess.run(
-        [sys.executable, "-m", "witw.imagery.strip.source"],
-        input=json.dumps(specs),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        # GDAL's own warnings may stand around it.
-        told = [line[6:] for line in done.stderr.splitlines() if line.startswith("witw: ")]
-        ended = f"The look at the strips ended with code {done.returncode}; run again."
-        if len(told) > 1:
-            told = [f"{len(told)} strips cannot be used.", *told]
-        raise UserError("\n  ".join(told) or done.stderr.strip() or ended)

@@ -119,7 +119,8 @@ def _value(config: Config, area: Aoi | None, path: str, part: str | None) -> Any
 def _strip(_config: Config, area: Aoi | None, part: str | None) -> dict[str, Any]:
     if area is None:
         raise ValueError("a strip belongs to an area")
-    chosen = next(s for s in area.strips if s.name == part)
+    # Before it is known where the strip lies, the first place stands for all.
+    chosen = next(s for s in area.strips if s.name == part).sources()[0]
     return {
         "name": chosen.name,
         "path": chosen.path,

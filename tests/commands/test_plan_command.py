@@ -8,8 +8,11 @@ import socket
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 import yaml
 from PIL import Image
+from pyproj import Geod
+from rasterio.transform import from_bounds
 
 from witw import __main__, tables
 from witw.commands import estimate, plan
@@ -150,6 +153,39 @@ def test_what_is_there_already_is_measured_and_counted(server, folder, capsys):
         row["photo_bytes"] + row["chip_bytes"] - row["stored_bytes"] - row["cut_bytes"]
         for row in told["rows"]
     )
+
+
+def raster(path, box, side):
+    """An 8-band raster of a box, uncompressed."""
+    with rasterio.open(
+        path, "w", driver="GTiff", width=side, height=side, count=8, dtype="uint16",
+        crs="EPSG:4326", transform=from_bounds(*box, side, side),
+    ) as file:  # fmt: skip
+        file.write(np.ones((8, side, side), "uint16"))
+
+
+def test_the_imagery_is_looked_at_and_counted_before_the_word_on_the_disk(server, folder, capsys):
+    configure(folder / "config.yaml", server.api_url)
+    box = (10.7, 59.9, 10.71, 59.905)
+    raster(folder / "a.tif", box, 50)
+    told = planned(capsys, folder)["imagery"]
+    # 558 m x 556 m by PROJ's geodesics, in pixels of 0.3 m.
+    wide = Geod(ellps="WGS84").inv(10.7, 59.9025, 10.71, 59.9025)[2]
+    high = Geod(ellps="WGS84").inv(10.7, 59.9, 10.7, 59.905)[2]
+    assert told["utm_bytes"] == pytest.approx(1.8 * wide * high / 0.09, rel=0.02)
+    assert told["local_bytes"] == (folder / "a.tif").stat().st_size
+    assert (told["strips"], told["remote_bytes"]) == (2, 0)
+    # b.tif is not there: that is said, and the rest is told all the same.
+    assert len(told["told"]) == 1 and "'bern': strip file b.tif cannot be read" in told["told"][0]
+    __main__.run(["plan", "--directory", str(folder)])
+    text = capsys.readouterr().out
+    assert "NOT USABLE: 1 of 2 strips" in text and "b.tif" in text
+    assert text.index("NOT USABLE") < text.index("Disk: ")
+    # What is made already need not be written.
+    (folder / "results/oslo/strips").mkdir(parents=True)
+    before = planned(capsys, folder)["missing_bytes"]
+    (folder / "results/oslo/strips/a.utm.tif").write_bytes(b"x" * 100_000)
+    assert planned(capsys, folder)["missing_bytes"] == before - 100_000
 
 
 def test_without_tables_a_photo_has_the_usual_size(server, folder, capsys):

@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 from witw import config as config_module
 from witw import environment, stage, store
 from witw import spec as spec_module
+from witw.commands import imagery_size
 from witw.commands.estimate import calls, chip_bytes, column, download_hours, mean_photo
+from witw.commands.imagery_size import Imagery
 from witw.config import Config
 from witw.errors import UserError
 from witw.flickr.api.client import Client
@@ -25,6 +27,7 @@ from witw.mistakes import yaml_files
 RESULTS = Path("results")
 # A person waits for the table, so a service that is down is told within a minute.
 TRIES = 4
+NO_IMAGERY = Imagery(0, 0, 0, 0, 0, [])
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class RunPlan:
         measured_on: photos it was measured on; 0: none, it is the usual one.
         free_bytes: on the file system of the run folder.
         calls_per_hour: the quota.
+        imagery: of all the AOIs.
     """
 
     rows: list[Row]
@@ -88,6 +92,12 @@ class RunPlan:
     measured_on: int
     free_bytes: int
     calls_per_hour: int
+    imagery: Imagery = NO_IMAGERY
+
+    @property
+    def missing_bytes(self) -> int:
+        """What is still to be written."""
+        return sum(r.missing_bytes for r in self.rows) + self.imagery.missing_bytes
 
 
 def _listed(aoi: str) -> int | None:
@@ -138,7 +148,8 @@ def run(config: Config, aois: Sequence[str], client: Client) -> RunPlan:
         spec: Mapping[str, Any] = json.loads(spec_module.build(config, "search", aoi))
         rows.append(row(config, aoi, total_of(spec, client), mean))
     free = shutil.disk_usage(Path.cwd()).free
-    return RunPlan(rows, mean, measured_on, free, config.flickr.calls_per_hour)
+    imagery = imagery_size.measured(config, aois)
+    return RunPlan(rows, mean, measured_on, free, config.flickr.calls_per_hour, imagery)
 
 
 def total(rows: Sequence[Row]) -> Row:
@@ -168,7 +179,8 @@ def text(plan: RunPlan) -> str:
     lines = _aligned([head, *(_cells(r) for r in rows)])
     paces = download_hours(sum(r.missing_photos for r in plan.rows))
     told = ", ".join(f"{_short(hours)} h at {pace}" for pace, hours in paces.items())
-    missing = sum(r.missing_bytes for r in plan.rows)
+    found, missing = plan.imagery, plan.missing_bytes
+    sizes = [_gb(n) for n in (found.remote_bytes, found.local_bytes, found.utm_bytes)]
     measured = f"as the {plan.measured_on:,} photos here have"
     verdict = "which is enough" if missing < plan.free_bytes else "WHICH IS NOT ENOUGH"
     return "\n".join(
@@ -181,8 +193,9 @@ def text(plan: RunPlan) -> str:
             f"GB: about, of 10^9 bytes; a photo taken as {plan.bytes_per_photo / 1000:.0f} kB, "
             f"{measured if plan.measured_on else 'as is usual'}; chips at most, were every photo "
             "outdoors and on the imagery.",
-            f"Disk: about {_gb(missing)} GB more for photos and chips; {_gb(plan.free_bytes)} GB "
-            f"are free on the run folder's, {verdict}. The imagery is not counted.",
+            *imagery_size.text(found, sizes),
+            f"Disk: about {_gb(missing)} GB more for photos, chips and rasters; "
+            f"{_gb(plan.free_bytes)} GB are free on the run folder's, {verdict}.",
         ]
     )
 
@@ -233,7 +246,7 @@ def as_json(plan: RunPlan) -> str:
     data = asdict(plan)
     data["total"] = {k: v for k, v in asdict(total(plan.rows)).items() if k != "aoi"}
     data["download_hours"] = download_hours(sum(r.missing_photos for r in plan.rows))
-    data["missing_bytes"] = sum(r.missing_bytes for r in plan.rows)
+    data["missing_bytes"] = plan.missing_bytes
     return json.dumps(data, indent=1)
 
 

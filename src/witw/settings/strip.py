@@ -1,4 +1,4 @@
-"""An entry of ``strips``: a source raster, and its bands."""
+"""An entry of ``strips``: a source raster, its bands, and where else it may lie."""
 
 from __future__ import annotations
 
@@ -6,35 +6,80 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from witw.settings.base import NAME, FilePath, Section
 
-Bands = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+Band = Annotated[int, Field(ge=1)]
+
+
+def _grey(value: Any) -> Any:
+    """One band is shown as grey: red, green and blue alike."""
+    return list(value) * 3 if isinstance(value, list | tuple) and len(value) == 1 else value
+
+
+Bands = Annotated[
+    tuple[Band, Band, Band],
+    BeforeValidator(_grey, json_schema_input_type=tuple[Band, Band, Band] | tuple[Band]),
+]
+Nodata = float | Literal["auto", "none"]
+
+
+class Source(Section):
+    """One of several places where a strip may lie."""
+
+    path: FilePath = Field(description="As `path` of a strip.")
+    bands: Bands | None = Field(None, description="Default: those of the strip.")
+    nodata: Nodata | None = Field(None, description="Default: that of the strip.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @field_validator("path")
+    @classmethod
+    def _without_secrets(cls, value: str) -> str:
+        return without_secrets(value)
 
 
 class Strip(Section):
     """One source raster of an area: anything GDAL reads."""
 
     path: FilePath = Field(
-        description="File, `s3://` or `https://` address; with `*` it is a set of tiles that are "
-        "read as one raster. `~` and `$NAME` are put in as a shell would."
+        "",
+        description="File, `s3://`, `gs://`, `az://` or `https://` address; with `*` it is a set "
+        "of tiles that are read as one raster. `~` and `$NAME` are put in as a shell would. A "
+        "list is read as `any_of`.",
+    )
+    any_of: tuple[Source, ...] = Field(
+        (),
+        description="Instead of `path`: places where the strip may lie, each a path or `path`, "
+        "`bands` and `nodata`. The first that exists is taken and recorded in the run folder "
+        "(`results/AREA/strips/NAME.source.json`), so that later runs take the same.",
     )
     name: str = Field("", description="Name in results/; default: made from the path.")
     bands: Bands | None = Field(
-        None, description="Bands for red, green, blue, counted from 1; default: the area's."
+        None,
+        description="Bands for red, green, blue, counted from 1, or one band, shown as grey; "
+        "default: the area's.",
     )
-    nodata: float | Literal["auto", "none"] | None = Field(
-        None, description="Default: the area's `nodata`."
-    )
+    nodata: Nodata | None = Field(None, description="Default: the area's `nodata`.")
 
     @model_validator(mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
-        """Accept a bare path, and name a strip after its file (a set of tiles: its folder)."""
+        """Accept a bare path or a list of them; name a strip after its file (tiles: its folder)."""
         data = {"path": value} if isinstance(value, str) else value
-        if isinstance(data, dict) and isinstance(data.get("path"), str) and not data.get("name"):
-            path = PurePosixPath(data["path"])
+        if not isinstance(data, dict):
+            return data
+        if isinstance(data.get("path"), list):
+            if data.get("any_of"):
+                raise ValueError("`path` is a list and there is `any_of`: give one of the two")
+            data = {k: v for k, v in data.items() if k != "path"} | {"any_of": data["path"]}
+        first = data.get("path") or _first(data.get("any_of"))
+        if isinstance(first, str) and not data.get("name"):
+            path = PurePosixPath(first)
             stem = path.parent.name if "*" in path.name else path.name.split(".")[0]
             data = {**data, "name": re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_") or "strip"}
         return data
@@ -42,18 +87,49 @@ class Strip(Section):
     @field_validator("path")
     @classmethod
     def _without_secrets(cls, value: str) -> str:
-        # A path is told in logs, in error texts and in Snakemake's records.
-        if re.search(r"://[^/]*@|[?&](X-Amz-|AWSAccessKeyId|Signature|sig|token)", value, re.I):
-            raise ValueError(
-                "credentials do not belong in a path: give them in the environment "
-                "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, GDAL_HTTP_USERPWD or "
-                "GDAL_HTTP_BEARER for https://)"
-            )
-        return value
+        return without_secrets(value)
 
     @field_validator("name")
     @classmethod
     def _plain(cls, value: str) -> str:
-        if not NAME.fullmatch(value):
+        if value and not NAME.fullmatch(value):
             raise ValueError(f"{value!r} is not a name of lower-case letters, digits and _")
         return value
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Strip:
+        if bool(self.path) == bool(self.any_of):
+            raise ValueError("it must have `path`, a file or an address, or else `any_of`")
+        return self
+
+    def sources(self) -> tuple[Strip, ...]:
+        """The strip read from each of its places, in the order of the config; else itself."""
+        return tuple(
+            Strip(
+                path=one.path,
+                name=self.name,
+                bands=one.bands or self.bands,
+                nodata=self.nodata if one.nodata is None else one.nodata,
+            )
+            for one in self.any_of
+        ) or (self,)
+
+
+def _first(places: Any) -> Any:
+    first = places[0] if isinstance(places, list | tuple) and places else None
+    return first.get("path") if isinstance(first, dict) else first
+
+
+def without_secrets(value: str) -> str:
+    """A path as it is; it is told in logs, in error texts and in Snakemake's records.
+
+    Raises:
+        ValueError: it carries credentials.
+    """
+    if re.search(r"://[^/]*@|[?&](X-Amz-|AWSAccessKeyId|Signature|sig|token)", value, re.I):
+        raise ValueError(
+            "credentials do not belong in a path: give them in the environment "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, GDAL_HTTP_USERPWD or "
+            "GDAL_HTTP_BEARER for https://)"
+        )
+    return value

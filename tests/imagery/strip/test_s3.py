@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import opened
 import pytest
 from osgeo import gdal
 from s3 import s3
@@ -76,7 +77,7 @@ def strip(path):
 
 
 def read(path):
-    return source.open_plain(source.load("oslo", strip(path))).ReadAsArray()[:3]
+    return opened.plain(source.load("oslo", strip(path))).ReadAsArray()[:3]
 
 
 def test_public_buckets_are_read_without_keys(bucket):
@@ -160,7 +161,7 @@ def test_a_wrong_secret_is_told_and_not_shown(bucket, sign, keys, capfd):
 def test_the_check_before_the_run_reads_buckets(bucket, keys, monkeypatch):
     def check(path):
         return subprocess.run(
-            [sys.executable, "-m", "witw.imagery.strip.source"],
+            [sys.executable, "-m", "witw.imagery.strip.look"],
             input=json.dumps([{"aoi": "oslo", "strip": strip(path)}]),
             capture_output=True,
             text=True,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import certifi
 import numpy as np
+import opened
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from osgeo import gdal
 from servers import certificate, ranges, whole
 
 from witw.errors import UserError
-from witw.imagery.strip import remote, source
+from witw.imagery.strip import look, remote, source
 from witw.imagery.strip.footprint import grid
 from witw.paths import strip_files
 
@@ -93,7 +94,7 @@ def test_tiles_are_the_ones_the_workflow_watches(tif, area):
 
 def check(specs):
     return subprocess.run(
-        [sys.executable, "-m", "witw.imagery.strip.source"],
+        [sys.executable, "-m", "witw.imagery.strip.look"],
         input=json.dumps(specs),
         capture_output=True,
         text=True,
@@ -112,7 +113,7 @@ def test_the_check_before_the_run(tif):
 def test_a_strip_behind_an_address_is_read(tif):
     tif("served/a.tif", DATA, PLACE)
     with ranges("served") as server:
-        ds = source.open_plain(source.load("oslo", strip(f"{server.url}/a.tif")))
+        ds = opened.plain(source.load("oslo", strip(f"{server.url}/a.tif")))
         assert np.array_equal(ds.ReadAsArray()[:3], DATA)
 
 
@@ -146,7 +147,7 @@ def test_a_strip_is_read_over_tls(tif, monkeypatch):
             source.load("oslo", strip(path))
         monkeypatch.setenv("GDAL_CURL_CA_BUNDLE", files[0])
         gdal.VSICurlClearCache()
-        ds = source.open_plain(source.load("oslo", strip(path)))
+        ds = opened.plain(source.load("oslo", strip(path)))
         assert np.array_equal(ds.ReadAsArray()[:3], DATA)
 
 
@@ -263,7 +264,7 @@ def test_five_hundred_tiles_are_one_raster(tif):
             ds = None
     raster = source.load("rio", strip("many/*.tif"))
     assert raster.size == (250, 200) and len(raster.parts) == 500
-    seen = source.open_plain(raster).ReadAsArray()[:3]
+    seen = opened.plain(raster).ReadAsArray()[:3]
     assert np.array_equal(seen, np.tile(DATA, (1, 20, 25)))
 
 
@@ -344,9 +345,9 @@ def test_longitudes_are_the_same_a_turn_further(tif, west):
     if west == 180.0005:
         boxes = boxes[1:]
     for box in boxes:
-        source.check(spec | {"bbox_deg": box})
+        look.check(spec | {"bbox_deg": box})
     with pytest.raises(UserError, match="outside the area"):
-        source.check(spec | {"bbox_deg": [170, -17.1, 170.1, -16.9]})
+        look.check(spec | {"bbox_deg": [170, -17.1, 170.1, -16.9]})
 
 
 def test_a_scene_too_large_is_refused_before_any_work_unless_photos_are_all_that_is_wanted(tif):
@@ -354,7 +355,7 @@ def test_a_scene_too_large_is_refused_before_any_work_unless_photos_are_all_that
     path = tif("l.tif", np.ones((3, 700, 790), "u1"), place, epsg=32631)
     spec = {"aoi": "oslo", "strip": strip(path), "bbox_deg": [0.18, 24.6, 0.22, 24.64]}
     spec |= {"chip_m": 225.0, "gsd_m": 0.3}
-    source.check(spec | {"extent": "photos"})
-    source.check(spec | {"extent": "all", "gsd_m": 3.0})
+    look.check(spec | {"extent": "photos"})
+    look.check(spec | {"extent": "all", "gsd_m": 3.0})
     with pytest.raises(UserError, match=r"'oslo'.*l\.tif is too large: .*extent: photos"):
-        source.check(spec | {"extent": "all"})
+        look.check(spec | {"extent": "all"})

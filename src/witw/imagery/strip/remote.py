@@ -5,6 +5,7 @@ Credentials never appear in what this module returns.
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import os
 import re
@@ -43,10 +44,16 @@ SECRETS = (
     "GDAL_HTTP_HEADERS",
 )
 DENIED = "access is denied"
+NO_BUCKET, NO_FILE = "there is no such bucket", "there is no such file"
+UNREACHED, TROUBLE = "the server cannot be reached", "the server is in trouble; try again later"
+# Schemes of stores, and GDAL's folder of each.
+STORES = {"s3://": "/vsis3/", "gs://": "/vsigs/", "az://": "/vsiaz/"}
+# Names that are told of a folder, of so many that are read of it.
+TOLD, LISTED = 6, 1000
 # What servers and GDAL say, and what it means to the user; the first that fits.
 REASONS = (
-    (r"bucket does not exist|NoSuchBucket", "there is no such bucket"),
-    (r"response code: 4(04|10)|key does not exist|NoSuchKey", "there is no such file"),
+    (r"bucket does not exist|NoSuchBucket|ContainerNotFound", NO_BUCKET),
+    (r"response code: 4(04|10)|key does not exist|NoSuchKey|BlobNotFound", NO_FILE),
     (
         r"No valid AWS credentials|credentials file",
         "no AWS credentials are found; give them, or set AWS_NO_SIGN_REQUEST=YES for a public "
@@ -57,8 +64,8 @@ REASONS = (
         DENIED,
     ),
     (r"(?i)CURL error.*(certificate|SSL)", "the server's certificate is not trusted"),
-    (r"CURL error|resolve host|response code: 0", "the server cannot be reached"),
-    (r"response code: (429|5\d\d)", "the server is in trouble; try again later"),
+    (r"CURL error|resolve host|response code: 0", UNREACHED),
+    (r"response code: (429|5\d\d)", TROUBLE),
     (
         r"Range downloading not supported",
         "its server does not answer byte ranges; download it and give the file's path",
@@ -99,9 +106,66 @@ def has_credentials() -> bool:
 
 def gdal_name(path: str) -> str:
     """GDAL's name of a path: `s3://` is `/vsis3/`, `http(s)://` is `/vsicurl/`."""
-    if path.startswith("s3://"):
-        return f"/vsis3/{path.removeprefix('s3://')}"
+    for scheme, folder in STORES.items():
+        if path.startswith(scheme):
+            return folder + path.removeprefix(scheme)
     return f"/vsicurl/{path}" if re.match(r"https?://", path) else path
+
+
+def user_name(name: str) -> str:
+    """The path that :func:`gdal_name` makes such a name of."""
+    for scheme, folder in STORES.items():
+        if name.startswith(folder):
+            return scheme + name.removeprefix(folder)
+    return name.removeprefix("/vsicurl/")
+
+
+def is_absent(why: str) -> bool:
+    """Whether a reason says that a file is not there, or that nobody may know."""
+    return any(told in why for told in (NO_BUCKET, NO_FILE, DENIED))
+
+
+def is_unsure(why: str) -> bool:
+    """Whether a reason is the server's, and says nothing of the file."""
+    return any(told in why for told in (UNREACHED, TROUBLE))
+
+
+def holds(path: str) -> str:
+    """What lies where a file is missing: of its folder, else of the nearest one above it.
+
+    Args:
+        path: of the config.
+
+    Returns:
+        Words such as "s3://b/AOIs/ holds AOI_1/ and a.tif"; "" where no folder can be listed.
+    """
+    folder, _, wanted = gdal_name(path).rpartition("/")
+    while folder.count("/") > (4 if folder.startswith("/vsicurl/") else 1) or (
+        folder and not folder.startswith("/vsi")
+    ):
+        if "*" not in folder and (names := _entries(f"{folder}/")):
+            near = difflib.get_close_matches(wanted, names, TOLD, 0)
+            more = len(names) - len(near)
+            rest = f"{more}{'+' if len(names) >= LISTED else ''} more"
+            return f"{user_name(folder)}/ holds {_and([*near, rest] if more else near)}"
+        folder, _, wanted = folder.rpartition("/")
+    return ""
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def _entries(folder: str) -> list[str]:
+    """Names in a folder, folders with a slash at their end; nothing if it cannot be listed."""
+    found: list[str] = []
+    with gdal.ExceptionMgr(useExceptions=False), gdal.quiet_errors():
+        listing = gdal.OpenDir(folder, 0)
+        while listing and len(found) < LISTED and (entry := gdal.GetNextDirEntry(listing)):
+            found.append(entry.name + "/" * entry.IsDirectory())
+        if listing:
+            gdal.CloseDir(listing)
+    return sorted(name for name in found if name.strip("/"))
 
 
 def shown(text: str) -> str:
@@ -192,6 +256,11 @@ def meaning(text: str, name: str) -> str:
 
 def _advice(name: str) -> str:
     """What to do where access is denied."""
+    if name.startswith(("/vsigs/", "/vsiaz/")):
+        key = "GS_OAUTH2_REFRESH_TOKEN, GOOGLE_APPLICATION_CREDENTIALS or GS_NO_SIGN_REQUEST=YES"
+        if name.startswith("/vsiaz/"):
+            key = "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT and its key"
+        return f"(give {key} in the environment)"
     if not name.startswith("/vsis3/"):
         return "(GDAL_HTTP_USERPWD or GDAL_HTTP_BEARER in the environment would carry a login)"
     if gdal.GetConfigOption("AWS_NO_SIGN_REQUEST", "NO").upper() in ("YES", "TRUE", "ON", "1"):

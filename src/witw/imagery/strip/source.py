@@ -1,15 +1,8 @@
-"""Open a strip of the config as a raster: local files, tile sets, `s3://`, `https://`.
-
-`python -m witw.imagery.strip.source` reads a JSON list of `stats` specs from stdin and checks that
-every strip opens, has its bands, is georeferenced and lies where its area is: exit 0, or exit 1 and
-a line on stderr that begins with `witw:` for each that does not.
-"""
+"""Open a strip of the config as a raster: local files, tile sets, `s3://`, `https://`."""
 
 from __future__ import annotations
 
 import glob
-import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,15 +16,8 @@ from witw.errors import UserError
 from witw.files import read_json
 from witw.imagery.strip import remote
 from witw.imagery.strip.eight_bit import EightBit
-from witw.imagery.strip.footprint import (
-    MOST_SIDE_PX,
-    box_deg,
-    grid,
-    near,
-    sides_m,
-    too_large,
-)
-from witw.imagery.strip.vrt import Part, Raster, Triple, describe
+from witw.imagery.strip.footprint import grid
+from witw.imagery.strip.vrt import Part, Raster, Triple
 from witw.paths import file_state, is_remote, vrt_sources
 
 CACHE_BYTES = 512 << 20
@@ -42,7 +28,16 @@ MIN_GDAL = 3_10_00_00
 OPENED_AT_ONCE = 16
 Nodata = float | str
 BITS = {"Byte": 8, "UInt16": 16, "UInt32": 32}
+UNLOCATED = "is not georeferenced"
 DTYPES = {"Byte", "Int8", "UInt16", "Int16", "UInt32", "Int32", "Float32", "Float64"}
+
+
+class MissingError(UserError):
+    """A strip is not where its path says; ``why`` is the reason alone."""
+
+    def __init__(self, message: str, why: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 def configure() -> None:
@@ -64,7 +59,8 @@ def files(aoi: str, path: str) -> list[str]:
     """GDAL's names of a strip's files, sorted.
 
     Raises:
-        UserError: a tile set without tiles, or one that cannot be listed; names AOI and path.
+        UserError: a tile set without tiles (MissingError), or one that cannot be listed; names
+            AOI and path.
     """
     name = remote.gdal_name(path)
     if "*" not in path:
@@ -73,9 +69,11 @@ def files(aoi: str, path: str) -> list[str]:
     try:
         found = remote.matching(name) if is_remote(path) else sorted(glob.glob(path))  # noqa: PTH207
     except RuntimeError as error:
-        raise UserError(f"Area {aoi!r}: the tiles {where} cannot be listed: {error}.") from None
+        text, why = f"Area {aoi!r}: the tiles {where} cannot be listed: {error}.", str(error)
+        raise (MissingError(text, why) if remote.is_absent(why) else UserError(text)) from None
     if not found:
-        raise UserError(f"Area {aoi!r}: no file matches {where}; correct `aois.{aoi}.strips`.")
+        text = f"Area {aoi!r}: no file matches {where}; correct `aois.{aoi}.strips`."
+        raise MissingError(text, "no file matches")
     return found
 
 
@@ -99,7 +97,9 @@ def load(aoi: str, strip: Mapping[str, Any]) -> Raster:
             )
             return _assemble(list(tiles))
         except RuntimeError as error:
-            raise UserError(f"{where} cannot be read: {error}.") from None
+            text, why = f"{where} cannot be read: {error}.", str(error)
+            is_gone = remote.is_absent(why) or not (is_remote(names[0]) or Path(names[0]).exists())
+            raise (MissingError(text, why) if is_gone else UserError(text)) from None
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -191,7 +191,7 @@ def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
         advice = "set `bands` of the area or the strip."
         if count < 3:
             advice = (
-                "it has no colours; to use it as grey set `bands: [1, 1, 1]` of the strip, else "
+                "it has no colours; to use it as grey set `bands: [1]` of the strip, else "
                 "give a file with red, green and blue."
             )
         raise UserError(
@@ -199,7 +199,7 @@ def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
             f"{advice}"
         )
     if ds.GetGeoTransform(can_return_null=True) is None or ds.GetSpatialRef() is None:
-        raise UserError(f"{where} is not georeferenced; give it a CRS and a geotransform.")
+        raise UserError(f"{where} {UNLOCATED}; give it a CRS and a geotransform.")
     dtype = gdal.GetDataTypeName(ds.GetRasterBand(bands[0]).DataType)
     if dtype not in DTYPES:
         raise UserError(f"{where} holds {dtype} values, which are no brightness; convert it.")
@@ -304,66 +304,3 @@ def rgb_raster(names: Sequence[str]) -> Raster:
     """
     tiles = [_tile(name, (1, 2, 3), "auto", name) for name in names]
     return _assemble(tiles[::-1])
-
-
-def open_plain(raster: Raster) -> gdal.Dataset:
-    """Open a strip as it is: red, green, blue in its own data type, and alpha."""
-    return gdal.Open(describe(raster, raster.dtype))
-
-
-def check(spec: Mapping[str, Any]) -> None:
-    """Check a strip before any work: it opens, and shows something of its area.
-
-    Args:
-        spec: of `stats`; with `bbox_deg` and `chip_m` its place is checked too, with `gsd_m` and
-            `extent` its size.
-
-    Raises:
-        UserError: names AOI and path.
-    """
-    raster = load(spec["aoi"], spec["strip"])
-    if "bbox_deg" not in spec:
-        return
-    where = f"Area {spec['aoi']!r}: strip file {remote.shown(spec['strip']['path'])}"
-    found, box = box_deg(raster), spec["bbox_deg"]
-    if found is None:
-        raise UserError(
-            f"{where} cannot be placed on the earth: PROJ finds no longitude and latitude for its "
-            "corners; check its CRS and geotransform (gdalinfo)."
-        )
-    if not near(found, box, spec["chip_m"] / 2):
-        swapped = [box[1], box[0], box[3], box[2]]
-        advice = "take it out of `strips` or correct the box."
-        if near(found, swapped, spec["chip_m"] / 2):
-            advice = f"latitude and longitude seem swapped: write `bbox_deg: {swapped}`."
-        raise UserError(
-            f"{where} lies outside the area: it covers {', '.join(f'{v:.4f}' for v in found)} "
-            f"(west, south, east, north), `bbox_deg` is {list(box)}; {advice}"
-        )
-    gsd_m = spec.get("gsd_m")
-    if gsd_m and spec.get("extent", "all") == "all":
-        width, height = (side / gsd_m for side in sides_m(found))
-        if max(width, height) > MOST_SIDE_PX:
-            raise UserError(f"{where} is too large: {too_large(width, height, gsd_m)}.")
-
-
-def main() -> None:
-    """Check the strips of the specs on stdin; each that cannot be used is named."""
-    specs = json.load(sys.stdin)
-    told: list[str] = []
-    try:
-        configure()
-        for spec in specs:
-            try:
-                check(spec)
-            except UserError as error:
-                told.append(str(error))
-    except UserError as error:
-        told = [str(error)]
-    for sentence in told:
-        print(f"witw: {sentence}", file=sys.stderr)  # noqa: T201
-    sys.exit(1 if told else 0)
-
-
-if __name__ == "__main__":
-    main()

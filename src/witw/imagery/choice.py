@@ -1,0 +1,195 @@
+"""Which of its places each strip is read from: looked up once, and recorded in the run folder.
+
+A record keeps the strip's spec as it is: without it, a file that appears in a better place, or a
+server that is away for a minute, would rerun the imagery of an area.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from witw import files
+from witw.errors import UserError
+from witw.paths import is_remote, local_files
+from witw.spec import build
+
+if TYPE_CHECKING:  # jobs need the names below, not the models of the whole config
+    from witw.config import Config
+    from witw.settings.strip import Strip
+
+Name = tuple[str, str]  # of an area, and of one of its strips
+
+
+def record_path(aoi: str, strip: str) -> Path:
+    """Where it is recorded from which place a strip is read."""
+    return Path("results") / aoi / "strips" / f"{strip}.source.json"
+
+
+class Choice:
+    """The strips of a config, each with the one place that it is read from.
+
+    Args:
+        config: the validated config.
+        is_kept: whether a choice is recorded.
+
+    Attributes:
+        reports: What the looks of this process found, by area and strip.
+    """
+
+    def __init__(self, config: Config, is_kept: bool = True) -> None:
+        self._config, self._is_kept = config, is_kept
+        self.reports: dict[Name, dict[str, Any]] = {}
+
+    @cached_property
+    def config(self) -> Config:
+        """The config; a strip whose place is not known yet is looked for, all such at once."""
+        chosen = {name: self._known(*name) for name in self._several()}
+        unknown = [name for name, number in chosen.items() if number is None]
+        if unknown:
+            # The others that are behind a server are looked at meanwhile, for `check`.
+            self.look([*unknown, *self._remote()])
+        chosen |= {name: self.reports[name].get("source") for name in unknown}
+        if self._is_kept:
+            for name, number in chosen.items():
+                self._record(name, number)
+        return settled(self._config, {n: k for n, k in chosen.items() if k is not None})
+
+    def look(self, names: Iterable[Name]) -> dict[Name, dict[str, Any]]:
+        """Look at strips, side by side, each once in this process.
+
+        Returns:
+            What :func:`witw.imagery.strip.look.report` says of each.
+        """
+        names = list(names)
+        new = [name for name in names if name not in self.reports]
+        if new:
+            base = self.__dict__.get("config", self._config)
+            self.reports |= dict(zip(new, looked([spec(base, *name) for name in new]), strict=True))
+        return {name: self.reports[name] for name in names}
+
+    def check(self, names: Iterable[Name]) -> list[str]:
+        """Look at strips that jobs are to read.
+
+        Returns:
+            Sentences of the servers that said nothing, each once.
+
+        Raises:
+            UserError: some cannot be used; names all of them.
+        """
+        names = list(names)
+        _ = self.config
+        told = [one for one in self.look(names).values() if "told" in one]
+        bad = list(dict.fromkeys(one["told"] for one in told if not one.get("is_unsure")))
+        unsure = list(dict.fromkeys(one["told"] for one in told if one.get("is_unsure")))
+        if not bad:
+            return unsure
+        bad += unsure
+        raise UserError("\n  ".join(_headed(bad)))
+
+    def _several(self) -> list[Name]:
+        return [
+            (aoi, strip.name)
+            for aoi, area in self._config.aois.items()
+            for strip in area.strips
+            if strip.any_of
+        ]
+
+    def _remote(self) -> list[Name]:
+        return [
+            (aoi, strip.name)
+            for aoi, area in self._config.aois.items()
+            for strip in area.strips
+            if not strip.any_of and is_remote(strip.path)
+        ]
+
+    def _known(self, aoi: str, name: str) -> int | None:
+        """Number of the place that is recorded, else that is known without asking anybody."""
+        sources = of(self._config, aoi, name).sources()
+        path, record = record_path(aoi, name), None
+        if path.is_file():
+            record = files.read_json(path)
+        if isinstance(record, Mapping):
+            for number, source in enumerate(sources):
+                if source.path == record.get("path"):
+                    return number
+        for number, source in enumerate(sources):
+            if is_remote(source.path):
+                return None
+            if local_files(source.path) is not None:
+                return number
+        return None
+
+    def _record(self, name: Name, number: int | None) -> None:
+        path = record_path(*name)
+        if number is None:
+            return
+        value = {"path": of(self._config, *name).sources()[number].path}
+        if not path.is_file() or files.read_json(path) != value:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_json(path, value)
+
+
+def _headed(sentences: list[str]) -> list[str]:
+    if len(sentences) < 2:
+        return sentences
+    return [f"{len(sentences)} strips cannot be used.", *sentences]
+
+
+def of(config: Config, aoi: str, name: str) -> Strip:
+    """A strip of an area, by its name."""
+    return next(strip for strip in config.aois[aoi].strips if strip.name == name)
+
+
+def settled(config: Config, chosen: Mapping[Name, int]) -> Config:
+    """The config with one place for each strip of which the number of its place is given."""
+    areas = {}
+    for aoi, area in config.aois.items():
+        strips = [
+            strip.sources()[chosen[aoi, strip.name]] if (aoi, strip.name) in chosen else strip
+            for strip in area.strips
+        ]
+        areas[aoi] = area.model_copy(update={"strips": strips})
+    return config.model_copy(update={"aois": areas})
+
+
+def spec(config: Config, aoi: str, name: str) -> dict[str, Any]:
+    """What a look must know of a strip."""
+    area = config.aois[aoi]
+    place = {"bbox_deg": area.bbox_deg, "chip_m": area.chips.size_px * area.utm.gsd_m}
+    place |= {"gsd_m": area.utm.gsd_m, "extent": area.extent}
+    told: dict[str, Any] = json.loads(build(config, "stats", aoi, name)) | place
+    told["sources"] = [
+        json.loads(build(settled(config, {(aoi, name): number}), "stats", aoi, name))["strip"]
+        for number in range(len(of(config, aoi, name).sources()))
+    ]
+    return told
+
+
+def looked(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Look at strips in a process of its own, see :mod:`witw.imagery.strip.look`.
+
+    In its own: importing osgeo here would set PROJ_DATA for every job started from this process.
+
+    Raises:
+        UserError: the process could not look at all.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "witw.imagery.strip.look"],
+        input=json.dumps(specs),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    if len(reports) == len(specs) and all("aoi" in report for report in reports):
+        return reports
+    # GDAL's own warnings may stand around it.
+    told = [line[6:] for line in done.stderr.splitlines() if line.startswith("witw: ")]
+    ended = f"The look at the strips ended with code {done.returncode}; run again."
+    raise UserError("\n  ".join(told) or done.stderr.strip() or ended)

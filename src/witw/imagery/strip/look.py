@@ -1,0 +1,172 @@
+"""Look at strips before a run: which of its places each is read from, and what is wrong with it.
+
+`python -m witw.imagery.strip.look` reads a JSON list of `stats` specs from stdin, each with
+`sources` if a strip may lie in several places. It looks at all of them side by side and writes a
+line of JSON for each to stdout. Exit 0, or exit 1 and a line on stderr that begins with `witw:` for
+each strip that cannot be used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from osgeo import gdal
+
+from witw.errors import UserError
+from witw.imagery.strip import remote, source
+from witw.imagery.strip.footprint import MOST_SIDE_PX, box_deg, near, sides_m, too_large
+from witw.imagery.strip.vrt import Raster
+from witw.paths import is_remote
+
+# Strips that are looked at side by side, each with several files.
+STRIPS_AT_ONCE = 32
+# A person waits: a server that is down is told within a minute.
+OPTIONS = {
+    "GDAL_HTTP_MAX_RETRY": "2",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+}
+
+
+def check(spec: Mapping[str, Any]) -> Raster:
+    """Check a strip before any work: it opens, and shows something of its area.
+
+    Args:
+        spec: of `stats`; with `bbox_deg` and `chip_m` its place is checked too, with `gsd_m` and
+            `extent` its size.
+
+    Raises:
+        UserError: names AOI and path.
+    """
+    raster = source.load(spec["aoi"], spec["strip"])
+    if "bbox_deg" not in spec:
+        return raster
+    where = f"Area {spec['aoi']!r}: strip file {remote.shown(spec['strip']['path'])}"
+    found, box = box_deg(raster), spec["bbox_deg"]
+    if found is None:
+        raise UserError(
+            f"{where} cannot be placed on the earth: PROJ finds no longitude and latitude for its "
+            "corners; check its CRS and geotransform (gdalinfo)."
+        )
+    if not near(found, box, spec["chip_m"] / 2):
+        swapped = [box[1], box[0], box[3], box[2]]
+        advice = "take it out of `strips` or correct the box."
+        if near(found, swapped, spec["chip_m"] / 2):
+            advice = f"latitude and longitude seem swapped: write `bbox_deg: {swapped}`."
+        raise UserError(
+            f"{where} lies outside the area: it covers {', '.join(f'{v:.4f}' for v in found)} "
+            f"(west, south, east, north), `bbox_deg` is {list(box)}; {advice}"
+        )
+    gsd_m = spec.get("gsd_m")
+    if gsd_m and spec.get("extent", "all") == "all":
+        width, height = (side / gsd_m for side in sides_m(found))
+        if max(width, height) > MOST_SIDE_PX:
+            raise UserError(f"{where} is too large: {too_large(width, height, gsd_m)}.")
+    return raster
+
+
+def found(spec: Mapping[str, Any]) -> tuple[int, Raster]:
+    """The first of a strip's places where it lies, and the strip.
+
+    Args:
+        spec: as for :func:`check`, with `sources`, the strip in each place.
+
+    Raises:
+        UserError: it is nowhere, or cannot be used where it is; names AOI, paths, and what lies
+            there instead.
+    """
+    missing: list[tuple[str, source.MissingError]] = []
+    sources = spec.get("sources") or [spec["strip"]]
+    for number, strip in enumerate(sources):
+        try:
+            return number, check({**spec, "strip": strip})
+        except source.MissingError as error:
+            missing.append((strip["path"], error))
+    told = []
+    for path, reason in missing:
+        instead = remote.holds(path)
+        told.append((remote.shown(path), reason.why, f"; {remote.shown(instead)}" * bool(instead)))
+    if len(told) == 1:
+        raise UserError(f"{str(missing[0][1]).rstrip('.')}{told[0][2]}.")
+    places = "; ".join(f"{path}: {why}{instead}" for path, why, instead in told)
+    raise UserError(
+        f"Area {spec['aoi']!r}: strip {sources[0]['name']} is in none of its {len(told)} places; "
+        f"{places}."
+    )
+
+
+def size(raster: Raster) -> dict[str, int]:
+    """Files and bytes of a strip, and its pixels."""
+    with ThreadPoolExecutor(source.OPENED_AT_ONCE) as pool:
+        stats = list(pool.map(gdal.VSIStatL, (part.file for part in raster.parts)))
+    return {
+        "files": len(raster.parts),
+        "bytes": sum(found.size for found in stats if found),
+        "pixels": raster.size[0] * raster.size[1],
+    }
+
+
+def report(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What a look found: `source`, the number of the place, and size; or `told`, what is wrong.
+
+    `is_unsure` is true where a server did not say whether a strip is there.
+    """
+    names = {"aoi": spec["aoi"], "strip": spec["strip"]["name"]}
+    try:
+        number, raster = found(spec)
+    except UserError as error:
+        text = str(error)
+        told = names | {"told": text, "is_unsure": remote.is_unsure(text)}
+        return told | ({"unlocated": True} if source.UNLOCATED in text else {})
+    west, south, east, north = box_deg(raster) or (0.0, 0.0, 0.0, 0.0)
+    path = (spec.get("sources") or [spec["strip"]])[number]["path"]
+    return names | {
+        "source": number,
+        "path": path,
+        "is_remote": is_remote(path),
+        "box_deg": [west, south, east, north],
+        **size(raster),
+    }
+
+
+def looked(specs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The reports of strips, side by side.
+
+    First without the files beside theirs (masks, world files): GDAL asks a bucket for ten of them,
+    one after the other. What cannot be used so is looked at once more with them.
+    """
+    reports: dict[int, dict[str, Any]] = {}
+    usual = gdal.GetConfigOption("GDAL_DISABLE_READDIR_ON_OPEN")
+    for beside in ("EMPTY_DIR", usual):
+        gdal.SetConfigOption("GDAL_DISABLE_READDIR_ON_OPEN", beside)
+        todo = [n for n in range(len(specs)) if "unlocated" in reports.get(n, {"unlocated": 1})]
+        with ThreadPoolExecutor(STRIPS_AT_ONCE) as pool:
+            reports |= dict(zip(todo, pool.map(report, [specs[n] for n in todo]), strict=True))
+    return [reports[n] for n in range(len(specs))]
+
+
+def main() -> None:
+    """Look at the strips of the specs on stdin; each that cannot be used is named."""
+    specs = json.load(sys.stdin)
+    try:
+        source.configure()
+        for name, value in OPTIONS.items():
+            if not os.environ.get(name):
+                gdal.SetConfigOption(name, value)
+        reports = looked(specs)
+    except UserError as error:
+        reports = [{"told": str(error)}]
+    for one in reports:
+        print(json.dumps(one))  # noqa: T201
+        if "told" in one:
+            print(f"witw: {one['told']}", file=sys.stderr)  # noqa: T201
+    sys.exit(int(any("told" in one for one in reports)))
+
+
+if __name__ == "__main__":
+    main()
