@@ -49,6 +49,7 @@ localrules:
 
 onstart:
     stop_on(preflight.claim, Path.cwd())
+    follow.set_plan(planned_jobs())
     if not workflow.touch:
         stop_on(preflight.check, choice(), CONFIG, jobs_to_run())
 

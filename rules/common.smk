@@ -5,9 +5,11 @@ from functools import cache
 from pathlib import Path
 
 from witw import environment, paths, preflight, spec as spec_module
+from witw.commands import diff
 from witw.config import RESERVED, load as load_config
 from witw.cvig.folds import folds
 from witw.errors import stop_on
+from witw.follow import events as follow
 from witw.imagery.choice import Choice
 from witw.mistakes import command_line
 
@@ -225,6 +227,15 @@ def jobs_to_run():
     return [(job.rule.name, dict(job.wildcards_dict)) for job in jobs]
 
 
+def planned_jobs():
+    """Rule, wildcards and whether it is to run, of every job, for those who follow the run."""
+    needed = set(workflow.dag.needrun_jobs(exclude_finished=False))
+    return [
+        (job.rule.name, dict(job.wildcards_dict), job in needed)
+        for job in workflow.dag.jobs
+    ]
+
+
 def check_dry_run():
     """Look at the strips after a dry run too; of its hooks Snakemake calls none then."""
     told = workflow.log_provenance_info
@@ -234,6 +245,7 @@ def check_dry_run():
         if not workflow.execution_settings.no_hooks:
             for note in stop_on(preflight.check_dry, choice(), jobs_to_run()):
                 print(f"Note: {note}", file=sys.stderr)
+        diff.hand_over(workflow)
 
     # The last that a dry run calls, and only a dry run does.
     workflow.log_provenance_info = tell

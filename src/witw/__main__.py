@@ -1,15 +1,25 @@
-"""The command ``witw``: plan, forget, snakefile."""
+"""The command ``witw``: plan, diff, status, forget, snakefile."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from witw import __version__, stage
-from witw.commands import forget, plan, snakefile
 from witw.errors import UserError
+
+# Each is a module of witw.commands; the one that is called is imported, as `plan` takes a second.
+COMMANDS = {
+    "plan": "before a run: photos, API calls, hours and gigabytes to expect",
+    "diff": "before a run: which jobs would run, and why",
+    "status": "during and after a run: what is done, what runs, what failed, time left",
+    "forget": "remove photos, or an owner's, and never fetch them again",
+    "snakefile": "print where the workflow lies, for `snakemake -s`",
+}
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -18,18 +28,22 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"witw {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, module, help_text in (
-        ("plan", plan, "before a run: photos, API calls, hours and gigabytes to expect"),
-        ("forget", forget, "remove photos, or an owner's, and never fetch them again"),
-        ("snakefile", snakefile, "print where the workflow lies, for `snakemake -s`"),
-    ):
-        command = commands.add_parser(name, help=help_text, description=module.__doc__)
+    given = sys.argv[1:] if argv is None else argv
+    called = next((word for word in given if word in COMMANDS), None)
+    for name, help_text in COMMANDS.items():
+        command = commands.add_parser(name, help=help_text, allow_abbrev=False)
         command.add_argument(
             "--directory", type=Path, default=Path(), help="the run folder; default: this one"
         )
-        module.arguments(command)
-        command.set_defaults(command=module.command)
-    return parser.parse_args(argv)
+        if name == called:
+            module = importlib.import_module(f"witw.commands.{name}")
+            command.description = module.__doc__
+            module.arguments(command)
+            command.set_defaults(command=module.command)
+    if called != "diff":
+        return parser.parse_args(argv)
+    args, args.options = parser.parse_known_args(argv)  # snakemake's, in their order
+    return args
 
 
 def run(argv: Sequence[str] | None = None) -> None:

@@ -90,7 +90,7 @@ def started(folder, *more, **variables):
     profile = ["--profile", str(REPO / "profiles" / "slurm")]
     with (folder / "snakemake.txt").open("a") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *more, *profile],
+            [sys.executable, "-m", "snakemake", "--printshellcmds", *more, *profile],
             cwd=folder,
             env=environment(**variables),
             stdin=subprocess.DEVNULL,

@@ -56,11 +56,12 @@ PLANNER = Planner()
 
 @dataclass(frozen=True)
 class Run:
-    """What a snakemake command did: exit code and both outputs."""
+    """What a snakemake command did: exit code, both outputs, and the log of Snakemake's own."""
 
     returncode: int
     stdout: str
     stderr: str
+    log: str = ""
 
     @property
     def jobs(self):
@@ -69,7 +70,7 @@ class Run:
         Every other rule has a message, which ends with them (rules/common.smk, `says`).
         """
         found = set()
-        for rule, wildcards in re.findall(r"^ {4}rule: (\w+) (.*)$", self.text, re.M):
+        for rule, wildcards in re.findall(r"^ {4}rule: (\w+) (.*)$", self.text + self.log, re.M):
             aoi = re.search(r"\baoi=(\w+)", wildcards)
             found.add(f"{rule}:{aoi[1]}" if aoi else rule)
         return found
@@ -142,6 +143,7 @@ class Workplace:
         command = [sys.executable, *([str(program)] if program else ["-m", "snakemake"])]
         if snakefile:
             command += ["--snakefile", str(snakefile)]
+        before = set(self.logs())
         done = subprocess.run(
             [*command, *map(str, args)],
             cwd=cwd or self.folder,
@@ -151,7 +153,12 @@ class Workplace:
             stdin=subprocess.DEVNULL,
             check=False,
         )
-        return Run(done.returncode, done.stdout, done.stderr)
+        log = "".join(path.read_text() for path in self.logs() if path not in before)
+        return Run(done.returncode, done.stdout, done.stderr, log)
+
+    def logs(self):
+        """Snakemake's own log files of runs in the folder."""
+        return sorted(self.folder.glob(".snakemake/log/*.log"))
 
     def plan(self, change=None, env=None):
         """The jobs that would run once ``change`` is made to the config."""

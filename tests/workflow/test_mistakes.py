@@ -420,9 +420,9 @@ def test_the_note_stands_at_the_end_of_the_run_too(workplace):
     assert searched.returncode == 0, searched.stderr
     done = command(workplace.folder, args, env)
     assert done.returncode == 0, done.stderr
-    _start, _, end = done.stderr.partition("Building DAG of jobs")
-    notes = [n for n, line in enumerate(end.splitlines()) if line.startswith("Note: No model")]
-    jobs = [n for n, line in enumerate(end.splitlines()) if "rule: pairs " in line]
+    lines = done.stderr.splitlines()
+    notes = [n for n, line in enumerate(lines) if line.startswith("Note: No model")]
+    jobs = [n for n, line in enumerate(lines) if "writing the data set: done" in line]
     assert len(notes) == 2 and notes[0] < jobs[0] < notes[1], done.stderr
 
 

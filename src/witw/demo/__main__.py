@@ -72,7 +72,24 @@ def summary(run_dir: Path, cities: Sequence[City], server: FlickrServer) -> str:
     shown = [results / "report" / "report.html", results / "dataset" / "README.md"]
     shown += sorted(results.glob("locate/*/heatmap.png"))
     lines += [f"  {path}" for path in shown if path.is_file()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_next(run_dir, cities)])
+
+
+def _next(run_dir: Path, cities: Sequence[City]) -> list[str]:
+    """What to try next, as commands that work where one stands."""
+    command = f"{Path(sys.executable).parent / 'witw'}"
+    if Path(command).is_relative_to(Path.cwd()):
+        command = str(Path(command).relative_to(Path.cwd()))
+    train = next(city.name for city in cities if city.split == "train")
+    return [
+        "",
+        "To try next:",
+        f"  {command} status --directory {run_dir}",
+        f"  change one area in {run_dir / 'config.yaml'}, for example",
+        f"    aois.{train}.chips: {{jpeg_quality: 80}}, then",
+        f"  {command} diff --directory {run_dir}   # which jobs would run, and why",
+        "  README.md, Your own area               # the same on your own imagery",
+    ]
 
 
 def _scores(metrics: dict[str, dict[str, dict[str, float | dict[str, float]]]]) -> list[str]:

@@ -1,0 +1,69 @@
+"""A run as plain lines, where there is no terminal: few enough to be read, hours of them too."""
+
+from __future__ import annotations
+
+import time
+
+from witw.follow import jobs
+from witw.follow.state import Failure, Job, State
+from witw.follow.view import headline
+
+# A line at most this often [s] in the first ten minutes, in the first two hours, and after that.
+PACES = ((600.0, 30.0), (7200.0, 120.0), (float("inf"), 600.0))
+
+
+class Lines:
+    """Decides when a line is due."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._told_at = 0.0
+
+    def due(self, now: float) -> str:
+        """The line to print now; empty where none is due."""
+        state, elapsed = self._state, now - self._state.began
+        self._told_at = self._told_at or state.began
+        pace = next(pace for until, pace in PACES if elapsed < until)
+        if not state.total or now - self._told_at < pace:
+            return ""
+        self._told_at = now
+        return f"{_clock(now)}  {headline(state, now)}{self._longest(now)}"
+
+    def _longest(self, now: float) -> str:
+        """The job that runs for the longest, with its latest line."""
+        running = sorted(self._state.running.values(), key=lambda job: job.began)
+        if not running:
+            return ""
+        job, rest = running[0], len(running) - 1
+        told = jobs.latest(job.log)
+        more = f" (and {rest} more)" if rest else ""
+        return f"; {job.says}{f': {told}' if told else ''}{more}"
+
+
+def first(state: State) -> str:
+    """The line at the start of a run."""
+    if not state.is_planned:
+        return f"{_clock(state.began)}  the first job begins"
+    areas, jobs_ = len(state.areas()), state.total
+    where = f" in {areas} area{'s' * (areas != 1)}" if areas else ""
+    return f"{_clock(state.began)}  {jobs_:,} job{'s' * (jobs_ != 1)} to run{where}"
+
+
+def joint(job: Job, now: float) -> str:
+    """The line of a joint job that is finished: there are few, and each is a step of the whole."""
+    return f"{_clock(now)}  {job.says}: done in {now - job.began:.0f} s"
+
+
+def failure(failed: Failure) -> str:
+    """The lines of a failure: the job and its log, then its sentence."""
+    where = f" ({failed.job.log})" if failed.job.log else ""
+    return f"FAILED  {failed.job.says}{where}\n    {failed.sentence}"
+
+
+def last(state: State, now: float) -> str:
+    """The line at the end of a run."""
+    return f"{_clock(now)}  {state.outcome}: {headline(state, now)}"
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds))

@@ -1,0 +1,46 @@
+"""What a job's log tells in a line."""
+
+import pytest
+
+from witw.follow import jobs
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            "train:  41%|####1     | 82/200 [00:31<00:44,  2.61step/s, loss=2.130, pairs/s=84]",
+            "41 %, 82/200, 2.61step/s, loss=2.130, pairs/s=84, 00:44 left",
+        ),
+        ("utm:   0%|          | 0/49 [00:00<?, ?tile/s]", "0 %, 0/49, ?tile/s"),
+        ("oslo: search: 2134 photos [00:12, 171.2 photos/s]", "2134 photos, 171.2 photos/s"),
+        ("20:14:15 going on at step 3 of 9", "going on at step 3 of 9"),
+    ],
+)
+def test_the_latest_line_is_short(tmp_path, line, told):
+    path = tmp_path / "a.log"
+    path.write_text(f"earlier\n{line}\n\n")
+    assert jobs.latest(str(path)) == told
+
+
+def test_a_failure_is_told_by_its_sentence_else_by_its_last_line(tmp_path):
+    path = tmp_path / "a.log"
+    path.write_text("12:00:00 begun\nwitw: Area 'rio': put it right.\n")
+    assert jobs.sentence([str(path)]) == "witw: Area 'rio': put it right."
+    path.write_text("Traceback ...\nValueError: no\x1b[2J\n")
+    assert jobs.sentence([str(path)]) == "ValueError: no\\x1b[2J"  # nothing steers a terminal
+    assert jobs.sentence([str(tmp_path / "none.log")]) == "the job left no log"
+
+
+def test_of_a_long_log_the_end_alone_is_read(tmp_path):
+    path = tmp_path / "a.log"
+    path.write_text("x" * 50_000_000 + "\nlast\n")
+    assert jobs.latest(str(path)) == "last"
+
+
+def test_time_left_is_read_off_a_bar(tmp_path):
+    path = tmp_path / "a.log"
+    path.write_text("a: 1%|1   | 1/9 [00:01<1:02:03, 1it/s]\n")
+    assert jobs.seconds_left(str(path)) == 3723
+    path.write_text("no bar\n")
+    assert jobs.seconds_left(str(path)) is None
