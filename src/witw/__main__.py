@@ -42,7 +42,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             command.set_defaults(command=module.command)
     if called != "diff":
         return parser.parse_args(argv)
-    args, args.options = parser.parse_known_args(argv)  # snakemake's, in their order
+    args, options = parser.parse_known_args(argv)
+    args.options = options  # snakemake's, in their order
     return args
 
 
