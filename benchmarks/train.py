@@ -14,25 +14,26 @@ import json
 import os
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 import yaml
+from PIL import Image
 
 from witw import tables
 from witw.cvig import batches, metrics, retrieval, train
-from witw.cvig.batches import Batch, Packed
+from witw.cvig.batches import Batch
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Model, device
 from witw.cvig.scoring import intervals
 from witw.cvig.training.throughput import flops
 from witw.cvig.training.trainer import Trainer
+from witw.dataset import packed
+from witw.dataset.packed import Packed
 from witw.settings.train import Train
 
 CHIP_M = 225.0
@@ -174,22 +175,25 @@ def summary(
 
 
 def made(count: int, chip_px: int, photo_px: int, where: Path) -> Packed:
-    """A packed split of noise, on disk."""
+    """A packed split of made pictures, on disk: some, under many names."""
     rng = np.random.default_rng(0)
-    sums = {}
-    for name, side in (("photos", photo_px), ("chips", chip_px)):
-        shape = (count, side, side, 3)
-        out = np.lib.format.open_memmap(
-            where / f"{name}.npy", mode="w+", dtype=np.uint8, shape=shape
-        )
-        for row in range(count):
-            out[row] = rng.integers(0, 256, shape[1:], dtype=np.uint8)
-        sums[f"{name[:-1]}_crc"] = [zlib.crc32(out[row]) for row in range(count)]
-    n = np.arange(count)
-    place = {"easting": 5e5 + 90.0 * n, "northing": 4e6, "lon": 3 + 0.001 * n, "lat": 36.14}
+    some = []
+    for _ in range(min(count, 64)):
+        for height, width in ((photo_px * 3 // 4, photo_px), (chip_px, chip_px)):
+            coarse = rng.integers(0, 256, (height // 4 + 1, width // 4 + 1, 3), dtype=np.uint8)
+            smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+            some.append(packed.encode(np.asarray(smooth), 90))
     size = {"photo_width": photo_px, "photo_height": photo_px * 3 // 4, "fov_deg": np.nan}
-    rows = {"row": n, "id": [f"{i:08d}" for i in n], "aoi": "made", **place, **size, **sums}
-    tables.write(where / "pairs.parquet", "pack", pd.DataFrame(rows))
+
+    def pair(n: int) -> packed.Pair:
+        place = {"easting": 5e5 + 90.0 * n, "northing": 4e6, "lon": 3 + 0.001 * n, "lat": 36.14}
+        row = {"id": f"{n:08d}", "aoi": "made", "owner": f"{n // 20}@N00", **place, **size}
+        at = 2 * (n % (len(some) // 2))
+        return packed.Pair(row, some[at], some[at + 1])
+
+    path = where / packed.PICTURES
+    table = packed.write(path, map(pair, range(count)), photo_px, chip_px)
+    tables.write(where / packed.TABLE, "pack", table)
     return Packed.open(where)
 
 
@@ -221,7 +225,7 @@ def sources(data: Packed, batch: int, where: torch.device) -> tuple[Any, Any]:
 
 def trainer_of(settings: Train, data: Packed) -> Trainer:
     """A trainer for made pictures."""
-    sides = data.chips.shape[1], data.photos.shape[1]
+    sides = data.chip_px, data.photo_px
     return Trainer(settings, Architecture.of(settings, CHIP_M, *sides), device(), 10**6)
 
 

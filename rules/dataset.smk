@@ -47,12 +47,11 @@ rule dataset:
 
 
 rule pack:
-    """Pack the pairs of a split as resized, memory-mapped arrays."""
+    """Pack the pairs of a split at the network's size, as JPEG in one Arrow file."""
     input:
         pairs=f"{RESULTS}/dataset/pairs.parquet",
     output:
-        photos=f"{RESULTS}/pack/{{split}}/photos.npy",
-        chips=f"{RESULTS}/pack/{{split}}/chips.npy",
+        pictures=f"{RESULTS}/pack/{{split}}/pictures.arrow",
         table=f"{RESULTS}/pack/{{split}}/pairs.parquet",
     log:
         "logs/pack/{split}.log",
@@ -68,5 +67,5 @@ rule pack:
         says("Packing the {wildcards.split} pairs")
     shell:
         "python -m witw.dataset.pack --spec {params.spec:q} --threads {threads}"
-        " --split {wildcards.split} --pairs {input.pairs} --photos {output.photos}"
-        " --chips {output.chips} --table {output.table} 2> {log}"
+        " --split {wildcards.split} --pairs {input.pairs}"
+        " --pictures {output.pictures} --table {output.table} 2> {log}"

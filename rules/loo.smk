@@ -29,8 +29,7 @@ use rule pack as loo_pack with:
     input:
         pairs=f"{LOO}/pairs.parquet",
     output:
-        photos=temp(f"{LOO}/pack/{{split}}/photos.npy"),
-        chips=temp(f"{LOO}/pack/{{split}}/chips.npy"),
+        pictures=temp(f"{LOO}/pack/{{split}}/pictures.arrow"),
         table=temp(f"{LOO}/pack/{{split}}/pairs.parquet"),
     log:
         "logs/loo/{fold}/pack/{split}.log",

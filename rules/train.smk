@@ -1,5 +1,5 @@
 PACK = f"{RESULTS}/pack"
-PACKED = ["photos.npy", "chips.npy", "pairs.parquet"]
+PACKED = ["pictures.arrow", "pairs.parquet"]
 
 
 rule train:

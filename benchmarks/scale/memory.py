@@ -176,7 +176,7 @@ def pictured(bench: Bench) -> Iterator[Measured]:
     table = {"checkpoint": "places.pt", "table": at / "scores.parquet"}
     yield "scenes", bench.job("scenes", "paris", photos=at / "downloads.parquet", **table)
     pack = at / "pack"
-    packed = {name: pack / f"{name}.npy" for name in ("photos", "chips")}
+    packed = {"pictures": pack / "pictures.arrow"}
     table = {"pairs": at / "all.pairs", "table": pack / "pairs.parquet"}
     yield "pack", bench.job("pack", None, split="train", **table, **packed)
     # One epoch; validated on all that it is trained on, which no run does with so many.

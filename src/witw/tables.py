@@ -151,9 +151,10 @@ PAIRS = {
     "credit": Column("string", "", "Line of attribution the licence asks for."),
 }
 PACK = {
-    "row": Column("Int64", "", "Row of the arrays."),
+    "row": Column("Int64", "", "Row, counted from 0."),
     "id": _ID,
     "aoi": PAIRS["aoi"],
+    "owner": PHOTOS["owner"],
     "easting": CHIPS["easting"],
     "northing": CHIPS["northing"],
     "lat": _LAT,
@@ -163,8 +164,8 @@ PACK = {
     "fov_deg": Column(
         "Float64", "degrees", "Field of view along the long side by EXIF; empty: not told."
     ),
-    "photo_crc": Column("Int64", "", "CRC-32 of the photo's bytes in the array."),
-    "chip_crc": Column("Int64", "", "CRC-32 of the chip's bytes in the array."),
+    "photo_crc": Column("Int64", "", "CRC-32 of the packed photo, a JPEG."),
+    "chip_crc": Column("Int64", "", "CRC-32 of the packed chip, a JPEG."),
 }
 RANKS = {
     "id": _ID,

@@ -6,9 +6,9 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from witw.cvig import retrieval
-from witw.cvig.batches import Packed
 from witw.cvig.grid import Grid
 from witw.cvig.network.model import Model
+from witw.dataset.packed import Packed
 
 EPSG = 32631
 

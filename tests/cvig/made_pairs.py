@@ -1,7 +1,5 @@
 """A made-up split: chips of coloured blobs, and the photos a camera at their centres would take."""
 
-import zlib
-
 import numpy as np
 import pandas as pd
 import torch
@@ -9,6 +7,7 @@ import torch.nn.functional as F
 from pyproj import Transformer
 
 from witw import tables
+from witw.dataset import packed
 from witw.settings.train import Train
 
 TO_DEGREES = Transformer.from_crs(32631, 4326, always_xy=True)
@@ -35,18 +34,16 @@ def make_pairs(count, seed, chip_px=32, photo_px=24, fov_deg=65.0):
     return as_bytes[0], as_bytes[1], heading
 
 
-def write_pack(folder, count, seed, aois=("a",), spacing_m=500.0, **sizes):
+def write_pack(folder, count, seed, aois=("a",), spacing_m=500.0, owners=None, **sizes):
     """Write a packed split; return the photos' true headings."""
     folder.mkdir(parents=True, exist_ok=True)
     photos, chips, heading = make_pairs(count, seed, **sizes)
-    np.save(folder / "photos.npy", photos)
-    np.save(folder / "chips.npy", chips)
     n = np.arange(count)
     lon, lat = TO_DEGREES.transform(5e5 + spacing_m * n, 4e6 + 0.0 * n)
     rows = {
-        "row": n,
         "id": [f"{seed}{i:05d}" for i in n],
         "aoi": [aois[i * len(aois) // count] for i in n],
+        "owner": [f"{seed}{owner}@N00" for owner in (range(count) if owners is None else owners)],
         "easting": 5e5 + spacing_m * n,
         "northing": 4e6 + 0.0 * n,
         "lon": lon,
@@ -54,11 +51,20 @@ def write_pack(folder, count, seed, aois=("a",), spacing_m=500.0, **sizes):
         "photo_width": photos.shape[2],
         "photo_height": photos.shape[1],
         "fov_deg": np.where(n % 3 == 0, 65.0, np.nan),
-        "photo_crc": [zlib.crc32(photo.tobytes()) for photo in photos],
-        "chip_crc": [zlib.crc32(chip.tobytes()) for chip in chips],
     }
-    tables.write(folder / "pairs.parquet", "pack", pd.DataFrame(rows))
+    write_rows(folder, pd.DataFrame(rows), photos, chips)
     return heading
+
+
+def write_rows(folder, rows, photos, chips, quality=95):
+    """Write pictures and the rows that belong to them as the stage ``pack`` does."""
+    pairs = (
+        packed.Pair(row, packed.encode(photo, quality), packed.encode(chip, quality))
+        for row, photo, chip in zip(rows.to_dict("records"), photos, chips, strict=True)
+    )
+    path = folder / packed.PICTURES
+    table = packed.write(path, pairs, photos.shape[1], chips.shape[1])
+    tables.write(folder / packed.TABLE, "pack", table)
 
 
 SMALL = Train(

@@ -1,4 +1,7 @@
+import pickle
 import time
+import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +9,8 @@ import torch
 from made_pairs import write_pack
 from pyproj import Geod
 
-from witw.cvig.batches import Batch, Packed, ahead, draw, read, split
+from witw.cvig.batches import Batch, ahead, draw, read, split
+from witw.dataset.packed import PICTURES, Packed
 from witw.errors import UserError
 
 
@@ -33,12 +37,15 @@ def test_fewer_rows_than_a_batch_are_one_batch():
     assert [sorted(batch) for batch in order(5, 64, 0, 0)] == [[0, 1, 2, 3, 4]]
 
 
-@pytest.mark.parametrize("name", ["photos", "chips"])
-def test_a_damaged_picture_is_not_learnt_from(tmp_path, name):
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_damaged_picture_is_not_learnt_from(tmp_path, kind):
     write_pack(tmp_path, 8, 1)
-    array = np.load(tmp_path / f"{name}.npy", mmap_mode="r+")
-    array[5, 3, 2, 1] ^= 16
-    array.flush()
+    start, length = Packed.open(tmp_path).spans[5, kind]
+    with (tmp_path / PICTURES).open("r+b") as file:
+        file.seek(start + length // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 16]))
     data = Packed.open(tmp_path)
     assert len(read(data, np.array([4, 6]))) == 2
     with pytest.raises(UserError, match="pictures of row 5 are damaged; delete the folder") as told:
@@ -78,7 +85,7 @@ def test_ahead_stops_reading_when_left():
 def test_packs_that_do_not_belong_together_are_refused(tmp_path):
     write_pack(tmp_path / "a", 6, 0)
     write_pack(tmp_path / "b", 5, 0)
-    (tmp_path / "b" / "photos.npy").replace(tmp_path / "a" / "photos.npy")
+    (tmp_path / "b" / PICTURES).replace(tmp_path / "a" / PICTURES)
     with pytest.raises(UserError, match="run again"):
         Packed.open(tmp_path / "a")
 
@@ -109,7 +116,7 @@ def test_positions_compare_across_the_border_of_two_zones(tmp_path):
     data = Packed.open(tmp_path)
     lon, lat, _ = Geod(ellps="WGS84").fwd(5.9999, 50.0, 90.0, 20.0)
     rows = data.table.assign(lon=[5.9999, lon], lat=[50.0, lat], easting=[715e3, 285e3])
-    apart = np.diff(Packed(tmp_path, data.photos, data.chips, rows).positions, axis=0)
+    apart = np.diff(replace(data, table=rows).positions, axis=0)
     assert np.linalg.norm(apart) == pytest.approx(20.0, abs=1e-4)
 
 
@@ -118,3 +125,52 @@ def test_a_batch_can_be_cut():
     part = Batch(*values)[1:3]
     assert len(part) == 2
     assert torch.equal(part.fov_deg, values[0][1:3])
+
+
+@pytest.mark.parametrize("cut", [0, 5, 0.2, 0.9, 0.999])
+def test_a_pack_that_was_cut_off_is_told(tmp_path, cut):
+    write_pack(tmp_path, 8, 1)
+    path = tmp_path / PICTURES
+    body = path.read_bytes()
+    path.write_bytes(body[: int(cut * len(body)) if cut < 1 else cut])
+    with pytest.raises(UserError, match="delete the folder and run again"):
+        Packed.open(tmp_path)
+
+
+def test_flipped_bits_are_told_or_make_no_difference(tmp_path):
+    """Anywhere in the file: offsets that lead astray must not crash, nor give another picture."""
+    write_pack(tmp_path, 8, 1, chip_px=16, photo_px=16)
+    path, rows = tmp_path / PICTURES, np.arange(8)
+    body, right = path.read_bytes(), Packed.open(tmp_path).pictures(rows)
+    told = 0
+    for at in np.random.default_rng(0).choice(len(body), 200, replace=False):
+        path.write_bytes(body[:at] + bytes([body[at] ^ 64]) + body[at + 1 :])
+        try:
+            found = Packed.open(tmp_path).pictures(rows)
+        except UserError as error:
+            told += "delete the folder" in str(error)
+        else:
+            assert all(np.array_equal(a, b) for a, b in zip(found, right, strict=True)), at
+    assert told > 100
+
+
+def test_threads_read_the_same_and_so_does_another_process(tmp_path):
+    write_pack(tmp_path, 40, 1)
+    rows = np.random.default_rng(0).permutation(40)
+    one = Packed.open(tmp_path).pictures(rows)
+    several = Packed.open(tmp_path, 3)
+    for data in (several, pickle.loads(pickle.dumps(several))):
+        for a, b in zip(one, data.pictures(rows), strict=True):
+            assert np.array_equal(a, b)
+
+
+def test_a_checksum_is_compared_once(tmp_path, monkeypatch):
+    write_pack(tmp_path, 8, 1)
+    data, sums = Packed.open(tmp_path), []
+    plain = zlib.crc32
+    monkeypatch.setattr(
+        "witw.dataset.packed.zlib.crc32", lambda body: sums.append(1) or plain(body)
+    )
+    for _ in range(3):
+        data.pictures(np.array([2, 3]))
+    assert len(sums) == 4

@@ -11,8 +11,8 @@ from pyproj import Proj
 
 from witw import files, tables
 from witw.cvig import evaluate, retrieval
-from witw.cvig.batches import Packed
 from witw.cvig.network.model import Model
+from witw.dataset.packed import Packed
 from witw.errors import UserError
 
 

@@ -23,7 +23,7 @@ R = f"results/{AREA}"
 PHOTO = "photo of the store"
 CHIP = "chip of a photo"
 # What is made of the pairs, as far as one area goes.
-JOINT = ["results/dataset/pairs.parquet", "results/pack/train/photos.npy"]
+JOINT = ["results/dataset/pairs.parquet", "results/pack/train/pictures.arrow"]
 JOINT += ["results/report/report.html"]
 
 
@@ -95,7 +95,7 @@ def outputs(rule, argv):
     """Paths of the command's outputs."""
     options = {"shards_2": ["--ids"], "search": ["--photos", "--cells", "--summary"]}
     options["dataset"] = ["--pairs", "--funnel", "--licenses", "--card", "--croissant"]
-    options |= {"pack": ["--photos", "--chips", "--table"], "report": ["--html"]}
+    options |= {"pack": ["--pictures", "--table"], "report": ["--html"]}
     names = {"download": ["--table"], "scenes": ["--table"], "chips": ["--chips", "--table"]}
     last = {"stats": "--stats", "stretch": "--stretch", "rgb8": "--vrt", "utm": "--tif"}
     wanted = options.get(rule) or names.get(rule) or [last.get(rule, "")]

@@ -5,15 +5,14 @@ import random
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
 
 from witw import tables
 from witw.config import load
-from witw.cvig.batches import Packed
 from witw.cvig.network import backbones
 from witw.cvig.training import checkpoint
+from witw.dataset.packed import PICTURES, TABLE, Packed
 from witw.errors import UserError
 from witw.places365 import network
 from witw.spec import build
@@ -124,11 +123,10 @@ def test_weights_of_a_backbone_likewise(tmp_path, name):
     assert not trace.exists()
 
 
-def test_packed_arrays_with_a_command_are_refused(tmp_path):
+def test_packed_pictures_with_a_command_are_refused(tmp_path):
     trace = tmp_path / "trace"
-    tables.write(tmp_path / "pairs.parquet", "pack", [])
-    for name in ("photos", "chips"):
-        np.save(tmp_path / f"{name}.npy", np.array([Command(trace)], dtype=object))
+    tables.write(tmp_path / TABLE, "pack", [])
+    (tmp_path / PICTURES).write_bytes(pickle.dumps(Command(trace)))
     with pytest.raises(UserError):
         Packed.open(tmp_path)
     assert not trace.exists()

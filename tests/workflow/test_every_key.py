@@ -73,6 +73,7 @@ OF_ALL = {
     "flickr.calls_per_hour": (1000, [], set()),
     "pack.chip_px": (64, [], JOINT - {"dataset"}),
     "pack.photo_px": (64, [], JOINT - {"dataset"}),
+    "pack.jpeg_quality": (80, [], JOINT - {"dataset"}),
     "index.step_m": (14.0, [], {"index:bern", "index:lima", "evaluate", "locate:lima", "report"}),
     # A network has one size of chip on the ground, so these two change everywhere or nowhere.
     "defaults.chips.size_px": (375, imagery("chips"), JOINT),

@@ -40,9 +40,9 @@ def test_it_runs_on_the_folds_own_files_and_leaves_the_rest_alone(finished, tmp_
     assert len(shells) == 3
     for line in shells:
         fold = re.search(r"--model results/loo/(\w+)/model.safetensors", line)[1]
-        assert f'--train "$(dirname results/loo/{fold}/pack/train/photos.npy)"' in line
+        assert f'--train "$(dirname results/loo/{fold}/pack/train/pictures.arrow)"' in line
     assert (workplace.folder / "results/loo/table.csv").exists()
     # The packed copies, as large as the data set, are gone.
-    assert not list((workplace.folder / "results/loo").rglob("*.npy"))
+    assert not list((workplace.folder / "results/loo").rglob("*.arrow"))
     assert workplace.snakemake("-n").jobs == set()
     assert workplace.snakemake("leave_one_out", "-n").jobs == set()

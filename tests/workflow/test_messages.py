@@ -34,7 +34,7 @@ def plan(module_workplace):
             "results/bern/strips/bern_2.utm.tif",
             "Bern: reprojecting strip bern_2 (2 of 2) to UTM",
         ),
-        ("results/pack/val/photos.npy", "Packing the val pairs"),
+        ("results/pack/val/pictures.arrow", "Packing the val pairs"),
         ("results/model/trained.safetensors", "Training the network"),
         ("results/loo/lima/model.safetensors", "Without Lima, Perú: training the network"),
         ("results/loo/lima/index/oslo.npy", "Without Lima, Perú: indexing Oslo"),

@@ -1,115 +1,18 @@
-"""Read packed splits in training order, one batch ahead."""
+"""Read packed splits in training order, ahead of their use."""
 
 from __future__ import annotations
 
 import queue
 import threading
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from witw import tables
-from witw.errors import UserError
-from witw.geo import geocentric, squares
-
-
-@dataclass(frozen=True)
-class Packed:
-    """One split as packed: pictures mapped from disk, and their table."""
-
-    folder: Path
-    photos: NDArray[np.uint8]  # (N, photo_px, photo_px, 3)
-    chips: NDArray[np.uint8]  # (N, chip_px, chip_px, 3)
-    table: pd.DataFrame
-
-    @classmethod
-    def open(cls, folder: Path) -> Packed:
-        """Map a folder written by the stage ``pack``.
-
-        Raises:
-            UserError: its files do not belong together.
-        """
-        table = tables.read(folder / "pairs.parquet", "pack")
-        try:
-            photos, chips = (
-                np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("photos", "chips")
-            )
-        except ValueError as error:
-            raise UserError(f"{folder}: {error}; delete the folder and run again.") from error
-        if not len(table) == len(photos) == len(chips):
-            raise UserError(f"{folder}: arrays and table differ; delete the folder and run again.")
-        return cls(folder, photos, chips, table)
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    @cached_property
-    def sums(self) -> NDArray[np.int64]:
-        """``(N, 2)`` CRC-32 of each row's photo and chip."""
-        return self.table[["photo_crc", "chip_crc"]].to_numpy(dtype=np.int64)
-
-    def pictures(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Photos and chips of some rows, as they were packed.
-
-        Raises:
-            UserError: one of them is not.
-        """
-        photos, chips = self.photos[rows], self.chips[rows]
-        for row, photo, chip in zip(rows, photos, chips, strict=True):
-            if (zlib.crc32(photo), zlib.crc32(chip)) != tuple(self.sums[row]):
-                raise UserError(
-                    f"{self.folder}: pictures of row {row} are damaged; delete the folder and run "
-                    "again."
-                )
-        return photos, chips
-
-    @cached_property
-    def areas(self) -> NDArray[np.int64]:
-        """``(N,)`` number of each row's area, in the order of their names."""
-        return np.unique(self.table["aoi"].to_numpy(dtype=str), return_inverse=True)[1]
-
-    @cached_property
-    def places(self) -> NDArray[np.float64]:
-        """``(N, 2)`` easting and northing in the area's UTM zone [m]."""
-        return self.table[["easting", "northing"]].to_numpy(dtype=np.float64)
-
-    @cached_property
-    def sizes(self) -> NDArray[np.int32]:
-        """``(N, 2)`` width and height of each photo inside its square [px]."""
-        return self.table[["photo_width", "photo_height"]].to_numpy(dtype=np.int32)
-
-    @cached_property
-    def fov_deg(self) -> NDArray[np.float32]:
-        """``(N,)`` field of view along each photo's long side, NaN where not known [degrees]."""
-        return self.table["fov_deg"].to_numpy(dtype=np.float32, na_value=np.nan)
-
-    @cached_property
-    def lon_lat(self) -> NDArray[np.float64]:
-        """``(N, 2)`` longitude and latitude, EPSG:4326 [degrees]."""
-        return self.table[["lon", "lat"]].to_numpy(dtype=np.float64)
-
-    @cached_property
-    def positions(self) -> NDArray[np.float64]:
-        """``(N, 3)`` points in space, which compare across areas and UTM zones [m]."""
-        return geocentric(self.lon_lat[:, 0], self.lon_lat[:, 1])
-
-    def buckets(self, edge_m: float) -> NDArray[np.int64]:
-        """``(N,)`` number of the square of side ``edge_m`` each photo lies in; 0 m: one each.
-
-        Photos of one square share a bucket whatever their areas.
-        """
-        if edge_m == 0:
-            return np.arange(len(self))
-        keys = squares(self.lon_lat[:, 0], self.lon_lat[:, 1], edge_m)
-        return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+from witw.dataset.packed import Packed
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from witw import files, stage, tables
 from witw.cvig import retrieval
-from witw.cvig.batches import Packed
 from witw.cvig.grid import Grid
 from witw.cvig.network.model import Model, device
 from witw.cvig.retrieval import Codes, Ranking
@@ -27,6 +26,7 @@ from witw.cvig.scoring.calibration import Belief, Calibration
 from witw.cvig.scoring.localization import Placed
 from witw.cvig.scoring.plots import draw
 from witw.cvig.scoring.protocols import Cells, Ranked
+from witw.dataset.packed import Packed
 from witw.errors import UserError
 
 VERSION = 3
@@ -79,7 +79,7 @@ def run(
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False
     model = Model.load(model_path, device())
-    val, test = Packed.open(val_dir), Packed.open(test_dir)
+    val, test = Packed.open(val_dir, threads), Packed.open(test_dir, threads)
     fitted, told = _calibrated(model, val, cells)
     found, thinned, placed, beliefs = _scored(model, test, cells, fitted)
     names = np.unique(test.table["aoi"].to_numpy(dtype=str)).tolist()

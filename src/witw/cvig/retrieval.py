@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from witw.cvig import batches
-from witw.cvig.batches import Batch, Packed
+from witw.cvig.batches import Batch
 from witw.cvig.metrics import TIE
 from witw.cvig.network.augment import Jitter
 from witw.cvig.network.heads import best, correlate
 from witw.cvig.network.model import Network, autocast
+from witw.dataset.packed import Packed
 
 PICTURES = 256  # encoded at a time
 PHOTOS, CELLS = 64, 1024  # scored at a time: 64 x 1024 x 64 shifts are 17 MB

@@ -20,7 +20,7 @@ import torch
 
 from witw import files, stage
 from witw.cvig import batches
-from witw.cvig.batches import Batch, Packed
+from witw.cvig.batches import Batch
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Model, device
 from witw.cvig.training import checkpoint, distributed, throughput
@@ -28,6 +28,7 @@ from witw.cvig.training.collapse import is_guessing
 from witw.cvig.training.distributed import Processes
 from witw.cvig.training.tensorboard import Events
 from witw.cvig.training.trainer import Trainer, selection_key
+from witw.dataset.packed import Packed
 from witw.errors import UserError
 from witw.settings.train import Train
 
@@ -64,13 +65,13 @@ def run(
     """
     processes = processes or Processes()
     settings, chip_m = Train.model_validate(spec["train"]), float(spec["chip_m"])
-    train, val = Packed.open(train_dir), Packed.open(val_dir)
+    train, val = Packed.open(train_dir, threads), Packed.open(val_dir, threads)
     if len(train) < 2:
         raise UserError(f"{train_dir} holds {len(train)} pair; training needs at least two.")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.allow_tf32 = False  # the correlation is to be float32; towers are bfloat16
-    sides = train.chips.shape[1], train.photos.shape[1]
+    sides = train.chip_px, train.photo_px
     saved, outputs = checkpoint.path(spec, train_dir, val_dir, sides), (model, metrics_path)
     if processes.broadcast(processes.first and checkpoint.put_back(saved, outputs)):
         kept = checkpoint.beside(saved)

@@ -1,46 +1,42 @@
-"""Pack a split's pairs into resized arrays that training maps into memory.
+"""Pack a split's pairs at the size the network reads, as JPEG in one Arrow file.
 
-Three files: ``photos.npy`` and ``chips.npy``, uint8 of shape ``(N, side, side, 3)``, and a table
-whose column ``row`` is the first index of both. The table differs wherever a picture does.
+The table beside it differs wherever a picture does. See :mod:`witw.dataset.packed`.
 """
 
 from __future__ import annotations
 
 import io
-import zlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from PIL import Image
 
 from witw import files, stage, tables
+from witw.dataset import packed
+from witw.dataset.packed import Pair
 from witw.errors import UserError
 from witw.images.photo import fov_deg, open_photo, whole
-from witw.images.resize import letterbox, shrink
+from witw.images.resize import fit, shrink
 from witw.settings.pack import Pack
 from witw.status import Status
 
-VERSION = 4
+VERSION = 5
 READS = ("pack",)
 
 SPLITS = ("test", "val", "train")  # a photo listed in several is packed in the first of them
+COLUMNS = ["id", "aoi", "owner", "easting", "northing", "lat", "lon"]
+AHEAD = 16  # pairs under way for each thread
 
 
 def run(
-    spec: dict[str, Any],
-    split: str,
-    pairs: Path,
-    photos: Path,
-    chips: Path,
-    table: Path,
-    threads: int = 1,
+    spec: dict[str, Any], split: str, pairs: Path, pictures: Path, table: Path, threads: int = 1
 ) -> pd.DataFrame:
     """Pack the paired photos of ``split``.
 
@@ -48,10 +44,9 @@ def run(
         spec: holds section ``pack``.
         split: ``train``, ``val`` or ``test``.
         pairs: the data set's table; its paths are relative to the working folder.
-        photos: output, ``(N, photo_px, photo_px, 3)`` uint8, see ``resize.letterbox``.
-        chips: output, ``(N, chip_px, chip_px, 3)`` uint8, north up.
+        pictures: output, photos and chips (north up) with the rows of the table, Arrow IPC.
         table: output, table ``pack``.
-        threads: pictures decoded at a time.
+        threads: pairs packed at a time.
 
     Returns:
         The table.
@@ -61,20 +56,13 @@ def run(
     """
     size = Pack.model_validate(spec["pack"])
     data = paired(tables.read(pairs, "pairs"), split)
-    shape = (len(data), size.photo_px, size.photo_px, 3)
-    with files.atomic(photos) as part:
-        boxes, data["photo_crc"] = _fill(
-            part, shape, _sources(data, "photo"), partial(_photo, side=size.photo_px), threads
-        )
-    shape = (len(data), size.chip_px, size.chip_px, 3)
-    with files.atomic(chips) as part:
-        _, data["chip_crc"] = _fill(
-            part, shape, _sources(data, "chip"), partial(_chip, side=size.chip_px), threads
-        )
-    widths, heights, fovs = zip(*boxes, strict=True)
-    data["photo_width"], data["photo_height"], data["fov_deg"] = widths, heights, fovs
-    data["row"] = np.arange(len(data))
-    return tables.write(table, "pack", data)
+    rows = data[COLUMNS].to_dict("records")
+    jobs = zip(rows, _sources(data, "photo"), _sources(data, "chip"), strict=True)
+    with ThreadPoolExecutor(max(1, threads)) as pool, files.atomic(pictures) as part:
+        done = _in_order(pool, partial(_pair, size), list(jobs), threads * AHEAD)
+        shown = stage.progress(done, "pack", total=len(rows))
+        packed_rows = packed.write(part, shown, size.photo_px, size.chip_px)
+    return tables.write(table, "pack", packed_rows)
 
 
 def paired(pairs: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -140,49 +128,47 @@ def _sources(data: pd.DataFrame, kind: str) -> list[_Source]:
     ]
 
 
-def _fill[T](
-    path: Path,
-    shape: tuple[int, ...],
-    sources: Sequence[_Source],
-    picture: Callable[[_Source], tuple[NDArray[np.uint8], T]],
-    threads: int,
-) -> tuple[list[T], list[int]]:
-    """Write ``picture(source)`` of every source into a .npy of ``shape``.
-
-    Returns:
-        What else it says of each, and CRC-32 of each picture's bytes.
-
-    Threads suffice: Pillow decodes and resizes without the interpreter's lock.
-    """
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-
-    def place(item: tuple[int, _Source]) -> tuple[T, int]:
-        row, source = item
-        try:
-            pixels, extra = picture(source)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(
-                f"{source.path} cannot be read ({error}); delete it, run `snakemake --cores 1 -R "
-                f"{source.rule} {source.table}`, and then run again."
-            ) from error
-        array[row] = pixels
-        return extra, zlib.crc32(np.ascontiguousarray(pixels))
-
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        done = list(stage.progress(pool.map(place, enumerate(sources)), "pack", total=len(sources)))
-    array.flush()
-    return [extra for extra, _ in done], [crc for _, crc in done]
+def _in_order[A, T](
+    pool: ThreadPoolExecutor, work: Callable[[A], T], items: Sequence[A], ahead: int
+) -> Iterator[T]:
+    """``work`` of every item, made by the pool's threads; at most ``ahead`` are held."""
+    waiting: deque[Future[T]] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) >= max(1, ahead):
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
-def _photo(source: _Source, side: int) -> tuple[NDArray[np.uint8], tuple[int, int, float]]:
-    photo = open_photo(source.path, source.sha256)
-    square, width, height = letterbox(photo, side)
-    return square, (width, height, fov_deg(source.path, *photo.size))
+def _pair(size: Pack, job: tuple[dict[str, Any], _Source, _Source]) -> Pair:
+    """One pair as it is packed. Libjpeg and Pillow work without the interpreter's lock."""
+    row, photo_file, chip_file = job
+    with _named(photo_file):
+        photo = open_photo(photo_file.path, photo_file.sha256)
+        seen = fov_deg(photo_file.path, *photo.size)
+        small = fit(photo, size.photo_px)
+    with (
+        _named(chip_file),
+        Image.open(io.BytesIO(whole(chip_file.path, chip_file.sha256))) as chip,
+    ):
+        square = shrink(chip.convert("RGB"), size.chip_px)
+    height, width = small.shape[:2]
+    row = row | {"photo_width": width, "photo_height": height, "fov_deg": seen}
+    bodies = (packed.encode(picture, size.jpeg_quality) for picture in (small, square))
+    return Pair(row, *bodies)
 
 
-def _chip(source: _Source, side: int) -> tuple[NDArray[np.uint8], None]:
-    with Image.open(io.BytesIO(whole(source.path, source.sha256))) as chip:
-        return shrink(chip.convert("RGB"), side), None
+@contextmanager
+def _named(source: _Source) -> Iterator[None]:
+    """Say which file cannot be read, and what makes it anew."""
+    try:
+        yield
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(
+            f"{source.path} cannot be read ({error}); delete it, run `snakemake --cores 1 -R "
+            f"{source.rule} {source.table}`, and then run again."
+        ) from error
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -191,11 +177,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         "pack",
         __doc__,
         inputs=["pairs"],
-        outputs=["photos", "chips", "table"],
+        outputs=["pictures", "table"],
         values=["split"],
         argv=argv,
     )
-    run(args.spec, args.split, args.pairs, args.photos, args.chips, args.table, args.threads)
+    run(args.spec, args.split, args.pairs, args.pictures, args.table, args.threads)
 
 
 if __name__ == "__main__":

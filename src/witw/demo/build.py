@@ -191,7 +191,7 @@ def write_config(path: Path, cities: tuple[City, ...], port: int) -> None:
         },
         "aois": {city.name: _aoi(city) for city in cities},
         # Small enough for two cores and a few minutes.
-        "pack": {"chip_px": 96, "photo_px": 64},
+        "pack": {"chip_px": 96, "photo_px": 64, "jpeg_quality": 95},
         "train": {
             "width": 48,
             "blocks": 1,

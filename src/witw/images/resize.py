@@ -7,6 +7,37 @@ from numpy.typing import NDArray
 from PIL import Image
 
 
+def fit(photo: Image.Image, side: int) -> NDArray[np.uint8]:
+    """Scale a photo to a long side of ``side``; it is never stretched.
+
+    Args:
+        photo: RGB, upright.
+        side: long side of the result [px].
+
+    Returns:
+        ``(height, width, 3)`` uint8.
+    """
+    scale = side / max(photo.size)
+    size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
+    return np.asarray(photo.resize(size, Image.Resampling.BICUBIC))
+
+
+def inside(square: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """The part of a square in which a photo of this size stands: its middle.
+
+    Args:
+        square: ``(side, side, 3)``.
+        width: of the photo [px].
+        height: of the photo [px].
+
+    Returns:
+        ``(height, width, 3)``, a view.
+    """
+    side = len(square)
+    left, top = (side - width) // 2, (side - height) // 2
+    return square[top : top + height, left : left + width]
+
+
 def letterbox(photo: Image.Image, side: int) -> tuple[NDArray[np.uint8], int, int]:
     """Scale a photo to a long side of ``side`` and centre it in a black square.
 
@@ -19,12 +50,10 @@ def letterbox(photo: Image.Image, side: int) -> tuple[NDArray[np.uint8], int, in
     Returns:
         ``(side, side, 3)`` uint8, and the photo's width and height inside it [px].
     """
-    scale = side / max(photo.size)
-    width, height = (max(1, round(length * scale)) for length in photo.size)
-    small = photo.resize((width, height), Image.Resampling.BICUBIC)
+    small = fit(photo, side)
+    height, width = small.shape[:2]
     square = np.zeros((side, side, 3), np.uint8)
-    left, top = (side - width) // 2, (side - height) // 2
-    square[top : top + height, left : left + width] = np.asarray(small)
+    inside(square, width, height)[:] = small
     return square, width, height
 
 

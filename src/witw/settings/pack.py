@@ -16,3 +16,9 @@ class Pack(Section):
     photo_px: int = Field(
         256, ge=16, description="Long side of the packed photo; never stretched, padded [px]."
     )
+    jpeg_quality: int = Field(
+        90,
+        ge=75,
+        le=100,
+        description="JPEG quality of the packed pictures; colours keep their full resolution.",
+    )

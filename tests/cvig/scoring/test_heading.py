@@ -73,7 +73,7 @@ def test_what_training_is_given_does_not_depend_on_the_heading(tmp_path, monkeyp
             "easting": 5e5, "northing": 5e6, "photo_path": "1.jpg", "chip_path": "chip.jpg",
         }  # fmt: skip
         tables.write_geo(tmp_path / "pairs.parquet", "pairs", [row])
-        out = [tmp_path / f"{n}{degrees}" for n in ("photos.npy", "chips.npy", "pairs.parquet")]
+        out = [tmp_path / f"{n}{degrees}" for n in ("pictures.arrow", "pairs.parquet")]
         spec = {"pack": {"photo_px": 16, "chip_px": 16}}
         pack.run(spec, "train", tmp_path / "pairs.parquet", *out)
         packed.append([path.read_bytes() for path in out])

@@ -8,12 +8,12 @@ import torch
 from made_pairs import SMALL, write_pack
 
 from witw.cvig import batches, retrieval
-from witw.cvig.batches import Packed
 from witw.cvig.network import augment
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Network
 from witw.cvig.training import gradcache, loss
 from witw.cvig.training.distributed import Processes
+from witw.dataset.packed import Packed
 from witw.errors import UserError
 
 HERE = Path(__file__).parents[1]
@@ -97,7 +97,7 @@ from pathlib import Path
 from test_gradcache import COUNT
 from made_pairs import SMALL
 from witw.cvig import batches
-from witw.cvig.batches import Packed
+from witw.dataset.packed import Packed
 from witw.cvig.network import augment
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Network

@@ -5,8 +5,9 @@ import pytest
 import torch
 from made_pairs import write_pack
 
-from witw.cvig.batches import Packed, read
+from witw.cvig.batches import read
 from witw.cvig.training.loss import chosen, false_negative_mask, info_nce, triplet
+from witw.dataset.packed import Packed
 from witw.settings.train import Train
 
 

@@ -3,9 +3,10 @@ import pytest
 import torch
 from made_pairs import write_pack
 
-from witw.cvig.batches import Packed, draw, split
+from witw.cvig.batches import draw, split
 from witw.cvig.retrieval import Codes
 from witw.cvig.training import mining
+from witw.dataset.packed import Packed
 
 KINDS, EACH = 8, 20
 

@@ -4,12 +4,12 @@ from made_pairs import SMALL, write_pack
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from witw.cvig import batches
-from witw.cvig.batches import Packed
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Network
 from witw.cvig.training import throughput
 from witw.cvig.training.tensorboard import Events
 from witw.cvig.training.throughput import ThroughputMeter, flops
+from witw.dataset.packed import Packed
 
 
 def test_flops_are_three_times_those_of_the_layers(tmp_path):

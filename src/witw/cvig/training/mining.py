@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from witw.cvig import retrieval
-from witw.cvig.batches import Packed
 from witw.cvig.retrieval import Codes
+from witw.dataset.packed import Packed
 
 POOL = 4096  # pairs among which clusters are sought: all against all are 16 million scores
 BLOCK = 32  # photos scored at a time: 32 x 4096 x 64 shifts are 34 MB

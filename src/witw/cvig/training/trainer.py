@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from witw.cvig import batches, metrics, retrieval
-from witw.cvig.batches import Batch, Packed
+from witw.cvig.batches import Batch
 from witw.cvig.network import augment, backbones
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Model, Network
@@ -20,6 +20,7 @@ from witw.cvig.training import collapse, gradcache, mining, optimizer
 from witw.cvig.training.distributed import Processes
 from witw.cvig.training.loss import chosen
 from witw.cvig.training.optimizer import Average
+from witw.dataset.packed import Packed
 from witw.errors import UserError
 from witw.settings.train import Train
 
