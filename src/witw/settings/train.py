@@ -24,8 +24,11 @@ class Train(Section):
         description="Weights a backbone begins with: `none`, `timm` (downloaded by timm) or a "
         "local file, .safetensors or .pth. `small` has none.",
     )
-    stride: Literal[4, 8, 16, 32] = Field(
-        16, description="Pixels of a view to one place of a timm backbone's features."
+    stride: Literal[0, 8, 16, 32] = Field(
+        0,
+        description="Pixels of a view to one place of a timm backbone's features; 0: as the "
+        "backbone has it (a transformer its patch, most others 32). Where timm can dilate the last "
+        "stages, 8 and 16 are finer features from the same weights, at more work.",
     )
     share_weights: bool = Field(
         False, description="Whether both towers share their backbone's weights."
@@ -67,7 +70,11 @@ class Train(Section):
         64, ge=8, description="Columns of the overhead code: 360 degrees over this is one column."
     )
     polar_rows: int = Field(
-        64, ge=8, multiple_of=4, description="Rows of the polar overhead view, near to far [px]."
+        0,
+        ge=0,
+        description="Rows of the polar overhead view, near to far, rounded to whole places of the "
+        "backbone's features; 0: 64, or of a timm backbone a quarter of its columns, which are "
+        "`headings` times its stride [px].",
     )
     photo_rows: int = Field(
         0, ge=0, multiple_of=4, description="Rows of a photo's view; 0: as many as columns [px]."
@@ -117,6 +124,30 @@ class Train(Section):
         "gradient caching, with the gradients of the whole; 0: all at once.",
     )
     learning_rate: float = Field(2.5e-3, gt=0, description="Peak of the schedule.")
+    backbone_rate: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Learning rate of the backbones as a share of `learning_rate`: pretrained "
+        "weights want a tenth or less of what the new heads do.",
+    )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Learning rate of each block of the backbones as a share of the next one's.",
+    )
+    freeze: int = Field(
+        0,
+        ge=0,
+        description="So many first blocks of the backbones, and the stem below them, keep the "
+        "weights they came with.",
+    )
+    grad_checkpointing: bool = Field(
+        False,
+        description="Whether blocks of a timm backbone are computed again backward instead of "
+        "kept: about a third of the memory, a quarter more time.",
+    )
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="What follows the warm-up: down to nothing along a cosine, or level."
     )
@@ -150,6 +181,13 @@ class Train(Section):
     )
     erase: Share = Field(0.25, description="Augmentation: chance that columns are erased.")
     dropout: Share = Field(0.05, description="Dropout of the descriptors.")
+    drop_path: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Stochastic depth: chance that the last block of a timm backbone is skipped, "
+        "evenly less for those before it.",
+    )
     compile: bool = Field(
         True, description="Whether the towers are compiled; on a GPU only, where it pays."
     )

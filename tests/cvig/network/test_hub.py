@@ -23,7 +23,7 @@ def test_weights_of_a_hub_that_does_not_answer_are_told_soon(is_deaf, tmp_path, 
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
         start = time.monotonic()
         with pytest.raises(UserError, match="does not answer and the cache") as told:
-            backbones.build("test_convnext", "timm", 16, 64, 8, (16, 1), False)
+            backbones.build("test_convnext", "timm", 16, (64, 64), 8, (16, 1), False)
         assert time.monotonic() - start < 20
     assert "`train.weights` 'timm' for 'test_convnext'" in str(told.value)
     assert address in str(told.value)

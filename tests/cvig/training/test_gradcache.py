@@ -45,7 +45,15 @@ def distance(first, second):
 
 
 @pytest.mark.parametrize("micro_batch", [1, 5, 6])
-@pytest.mark.parametrize("changes", [{}, {"loss": "decoupled"}, {"head": "global"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"loss": "decoupled"},
+        {"head": "global"},
+        {"backbone": "test_vit", "head": "global", "drop_path": 0.4},
+    ],
+)
 def test_parts_give_the_gradients_of_the_whole(data, micro_batch, changes):
     value, parts = gradients(data, micro_batch, **changes)
     expected, whole = gradients(data, 0, **changes)

@@ -6,10 +6,16 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Literal, Self
 
-from witw.cvig.network.backbones import STEM, view_columns
+from witw.cvig.network.backbones import OWN, STEM, view_columns
 from witw.cvig.network.heads import OriginalHead
+from witw.cvig.network.timm_backbone import facts
 from witw.cvig.network.views import RADIUS_EXPONENT, photo_columns
 from witw.settings.train import Train
+
+ROWS = 64  # of the polar view, of a backbone of ours, where the config does not say
+# Spread and middle of the pictures that the own backbones see, and torchvision's of ImageNet.
+PLAIN = (0.45, 0.45, 0.45), (0.25, 0.25, 0.25)
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class Architecture:
     embed_dim: int  # length of a column's descriptor
     dropout: float
     backbone: str = "small"
-    stride: int = 16
+    stride: int = 0  # pixels to a place of a timm backbone's features
     share_weights: bool = False
     head: Literal["polar", "global", "original"] = "polar"
     pooling: Literal["attention", "gem"] = "attention"
@@ -35,17 +41,31 @@ class Architecture:
     radius_exponent: float = RADIUS_EXPONENT
     photo_rows: int = 0
     photo_band: float = 1.0
+    drop_path: float = 0.0
+    mean: tuple[float, ...] = PLAIN[0]  # of red, green, blue, taken off the pictures [of 1]
+    std: tuple[float, ...] = PLAIN[1]  # of the same, that they are divided by
 
     @classmethod
     def of(cls, settings: Train, chip_m: float, chip_px: int, photo_px: int) -> Self:
-        """Architecture for packed pictures of these sizes."""
-        given = {"chip_m", "chip_px", "photo_px"}
+        """Architecture for packed pictures of these sizes.
+
+        Raises:
+            UserError: timm has no such backbone, or it cannot have such a stride.
+        """
+        given = {"chip_m", "chip_px", "photo_px", "mean", "std"}
         chosen = {f.name: getattr(settings, f.name) for f in fields(cls) if f.name not in given}
-        shape = cls(chip_m=chip_m, chip_px=chip_px, photo_px=photo_px, **chosen)
+        mean: tuple[float, ...]
+        std: tuple[float, ...]
+        if settings.backbone in OWN:
+            mean, std = IMAGENET if settings.backbone == "original" else PLAIN
+        else:
+            about = facts(settings.backbone, settings.stride)
+            chosen["stride"], mean, std = about.stride, about.mean, about.std
+        shape = cls(chip_m=chip_m, chip_px=chip_px, photo_px=photo_px, mean=mean, std=std, **chosen)
         if shape.head == "global":
             return replace(shape, headings=1)
         if shape.head == "original":
-            rows = shape.polar_rows // shape.pixels_a_place
+            rows = shape.polar_view[0] // shape.pixels_a_place
             return replace(shape, embed_dim=OriginalHead.dim(rows))
         return shape
 
@@ -69,15 +89,28 @@ class Architecture:
         return 8 if self.backbone == "original" else self.stride
 
     @property
+    def is_own(self) -> bool:
+        """Whether the backbone is none of timm's."""
+        return self.backbone in OWN
+
+    def _whole(self, pixels: float) -> int:
+        """Pixels nearest to ``pixels`` that make whole places of the features."""
+        return max(1, round(pixels / self.stride)) * self.stride
+
+    @property
     def photo_view(self) -> tuple[int, int]:
         """Rows and columns of the photo's view [px]."""
         if self.head == "global":
-            side = -(-self.photo_px // 32) * 32
-            return side, side
-        side = view_columns(self.columns, self.photo_px)
+            return self._square(self.photo_px)
         if self.head == "original":  # its descriptor is of rows, so they must be as many
-            return self.polar_rows, self.columns * (self.polar_view[1] // self.headings)
-        return self.photo_rows or -(-side // 4) * 4, side
+            rows, columns = self.polar_view
+            return rows, self.columns * (columns // self.headings)
+        if self.is_own:
+            side = view_columns(self.columns, self.photo_px)
+            return self.photo_rows or -(-side // 4) * 4, side
+        # As fine as it is packed, and at least as many places across as columns.
+        side = max(self.columns * self.stride, self._whole(self.photo_px))
+        return self._whole(self.photo_rows or side), side
 
     @property
     def photo_top(self) -> float:
@@ -88,6 +121,15 @@ class Architecture:
     def polar_view(self) -> tuple[int, int]:
         """Rows and columns of the overhead view [px]; four times as wide as high, or nearly."""
         if self.head == "global":
-            side = -(-self.chip_px // 32) * 32
-            return side, side
-        return self.polar_rows, view_columns(self.headings, 4 * self.polar_rows)
+            return self._square(self.chip_px)
+        if self.is_own:
+            rows = self.polar_rows or ROWS
+            return rows, view_columns(self.headings, 4 * rows)
+        least = self.headings * self.stride  # so that every heading has features of its own
+        rows = self._whole(self.polar_rows or least / 4)
+        return rows, max(least, self._whole(4 * rows))
+
+    def _square(self, packed: int) -> tuple[int, int]:
+        """View of a whole picture: a side that the backbone divides into whole places."""
+        side = -(-packed // 32) * 32 if self.is_own else self._whole(packed)
+        return side, side

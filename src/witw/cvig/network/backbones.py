@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from witw import torch_files
+from witw.cvig.network import weights_file
 from witw.cvig.network.dropout import Dropout
-from witw.cvig.network.hub import Hub
+from witw.cvig.network.timm_backbone import Timm
 from witw.errors import UserError
+
+OWN = ("small", "original")  # all others are timm's
 
 STEM = 4  # a patch stem: small channels at full resolution are what is slow on a CPU
 GROUP = 8  # channels normalised together; unlike a batch's statistics, no other pair's business
@@ -87,6 +87,10 @@ class Small(nn.Module):
         """``(B, 3, rows, pixels)`` -> ``(B, channels, h, columns)``."""
         return cast(Tensor, self.layers(view))
 
+    def depths(self) -> dict[str, int]:
+        """Name of each parameter -> number of its layer from the input on."""
+        return {name: int(name.split(".")[1]) for name, _ in self.named_parameters()}
+
 
 class Original(nn.Module):
     """VGG16 up to its tenth convolution, of stride 8, as in the original *Where in the World*.
@@ -107,7 +111,7 @@ class Original(nn.Module):
 
         whole = vgg16(weights=None)
         if weights != "none":
-            whole.load_state_dict(_read(weights))
+            weights_file.fill(whole, weights_file.read(weights), "original", weights)
         self.layers = whole.features[: self.END]
         if weights != "none":
             self.layers[: self.FROZEN].requires_grad_(False)
@@ -123,109 +127,41 @@ class Original(nn.Module):
                 view = self.drop[str(at)](view, seeds)
         return view
 
+    def depths(self) -> dict[str, int]:
+        """Name of each parameter -> number of its layer from the input on."""
+        return {name: int(name.split(".")[1]) for name, _ in self.named_parameters()}
 
-class Timm(nn.Module):
-    """Any backbone of timm that gives feature maps.
 
-    Args:
-        name: in timm.
-        weights: ``none``, ``timm`` or a local file.
-        stride: pixels to a place of the features, at most.
-        ring: whether the columns go all the way round.
-    """
-
-    def __init__(self, name: str, weights: str, stride: int, ring: bool) -> None:
-        super().__init__()
-        # Slow to import, and few networks need it.
-        import timm
-
-        if name.split(".")[0] not in timm.list_models():
-            raise UserError(f"`train.backbone`: timm has no model {name!r}.")
-        options: dict[str, Any] = {"features_only": True}
-        try:  # transformers take pictures of any size only if told so
-            more = {"dynamic_img_size": True, "dynamic_img_pad": True}
-            strides = _strides(name, options | more)
-            options |= more
-        except TypeError:
-            strides = _strides(name, options)
-        level = max((i for i, s in enumerate(strides) if s <= stride), default=0)
-        options |= {"out_indices": (level,), "pretrained": weights != "none"}
-        if weights not in ("none", "timm"):
-            options["pretrained_cfg_overlay"] = {"file": str(_exists(weights))}
-        hub = Hub() if weights == "timm" else nullcontext()
-        try:
-            with hub:
-                net: Any = timm.create_model(name, **options)
-        except Exception as error:  # of the file, the network or the hub, whose errors are many
-            why = (str(error).splitlines() or [type(error).__name__])[0]
-            if isinstance(hub, Hub) and hub.is_silent:
-                why = hub.told
-            raise UserError(f"`train.weights` {weights!r} for {name!r}: {why}") from error
-        self.channels = int(net.feature_info.channels()[-1])
-        self.net: nn.Module = net
-        self.stride = strides[level]
-        self.ring = ring
-
-    def forward(self, view: Tensor, seeds: Tensor | None = None) -> Tensor:
-        """``(B, 3, rows, pixels)`` -> ``(B, channels, h, w)``."""
-        edge = 2 * self.stride if self.ring else 0
-        if edge:  # these networks know no rings: let them see on beyond the seam
-            view = torch.cat([view[..., -edge:], view, view[..., :edge]], dim=-1)
-        features = cast(Tensor, self.net(view)[0])
-        if features.shape[1] != self.channels:  # Swin and its like: channels last
-            features = features.permute(0, 3, 1, 2)
-        return features[..., 2:-2] if edge else features
+Backbone = Small | Original | Timm
 
 
 def build(
-    name: str, weights: str, stride: int, pixels: int, columns: int, small: tuple[int, int],
+    name: str,
+    weights: str,
+    stride: int,
+    view: tuple[int, int],
+    columns: int,
+    small: tuple[int, int],
     ring: bool,
-) -> Small | Original | Timm:  # fmt: skip
+    drop_path: float = 0.0,
+) -> Backbone:
     """Return a backbone by its name in the config; ``small`` is its width and blocks.
 
     Raises:
         UserError: there is no such backbone, or its weights cannot be read.
     """
+    if name in OWN and drop_path:
+        raise UserError(f"`train.drop_path`: {name!r} has no blocks to skip; leave it out.")
     if name == "small":
         if weights != "none":
             raise UserError("`train.weights`: the small backbone has none; say `none`.")
-        return Small(pixels, columns, *small, ring)
+        return Small(view[1], columns, *small, ring)
     if name == "original":
         return Original(weights)
-    return Timm(name, weights, stride, ring)
+    return Timm(name, weights, stride, view, ring, drop_path)
 
 
 def mixes_pairs(module: nn.Module) -> bool:
     """Whether a pair's features depend on the others of its batch (batch normalisation)."""
     kind = nn.modules.batchnorm._BatchNorm
     return any(isinstance(part, kind) for part in module.modules())
-
-
-def _strides(name: str, options: dict[str, Any]) -> list[int]:
-    """Strides of a timm network's levels; no memory is taken."""
-    # Slow to import, and few networks need it.
-    import timm
-
-    with torch.device("meta"):
-        network: Any = timm.create_model(name, **options)
-    return [int(stride) for stride in network.feature_info.reduction()]
-
-
-def _exists(weights: str) -> Path:
-    path = Path(weights)
-    if not path.is_file():
-        raise UserError(f"`train.weights`: there is no file {weights}.")
-    return path
-
-
-def _read(weights: str) -> dict[str, Tensor]:
-    path = _exists(weights)
-    try:
-        if path.suffix == ".safetensors":
-            # Needed by files of this kind alone.
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        return cast(dict[str, Tensor], torch_files.read(path, torch.device("cpu")))
-    except Exception as error:
-        raise UserError(f"`train.weights`: {weights} is not a readable file of weights.") from error

@@ -5,6 +5,8 @@ A batch split among processes, or done in parts, then loses the same values as t
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -51,3 +53,47 @@ class Dropout(nn.Module):
         keep = uniform(seeds + self.salt, shape[1:].numel()) >= self.share
         keep = keep.view(*shape, *(1,) * (x.ndim - len(shape)))
         return x * keep / (1 - self.share)
+
+
+class Noise:
+    """Where the layers inside a foreign network find the seeds of the rows under way."""
+
+    seeds: Tensor | None = None  # (B,) int64
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al. 2016): a row skips the branch, drawn from its own seed.
+
+    Args:
+        share: of the rows that skip it in training.
+        noise: of the network it is in.
+        salt: tells modules that share their rows' seeds apart.
+    """
+
+    def __init__(self, share: float, noise: Noise, salt: int) -> None:
+        super().__init__()
+        self.share, self.noise, self.salt = share, noise, salt
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, ...)`` -> the same; without seeds, or when not training, unchanged."""
+        seeds = self.noise.seeds
+        if not self.training or seeds is None or self.share == 0:
+            return x
+        keep = uniform(seeds + self.salt, 1)[:, 0] >= self.share  # (B,)
+        return x * (keep / (1 - self.share)).to(x.dtype).view(-1, *(1,) * (x.ndim - 1))
+
+    @classmethod
+    def take_over(cls, net: nn.Module, noise: Noise) -> list[Self]:
+        """Replace timm's layers of this kind, whose noise is the device's; returns the new ones."""
+        # Slow to import, and only backbones of timm have them.
+        from timm.layers.drop import DropPath as Foreign
+
+        made: list[Self] = []
+        for parent in list(net.modules()):
+            for name, child in parent.named_children():
+                if isinstance(child, Foreign):
+                    # Far from the salts of the layers outside of the network.
+                    layer = cls(child.drop_prob or 0.0, noise, 1000 + len(made))
+                    setattr(parent, name, layer)
+                    made.append(layer)
+        return made

@@ -13,7 +13,7 @@ from witw import torch_files
 from witw.cvig.network import model_file
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.augment import Jitter, erase, mirror, recolour
-from witw.cvig.network.backbones import Original, Small, Timm, build
+from witw.cvig.network.backbones import Backbone, build
 from witw.cvig.network.heads import (
     GlobalHead,
     OriginalHead,
@@ -42,13 +42,13 @@ class Tower(nn.Module):
         columns: int,
         ring: bool,
         weights: str,
-        backbone: Small | Original | Timm | None = None,
+        backbone: Backbone | None = None,
     ) -> None:
         super().__init__()
         small = (shape.width, shape.blocks)
         places = max(PLACES, view[1] // 32) if shape.head == "global" else columns
         self.backbone = backbone or build(
-            shape.backbone, weights, shape.stride, view[1], places, small, ring
+            shape.backbone, weights, shape.stride, view, places, small, ring, shape.drop_path
         )
         self.head = self._head(shape, view, columns, ring)
 
@@ -80,6 +80,9 @@ class Network(nn.Module):
         weights: what the backbones begin with, see :class:`witw.settings.train.Train`.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, shape: Architecture, weights: str = "none") -> None:
         super().__init__()
         self.shape = shape
@@ -91,6 +94,9 @@ class Network(nn.Module):
         self.photo_norm = Standardise(shape.embed_dim) if whole else nn.Identity()
         self.overhead_norm = Standardise(shape.embed_dim) if whole else nn.Identity()
         self.log_scale = nn.Parameter(torch.tensor(GLOBAL_SCALE if whole else SCALE).log())
+        # Of the architecture, not of what is learned, so in no file of weights.
+        self.register_buffer("mean", torch.tensor(shape.mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(shape.std)[:, None, None], persistent=False)
 
     @property
     def scale(self) -> Tensor:
@@ -117,7 +123,7 @@ class Network(nn.Module):
             ``(B, D, w)``, and which columns the photo sees, ``(B, w)``.
         """
         view, inside, mask = self._photo_view(as_float(photos), sizes, jitter, fov_deg)
-        view = normalise(view)
+        view = self.normalise(view)
         if jitter is not None:
             view = recolour(view, jitter.photo_colour)
             inside = erase(inside, jitter.erase)
@@ -155,11 +161,15 @@ class Network(nn.Module):
             view = turned_view(pixels, shape.polar_view[0], shift, zoom, turn)
         else:
             view = polar_view(pixels, *shape.polar_view, shift, zoom, turn, shape.radius_exponent)
-        view = normalise(view)
+        view = self.normalise(view)
         if jitter is not None:
             view = mirror(recolour(view, jitter.chip_colour), jitter.mirror)
         code = self.overhead(view, None if jitter is None else jitter.noise + 1)
         return cast(Tensor, code if self.training else self.overhead_norm(code))
+
+    def normalise(self, views: Tensor) -> Tensor:
+        """0 to 255, to about unit spread around zero: as the backbone's pictures were."""
+        return (views / 255 - self.mean) / self.std
 
     def match(self, photo: Tensor, mask: Tensor, overhead: Tensor) -> Tensor:
         """Scores of training, ``(P, C)``; arguments as of ``heads.correlate``, of a whole batch."""
@@ -173,11 +183,6 @@ class Network(nn.Module):
 def as_float(pictures: Tensor) -> Tensor:
     """``(B, h, w, 3)`` uint8 to ``(B, 3, h, w)`` float, 0 to 255."""
     return pictures.permute(0, 3, 1, 2).float()
-
-
-def normalise(views: Tensor) -> Tensor:
-    """0 to 255, to about unit spread around zero."""
-    return (views - 0.45 * 255) * (4 / 255)
 
 
 def device() -> torch.device:
@@ -241,9 +246,6 @@ def load(path: Path, where: torch.device) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a readable checkpoint; delete it and run again.")
     return content
-
-
-# MOVED
 
 
 def autocast(where: torch.device) -> torch.autocast:

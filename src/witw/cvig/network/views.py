@@ -151,12 +151,12 @@ def column_mask(seen: Tensor, columns: int) -> Tensor:
 
     Args:
         seen: ``(B, view columns)`` of 0 or 1, from :func:`photo_view`.
-        columns: heading columns, a divisor of the view's.
+        columns: heading columns; where they do not divide the view's, neighbours share some.
 
     Returns:
         ``(B, columns)`` of 0 or 1.
     """
-    share = seen.reshape(len(seen), columns, -1).mean(dim=-1)
+    share = F.adaptive_avg_pool1d(seen[:, None], columns)[:, 0]
     mask: Tensor = (share >= 0.5).to(seen.dtype)
     mask[:, columns // 2] = 1
     return mask

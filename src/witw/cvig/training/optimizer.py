@@ -4,21 +4,71 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import defaultdict
 
 import torch
 from torch import Tensor, nn
 
+from witw.cvig.network.model import Network
+from witw.errors import UserError
 from witw.settings.train import Train
 
 
-def optimizer(network: nn.Module, settings: Train, fused: bool) -> torch.optim.AdamW:
-    """AdamW; weight decay is for matrices, not for norms, biases and the scale."""
-    learned = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in learned if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, fused=fused)
+def optimizer(network: Network, settings: Train, fused: bool) -> torch.optim.AdamW:
+    """AdamW; weight decay is for matrices, not for norms, biases and the scale.
+
+    Each group's ``scale`` is its share of the learning rate: see :func:`scales`.
+    """
+    scale = scales(network, settings)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    for name, p in network.named_parameters():
+        if p.requires_grad:
+            decay = settings.weight_decay if p.ndim > 1 else 0.0
+            groups[scale.get(name, 1.0), decay].append(p)
+    return torch.optim.AdamW(
+        [{"params": ps, "weight_decay": d, "scale": s} for (s, d), ps in groups.items()],
+        fused=fused,
+    )
+
+
+def scales(network: Network, settings: Train) -> dict[str, float]:
+    """Name of each of the backbones' parameters -> its share of the learning rate.
+
+    The last block has ``backbone_rate``, each one before it ``layer_decay`` of the next one's
+    (Bao et al. 2022, BEiT).
+    """
+    out = {}
+    for tower, depths in _depths(network):
+        top = max(depths.values())
+        for name, depth in depths.items():
+            share = settings.layer_decay ** (top - depth)
+            out[f"{tower}.backbone.{name}"] = settings.backbone_rate * share
+    return out
+
+
+def freeze(network: Network, blocks: int) -> None:
+    """Let the first blocks of the backbones, and what lies before them, keep their weights.
+
+    Raises:
+        UserError: there are not so many.
+    """
+    if not blocks:
+        return
+    for tower, depths in _depths(network):
+        top = max(depths.values())
+        if blocks > top:
+            raise UserError(f"`train.freeze` {blocks}: the backbone has {top} blocks in all.")
+        learned = dict(getattr(network, tower).backbone.named_parameters())
+        for name, depth in depths.items():
+            if depth <= blocks:
+                learned[name].requires_grad_(False)
+
+
+def _depths(network: Network) -> list[tuple[str, dict[str, int]]]:
+    """Depths of each backbone's parameters; one that both towers share counts once."""
+    shared = network.photo.backbone is network.overhead.backbone
+    towers = ("photo",) if shared else ("photo", "overhead")
+    return [(tower, getattr(network, tower).backbone.depths()) for tower in towers]
 
 
 def learning_rate(step: int, total: int, settings: Train) -> float:

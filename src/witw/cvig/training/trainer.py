@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -59,22 +59,63 @@ class Trainer:
         self.mined: dict[str, Tensor] = {}  # order of training by number of epoch
 
     def _made(self, shape: Architecture) -> Network:
-        """The network on its device; one that mixes pairs only where that is the same as whole."""
-        network: nn.Module = Network(shape, self.settings.weights)
+        """The network on its device, ready to be trained."""
+        settings = self.settings
+        network = Network(shape, settings.weights)
+        optimizer.freeze(network, settings.freeze)
+        if settings.grad_checkpointing:
+            self._recompute(network)
         if backbones.mixes_pairs(network):
-            several = self.processes.size > 1 and self.where.type != "cuda"
-            if self.settings.micro_batch or several:
-                raise UserError(
-                    f"`train.backbone` {shape.backbone!r} normalises over its batch, which can "
-                    "then not be taken in parts: leave out `train.micro_batch`, use one process "
-                    "or GPUs, or take another backbone."
-                )
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+            network = self._apart(network)
         network = network.to(self.where)
         if self.where.type == "cuda":
             network = network.to(memory_format=torch.channels_last)
-        assert isinstance(network, Network)
         return network
+
+    def _apart(self, network: Network) -> Network:
+        """A network with batch normalisation, made to see the whole batch or none of it.
+
+        Raises:
+            UserError: it sees parts of a batch, and has no statistics to keep instead.
+        """
+        settings, several = self.settings, self.processes.size > 1
+        if settings.micro_batch or (several and self.where.type != "cuda"):
+            if settings.weights == "none":
+                raise UserError(
+                    f"`train.backbone` {settings.backbone!r} normalises over its batch, which can "
+                    "then not be taken in parts: give it pretrained weights, whose statistics it "
+                    "keeps, or leave out `train.micro_batch` and use one process or GPUs."
+                )
+            for tower in (network.photo, network.overhead):
+                tower.backbone.holds_statistics = True
+        elif several:
+            # timm's own: torch's loses the activations inside of timm's batch normalisation.
+            from timm.layers.norm_act import convert_sync_batchnorm
+
+            return cast(Network, convert_sync_batchnorm(network))  # type: ignore[no-untyped-call]
+        return network
+
+    def _recompute(self, network: Network) -> None:
+        """Have blocks computed again backward instead of kept.
+
+        Raises:
+            UserError: the backbone has no such blocks.
+        """
+        settings = self.settings
+        nets: list[Any] = [
+            getattr(t.backbone, "net", None) for t in (network.photo, network.overhead)
+        ]
+        if not all(hasattr(net, "set_grad_checkpointing") for net in nets):
+            raise UserError(
+                f"`train.grad_checkpointing`: {settings.backbone!r} cannot do so; leave it out."
+            )
+        if settings.drop_path and settings.share_weights:
+            raise UserError(
+                "`train.grad_checkpointing` and `train.drop_path` need towers of their own: leave "
+                "out one of them or `train.share_weights`."
+            )
+        for net in nets:
+            net.set_grad_checkpointing(True)
 
     def compile(self) -> None:
         """Have the towers compiled at their first use, where it pays and the settings ask for it.
@@ -160,7 +201,7 @@ class Trainer:
         jitter = augment.draw(count, settings, chip_m, seed)[processes.shard(count)].to(self.where)
         rate = self.learning_rate
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
         self.latest = gradcache.backward(
             self.network,
