@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ import torch
 import yaml
 from made_pairs import SMALL, make_pairs
 
-from witw.cvig.network import backbones
+from witw.cvig.network import backbones, model_file
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.backbones import Original
 from witw.cvig.network.model import Model, Network
@@ -62,18 +63,18 @@ def test_a_file_brings_back_the_same_network(tmp_path, changes):
 
 def test_a_file_of_an_older_version_is_read_or_named(tmp_path):
     """A network that is as it was is read; timm's, of which blocks were missing, are not."""
-    made, path = network(), tmp_path / "model.pt"
-    Model(made, 0.1, 3, {"recall_at_1": 5.0}).save(path)
-    content = torch.load(path, weights_only=True)
+    made, path = network(), tmp_path / "model.safetensors"
+    shape = asdict(made.shape)
     for key in ("mean", "std", "drop_path"):
-        del content["shape"][key]
-    torch.save(content, path)
+        del shape[key]
+    facts = {"architecture": shape, "temperature": 0.1, "epoch": 3, "val": {}}
+    model_file.write(path, made.state_dict(), facts)
     with torch.inference_mode():
         code = Model.load(path, torch.device("cpu")).network.encode_chips(PIXELS[1])
         assert torch.equal(code, made.encode_chips(PIXELS[1]))
-    content["shape"] |= {"backbone": "test_vit", "stride": 16}
-    torch.save(content, path)
-    with pytest.raises(UserError, match="was not written by this version's `train`; delete it"):
+    facts["architecture"] = shape | {"backbone": "test_vit", "stride": 16}
+    model_file.write(path, made.state_dict(), facts)
+    with pytest.raises(UserError, match="is a model of another version of witw"):
         Model.load(path, torch.device("cpu"))
 
 

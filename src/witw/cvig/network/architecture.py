@@ -45,6 +45,10 @@ class Architecture:
     mean: tuple[float, ...] = PLAIN[0]  # of red, green, blue, taken off the pictures [of 1]
     std: tuple[float, ...] = PLAIN[1]  # of the same, that they are divided by
 
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):  # lists, where they come from JSON
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     @classmethod
     def of(cls, settings: Train, chip_m: float, chip_px: int, photo_px: int) -> Self:
         """Architecture for packed pictures of these sizes.
