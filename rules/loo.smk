@@ -73,6 +73,7 @@ use rule index as loo_index with:
 use rule evaluate as loo_evaluate with:
     input:
         model=f"{LOO}/model.safetensors",
+        train=[f"{LOO}/pack/train/{name}" for name in PACKED],
         val=[f"{LOO}/pack/val/{name}" for name in PACKED],
         test=[f"{LOO}/pack/test/{name}" for name in PACKED],
         codes=fold_cells("npy"),

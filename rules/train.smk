@@ -34,6 +34,7 @@ rule evaluate:
     """Score the model on the test cities, with chance and an interval beside every figure."""
     input:
         model=f"{RESULTS}/model/trained.safetensors",
+        train=[f"{PACK}/train/{name}" for name in PACKED],
         val=[f"{PACK}/val/{name}" for name in PACKED],
         test=[f"{PACK}/test/{name}" for name in PACKED],
         codes=per_aoi(f"{RESULTS}/index/{{aoi}}.npy", "val", "test"),
@@ -56,7 +57,8 @@ rule evaluate:
         says("Scoring the model on the test cities")
     shell:
         "python -m witw.cvig.evaluate --spec {params.spec:q} --threads {threads}"
-        ' --model {input.model} --val "$(dirname {input.val[0]})"'
+        ' --model {input.model} --train "$(dirname {input.train[0]})"'
+        ' --val "$(dirname {input.val[0]})"'
         ' --test "$(dirname {input.test[0]})"'
         " --codes {input.codes} --grids {input.grids} --pairs {input.pairs}"
         " --metrics {output.metrics} --ranks {output.ranks} --plot {output.plot} 2> {log}"

@@ -12,6 +12,7 @@ from pyproj import Proj
 from witw import files, tables
 from witw.cvig import evaluate, retrieval
 from witw.cvig.network.model import Model
+from witw.cvig.scoring.assurance import Assurance
 from witw.dataset.packed import Packed
 from witw.errors import UserError
 
@@ -46,7 +47,8 @@ def score(model, trained, indexed, out):
     cells = cells_of(model, trained, out / "index")
     paths = out / "metrics.json", out / "ranks.parquet", out / "recall.png"
     pairs = [indexed / "y.parquet", indexed / "z.parquet"]
-    values = evaluate.run(model, trained / "val", trained / "test", cells, pairs, *paths)
+    splits = trained / "val", trained / "test"
+    values = evaluate.run(model, *splits, cells, pairs, *paths, train_dir=trained / "train")
     return values, *paths
 
 
@@ -107,6 +109,31 @@ def test_the_calibration_is_of_the_validation_area(scored):
     assert told["val"]["bits"] > 1
     assert told["test"]["bits"] > 1
     assert told["test"]["interval"]["bits"][0] > 0
+
+
+def test_what_is_said_of_a_single_answer_is_counted_on_the_test_areas(scored):
+    values = scored[0]
+    here = values["presence"]
+    assert here["fitted_on"] == ["c"]
+    # Photos of the made pairs lie 500 m apart along one line: of the training, those beyond 20 km
+    # are strangers to the validation area.
+    assert here["test"]["own"] == 90
+    assert here["test"]["strangers"] > 30
+    assert here["auroc"] > 0.7
+    assert here["test"]["auroc"] > 0.7
+    counted = values["reliability"]["all"]
+    assert counted["n"] == 90
+    assert counted["first"] == pytest.approx(
+        values["protocols"]["grid"]["recall_at_1_within_100m"], abs=0.1
+    )
+    for level in (50, 80, 95):
+        assert counted[f"held_{level}"] == pytest.approx(
+            values["calibration"]["test"][f"coverage_{level}"], abs=2
+        )
+    assurance = Assurance.read(values)
+    assert assurance.presence.auroc == here["auroc"]
+    assert assurance.usual.limit > 1
+    assert assurance.told["reliability"] == values["reliability"]
 
 
 def test_the_same_inputs_give_the_same_bytes(scored, trained, indexed, tmp_path):

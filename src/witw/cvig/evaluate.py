@@ -7,7 +7,7 @@ error, here. The test cities are only scored. :mod:`witw.cvig.scoring.protocols`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from witw.cvig import retrieval
 from witw.cvig.grid import Grid
 from witw.cvig.network.model import Model, device
 from witw.cvig.retrieval import Codes, Ranking
-from witw.cvig.scoring import calibration, heading, intervals, protocols
+from witw.cvig.scoring import assurance, calibration, heading, intervals, protocols
 from witw.cvig.scoring.calibration import Belief, Calibration
 from witw.cvig.scoring.localization import Placed
 from witw.cvig.scoring.plots import draw
@@ -29,7 +29,7 @@ from witw.cvig.scoring.protocols import Cells, Ranked
 from witw.dataset.packed import Packed
 from witw.errors import UserError
 
-VERSION = 3
+VERSION = 4
 READS = ()
 
 
@@ -54,6 +54,7 @@ def run(
     ranks: Path,
     plot: Path,
     threads: int = 1,
+    train_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Score a model on areas it has never seen.
 
@@ -65,10 +66,12 @@ def run(
         pairs: tables ``pairs`` of the test areas: where EXIF data may tell a heading.
         metrics_path: output JSON: ``protocols`` as :mod:`witw.cvig.scoring.protocols` has them,
             each with ``chance``, ``interval`` and ``areas`` (the same for each area); ``heading``;
-            ``calibration``, fitted on the validation areas, with ``val`` and ``test`` figures.
+            ``calibration``, fitted on the validation areas, with ``val`` and ``test`` figures;
+            ``presence``, ``reliability`` and ``usual`` of :mod:`witw.cvig.scoring.assurance`.
         ranks: output, table ``ranks``.
         plot: output, recall at k and against area, beside chance.
         threads: CPU threads.
+        train_dir: packed training split: photos of other cities, and what photos usually look like.
 
     Returns:
         What ``metrics_path`` holds.
@@ -86,7 +89,9 @@ def run(
     block = intervals.blocks(test.lon_lat)
     ranked = Ranked(found.rank, found.gallery, test.areas, block)
     where = {name: block[test.areas == n] for n, name in enumerate(names)}
-    told["test"] = _believed(Belief.join([beliefs[name] for name in names]), block)
+    told["test"] = _believed(Belief.join([beliefs[name] for name in names]), block, fitted)
+    train = Packed.open(train_dir) if train_dir else None
+    indexed = {name: _cells(name, cells) for name in (*told["fitted_on"], *names)}
     values = {
         "model": about(model),
         "protocols": {
@@ -96,6 +101,7 @@ def run(
         },
         "heading": _headings(found, test, block, pairs),
         "calibration": told,
+        **assurance.tell(model, fitted, indexed, train, val, test),
     }
     rows = test.table[["id", "aoi"]].assign(
         rank=found.rank, gallery=found.gallery, heading_deg=found.heading_deg.round(2)
@@ -123,16 +129,21 @@ def _area(model: Model, data: Packed, number: int, cells: Mapping[str, tuple[Pat
     """Encode an area's pairs and open its cells; one area at a time, so memory does not grow."""
     rows = np.flatnonzero(data.areas == number)
     name = str(data.table["aoi"].iloc[rows[0]])
-    if name not in cells:
-        raise UserError(f"Area {name!r} has no index; give its files to `--codes` and `--grids`.")
+    found = _cells(name, cells)
     codes = retrieval.encode(model.network, data, device(), rows)
-    found = Cells(np.load(cells[name][0], mmap_mode="r"), Grid.read(cells[name][1]))
     size = (len(found.grid.cells), *codes.chips.shape[1:])
     if found.codes.shape != size:
         raise UserError(
             f"{cells[name][0]} is not of {cells[name][1]} and the model; delete it and run again."
         )
     return Area(name, rows, codes, data.places[rows], found)
+
+
+def _cells(name: str, cells: Mapping[str, tuple[Path, Path]]) -> Cells:
+    """Open an area's cells."""
+    if name not in cells:
+        raise UserError(f"Area {name!r} has no index; give its files to `--codes` and `--grids`.")
+    return Cells(np.load(cells[name][0], mmap_mode="r"), Grid.read(cells[name][1]))
 
 
 def _calibrated(
@@ -143,13 +154,15 @@ def _calibrated(
     parts = [p for a in areas for p in protocols.evidence(a.codes, a.places, a.cells)]
     fitted = calibration.fit(parts)
     beliefs = [protocols.on_grid(a.codes, a.places, a.cells, fitted)[1] for a in areas]
-    block = intervals.blocks(val.lon_lat)
-    told = _believed(Belief.join(beliefs), block)
-    return fitted, {**asdict(fitted), "fitted_on": [a.name for a in areas], "val": told}
+    block, found = intervals.blocks(val.lon_lat), Belief.join(beliefs)
+    fitted = replace(fitted, held=calibration.levels(found))
+    told = _believed(found, block, fitted)
+    plain = asdict(fitted) | {"held": list(fitted.held)}
+    return fitted, {**plain, "fitted_on": [a.name for a in areas], "val": told}
 
 
-def _believed(found: Belief, block: NDArray[np.int64]) -> dict[str, Any]:
-    return protocols.tell(calibration.metrics(found), {"bits": 0.0}, block)
+def _believed(found: Belief, block: NDArray[np.int64], fitted: Calibration) -> dict[str, Any]:
+    return protocols.tell(calibration.metrics(found, fitted), {"bits": 0.0}, block)
 
 
 def _scored(
@@ -203,12 +216,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         inputs=["model", "val", "test", "codes", "grids", "pairs"],
         outputs=["metrics", "ranks", "plot"],
         many=["codes", "grids", "pairs"],
+        optional=["train"],
         argv=argv,
     )
     grids = {path.stem: path for path in args.grids}
     cells = {path.stem: (path, grids[path.stem]) for path in args.codes if path.stem in grids}
     outputs = args.metrics, args.ranks, args.plot
-    run(args.model, args.val, args.test, cells, args.pairs, *outputs, args.threads)
+    run(args.model, args.val, args.test, cells, args.pairs, *outputs, args.threads, args.train)
 
 
 if __name__ == "__main__":

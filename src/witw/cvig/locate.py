@@ -95,9 +95,8 @@ def fitted(path: Path | None, model: Model) -> Calibration:
     if path is None:
         return Calibration(model.temperature, 0.0)
     try:
-        told = files.read_json(path)["calibration"]
-        return Calibration(float(told["temperature"]), float(told["sigma_m"]))
-    except (KeyError, TypeError) as error:
+        return Calibration.read(files.read_json(path)["calibration"])
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} holds no calibration; give an evaluation's metrics.json.") from (
             error
         )

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,11 @@ from witw.cvig.grid import Grid
 from witw.cvig.locating.located import Located, Scene
 from witw.cvig.locating.locator import Locator
 from witw.cvig.locating.regions import Around, Within, parse_around, read_polygons
-from witw.cvig.scoring.calibration import Calibration
+from witw.cvig.scoring import presence, unusual
+from witw.cvig.scoring.assurance import Assurance
+from witw.cvig.scoring.calibration import STEPS, Calibration
+from witw.cvig.scoring.presence import Presence
+from witw.dataset.packed import Packed
 from witw.errors import UserError
 from witw.images.photo import open_photo
 from witw.images.query import Photo
@@ -202,3 +207,43 @@ def test_an_index_of_another_network_is_refused(trained, city, tmp_path):
             city / "mosaic.tif",
             "x",
         )
+
+
+def test_presence_and_looks_are_told_with_each_photo(locator, shots, trained):
+    """What an evaluation has fitted is asked of every photo, together with its scene."""
+    plain = locator.locate(shots)
+    assert all(math.isnan(found.here) and found.unusual == () for found in plain)
+    train = Packed.open(trained / "train")
+    figures = unusual.figures(train.pictures(np.arange(200))[0], train.sizes[:200])
+    measure = Presence((5.0, 0.1, 0.1), -4.0, 0.3, 50.0, 0.9)
+    sure = replace(locator, assurance=Assurance(measure, unusual.fit(figures, figures)))
+    noise = np.random.default_rng(0).integers(0, 255, (96, 96, 3), np.uint8)
+    odd = Photo("noise", Image.fromarray(noise))
+    found = sure.locate([*shots, odd])
+    for one, old in zip(found, plain, strict=False):
+        signs = presence.signs(old.score, old.probability[None])
+        assert one.here == pytest.approx(measure.probability(signs)[0], rel=1e-3)
+    assert [one.unusual for one in found] == [(False,)] * len(shots) + [(True,)]
+
+    class Indoors:
+        def look(self, photos):
+            return [Scene(0.1, "kitchen") for _ in photos]
+
+    inside = replace(sure, scenes=Indoors()).locate(shots[:1])[0]
+    assert inside.here < 0.1 * found[0].here
+    both = sure.locate(shots[:2], together=True)[0]
+    lower, upper = sorted(one.here for one in found[:2])
+    assert lower <= both.here <= upper
+
+
+def test_regions_are_the_calibrated_ones(locator, shots):
+    held = tuple(min(0.999, 0.3 + step / 150) for step in STEPS)
+    wide = replace(locator, calibration=replace(locator.calibration, held=held))
+    one, other = locator.locate(shots[:1])[0], wide.locate(shots[:1])[0]
+    np.testing.assert_allclose(one.probability, other.probability)
+    for level in (0.5, 0.8):
+        named = one.probability[one.region(level)].sum()
+        assert named >= level
+        cut = other.probability[other.region(level)].sum()
+        assert cut >= held[STEPS.index(round(100 * level))]
+        assert (one.region(level) <= other.region(level)).all()

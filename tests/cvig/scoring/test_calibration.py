@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,12 +8,14 @@ from witw.cvig.grid import Grid
 from witw.cvig.metrics import values
 from witw.cvig.scoring import calibration
 from witw.cvig.scoring.calibration import (
+    Belief,
     Calibration,
     belief,
     blur,
     chances,
     evidence,
     fit,
+    levels,
     metrics,
     nll,
 )
@@ -116,3 +120,51 @@ def test_a_geotag_off_the_imagery_is_not_impossible(grid):
     far = np.array([[6e5, 5e6]])
     assert np.isfinite(nll([evidence(scores, far, grid)], np.array([0.05]), np.array([30.0])))
     assert np.isfinite(belief(chances(scores, grid, Calibration(0.05, 30.0)), far, grid).bits)
+
+
+def test_a_region_holds_the_likeliest_cells_and_those_as_likely():
+    probability = np.array([0.1, 0.4, 0.1, 0.25, 0.15])
+    entry = Calibration(0.05, 0.0).entry_pct(probability)
+    assert entry == pytest.approx([80, 0, 80, 40, 65])
+    assert Calibration(0.05, 0.0).entry_pct(np.full(7, 1 / 7)).tolist() == [0] * 7
+
+
+def test_regions_are_cut_where_validation_photos_were_held(grid):
+    """Maps too sharp for half of the photos: the regions still hold what they say, on others."""
+
+    def two_kinds(seed):
+        rng = np.random.default_rng(seed)
+        scores, places = drawn(grid, 800, seed)
+        scores[rng.random(800) < 0.5] *= 1.8
+        return scores, places
+
+    sharp = Calibration(T, SIGMA_M)
+    scores, places = two_kinds(10)
+    found = belief(chances(scores, grid, sharp), places, grid)
+    held = replace(sharp, held=levels(found))
+    scores, places = two_kinds(11)
+    maps = chances(scores, grid, sharp)
+    found = belief(maps, places, grid)
+    plain, cut = (values(metrics(found, c)) for c in (sharp, held))
+    assert plain["coverage_50"] < 44
+    for level in (50, 80, 95):
+        assert cut[f"coverage_{level}"] == pytest.approx(level, abs=4)
+    own = np.hypot(*(places[:, None] - grid.centres()).transpose(2, 0, 1)).argmin(axis=1)
+    entry = np.array([held.entry_pct(row) for row in maps])
+    # The same regions, cell by cell.
+    inside = entry[np.arange(800), own] < 80
+    assert 100 * inside.mean() == pytest.approx(cut["coverage_80"], abs=0.3)
+
+
+def test_levels_of_few_photos_are_on_the_safe_side():
+    found = Belief(np.zeros(3), np.array([0.2, 0.5, 0.7]))
+    held = levels(found)
+    assert len(held) == len(calibration.STEPS)
+    assert np.all(np.diff(held) > 0)
+    # The second of three photos holds one half of four; the last levels hold everything.
+    assert held[calibration.STEPS.index(50)] == pytest.approx(0.5, abs=1e-4)
+    assert held[-1] > 0.9999
+    again = Calibration.read({"temperature": 1, "sigma_m": 2, "held": list(held)})
+    assert again.held == held
+    with pytest.raises(ValueError, match="levels"):
+        Calibration.read({"temperature": 1, "sigma_m": 2, "held": [0.5]})

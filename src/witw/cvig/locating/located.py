@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,9 +15,11 @@ from pyproj import Proj, Transformer
 
 from witw.cvig.grid import Grid
 from witw.cvig.scoring import localization
+from witw.cvig.scoring.calibration import Calibration
 from witw.images.query import Photo
 
 APART_M = localization.APART_M  # least distance between two places that are named
+AS_NAMED = Calibration(1.0, 0.0)  # a region of 80 % holds 80 % of the map
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,10 @@ class Located:
         mosaic: the area's raster, in the grid's CRS.
         facts: what is told of the model, see :mod:`witw.cvig.network.model_file`.
         scenes: of each photo; empty: nobody looked.
+        calibration: whose regions are drawn.
+        here: how likely the photos were taken in the area at all, even odds beforehand; NaN: not
+            known.
+        unusual: whether each photo looks unlike all photos of the training; empty: not known.
     """
 
     photos: tuple[Photo, ...]
@@ -92,6 +99,14 @@ class Located:
     mosaic: Path
     facts: Mapping[str, Any] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()
+    calibration: Calibration = AS_NAMED
+    here: float = math.nan
+    unusual: tuple[bool, ...] = ()
+
+    @cached_property
+    def entry_pct(self) -> NDArray[np.float64]:
+        """From which level on the region holds each cell, ``(N,)`` [%]."""
+        return self.calibration.entry_pct(self.probability)
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
@@ -115,7 +130,7 @@ class Located:
         ]  # fmt: skip
 
     def region(self, level: float) -> NDArray[np.bool_]:
-        """The smallest set of cells that holds so much of the probability.
+        """The cells, from the likeliest down, that hold so many of the photos whose map is such.
 
         Args:
             level: 0 to 1.
@@ -123,10 +138,7 @@ class Located:
         Returns:
             ``(N,)``; which cells. Cells as likely as the last that is needed are all in it.
         """
-        falling = self.probability[self.order]
-        last = int(np.searchsorted(np.cumsum(falling), level - 1e-12))
-        least = falling[min(last, len(falling) - 1)]
-        return np.asarray(self.probability >= least * (1 - 1e-9))
+        return self.entry_pct < 100 * level
 
     def area_share(self, level: float) -> float:
         """Share of the searched cells that a region covers, 0 to 1."""

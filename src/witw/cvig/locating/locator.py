@@ -25,6 +25,8 @@ from witw.cvig.grid import Grid
 from witw.cvig.locating.located import Located, Scene, to_degrees
 from witw.cvig.locating.regions import Region
 from witw.cvig.network.model import Model, device
+from witw.cvig.scoring import presence, unusual
+from witw.cvig.scoring.assurance import Assurance
 from witw.cvig.scoring.calibration import Calibration, chances
 from witw.errors import UserError
 from witw.images.query import Photo, open_query
@@ -55,6 +57,7 @@ class Locator:
         calibration: what turns scores into a map.
         scenes: tells indoor photos; None: nobody looks.
         facts: what is told of the model.
+        assurance: what an evaluation lets one say of an answer.
     """
 
     model: Model
@@ -65,6 +68,7 @@ class Locator:
     calibration: Calibration
     scenes: SceneNetwork | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    assurance: Assurance = field(default_factory=Assurance)
 
     @classmethod
     def open(
@@ -139,6 +143,8 @@ class Locator:
             scores, headings = self._scored(some, at)
             probability = chances(scores, grid, self.calibration)
             scenes = self.scenes.look(some) if self.scenes else []
+            here = self._here(scores, probability, scenes)
+            strange = self._unusual(some)
             for i, photo in enumerate(some):
                 yield Located(
                     photos=(photo,),
@@ -151,7 +157,34 @@ class Locator:
                     mosaic=self.mosaic,
                     facts=self.facts,
                     scenes=tuple(scenes[i : i + 1]),
+                    calibration=self.calibration,
+                    here=float(here[i]),
+                    unusual=tuple(strange[i : i + 1]),
                 )
+
+    def _here(
+        self,
+        scores: NDArray[np.float32],
+        probability: NDArray[np.float64],
+        scenes: Sequence[Scene],
+    ) -> NDArray[np.float64]:
+        """How likely each photo was taken in the area at all, ``(P,)``."""
+        measure = self.assurance.presence
+        if measure is None:
+            return np.full(len(scores), math.nan)
+        indoor = np.array([s.is_indoor for s in scenes]) if scenes else np.zeros(len(scores), bool)
+        return measure.probability(presence.signs(scores, probability), indoor)
+
+    def _unusual(self, photos: Sequence[Photo]) -> list[bool]:
+        """Whether each photo looks unlike those of the training; empty: not known."""
+        if self.assurance.usual is None:
+            return []
+        side = self.model.network.shape.photo_px
+        boxes = [letterbox(photo.picture, side) for photo in photos]
+        figures = unusual.figures(
+            np.stack([box[0] for box in boxes]), np.array([box[1:] for box in boxes])
+        )
+        return [bool(v) for v in self.assurance.usual.is_unusual(figures)]
 
     def _part(self, within: Region | None) -> tuple[NDArray[np.int64], Grid]:
         """Positions of the cells to search, and their grid."""
@@ -209,4 +242,12 @@ def join(found: Sequence[Located]) -> Located:
         heading_deg=np.concatenate([one.heading_deg for one in found]),
         fov_deg=tuple(f for one in found for f in one.fov_deg),
         scenes=tuple(s for one in found for s in one.scenes),
+        here=_together([one.here for one in found]),
+        unusual=tuple(u for one in found for u in one.unusual),
     )
+
+
+def _together(here: Sequence[float]) -> float:
+    """Presence of several photos: their mean log odds, as photos of one place are much alike."""
+    odds = np.clip(here, 1e-9, 1 - 1e-9)
+    return float(1 / (1 + np.exp(-np.log(odds / (1 - odds)).mean())))

@@ -3,12 +3,17 @@
 The map of a photo is ``p(c) = softmax(s_c / T)``, blurred by the error of geotags, ``sigma``. Both
 numbers are fitted together on the validation areas, on the map as it is after blurring, by the
 likelihood of the geotags: ``-log sum_c p(c) N(tag; c, sigma^2 I)``.
+
+One temperature for all photos leaves the maps of some too sharp. So a region that is said to hold
+50 % of such photos is cut where 50 % of the validation photos were held, not at 50 % of the map:
+split conformal prediction (Vovk et al. 2005; Angelopoulos and Bates 2023).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +26,7 @@ from witw.cvig.metrics import Metric, share
 from witw.cvig.scoring.localization import distances
 
 LEVELS = (50, 80, 95)  # credible regions [%]
+STEPS = tuple(range(5, 100, 5))  # levels at which regions are calibrated, `LEVELS` among them [%]
 TEMPERATURES = (0.003, 3.0)  # searched; far above the spread of scores is the uniform map
 SIGMAS_M = (10.0, 150.0)
 _NEAR = 4.0  # sigmas beyond which a cell gives a geotag no likelihood
@@ -33,6 +39,42 @@ class Calibration:
 
     temperature: float
     sigma_m: float  # 0: not blurred
+    # Share of the map that regions of `STEPS` % hold; empty: what their name says.
+    held: tuple[float, ...] = ()
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Calibration:
+        """What an evaluation's ``calibration`` says.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        held = tuple(float(v) for v in told.get("held", ()))
+        if len(held) not in (0, len(STEPS)):
+            raise ValueError(f"{len(held)} levels instead of {len(STEPS)}")
+        return cls(float(told["temperature"]), float(told["sigma_m"]), held)
+
+    def share_of_map(self, level_pct: float) -> float:
+        """How much of a map's probability the region of a level holds, 0 to 1."""
+        known = self.held or [step / 100 for step in STEPS]
+        return float(np.interp(level_pct, [0, *STEPS, 100], [0, *known, 1]))
+
+    def entry_pct(self, probability: NDArray[np.float64]) -> NDArray[np.float64]:
+        """From which level on the region of a map holds each of its cells, ``(N,)`` [%].
+
+        The region of a level is where this is lower: cells from the likeliest down, until they hold
+        enough. Cells as likely as one of it are in it too.
+        """
+        order = np.argsort(-probability, kind="stable")
+        falling = probability[order]
+        before = np.cumsum(falling) - falling
+        first = np.ones(len(order), bool)
+        first[1:] = falling[1:] < falling[:-1] * (1 - 1e-9)
+        before = before[np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))]
+        known = self.held or [step / 100 for step in STEPS]
+        out = np.empty(len(order))
+        out[order] = np.interp(before, [0, *known, 1], [0, *STEPS, 100])
+        return out
 
 
 @dataclass(frozen=True)
@@ -161,12 +203,30 @@ def belief(probability: NDArray[np.float64], places: NDArray[np.float64], grid: 
     return Belief(np.log2(np.maximum(mine, 1e-300) * probability.shape[1]), before)
 
 
-def metrics(found: Belief) -> dict[str, Metric]:
+def levels(found: Belief) -> tuple[float, ...]:
+    """Share of the map that a region must hold to hold ``STEPS`` % of these photos.
+
+    The quantile is that of n + 1 photos, of which one may lie anywhere: with few photos, regions
+    are rather too large. It rises strictly, so that the levels can be looked up both ways.
+    """
+    rank = np.ceil((len(found.before) + 1) * np.array(STEPS) / 100).astype(np.int64)
+    ordered = np.append(np.sort(found.before), 1.0)
+    held = ordered[np.minimum(rank, len(ordered)) - 1]
+    least = 1e-6 * np.arange(1, len(STEPS) + 1)
+    return tuple(np.clip(held + least, least, 1 - least[::-1]).round(7).tolist())
+
+
+def metrics(found: Belief, fitted: Calibration | None = None) -> dict[str, Metric]:
     """Figures of a calibration.
+
+    Args:
+        found: from :func:`belief`.
+        fitted: whose regions are checked; default: those that hold q % of the map.
 
     Returns:
         ``bits`` gained over the uniform map, and ``coverage_{q}``, the share of photos whose geotag
-        lies in the smallest region holding q % of the probability [%]: q, if the maps are honest.
+        lies in the region of q % [%]: q, if the maps are honest.
     """
-    out = {f"coverage_{q}": share(100 * found.before < q) for q in LEVELS}
+    cuts = {q: fitted.share_of_map(q) if fitted else q / 100 for q in LEVELS}
+    out = {f"coverage_{q}": share(found.before < cut) for q, cut in cuts.items()}
     return {"bits": Metric(found.bits), **out}

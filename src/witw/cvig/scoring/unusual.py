@@ -1,0 +1,123 @@
+"""Whether a photo looks unlike all that the network has learned from.
+
+The network itself cannot tell: noise has codes as ordinary as a street's. Fourteen plain figures of
+the picture can: colours, contrast, detail at three scales, and how bright the sky is. Of each photo
+they are compared with the training photos' by Mahalanobis's distance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+USUAL = 99  # validation photos that are not called unusual [%]
+PHOTOS = 4000  # of training that the statistics are taken from, at most
+_SCALES = 3
+_LEAST = 1e-4  # of a contrast; below is flat
+_RIDGE = 1e-3  # of each figure's variance
+
+
+@dataclass(frozen=True)
+class Usual:
+    """Statistics of the training photos.
+
+    Attributes:
+        mean: ``(14,)`` of the figures.
+        whitening: ``(14, 14)``, what turns figures less their mean into independent ones.
+        limit: distance that 99 % of the validation photos keep.
+    """
+
+    mean: NDArray[np.float64]
+    whitening: NDArray[np.float64]
+    limit: float
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Usual:
+        """What :meth:`tell` says.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        mean, whitening = (np.array(told[n], np.float64) for n in ("mean", "whitening"))
+        if mean.shape != (FIGURES,) or whitening.shape != (FIGURES, FIGURES):
+            raise ValueError(f"a whitening of {whitening.shape} for {mean.shape}")
+        return cls(mean, whitening, float(told["limit"]))
+
+    def tell(self) -> dict[str, Any]:
+        """As plain values of eight digits."""
+        rows = ([float(f"{v:.8g}") for v in row] for row in (self.mean, *self.whitening))
+        mean, *whitening = rows
+        return {"mean": mean, "whitening": whitening, "limit": float(f"{self.limit:.8g}")}
+
+    def distance(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far figures ``(P, 14)`` lie from the training photos', ``(P,)``: about 1 for one."""
+        apart = (rows - self.mean) @ self.whitening
+        return np.asarray(np.sqrt((apart**2).mean(axis=1)))
+
+    def is_unusual(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether photos are farther off than nearly all validation photos, ``(P,)``."""
+        return self.distance(rows) > self.limit
+
+
+def figures(photos: NDArray[np.uint8], sizes: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Figures of photos, ``(P, 14)``.
+
+    Args:
+        photos: ``(P, side, side, 3)``, each centred in its square.
+        sizes: ``(P, 2)`` width and height inside the square [px].
+    """
+    rows = [_figures(photo, int(w), int(h)) for photo, (w, h) in zip(photos, sizes, strict=True)]
+    return np.array(rows).reshape(-1, FIGURES)
+
+
+def _figures(square: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float64]:
+    left, top = (len(square) - width) // 2, (len(square) - height) // 2
+    photo = square[top : top + height, left : left + width] / 255
+    out = [*photo.mean(axis=(0, 1)), *_log(photo.std(axis=(0, 1)))]
+    grey = photo.mean(axis=2)
+    for _ in range(_SCALES):
+        out += [_detail(grey, axis) for axis in (0, 1)]
+        grey = _half(grey)
+    third = max(1, height // 3)
+    out.append(photo[:third].mean() - photo[-third:].mean())
+    out.append(float((photo.max(axis=2) - photo.min(axis=2)).mean()))
+    return np.array(out, np.float64)
+
+
+FIGURES = 6 + 2 * _SCALES + 2
+
+
+def _log(values: Any) -> NDArray[np.float64]:
+    return np.asarray(np.log(np.maximum(values, _LEAST)))
+
+
+def _detail(grey: NDArray[np.float64], axis: int) -> float:
+    """Logarithm of the mean difference of neighbours; of a single row, that of nothing."""
+    steps = np.abs(np.diff(grey, axis=axis))
+    return float(_log(steps.mean() if steps.size else 0.0))
+
+
+def _half(grey: NDArray[np.float64]) -> NDArray[np.float64]:
+    """At half the size, a rest of one pixel left out; what is one pixel wide stays so."""
+    for axis in (0, 1):
+        even = grey.shape[axis] // 2
+        if even:
+            first, second = (np.take(grey, np.arange(k, 2 * even, 2), axis) for k in (0, 1))
+            grey = (first + second) / 2
+    return grey
+
+
+def fit(train: NDArray[np.float64], val: NDArray[np.float64]) -> Usual:
+    """Statistics of training photos' figures ``(N, 14)``, and the limit that others keep."""
+    mean = train.mean(axis=0)
+    spread = (train - mean).T @ (train - mean) / max(1, len(train) - 1)
+    spread += np.diag(_RIDGE * np.diag(spread) + 1e-9)
+    # Of a distance, any square root of the inverse is as good as another.
+    whitening = np.linalg.cholesky(np.linalg.inv(spread))
+    found = Usual(mean, whitening, 0.0)
+    limit = float(np.quantile(found.distance(val), USUAL / 100, method="higher"))
+    return Usual(mean, whitening, limit)
