@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from witw.settings.base import FilePath, Section, Share
 
@@ -94,6 +94,13 @@ class Train(Section):
         description="Field of view along its long side of a photo whose EXIF data do not tell "
         "the focal length [degrees].",
     )
+    photo_span_deg: float = Field(
+        0.0,
+        ge=0,
+        lt=150,
+        description="Angle that a photo's view spans, whatever its own field of view; what lies "
+        "outside of it is cut off; 0: `photo_fov_deg` [degrees].",
+    )
     fov_jitter: float = Field(
         0.15,
         ge=0,
@@ -179,6 +186,21 @@ class Train(Section):
     colour: float = Field(
         0.15, ge=0, lt=1, description="Augmentation: range of gain, offset and colour cast."
     )
+    fov_crop: Share = Field(
+        0.0,
+        description="Augmentation: chance that a photo is cut to a narrower field of view, as a "
+        "longer lens would see it.",
+    )
+    fov_crop_deg: tuple[float, float] = Field(
+        (40.0, 100.0),
+        description="Augmentation: the narrowest and the widest of these fields of view; what a "
+        "photo does not reach is not cut [degrees].",
+    )
+    jpeg: Share = Field(
+        0.0, description="Augmentation: chance of JPEG compression, of quality 30 to 90."
+    )
+    blur: Share = Field(0.0, description="Augmentation: chance of blur, sigma 0.3 to 1.5 px.")
+    grey: Share = Field(0.0, description="Augmentation: chance that a picture loses its colours.")
     erase: Share = Field(0.25, description="Augmentation: chance that columns are erased.")
     dropout: Share = Field(0.05, description="Dropout of the descriptors.")
     drop_path: float = Field(
@@ -195,3 +217,10 @@ class Train(Section):
         5.0, gt=0, description="An interrupted training loses at most this much [minutes]."
     )
     seed: int = Field(0, ge=0, description="Seed of weights, order and augmentation.")
+
+    @field_validator("fov_crop_deg")
+    @classmethod
+    def _range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1] < 180:
+            raise ValueError(f"{list(value)} must be two angles, the narrower one first")
+        return value

@@ -1,7 +1,8 @@
+import pytest
 import torch
 from made_pairs import make_pairs
 
-from witw.cvig.network.augment import draw, erase, mirror
+from witw.cvig.network.augment import draw, erase, mirror, wear
 from witw.cvig.network.heads import best, correlate
 from witw.cvig.network.model import as_float
 from witw.cvig.network.views import photo_view, polar_view
@@ -59,3 +60,89 @@ def test_a_mirrored_pair_still_matches_at_the_mirrored_heading():
         own = scores[torch.arange(6), torch.arange(6)]
         error = (best(own, 12)[1] - sign * torch.from_numpy(heading) + 180) % 360 - 180
         assert error.abs().max() < 6
+
+
+CROPS = Train(fov_crop=1.0, fov_crop_deg=(40, 100), jpeg=0.5, blur=0.3, grey=0.2)
+
+
+def test_fields_of_view_are_drawn_from_their_range():
+    jitter = draw(20_000, CROPS, 225.0, 0)
+    assert 40 <= jitter.crop_deg.min() < 40.1
+    assert 99.9 < jitter.crop_deg.max() <= 100
+    assert jitter.crop_at.abs().max() <= 1
+    some = draw(20_000, Train(fov_crop=0.3), 225.0, 0).crop_deg
+    assert (some < 360).float().mean().item() == pytest.approx(0.3, abs=0.02)
+
+
+def test_wear_is_as_frequent_as_asked():
+    quality, sigma, is_grey = draw(20_000, CROPS, 225.0, 0).photo_wear.T
+    shares = [(value > 0).float().mean().item() for value in (quality, sigma, is_grey)]
+    assert shares == pytest.approx([0.5, 0.3, 0.2], abs=0.02)
+    assert quality[quality > 0].min() == 30
+    assert quality.max() == 90
+
+
+def test_new_draws_leave_the_others_as_they_were():
+    """A training with more augmentation has the same turns, shifts and mirrors."""
+    plain, more = draw(8, Train(), 225.0, 3), draw(8, CROPS, 225.0, 3)
+    for name in ("shift", "zoom", "turn_deg", "mirror", "photo_colour", "chip_colour", "noise"):
+        assert torch.equal(getattr(plain, name), getattr(more, name))
+
+
+def test_wear_of_a_part_is_that_of_the_whole():
+    jitter = draw(6, CROPS, 225.0, 1)
+    pictures = torch.rand(6, 3, 24, 24) * 255
+    whole = wear(pictures, jitter.photo_wear)
+    parts = [wear(pictures[s], jitter[s].photo_wear) for s in (slice(0, 2), slice(2, 6))]
+    torch.testing.assert_close(whole, torch.cat(parts))
+    assert not torch.equal(whole, pictures)
+    assert wear(pictures, draw(6, Train(), 225.0, 1).photo_wear) is pictures
+
+
+def ramp(size=256):
+    """A photo whose red is the angle across, seen by a lens of 90 degrees, and green the height."""
+    at = (torch.arange(size) + 0.5) / size * 2 - 1
+    red = torch.rad2deg(torch.atan(at)).expand(size, size)
+    return torch.stack([red, at[:, None].expand(size, size), torch.ones(size, size)])[None]
+
+
+def view_of(crop_deg, crop_at, span=100.0, columns=100):
+    sizes, fov = torch.tensor([[256, 256]]), torch.tensor([90.0])
+    crop = torch.tensor([crop_deg]), torch.tensor([crop_at])
+    view, inside, seen = photo_view(ramp(), sizes, fov, (64, columns), span, 1.0, *crop)
+    return view[0], inside[0, 0], seen[0]
+
+
+def test_a_crop_shows_its_part_of_the_photo_in_the_middle():
+    view, inside, seen = view_of(40.0, 1.0)  # of 90 degrees, the rightmost 40: 5 to 45
+    assert seen.sum() == 40
+    assert seen[30:70].all()
+    middle = view[0, 32, 30:70]
+    torch.testing.assert_close(middle, torch.arange(40) + 5.5, atol=0.5, rtol=0)
+    assert not inside[:, :30].any()
+
+
+def test_a_crop_is_as_high_as_a_longer_lens_would_see():
+    """A lens of 40 degrees sees tan(20) of what one of 90 does, up and across."""
+    _, inside, _ = view_of(40.0, 0.0)
+    share = inside[:, 50].float().mean().item()
+    assert share == pytest.approx(torch.tensor(20.0).deg2rad().tan().item(), abs=0.03)
+    whole = view_of(360.0, 0.0)[1]
+    assert whole[:, 50].float().mean().item() == pytest.approx(1, abs=0.03)
+
+
+def test_what_a_photo_does_not_reach_is_not_cut():
+    plain = photo_view(
+        ramp(), torch.tensor([[256, 192]]), torch.tensor([90.0]), (64, 100), 100.0, 1.0
+    )
+    crop = torch.tensor([95.0]), torch.tensor([0.7])
+    cut = photo_view(
+        ramp(), torch.tensor([[256, 192]]), torch.tensor([90.0]), (64, 100), 100.0, 1.0, *crop
+    )
+    for before, after in zip(plain, cut, strict=True):
+        torch.testing.assert_close(before, after)
+
+
+def test_two_angles_in_order():
+    with pytest.raises(ValueError, match="the narrower one first"):
+        Train(fov_crop_deg=(100, 40))

@@ -51,6 +51,7 @@ def distance(first, second):
         {},
         {"loss": "decoupled"},
         {"head": "global"},
+        {"fov_crop": 0.7, "jpeg": 0.5, "blur": 0.5, "grey": 0.3},
         {"backbone": "test_vit", "head": "global", "drop_path": 0.4},
     ],
 )

@@ -41,6 +41,7 @@ class Architecture:
     radius_exponent: float = RADIUS_EXPONENT
     photo_rows: int = 0
     photo_band: float = 1.0
+    photo_span_deg: float = 0.0  # that a photo's view spans; 0: as photo_fov_deg
     drop_path: float = 0.0
     mean: tuple[float, ...] = PLAIN[0]  # of red, green, blue, taken off the pictures [of 1]
     std: tuple[float, ...] = PLAIN[1]  # of the same, that they are divided by
@@ -76,13 +77,13 @@ class Architecture:
     @property
     def columns(self) -> int:
         """Columns of a photo's code."""
-        return photo_columns(self.photo_fov_deg, self.headings)
+        return photo_columns(self.photo_span_deg or self.photo_fov_deg, self.headings)
 
     @property
     def span_deg(self) -> float:
         """Angle the photo's columns span [degrees]."""
         if self.head == "global":
-            return self.photo_fov_deg
+            return self.photo_span_deg or self.photo_fov_deg
         return self.columns * 360 / self.headings
 
     @property
@@ -114,7 +115,9 @@ class Architecture:
             return self.photo_rows or -(-side // 4) * 4, side
         # As fine as it is packed, and at least as many places across as columns.
         side = max(self.columns * self.stride, self._whole(self.photo_px))
-        return self._whole(self.photo_rows or side), side
+        # Rows as high as columns are wide: a network trained on pictures wants no other shape.
+        square = side * 2 * self.photo_top / math.radians(self.span_deg)
+        return self._whole(self.photo_rows or square), side
 
     @property
     def photo_top(self) -> float:

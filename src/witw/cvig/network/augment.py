@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from witw.cvig.network.degrade import blur, grey, jpeg
 from witw.settings.train import Train
+
+JPEG_QUALITY = (30, 90)
+BLUR_SIGMA = (0.3, 1.5)  # [px] of the packed picture
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,10 @@ class Jitter:
     chip_colour: Tensor  # (B, 2, 3)
     erase: Tensor  # (B, 2) first and last erased column, in widths; equal is none
     noise: Tensor  # (B,) int64, seeds of what is dropped inside the towers
+    crop_deg: Tensor  # (B,) width of the part of a photo that is shown; 360 is all [degrees]
+    crop_at: Tensor  # (B,) where that part lies, -1 leftmost to 1
+    photo_wear: Tensor  # (B, 3) JPEG quality, sigma of blur [px], whether grey; 0: not; or (B, 0)
+    chip_wear: Tensor  # (B, 3) or (B, 0)
 
     def to(self, device: torch.device) -> Jitter:
         """The numbers on ``device``."""
@@ -52,6 +60,19 @@ def draw(count: int, settings: Train, chip_m: float, seed: int) -> Jitter:
         both = settings.colour * (spread(2, 1) + 0.5 * spread(2, 3))
         return torch.stack([both[:, 0].exp(), both[:, 1] * 2], dim=1)
 
+    def chosen(share: float) -> Tensor:
+        return torch.rand(count, generator=rng) < share
+
+    def between(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(count, generator=rng)
+
+    def worn() -> Tensor:
+        if not (settings.jpeg or settings.blur or settings.grey):
+            return torch.zeros(count, 0)
+        quality = between(*JPEG_QUALITY).round() * chosen(settings.jpeg)
+        sigma = between(*BLUR_SIGMA) * chosen(settings.blur)
+        return torch.stack([quality, sigma, chosen(settings.grey).float()], dim=1)
+
     start = torch.rand(count, generator=rng)
     length = torch.rand(count, generator=rng) * 0.4
     length = length * (torch.rand(count, generator=rng) < settings.erase)
@@ -67,7 +88,19 @@ def draw(count: int, settings: Train, chip_m: float, seed: int) -> Jitter:
         chip_colour=colour(),
         erase=torch.stack([start, start + length], dim=1),
         noise=torch.randint(2**62, (count,), generator=rng),
+        crop_deg=torch.where(chosen(settings.fov_crop), between(*settings.fov_crop_deg), 360.0),
+        crop_at=spread(),
+        photo_wear=worn(),
+        chip_wear=worn(),
     )
+
+
+def wear(pictures: Tensor, how: Tensor) -> Tensor:
+    """Blur, grey and compress ``(B, 3, h, w)``, 0 to 255, as :class:`Jitter` has it for them."""
+    if how.shape[1] == 0:
+        return pictures
+    quality, sigma, is_grey = how.unbind(1)
+    return jpeg(grey(blur(pictures, sigma), is_grey > 0), quality)
 
 
 def recolour(pictures: Tensor, colour: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from witw import torch_files
 from witw.cvig.network import model_file
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.augment import Jitter, erase, mirror, recolour
+from witw.cvig.network.augment import Jitter, erase, mirror, recolour, wear
 from witw.cvig.network.backbones import Backbone, build
 from witw.cvig.network.heads import (
     GlobalHead,
@@ -122,7 +122,9 @@ class Network(nn.Module):
         Returns:
             ``(B, D, w)``, and which columns the photo sees, ``(B, w)``.
         """
-        view, inside, mask = self._photo_view(as_float(photos), sizes, jitter, fov_deg)
+        pixels = as_float(photos)
+        pixels = pixels if jitter is None else wear(pixels, jitter.photo_wear)
+        view, inside, mask = self._photo_view(pixels, sizes, jitter, fov_deg)
         view = self.normalise(view)
         if jitter is not None:
             view = recolour(view, jitter.photo_colour)
@@ -148,7 +150,8 @@ class Network(nn.Module):
         known = None if fov_deg is None else fov_deg.to(usual)
         fov = usual if known is None else torch.where(known.isnan(), usual, known)
         span, top = self.shape.span_deg, self.shape.photo_top
-        view, inside, seen = photo_view(photos, sizes, fov, shape, span, top)
+        crop = (None, None) if jitter is None else (jitter.crop_deg, jitter.crop_at)
+        view, inside, seen = photo_view(photos, sizes, fov, shape, span, top, *crop)
         return view, inside, column_mask(seen, columns)
 
     def encode_chips(self, chips: Tensor, jitter: Jitter | None = None) -> Tensor:
@@ -157,6 +160,7 @@ class Network(nn.Module):
         shift, zoom, turn = (
             (None, None, None) if jitter is None else (jitter.shift, jitter.zoom, jitter.turn_deg)
         )
+        pixels = pixels if jitter is None else wear(pixels, jitter.chip_wear)
         if shape.head == "global":
             view = turned_view(pixels, shape.polar_view[0], shift, zoom, turn)
         else:

@@ -110,6 +110,8 @@ def photo_view(
     shape: tuple[int, int],
     span_deg: float,
     top: float | None = None,
+    crop_deg: Tensor | None = None,
+    crop_at: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Project photos on a cylinder, so that equal columns are equal angles.
 
@@ -125,6 +127,9 @@ def photo_view(
         span_deg: angle the view's columns span [degrees].
         top: tangent of elevation at the view's upper edge, minus that of the lower, so that equal
             rows are equal elevations whatever the lens; default: of a square photo's edges.
+        crop_deg: ``(B,)`` show only so wide a part of each photo, and as much less of its height,
+            as a longer lens would have [degrees]; default: all.
+        crop_at: ``(B,)`` where that part lies, -1 leftmost to 1 rightmost.
 
     Returns:
         The views, ``(B, 3, rows, columns)``; which of their pixels show the photo,
@@ -137,13 +142,23 @@ def photo_view(
     angle = (torch.arange(columns, device=photos.device) + 0.5 - columns / 2) * step
     rise = (torch.arange(rows, device=photos.device) + 0.5) / rows * 2 - 1
     edge = torch.ones_like(focal) if top is None else focal * top  # (B,) in half sides
-    x = focal[:, None] * angle.tan()[None, :]  # (B, columns)
-    y = edge[:, None, None] * rise[None, :, None] / angle.cos()[None, None, :]
+    half = sizes.to(focal.dtype) / side  # (B, 2) half width and height, in half sides
+    seen_by = torch.atan(half[:, 0] / focal)  # (B,) half of the angle across
+    part, turned = seen_by, torch.zeros_like(seen_by)
+    if crop_deg is not None and crop_at is not None:
+        part = torch.minimum(torch.deg2rad(crop_deg) / 2, seen_by)
+        turned = crop_at * (seen_by - part)
+    heading = angle[None] + turned[:, None]  # (B, columns) from the camera's axis
+    x = focal[:, None] * heading.tan()
+    height = edge[:, None, None] * rise[None, :, None]  # (B, rows, 1) straight ahead
+    y = height / heading.cos()[:, None]
     grid = torch.stack([x[:, None, :].expand(-1, rows, -1), y], dim=-1)  # (B, rows, columns, 2)
-    half = sizes.to(x.dtype) / side  # (B, 2) half width and height, in half sides
-    inside = (grid.abs() <= half[:, None, None, :]).all(dim=-1)[:, None]
+    across = angle[None].abs() <= part[:, None] + 1e-6  # (B, columns)
+    low = half[:, 1] * part.tan() / seen_by.tan()  # half height of the part
+    inside = (grid.abs() <= half[:, None, None, :]).all(dim=-1) & across[:, None]
+    inside &= (height / angle.cos()).abs() <= low[:, None, None] + 1e-6
     view = F.grid_sample(photos, grid.to(photos.dtype), align_corners=False)
-    return view, inside.to(photos.dtype), (x.abs() <= half[:, :1]).to(photos.dtype)
+    return view, inside[:, None].to(photos.dtype), across.to(photos.dtype)
 
 
 def column_mask(seen: Tensor, columns: int) -> Tensor:
