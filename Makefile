@@ -16,7 +16,7 @@ BROWSER    := $(if $(shell command -v chromium || command -v google-chrome),.bro
 PYTEST     := $(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo plan test test-long faults check audit format lock docs clean
+.PHONY: help env demo site plan test test-long faults check audit format lock docs clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,15 @@ $(S3): tests/s3.lock .venv/.stamp | $(UV)
 	test -x .browser/bin/python || $(UV) venv --quiet --python $(PY) .browser
 	$(UV) pip sync --quiet --python .browser/bin/python tests/browser.lock
 	touch $@
+
+# Pages of docs/ as HTML, in an environment of its own: nothing else needs it.
+.site/bin/zensical: docs/site.lock | $(UV)
+	test -x .site/bin/python || $(UV) venv --quiet --python '>=3.12,<3.15' .site
+	$(UV) pip sync --quiet --python .site/bin/python docs/site.lock
+	touch $@
+
+site: .site/bin/zensical ## build the documentation in site/; a warning or a dead link is an error
+	.site/bin/zensical build --clean --strict
 
 demo: env ## run the whole workflow on made cities, in demo-run/
 	$(PY) -m witw.demo --dir demo-run --cores $(CORES)
@@ -89,6 +98,8 @@ lock: $(UV) ## resolve the newest versions pyproject.toml allows into the lock f
 		--group s3 -o tests/s3.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
 		--group browser -o tests/browser.lock
+	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
+		--group site -o docs/site.lock
 
 clean: ## remove the environment, the demo and every cache (never results/ or photos/)
-	rm -rf .venv .tools .s3 .browser demo-run .snakemake .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .tools .s3 .browser .site site demo-run .snakemake .mypy_cache .ruff_cache .pytest_cache

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-LOCKS = ("requirements.lock", "tests/browser.lock", "tests/s3.lock")
+LOCKS = ("requirements.lock", "docs/site.lock", "tests/browser.lock", "tests/s3.lock")
 SERVICES = ("pypi", "osv")  # the second is asked where the first knows nothing
 
 
