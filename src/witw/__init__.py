@@ -1,3 +1,3 @@
 """witw: from a list of cities to a trained photo-to-satellite geolocalizer."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
