@@ -1,4 +1,4 @@
-"""The command ``witw``: plan, diff, status, forget, snakefile."""
+"""The command ``witw``: plan, diff, status, locate, forget, snakefile."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ COMMANDS = {
     "plan": "before a run: photos, API calls, hours and gigabytes to expect",
     "diff": "before a run: which jobs would run, and why",
     "status": "during and after a run: what is done, what runs, what failed, time left",
+    "locate": "say where photos were taken, from satellite imagery alone",
     "forget": "remove photos, or an owner's, and never fetch them again",
     "snakefile": "print where the workflow lies, for `snakemake -s`",
 }
@@ -39,7 +40,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             module = importlib.import_module(f"witw.commands.{name}")
             command.description = module.__doc__
             module.arguments(command)
-            command.set_defaults(command=module.command)
+            command.set_defaults(command=module.command, paths=getattr(module, "PATHS", ()))
     if called != "diff":
         return parser.parse_args(argv)
     args, options = parser.parse_known_args(argv)
@@ -54,9 +55,13 @@ def run(argv: Sequence[str] | None = None) -> None:
         UserError: a mistake of the user's.
     """
     args = _parse(argv)
-    if getattr(args, "configfile", None):
+    for name in ("configfile", *getattr(args, "paths", ())):
         # As for snakemake: relative to where one stands, not to the run folder.
-        args.configfile = args.configfile.absolute()
+        given = getattr(args, name, None)
+        if isinstance(given, list):
+            setattr(args, name, [path.absolute() for path in given])
+        elif isinstance(given, Path):
+            setattr(args, name, given.absolute())
     try:
         os.chdir(args.directory)
     except OSError as error:

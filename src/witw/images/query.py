@@ -49,6 +49,12 @@ def formats() -> tuple[str, ...]:
     return tuple(sorted(set(Image.OPEN) - _NOT_READ))
 
 
+def suffixes() -> frozenset[str]:
+    """Suffixes of file names that such formats have, in lower case, the dot included."""
+    known = formats()
+    return frozenset(s for s, name in Image.registered_extensions().items() if name in known)
+
+
 def open_query(source: Path | bytes, name: str = "", fov: float = math.nan) -> Photo:
     """Open a photo.
 

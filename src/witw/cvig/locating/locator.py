@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import batched
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -80,7 +80,7 @@ class Locator:
         area: str,
         calibration: Calibration | None = None,
         scenes: SceneNetwork | None = None,
-    ) -> Locator:
+    ) -> Self:
         """Open the files of an area.
 
         Args:
@@ -89,7 +89,7 @@ class Locator:
             grid_path: the cells, from the stage ``index``.
             mosaic: the area's raster.
             area: its name.
-            calibration: default: the temperature of the model's own file.
+            calibration: default: what the model's file tells.
             scenes: tells indoor photos.
 
         Raises:
@@ -102,12 +102,18 @@ class Locator:
             raise UserError(
                 f"{codes} is not of {grid_path} and {model_path}; delete it and run again."
             )
-        known = calibration or Calibration(model.temperature, 0.0)
-        return cls(model, cells, grid, mosaic, area, known, scenes)
+        known = calibration or calibrated(model)
+        try:
+            assured = Assurance.read(model.facts)
+        except (KeyError, TypeError, ValueError):
+            raise UserError(f"{model_path} tells of its evaluation what this witw cannot read.") from (
+                None
+            )
+        return cls(model, cells, grid, mosaic, area, known, scenes, model.facts, assured)
 
     def locate(
         self,
-        photos: Sequence[Photo | Path],
+        photos: Sequence[Photo | Path | str],
         together: bool = False,
         within: Region | None = None,
         fov_deg: float = math.nan,
@@ -127,7 +133,7 @@ class Locator:
         Raises:
             UserError: a file is no photo, or no cell lies in the part.
         """
-        opened = [p if isinstance(p, Photo) else open_query(p, fov=fov_deg) for p in photos]
+        opened = [p if isinstance(p, Photo) else open_query(Path(p), fov=fov_deg) for p in photos]
         found = list(self.stream(opened, within))
         return [join(found)] if together and found else found
 
@@ -228,6 +234,14 @@ class Locator:
             score, heading = retrieval.score(code, mask, cells)
             scores[:, part], headings[:, part] = score.cpu().numpy(), heading.cpu().numpy()
         return scores, headings
+
+
+def calibrated(model: Model) -> Calibration:
+    """The calibration that came with a model; without one, its temperature alone."""
+    told = model.facts.get("calibration") or {}
+    if "temperature" not in told:
+        return Calibration(model.temperature, 0.0)
+    return Calibration(float(told["temperature"]), float(told["sigma_m"]))
 
 
 def join(found: Sequence[Located]) -> Located:

@@ -1,0 +1,87 @@
+"""Open an area of a finished run, or imagery of one's own, for the search.
+
+from witw import Locator
+city = Locator.of_imagery("city.tif", "witw.safetensors")
+best = city.locate(["photo.jpg"])[0].places()[0]
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from witw.cvig.locating import locator
+from witw.locating import imagery as own
+from witw.locating import run_folder
+from witw.locating.scenes import Scenes
+
+
+@dataclass(frozen=True)
+class Locator(locator.Locator):
+    """An area that can be searched, see :class:`witw.cvig.locating.locator.Locator`."""
+
+    @classmethod
+    def of_run(
+        cls, area: str | None = None, folder: str | Path = ".", model: str | Path | None = None
+    ) -> Self:
+        """Open an area of a run folder.
+
+        Args:
+            area: its name; default: the only test area.
+            folder: the run folder.
+            model: another network than the run's.
+
+        Raises:
+            UserError: something is missing; says which command makes it.
+        """
+        given = Path(model).absolute() if model else None
+        before = Path.cwd()
+        os.chdir(folder)
+        try:
+            found = run_folder.find(area, given, threads=cores())
+            scenes = Scenes(found.checkpoint, found.arch) if found.checkpoint else None
+            files = found.codes.absolute(), found.grid.absolute(), found.mosaic.absolute()
+            return cls.open(found.model.absolute(), *files, found.name, scenes=scenes)
+        finally:
+            os.chdir(before)
+
+    @classmethod
+    def of_imagery(
+        cls,
+        imagery: str | Path,
+        model: str | Path,
+        bands: Sequence[int] | None = None,
+        nodata: float | str = "auto",
+        cache: str | Path | None = None,
+        scenes: str | Path | None = None,
+    ) -> Self:
+        """Open a raster, which is prepared and indexed beside it where that has not been done.
+
+        Args:
+            imagery: any raster that GDAL opens, in any CRS.
+            model: the network's file.
+            bands: numbers of red, green and blue; default: what the file tells.
+            nodata: number of pixels without data; default: what the file tells.
+            cache: folder for what is made; default: the imagery's.
+            scenes: checkpoint of a Places365 network.
+
+        Raises:
+            UserError: a file cannot be used.
+        """
+        model, raster = Path(model), Path(imagery)
+        kept = Path(cache) if cache else None
+        # Told before minutes of preparing.
+        own.index_key(model, 0)
+        prepared = own.prepare(raster, bands, nodata, kept, cores())
+        own.warn_of_pixels(prepared, model)
+        files = own.indexed(prepared, model, own.folder_of(raster, kept), threads=cores())
+        looker = Scenes(Path(scenes)) if scenes else None
+        return cls.open(model, *files, prepared.mosaic, prepared.name, scenes=looker)
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,115 @@
+"""What a run folder holds for locating photos in one of its areas."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from witw import paths
+from witw.config import Config, load
+from witw.errors import UserError
+from witw.locating.imagery import Prepared, index_key, indexed
+from witw.mistakes import yaml_files
+from witw.settings.scenes import PlacesArch
+
+CONFIG_FILE = Path("config.yaml")
+RESULTS = Path("results")
+
+
+@dataclass(frozen=True)
+class Area:
+    """Files of an area that can be searched.
+
+    Attributes:
+        name: as in the config.
+        model: the network's file.
+        codes: of the cells.
+        grid: the cells.
+        mosaic: the raster.
+        checkpoint: Places365 network; None: it is not at hand.
+        arch: of that.
+    """
+
+    name: str
+    model: Path
+    codes: Path
+    grid: Path
+    mosaic: Path
+    checkpoint: Path | None
+    arch: PlacesArch
+
+
+def find(
+    name: str | None, model: Path | None = None, config_file: Path = CONFIG_FILE, threads: int = 1
+) -> Area:
+    """Find the files of an area in the working folder; index the area where it is not.
+
+    Args:
+        name: of the area; None: the only test area, or the only one.
+        model: another network than the run's.
+        config_file: the run's.
+        threads: CPU threads for indexing.
+
+    Raises:
+        UserError: the folder, the area or a file is not there; says which command makes it.
+    """
+    config = _config(config_file)
+    name = _chosen(config, name)
+    area = config.aois[name]
+    mosaic = RESULTS / name / "mosaic.vrt"
+    if not mosaic.is_file():
+        raise UserError(f"Area {name!r} has no imagery yet; {_make(mosaic)}.")
+    model = model or _model(config)
+    codes, grid = RESULTS / "index" / f"{name}.npy", RESULTS / "index" / f"{name}.json"
+    if not _is_of(codes, grid, model):
+        prepared = Prepared(name, mosaic, area.bbox_deg, area.utm.gsd_m)
+        folder = RESULTS / "locate" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        codes, grid = indexed(prepared, model, folder, config.index.step_m, threads)
+    checkpoint = Path(paths.checkpoint_file(config, name))
+    found = checkpoint if checkpoint.is_file() else None
+    return Area(name, model, codes, grid, mosaic, found, area.scenes.arch)
+
+
+def _config(path: Path) -> Config:
+    if not path.is_file():
+        raise UserError(
+            f"{Path.cwd()} has no {path}, so it is no run folder: go to one, name it with "
+            "--directory, or give --imagery and --model."
+        )
+    return load(yaml_files.read(path), path.name)
+
+
+def _chosen(config: Config, name: str | None) -> str:
+    if name is None:
+        test = [n for n, area in config.aois.items() if area.split == "test"] or list(config.aois)
+        if len(test) == 1:
+            return test[0]
+        raise UserError(f"Name the area to search with --area: {', '.join(config.aois)}.")
+    if name not in config.aois:
+        near = difflib.get_close_matches(name, config.aois, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"its areas are {', '.join(config.aois)}."
+        raise UserError(f"The config has no area {name!r}; {hint}")
+    return name
+
+
+def _model(config: Config) -> Path:
+    path = RESULTS / "model" / "witw.safetensors"
+    if not path.is_file():
+        raise UserError(f"There is no model yet; {_make(path)}, or give one with --model.")
+    return path
+
+
+def _make(path: Path) -> str:
+    return f"make it with `snakemake --cores 4 {path}`"
+
+
+def _is_of(codes: Path, grid: Path, model: Path) -> bool:
+    """Whether the run's own index is there and newer than the network it is to be of."""
+    if not (codes.is_file() and grid.is_file()):
+        return False
+    trained = RESULTS / "model" / "trained.safetensors"
+    if not trained.is_file() or index_key(trained, 0) != index_key(model, 0):
+        return False
+    return codes.stat().st_mtime_ns >= trained.stat().st_mtime_ns

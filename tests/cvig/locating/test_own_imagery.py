@@ -1,0 +1,259 @@
+"""`witw locate` as a person types it: imagery of one's own, a run folder, and mistakes."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+import yaml
+from made_city import BBOX, CENTRE, EPSG, shoot
+from PIL import Image
+from pyproj import Transformer
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.warp import calculate_default_transform, reproject
+
+from witw.__main__ import run
+from witw.cvig.network.model import Model
+from witw.errors import UserError
+from witw.locating import imagery as own
+
+OFFSET = (60, -200)
+TO_UTM = Transformer.from_crs(4326, EPSG, always_xy=True)
+
+
+@pytest.fixture(scope="module")
+def home(trained, city, tmp_path_factory):
+    """A folder with a photo, a model, and imagery in UTM and in degrees with 16 bits."""
+    folder = tmp_path_factory.mktemp("home")
+    Model.load(trained / "model.pt", torch.device("cpu")).save(folder / "witw.safetensors")
+    shoot(folder / "photo.jpg", CENTRE + OFFSET, 200)
+    shutil.copy(city / "mosaic.tif", folder / "city.tif")
+    with rasterio.open(folder / "city.tif") as source:
+        there = calculate_default_transform(
+            source.crs, "EPSG:4326", source.width, source.height, *source.bounds
+        )
+        data = np.zeros((4, there[2], there[1]), np.uint16)
+        for number in range(3):
+            reproject(
+                rasterio.band(source, number + 1), data[number + 1], dst_transform=there[0],
+                dst_crs="EPSG:4326", resampling=Resampling.bilinear,
+            )  # fmt: skip
+        data[1:] *= 40
+        profile = {"width": there[1], "height": there[2], "count": 4, "dtype": "uint16"}
+        with rasterio.open(
+            folder / "degrees.tif", "w", driver="GTiff", crs="EPSG:4326", transform=there[0],
+            nodata=0, photometric="minisblack", **profile,
+        ) as out:  # fmt: skip
+            out.colorinterp = [ColorInterp.gray] + [ColorInterp.undefined] * 3
+            out.write(data)
+    return folder
+
+
+def best_m(text):
+    """How far the first place of an answer is from where the photo was taken [m]."""
+    lat, lon = map(float, re.search(r"^\s+1\s+(-?[\d.]+)\s+(-?[\d.]+)", text, re.M).groups())
+    return np.hypot(*(np.array(TO_UTM.transform(lon, lat)) - CENTRE - OFFSET))
+
+
+def test_imagery_and_a_model_with_nothing_else(home, monkeypatch, capsys):
+    monkeypatch.chdir(home)
+    command = ["locate", "photo.jpg", "--imagery", "city.tif", "--model", "witw.safetensors"]
+    run(command)
+    assert best_m(capsys.readouterr().out) < 60
+    made = {p: p.stat().st_mtime_ns for p in (home / "city.witw").rglob("*") if p.is_file()}
+    assert {p.name for p in made} >= {"mosaic.vrt", "imagery.utm.tif", "codes.npy", "grid.json"}
+    run(command)
+    assert best_m(capsys.readouterr().out) < 60
+    again = {p: p.stat().st_mtime_ns for p in (home / "city.witw").rglob("*") if p.is_file()}
+    assert again == made
+
+
+def test_degrees_16_bits_and_other_bands(home, monkeypatch, capsys):
+    monkeypatch.chdir(home)
+    command = ["locate", "photo.jpg", "--imagery", "degrees.tif", "--model", "witw.safetensors"]
+    with pytest.raises(UserError, match=r"degrees\.tif has 4 bands and does not tell .* --bands"):
+        run(command)
+    run([*command, "--bands", "2,3,4"])
+    assert best_m(capsys.readouterr().out) < 90
+
+
+def test_imagery_that_changed_is_prepared_anew(home, tmp_path, monkeypatch):
+    shutil.copy(home / "city.tif", tmp_path / "city.tif")
+    first = own.prepare(tmp_path / "city.tif")
+    model = home / "witw.safetensors"
+    index = own.indexed(first, model, own.folder_of(tmp_path / "city.tif"))
+    assert index == own.indexed(first, model, own.folder_of(tmp_path / "city.tif"))
+    os.utime(tmp_path / "city.tif", ns=(1, 1))
+    own.prepare(tmp_path / "city.tif")
+    assert not index[0].exists()
+    # Nothing half-made is left, and what was damaged is made anew.
+    assert not list(tmp_path.glob("*.part"))
+    (tmp_path / "city.witw/imagery.json").write_text("{")
+    own.prepare(tmp_path / "city.tif")
+    assert json.loads((tmp_path / "city.witw/imagery.json").read_text())["mtime_ns"] == 1
+
+
+def test_the_folder_may_be_elsewhere_and_moved(home, tmp_path):
+    shutil.copy(home / "city.tif", tmp_path / "city.tif")
+    (tmp_path / "cache").mkdir()
+    found = own.prepare(tmp_path / "city.tif", cache=tmp_path / "cache")
+    assert found.mosaic.parent == tmp_path / "cache/city.witw"
+    shutil.move(tmp_path / "cache", tmp_path / "moved")
+    with rasterio.open(tmp_path / "moved/city.witw/mosaic.vrt") as mosaic:
+        assert mosaic.read(1).max() > 0
+
+
+def test_an_index_is_of_its_network_whatever_is_told_of_it(home, tmp_path):
+    model = Model.load(home / "witw.safetensors", torch.device("cpu"))
+    model.facts["calibration"] = {"temperature": 0.1, "sigma_m": 9.0}
+    model.save(tmp_path / "told.safetensors")
+    key = own.index_key(home / "witw.safetensors", 28.0)
+    assert own.index_key(tmp_path / "told.safetensors", 28.0) == key
+    assert own.index_key(home / "witw.safetensors", 14.0) != key
+    with torch.no_grad():
+        next(model.network.parameters()).add_(1e-3)
+    model.save(tmp_path / "other.safetensors")
+    assert own.index_key(tmp_path / "other.safetensors", 28.0) != key
+
+
+def run_folder(home, trained, city, folder):
+    """A finished run of one area, as far as locating goes."""
+    for name in ("results/made", "results/model", "results/index"):
+        (folder / name).mkdir(parents=True)
+    shutil.copy(city / "mosaic.tif", folder / "results/made/mosaic.vrt")
+    for name in ("trained", "witw"):
+        shutil.copy(home / "witw.safetensors", folder / f"results/model/{name}.safetensors")
+    shutil.copy(city / "codes.npy", folder / "results/index/made.npy")
+    shutil.copy(city / "grid.json", folder / "results/index/made.json")
+    config = {
+        "defaults": {"scenes": {"checkpoint": "places.pth"}},
+        "aois": {"made": {"bbox_deg": BBOX, "strips": ["made.tif"], "split": "test"}},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "places.pth").touch()
+    return folder
+
+
+def test_a_run_folder(home, trained, city, tmp_path, monkeypatch, capsys):
+    folder = run_folder(home, trained, city, tmp_path / "run")
+    (folder / "config.yaml").write_text(
+        (folder / "config.yaml").read_text().replace("places.pth", "http://127.0.0.1:9/places.pth")
+    )
+    monkeypatch.chdir(home)
+    run(["locate", "photo.jpg", "--area", "made", "--directory", str(folder)])
+    first = capsys.readouterr().out
+    assert best_m(first) < 60
+    assert first.startswith("photo.jpg") or str(home) in first
+    # Without its index, which is then made apart from the workflow's results.
+    (folder / "results/index/made.npy").unlink()
+    monkeypatch.chdir(folder)
+    run(["locate", str(home / "photo.jpg")])
+    assert best_m(capsys.readouterr().out) < 60
+    assert not (folder / "results/index/made.npy").exists()
+    assert list((folder / "results/locate/made").glob("index-*/codes.npy"))
+    with pytest.raises(UserError, match=r"no area 'mad'; did you mean 'made'\?"):
+        run(["locate", str(home / "photo.jpg"), "--area", "mad"])
+    (folder / "results/model/witw.safetensors").unlink()
+    with pytest.raises(UserError, match=r"snakemake --cores 4 results/model/witw\.safetensors"):
+        run(["locate", str(home / "photo.jpg")])
+    (folder / "results/made/mosaic.vrt").unlink()
+    with pytest.raises(UserError, match=r"no imagery yet; .*snakemake --cores 4 results/made/mos"):
+        run(["locate", str(home / "photo.jpg")])
+
+
+def test_a_folder_of_photos_of_which_one_is_none(home, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(home)
+    (tmp_path / "many").mkdir()
+    for n in range(3):
+        shutil.copy(home / "photo.jpg", tmp_path / f"many/{n}.JPG")
+    (tmp_path / "many/bad.png").write_bytes(b"no")
+    (tmp_path / "many/notes.txt").write_text("no photo")
+    command = ["--imagery", "city.tif", "--model", "witw.safetensors"]
+    run(["locate", str(tmp_path / "many"), *command])
+    told = capsys.readouterr()
+    assert len(re.findall(r"^.*\.JPG: [\d,]+ cells of city$", told.out, re.M)) == 3
+    assert "notes.txt" not in told.out + told.err
+    assert re.search(r"^witw: .*bad\.png is not a readable photo", told.err, re.M)
+    run(["locate", str(tmp_path / "many"), "--together", *command])
+    assert len(re.findall(r"cells of city$", capsys.readouterr().out, re.M)) == 1
+
+
+def test_mistakes_are_one_sentence_each(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(home)
+    (tmp_path / "bad.tif").write_text("no raster")
+    Image.new("RGB", (50, 50)).save(tmp_path / "plain.tif")
+    (tmp_path / "bad.safetensors").write_bytes(b"no model, but long enough")
+    (tmp_path / "empty").mkdir()
+    with rasterio.open(home / "city.tif") as source:
+        profile = source.profile | {"nodata": 0}
+        with rasterio.open(tmp_path / "blank.tif", "w", **profile) as out:
+            out.write(np.zeros((3, source.height, source.width), np.uint8))
+    right = {"--imagery": "city.tif", "--model": "witw.safetensors"}
+    for photo, changes, said in (
+        (tmp_path / "bad.tif", {}, "bad.tif is not a readable photo: it is not in a known format"),
+        (tmp_path / "none.jpg", {}, "none.jpg does not exist"),
+        (tmp_path / "empty", {}, "empty holds no photo"),
+        ("photo.jpg", {"--imagery": tmp_path / "bad.tif"}, "bad.tif cannot be read: "),
+        ("photo.jpg", {"--imagery": tmp_path / "none.tif"}, "none.tif does not exist"),
+        ("photo.jpg", {"--imagery": tmp_path / "plain.tif"}, "plain.tif is not georeferenced"),
+        ("photo.jpg", {"--imagery": tmp_path / "blank.tif"}, "does not have a valid pixel"),
+        ("photo.jpg", {"--model": tmp_path / "bad.safetensors"}, "is no model of witw"),
+        ("photo.jpg", {"--around": "10,10,1"}, "No cell of city lies in the part to search"),
+        ("photo.jpg", {"--fov": "200"}, "--fov 200 must lie between 1 and 150 degrees"),
+        ("photo.jpg", {"--bands": "1,2"}, "must be three numbers"),
+        ("photo.jpg", {"--area": "made"}, "not both"),
+    ):
+        options = [str(word) for pair in (right | changes).items() for word in pair]
+        with pytest.raises(UserError) as caught:
+            run(["locate", str(photo), *options])
+        text = str(caught.value)
+        assert said in text
+        assert "\n" not in text
+        assert "aois." not in text
+    with pytest.raises(UserError, match="is no run folder"):
+        run(["locate", "photo.jpg"])
+    with pytest.raises(UserError, match="--imagery needs a network"):
+        run(["locate", "photo.jpg", "--imagery", "city.tif"])
+
+
+THREE_LINES = """
+from witw import Locator
+city = Locator.of_imagery("city.tif", "witw.safetensors")
+print(city.locate(["photo.jpg"])[0].places()[0].probability)
+"""
+
+
+def test_three_lines_of_python(home):
+    done = subprocess.run(
+        [sys.executable, "-c", THREE_LINES], cwd=home, capture_output=True, text=True, check=True
+    )
+    assert 0 < float(done.stdout) < 1
+
+
+def test_importing_witw_stays_light():
+    code = (
+        "import sys, witw; print([m for m in ('torch', 'rasterio', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_scenes_are_looked_at_where_a_checkpoint_is_given(home, tmp_path, capsys):
+    from witw.demo.places365 import make_checkpoint
+    from witw.locating.front import Locator
+
+    make_checkpoint(Path(tmp_path / "resnet18_made.pth.tar"), 0)
+    city = Locator.of_imagery(
+        home / "city.tif", home / "witw.safetensors", scenes=tmp_path / "resnet18_made.pth.tar"
+    )
+    (found,) = city.locate([home / "photo.jpg"])
+    (scene,) = found.scenes
+    assert 0 <= scene.outdoor_vote <= 1
+    assert scene.name
