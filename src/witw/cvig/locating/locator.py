@@ -106,9 +106,9 @@ class Locator:
         try:
             assured = Assurance.read(model.facts)
         except (KeyError, TypeError, ValueError):
-            raise UserError(f"{model_path} tells of its evaluation what this witw cannot read.") from (
-                None
-            )
+            raise UserError(
+                f"{model_path} tells of its evaluation what this witw cannot read."
+            ) from None
         return cls(model, cells, grid, mosaic, area, known, scenes, model.facts, assured)
 
     def locate(
