@@ -102,8 +102,8 @@ class Locator:
             raise UserError(
                 f"{codes} is not of {grid_path} and {model_path}; delete it and run again."
             )
-        known = calibration or calibrated(model)
         try:
+            known = calibration or calibrated(model)
             assured = Assurance.read(model.facts)
         except (KeyError, TypeError, ValueError):
             raise UserError(
@@ -238,10 +238,8 @@ class Locator:
 
 def calibrated(model: Model) -> Calibration:
     """The calibration that came with a model; without one, its temperature alone."""
-    told = model.facts.get("calibration") or {}
-    if "temperature" not in told:
-        return Calibration(model.temperature, 0.0)
-    return Calibration(float(told["temperature"]), float(told["sigma_m"]))
+    told = model.facts.get("calibration")
+    return Calibration.read(told) if told else Calibration(model.temperature, 0.0)
 
 
 def join(found: Sequence[Located]) -> Located:
