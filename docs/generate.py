@@ -96,6 +96,17 @@ def config_schema() -> dict[str, Any]:
         "anyOf": [{"type": "string"}, places],
         **{key: body["properties"]["path"][key] for key in ("default", "description")},
     }
+    # One source does for a list of one, and two of them are written by name alone.
+    named = schema["$defs"]["PhotoSource"]
+    schema["$defs"]["PhotoSource"] = {
+        "anyOf": [{"type": "string", "enum": ["flickr", "mapillary"]}, named],
+        "description": named["description"],
+    }
+    for holder in ("Aoi", "AoiDefaults"):
+        key = schema["$defs"][holder]["properties"]["photos"]
+        one = {"$ref": "#/$defs/PhotoSource"}
+        key["anyOf"] = [one, {"type": key.pop("type"), "items": key.pop("items")}]
+        key["default"] = "flickr"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "witw"}
 
 
@@ -120,6 +131,8 @@ def config_page(schema: dict[str, Any]) -> str:
     text.append(
         _section("aois.NAME.strips.any_of", about, source["properties"], source["required"])
     )
+    source = parts["PhotoSource"]["anyOf"][1]
+    text.append(_section("aois.NAME.photos", source["description"], source["properties"], []))
     joint = [name for name in top if name not in ("defaults", "aois")]
     for name in [*sections, *joint]:
         holder = shared if name in sections else top
@@ -155,11 +168,15 @@ def _type(value: dict[str, Any]) -> str:
     if "anyOf" in value:
         options = [_type(option) for option in value["anyOf"] if option.get("type") != "null"]
         return " or ".join(options)
+    if "const" in value:
+        return f"`{json.dumps(value['const'])}`"
     if "$ref" in value:
         return str(value["$ref"]).rsplit("/", 1)[1].lower()
     if "enum" in value:
         return " or ".join(f"`{word}`" for word in value["enum"])
     kind = str(value["type"])
+    if kind == "object":
+        return "keys"
     if kind == "array" and "prefixItems" in value:
         return f"{len(value['prefixItems'])} x {_type(value['prefixItems'][0])}"
     if kind == "array":

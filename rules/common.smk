@@ -130,6 +130,11 @@ def strip_source(wildcards):
     return stop_on(paths.strip_files, imagery(), wildcards.aoi, wildcards.strip)
 
 
+def photo_source(wildcards):
+    """Input function: the local files that photos are listed from, so that a changed one reruns."""
+    return stop_on(paths.photo_files, CONFIG, wildcards.aoi)
+
+
 def sparse_photos(wildcards):
     """Input function: the photos whose chips alone are wanted of the AOI's strips, if so."""
     if CONFIG.aois[wildcards.aoi].extent == "all":

@@ -1,5 +1,5 @@
 rule download:
-    """Fetch what is missing of a shard's 500 px photos into the photo store."""
+    """Bring what is missing of a shard's 500 px photos into the photo store."""
     input:
         ids=f"{RESULTS}/{{aoi}}/ids/{{shard}}.parquet",
     output:
@@ -17,5 +17,5 @@ rule download:
     message:
         says("{params.spec.area}: downloading {params.spec.shard}")
     shell:
-        "python -m witw.flickr.download --spec {params.spec:q}"
+        "python -m witw.sources.download --spec {params.spec:q}"
         " --ids {input.ids} --table {output.table} 2> {log}"

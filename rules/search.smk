@@ -1,5 +1,7 @@
 rule search:
-    """List every openly licensed photo of the area once."""
+    """List every photo that the area's sources have of it once."""
+    input:
+        sources=photo_source,
     output:
         photos=f"{RESULTS}/{{aoi}}/photos.parquet",
         cells=f"{RESULTS}/{{aoi}}/cells.parquet",
@@ -17,7 +19,7 @@ rule search:
     message:
         says("{params.spec.area}: listing the photos")
     shell:
-        "python -m witw.flickr.search --spec {params.spec:q}"
+        "python -m witw.sources.search --spec {params.spec:q}"
         " --photos {output.photos} --cells {output.cells}"
         " --summary {output.summary} 2> {log}"
 
@@ -45,5 +47,5 @@ for count, names in paths.by_shards(CONFIG).items():
                 "{params.spec.area}: dividing the photos into {params.spec.shards} shards"
             )
         shell:
-            "python -m witw.flickr.shards --spec {params.spec:q}"
+            "python -m witw.sources.shards --spec {params.spec:q}"
             " --photos {input.photos} --ids {output.ids} 2> {log}"

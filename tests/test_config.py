@@ -147,7 +147,7 @@ def test_the_committed_config_is_valid_and_complete():
 
 
 def test_a_job_makes_only_the_models_of_the_sections_it_reads():
-    ask = "import json, sys, witw.flickr.download; print(json.dumps(sorted(sys.modules)))"
+    ask = "import json, sys, witw.sources.download; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, check=True)
     found = [n for n in json.loads(done.stdout) if n.startswith(("witw.settings.", "witw.config"))]
     assert found == ["witw.settings.base", "witw.settings.download"]

@@ -28,7 +28,7 @@ READY = "Downloading starting now"
 STAGE = f"""
 import json, sys
 from pathlib import Path
-from witw.flickr import download
+from witw.sources import download
 print({READY!r}, flush=True)
 download.run(json.loads(sys.argv[1]), Path("ids.parquet"), Path("downloads.parquet"))
 """

@@ -101,7 +101,7 @@ def spec(api_url: str = "http://127.0.0.1/", host: str = HOST, **changes: Any) -
     }
     return {
         "stage": "search",
-        "version": search.VERSION,
+        "version": 4,
         "aoi": "paris",
         "bbox_deg": list(PARIS_BBOX_DEG),
         "flickr": {"api_url": api_url, "photo_hosts": [host]},
@@ -194,7 +194,7 @@ class Stage:
         folder.mkdir(parents=True)
         self.folder = folder
         text = json.dumps(spec(server.api_url, server.photo_host, **changes))
-        self._command = [sys.executable, "-m", "witw.flickr.search", "--spec", text]
+        self._command = [sys.executable, "-m", "witw.sources.search", "--spec", text]
         for option, name in zip(("--photos", "--cells", "--summary"), OUTPUTS, strict=True):
             self._command += [option, f"results/paris/{name}"]
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("FLICKR_", "WITW_"))}

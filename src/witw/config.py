@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
+    BeforeValidator,
     Field,
     ValidationError,
     field_validator,
@@ -29,6 +31,7 @@ from witw.settings.flickr import Flickr
 from witw.settings.index import Index
 from witw.settings.pack import Pack
 from witw.settings.pairs import Pairs
+from witw.settings.photos import PhotoSource, as_list, check_apart
 from witw.settings.scenes import Scenes
 from witw.settings.search import Search
 from witw.settings.stretch import Stretch
@@ -40,6 +43,11 @@ from witw.settings.utm import Utm
 RESERVED = frozenset(
     {"dataset", "pack", "model", "evaluation", "index", "locate", "loo", "report", "total"}
 )
+
+
+Photos = Annotated[
+    list[PhotoSource], BeforeValidator(as_list), AfterValidator(check_apart), Field(min_length=1)
+]
 
 
 class AoiDefaults(Section):
@@ -77,6 +85,10 @@ class AoiDefaults(Section):
         "order",
         description="Which strip lies on top where they overlap: the first of `strips`, or the "
         "`best`: the one with the least haze and cloud on the ground that it shares with others.",
+    )
+    photos: Photos = Field(
+        [PhotoSource(flickr=True)],
+        description="Where photos come from: one source, or a list of several.",
     )
     search: Search = Field(Search(), description=Search.__doc__)
     download: Download = Field(Download(), description=Download.__doc__)
@@ -138,6 +150,10 @@ class Aoi(AoiDefaults):
                 "no photo is: set `extent: all`"
             )
         return self
+
+    def has_photos_of(self, *kinds: str) -> bool:
+        """Whether one of these kinds of source gives the area's photos."""
+        return any(source.kind in kinds for source in self.photos)
 
     @property
     def utm_epsg(self) -> int:
@@ -203,7 +219,7 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
     _validate(AoiDefaults, defaults, source, ("defaults",))
     named = {n: {"city": n.replace("_", " ").title(), **b} for n, b in aois.items()}
     data["defaults"] = defaults
-    data["aois"] = {n: merge(defaults, body) for n, body in named.items()}
+    data["aois"] = {n: merge(_without_photos(defaults, b), b) for n, b in named.items()}
     config = _validate(Config, data, source, ())
     areas.check_apart(
         {name: area.bbox_deg for name, area in config.aois.items()},
@@ -211,6 +227,11 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
         source,
     )
     return config
+
+
+def _without_photos(defaults: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An area's sources replace those of `defaults`: a folder and a table would else be merged."""
+    return {k: v for k, v in defaults.items() if k != "photos" or "photos" not in body}
 
 
 def _areas(data: Mapping[str, Any], source: str) -> Mapping[str, Mapping[str, Any]]:

@@ -10,18 +10,27 @@ from typing import TYPE_CHECKING
 
 from dotenv import load_dotenv
 
+from witw.errors import UserError
+
 if TYPE_CHECKING:  # jobs need the names below, not the models of the whole config
     from witw.config import Config
 
 KEY = "FLICKR_API_KEY"
 SECRET = "FLICKR_API_SECRET"  # noqa: S105 (its name, not the secret)
-SECRETS = (KEY, SECRET)
+MAPILLARY = "MAPILLARY_TOKEN"
+SECRETS = (KEY, SECRET, MAPILLARY)
 # How jobs are told what must not rerun them.
 CONTACT, CALLS, SLOTS = "WITW_CONTACT", "WITW_CALLS_PER_HOUR", "WITW_MAX_SLOTS"
 CONFIRMED = "WITW_CONFIRM_GONE"  # JSON: AOI -> snapshot
 NO_KEY = (
     f"{KEY} is not set: get a key at https://www.flickr.com/services/apps/create/ (Flickr gives "
-    f"them to Pro accounts), then `export {KEY}=...` or put {KEY}=... into a file .env here."
+    f"them to Pro accounts), then `export {KEY}=...` or put {KEY}=... into a file .env here; "
+    "photos of your own and of other sources need none (`photos`, docs/sources.md)."
+)
+NO_TOKEN = (
+    f"{MAPILLARY} is not set: register an application at "
+    "https://www.mapillary.com/dashboard/developers, then `export "
+    f"{MAPILLARY}=...` with its client token or put {MAPILLARY}=... into a file .env here."
 )
 
 
@@ -38,6 +47,18 @@ def load() -> None:
     here, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
     if here not in path.split(os.pathsep):
         os.environ["PATH"] = here + os.pathsep + path
+
+
+def token() -> str:
+    """Mapillary's token.
+
+    Raises:
+        UserError: there is none; says how to get one.
+    """
+    load()
+    if not os.environ.get(MAPILLARY):
+        raise UserError(NO_TOKEN)
+    return os.environ[MAPILLARY]
 
 
 def secrets() -> list[str]:

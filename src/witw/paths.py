@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from witw.errors import UserError
+from witw.settings.base import LOCAL_KINDS
 
 if TYPE_CHECKING:
     from witw.config import Config
@@ -74,6 +76,40 @@ def _sentence(missing: list[tuple[str, str]]) -> str:
     keys = " and ".join(dict.fromkeys(f"`aois.{aoi}.strips`" for aoi, _ in missing))
     end = f"(relative to {Path.cwd()}); correct {keys} in the config or put the files there."
     return f"{'; '.join(told)} {end}"
+
+
+def photo_files(config: Config, aoi: str) -> list[str]:
+    """Local files that an area's photos are listed from; of a folder, none: see `folder_state`.
+
+    Raises:
+        UserError: a file or folder is missing; names AOI and key.
+    """
+    out: list[str] = []
+    for source in config.aois[aoi].photos:
+        if source.kind not in LOCAL_KINDS:
+            continue
+        path = source.path
+        found = sorted(glob.glob(path)) if "*" in path else [path]  # noqa: PTH207
+        wanted = Path.is_dir if source.kind == "folder" else Path.is_file
+        if not found or not all(wanted(Path(name)) for name in found):
+            what = "no folder" if source.kind == "folder" else "no file"
+            raise UserError(
+                f"Area {aoi!r}: `photos`: {source.kind}: {path} is {what} (relative to "
+                f"{Path.cwd()}); correct the path, or put the photos there."
+            )
+        out += [] if source.kind == "folder" else found
+    return out
+
+
+def folder_state(path: str) -> str:
+    """What a change in a folder of photos changes: names, sizes and times of all its files."""
+    digest = hashlib.sha256()
+    for root, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in names if not name.startswith(".")):
+            state = file_state(os.path.join(root, name))  # noqa: PTH118 (twice as fast)
+            digest.update(f"{os.path.relpath(root, path)}/{name} {state and state[:2]}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def vrt_sources(name: str) -> list[str]:

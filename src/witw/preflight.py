@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from witw import environment
 from witw.errors import UserError
 from witw.flickr.api.client import Client
 from witw.flickr.crawl.journal import needs_service
@@ -122,8 +123,11 @@ def check(choice: Choice, config: Config, jobs: list[tuple[str, dict[str, str]]]
     if unsure := choice.check(strips_of(jobs)):
         raise UserError("\n  ".join(unsure))
     searched = sorted({w["aoi"] for rule, w in jobs if rule == "search"})
-    if any(needs_service(json.loads(build(config, "search", aoi))) for aoi in searched):
+    asked = [aoi for aoi in searched if config.aois[aoi].has_photos_of("flickr")]
+    if any(needs_service(json.loads(build(config, "search", aoi))) for aoi in asked):
         check_key(config.flickr.api_url)
+    if any(config.aois[aoi].has_photos_of("mapillary") for aoi in searched):
+        environment.token()
 
 
 def check_dry(choice: Choice, jobs: list[tuple[str, dict[str, str]]]) -> list[str]:

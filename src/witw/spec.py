@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,16 +24,17 @@ from typing import TYPE_CHECKING, Any
 
 from witw.errors import UserError
 from witw.forgotten import digest
-from witw.paths import weights
+from witw.paths import folder_state, weights
+from witw.settings.base import KINDS
 
 if TYPE_CHECKING:  # a job reads its spec back without the models of the whole config
     from witw.config import Aoi, Config
 
 # stage -> module; the order is the order of the flow.
 STAGES = {
-    "search": "witw.flickr.search",
-    "shards": "witw.flickr.shards",
-    "download": "witw.flickr.download",
+    "search": "witw.sources.search",
+    "shards": "witw.sources.shards",
+    "download": "witw.sources.download",
     "weights": "witw.places365.weights",
     "scenes": "witw.places365.scenes",
     "stats": "witw.imagery.stats",
@@ -53,6 +54,15 @@ STAGES = {
     "locate": "witw.cvig.locate",
     "report": "witw.report.__main__",
 }
+
+
+# Kind of source -> what `search` reads for it; other keys must not rerun the search of an area.
+SOURCE_READS = {
+    "flickr": ("search", "flickr.api_url", "flickr.photo_hosts"),
+    "yfcc100m": ("search.licenses", "flickr.photo_hosts"),
+}
+# Of a source, what `search` does not read.
+_NOT_LISTED = {*KINDS, "hosts"}
 
 
 @cache
@@ -92,7 +102,8 @@ def build(config: Config, stage: str, aoi: str | None = None, part: str | None =
         alone, bands and nodata resolved), ``strip_names`` (in config order), ``need_px`` (side of
         the chips that strips are read for, None where all is read), ``weights`` (the
         checkpoint's address), ``areas`` (what the joint stages say of each AOI), ``chip_m`` and
-        ``forgotten`` (a digest of the removals asked for in the AOI).
+        ``forgotten`` (a digest of the removals asked for in the AOI), ``sources`` and
+        ``photo_hosts`` (where photos come from, and their hosts).
     """
     version, reads = literals(stage)
     out: dict[str, Any] = {"stage": stage, "version": version}
@@ -100,10 +111,21 @@ def build(config: Config, stage: str, aoi: str | None = None, part: str | None =
     if aoi is not None:
         out["aoi"] = aoi
         area = config.aois[aoi]
-    for path in reads:
+    for path in _in_use(reads, area) if stage == "search" else reads:
         value = digest(aoi or "") if path == "forgotten" else _value(config, area, path, part)
-        _put(out, path, value)
+        # Where photos come from Flickr alone, the hosts of others are none.
+        if path != "photo_hosts" or value:
+            _put(out, path, value)
     return json.dumps(out, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _in_use(reads: Iterable[str], area: Aoi | None) -> list[str]:
+    """What `search` reads for the kinds of source that an area has."""
+    wanted = {p for s in (area.photos if area else ()) for p in SOURCE_READS.get(s.kind, ())}
+    owned = {path for paths in SOURCE_READS.values() for path in paths}
+    # Of two that name a section and a key in it, the section.
+    wanted -= {path for path in wanted if path.rpartition(".")[0] in wanted}
+    return [*(path for path in reads if path not in owned), *sorted(wanted)]
 
 
 def _value(config: Config, area: Aoi | None, path: str, part: str | None) -> Any:
@@ -149,11 +171,31 @@ def _areas(config: Config, _area: Aoi | None, _part: str | None) -> dict[str, An
     }
 
 
+def _sources(_config: Config, area: Aoi | None, _part: str | None) -> list[dict[str, Any]]:
+    """The area's sources as `search` reads them, with what a changed folder changes."""
+    out = []
+    for source in area.photos if area else ():
+        told = source.model_dump(mode="json", exclude=_NOT_LISTED)
+        told |= {"kind": source.kind, "path": source.path, "name": source.name or source.kind}
+        if source.kind == "folder":
+            told["state"] = folder_state(source.path)
+        out.append(told)
+    return out
+
+
+def _photo_hosts(_config: Config, area: Aoi | None, _part: str | None) -> list[str]:
+    """Hosts that the photos of the area's sources other than Flickr may come from; `*`: any."""
+    fetched = [s for s in (area.photos if area else ()) if s.kind in ("table", "ids", "mapillary")]
+    return sorted({host for s in fetched for host in (["*"] if s.hosts is None else s.hosts)})
+
+
 _DERIVED: dict[str, Callable[[Config, Aoi | None, str | None], Any]] = {
     "utm_epsg": lambda _, area, __: area.utm_epsg if area else None,
     "strip_names": lambda _, area, __: [s.name for s in area.strips] if area else [],
     "need_px": _need_px,
     "strip": _strip,
+    "sources": _sources,
+    "photo_hosts": _photo_hosts,
     "areas": _areas,
     "chip_m": lambda config, _, __: config.chip_m,
     "weights": lambda config, _, part: weights(config)[str(part)],

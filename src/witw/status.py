@@ -14,24 +14,45 @@ import pandas as pd
 class Status(StrEnum):
     """What became of a listed photo; the first that applies, in the order of the flow."""
 
+    NO_POSITION = "no_position"  # listed by a folder or table without a position that can be
     GONE = "gone"  # the host says it no longer exists, or serves its placeholder
     FAILED = "failed"  # the host did not answer usefully in many tries; asked again when rerun
     CORRUPT = "corrupt"  # what came is not a whole, decodable still picture of usable size
+    CHANGED = "changed"  # a list of photos tells of another file than the one that came
     GREY = "grey"  # a single-band picture
     INDOOR = "indoor"  # the Places365 vote is below the threshold
     OFF_IMAGERY = "off_imagery"  # not a pixel of the chip has imagery
     BLANK = "blank"  # too much of the chip has no imagery
+    # Filters of section `pairs`, for what would else be a pair.
+    EXCLUDED = "excluded"  # named in `pairs.exclude`
+    LICENSE = "license"  # its licence does not allow what `pairs` asks for
+    DATE = "date"  # not taken within `pairs.taken_from` to `pairs.taken_until`
+    INACCURATE = "inaccurate"  # a geotag less accurate than `pairs.min_accuracy`
+    EDGE = "edge"  # nearer to ground without imagery than `pairs.min_edge_m`
+    OWNER = "owner"  # more photos of one owner than `pairs.max_per_owner`
+    CLOSE = "close"  # nearer to another pair than `pairs.min_distance_m`
+    LIMIT = "limit"  # more pairs than `pairs.limit`
     PAIRED = "paired"  # photo and chip
 
 
 STATUS_MEANING = {
-    Status.GONE: "no longer on the photo host",
+    Status.NO_POSITION: "no position, or one that cannot be (0/0, latitude 213)",
+    Status.GONE: "no longer on the photo host, or its file is no longer there",
     Status.FAILED: "the photo host did not deliver it, after many tries",
     Status.CORRUPT: "what came is not a whole still picture of usable size",
+    Status.CHANGED: "not the file that the list of photos tells of",
     Status.GREY: "a single-band picture",
     Status.INDOOR: "taken indoors, by the Places365 vote",
     Status.OFF_IMAGERY: "no imagery at all around its geotag",
     Status.BLANK: "too little imagery around its geotag",
+    Status.EXCLUDED: "on the list of photos to leave out",
+    Status.LICENSE: "a licence that does not allow what was asked for",
+    Status.DATE: "not taken in the years asked for, or at no known time",
+    Status.INACCURATE: "a geotag less accurate than asked for",
+    Status.EDGE: "too near to the edge of the imagery",
+    Status.OWNER: "one of too many photos by one person",
+    Status.CLOSE: "too near to another pair",
+    Status.LIMIT: "beyond the number asked for, by a hash of the id",
     Status.PAIRED: "has its photo and its chip",
 }
 
@@ -78,9 +99,9 @@ def final_status(
     """What became of each photo: a value of :class:`witw.status.Status`, the first that applies.
 
     Args:
-        joined: a row a photo with ``status`` of table ``downloads``, ``io_vote`` and
-            ``p_outdoor`` of ``scenes`` and ``blank_fraction`` of ``chips``, null where that stage
-            has no value.
+        joined: a row a photo with ``unusable`` of table ``photos``, ``status`` of ``downloads``,
+            ``io_vote`` and ``p_outdoor`` of ``scenes`` and ``blank_fraction`` of ``chips``, null
+            where that stage has no value.
         outdoor: which photos are outdoor.
         max_blank_fraction: largest ``blank_fraction`` of a pair; equal is a pair.
     """
@@ -92,6 +113,8 @@ def final_status(
     status[~outdoor.holds(joined)] = Status.INDOOR
     # Its header was whole when it was fetched, but its pixels could not be decoded.
     status[joined["io_vote"].isna()] = Status.CORRUPT
-    fetched = joined["status"] == "ok"
+    fetched = (joined["status"] == "ok").fillna(False)
     status[~fetched] = joined.loc[~fetched, "status"]
+    unusable = joined["unusable"].fillna("") != ""
+    status[unusable] = joined.loc[unusable, "unusable"]
     return status

@@ -1,8 +1,8 @@
 """Paths of the photo store and the search journals, which Snakemake never deletes.
 
-``photos/{aoi}/{last two digits of id}/{id}.jpg`` and ``journal/{aoi}.sqlite``, relative to the run
-folder. Photos are plain files, so that an interrupted download loses nothing and one owner's photos
-can be removed within a day.
+``photos/{aoi}/{last two characters of id}/{id}.jpg`` and ``journal/{aoi}.sqlite``, relative to
+the run folder. Photos are plain files, so that an interrupted download loses nothing and one
+owner's photos can be removed within a day.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-# Flickr's ids are digits; anything else from an answer must never become part of a path.
-PHOTO_ID = re.compile(r"[0-9]{1,20}")
+# Flickr's ids are digits, others begin with the name of their source and have lower-case letters
+# and digits; anything else from an answer must never become part of a path.
+FLICKR_ID = re.compile(r"[0-9]{1,20}")
+PHOTO_ID = re.compile(r"[0-9]{1,20}|[a-z0-9_]{1,40}(?:-[a-z0-9_]{1,40}){1,3}")
 ROOT = Path("photos")
 JOURNALS = Path("journal")
 
@@ -23,10 +25,10 @@ def photo_path(aoi: str, photo_id: str) -> Path:
     """Path of a photo, relative to the run folder.
 
     Raises:
-        ValueError: the id is not digits.
+        ValueError: it is no id.
     """
     if not PHOTO_ID.fullmatch(photo_id):
-        raise ValueError(f"photo id {photo_id!r} is not a number")
+        raise ValueError(f"{photo_id!r} is not a photo's id")
     # In one piece: joined with `/` it takes five times as long, and there are millions.
     return Path(f"{ROOT}/{aoi}/{photo_id[-2:].zfill(2)}/{photo_id}.jpg")
 
@@ -40,7 +42,7 @@ def find(aoi: str, photo_ids: Collection[str]) -> list[Path]:
     """Files of these photos in an AOI's part of the store, half-fetched ones included.
 
     Raises:
-        ValueError: an id is not digits.
+        ValueError: one is no id.
     """
     paths = [photo_path(aoi, photo_id) for photo_id in sorted(photo_ids)]
     names = [name for path in paths for name in (path, path.with_name(f".{path.name}.part"))]

@@ -28,36 +28,57 @@ class Column:
     meaning: str
 
 
-_ID = Column("string", "", "Flickr's photo id.")
+_ID = Column(
+    "string",
+    "",
+    "The photo's id: Flickr's number; else the source's name, `-`, and the id there or a hash.",
+)
 _LAT = Column("Float64", "degrees", "Latitude of the geotag, EPSG:4326.")
 _LON = Column("Float64", "degrees", "Longitude of the geotag, EPSG:4326.")
-_URL = Column("string", "", "Address of the 500 px file; empty: the answer had none.")
+_URL = Column(
+    "string",
+    "",
+    "Address of the 500 px file, or path of a local one; behind `#sha256=` the digest that it must "
+    "have. Empty: the source told none.",
+)
 
 MADE = "made"  # `satellite` of an area that a program drew: no figure of it is of a real place
 
 PHOTOS = {
     "id": _ID,
-    "owner": Column("string", "", "Owner's NSID."),
-    "owner_name": Column("string", "", "Owner's screen name."),
+    "source": Column("string", "", "Name of the source that listed it, as in the config."),
+    "owner": Column("string", "", "Owner; on Flickr, the NSID."),
+    "owner_name": Column("string", "", "Owner's name as shown; on Flickr, the screen name."),
     "title": Column("string", "", "Title as given by the owner."),
-    "license_id": Column("Int16", "", "Flickr's licence id at the time of the search."),
-    "license": Column("string", "", "Name of the licence, from flickr.photos.licenses.getInfo."),
+    "license_id": Column(
+        "Int16", "", "Flickr's id of the licence when it was listed; empty: Flickr has none."
+    ),
+    "license": Column("string", "", "Name of the licence, as the source gives it."),
     "license_url": Column("string", "", "Address of the licence's text."),
-    "date_taken": Column("string", "", "When taken, the camera's local time, as Flickr gives it."),
+    "date_taken": Column(
+        "string", "", "When taken, the camera's local time, `YYYY-MM-DD hh:mm:ss`."
+    ),
     "date_upload": Column("Int64", "s", "When uploaded, seconds since 1970-01-01 UTC."),
     "lat": _LAT,
     "lon": _LON,
     "accuracy": Column("Int16", "", "Flickr's geotag accuracy, 1 (world) to 16 (street)."),
+    "heading_deg": Column("Float64", "degrees", "Where it looks, clockwise from north, as told."),
     "url": _URL,
-    "photo_page": Column("string", "", "The photo's page on Flickr."),
+    "photo_page": Column("string", "", "The photo's page on the web; empty: it has none."),
     "cell": Column(
         "string",
         "",
-        "Cell of the search tree that listed it; `audit`, `check`, `missed`: see search.json.",
+        "Cell of Flickr's search tree that listed it (`audit`, `check`, `missed`: see "
+        "search.json); of another source, its name.",
     ),
-    "first_seen": Column("string", "", "Snapshot of the first search that listed it."),
-    "last_seen": Column("string", "", "Snapshot of the latest search that listed it."),
+    "first_seen": Column(
+        "string", "", "Snapshot of the first search that listed it (Flickr alone)."
+    ),
+    "last_seen": Column(
+        "string", "", "Snapshot of the latest search that listed it (Flickr alone)."
+    ),
     "is_gone": Column("boolean", "", "Listed once, no longer; what its owner wrote is not kept."),
+    "unusable": Column("string", "", "Status of a photo that is not fetched at all, else empty."),
 }
 CELLS = {
     "cell": Column(
@@ -87,9 +108,9 @@ CELLS = {
 IDS = {"id": _ID, "url": _URL, "lat": _LAT, "lon": _LON, "is_gone": PHOTOS["is_gone"]}
 DOWNLOADS = {
     "id": _ID,
-    "status": Column("string", "", "`ok`, `gone`, `failed`, `corrupt` or `grey`."),
+    "status": Column("string", "", "`ok`, `gone`, `failed`, `corrupt`, `changed` or `grey`."),
     "reason": Column("string", "", "Why, where the status is not `ok`."),
-    "url": Column("string", "", "Address the file was fetched from."),
+    "url": Column("string", "", "Address or path that the file was fetched from."),
     "path": Column("string", "", "File in the photo store, relative to the run folder."),
     "width": Column("Int32", "px", "Width as displayed, EXIF orientation applied."),
     "height": Column("Int32", "px", "Height as displayed, EXIF orientation applied."),
@@ -118,8 +139,10 @@ PAIRS = {
     "id": _ID,
     "aoi": Column("string", "", "Area of interest, as named in the config."),
     "city": _CITY,
+    "source": PHOTOS["source"],
     "lat": _LAT,
     "lon": _LON,
+    "heading_deg": PHOTOS["heading_deg"],
     "easting": CHIPS["easting"],
     "northing": CHIPS["northing"],
     "epsg": CHIPS["epsg"],
@@ -133,6 +156,7 @@ PAIRS = {
     "date_taken": PHOTOS["date_taken"],
     "date_upload": PHOTOS["date_upload"],
     "url": PHOTOS["photo_page"],
+    "photo_url": DOWNLOADS["url"],
     "photo_path": DOWNLOADS["path"],
     "photo_width": DOWNLOADS["width"],
     "photo_height": DOWNLOADS["height"],

@@ -17,7 +17,7 @@ from witw.commands import forget
 from witw.config import load
 from witw.demo.fake_flickr.server import CatalogPhoto, FlickrServer
 from witw.errors import UserError
-from witw.flickr import search
+from witw.sources import search as stage_search
 from witw.spec import build
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -73,7 +73,9 @@ class Workplace:
         spec = build(self.config(**search_settings), "search", aoi)
         files = {name: folder / f"{name}.parquet" for name in ("photos", "cells")}
         files["summary"] = folder / "search.json"
-        search.main(["--spec", spec, *(str(x) for k, v in files.items() for x in (f"--{k}", v))])
+        stage_search.main(
+            ["--spec", spec, *(str(x) for k, v in files.items() for x in (f"--{k}", v))]
+        )
         return set(tables.read(files["photos"], "photos")["id"])
 
     def fetch(self, aoi, ids):

@@ -70,11 +70,12 @@ def build(inputs, folder):
 
 def test_funnel_by_hand(inputs, tmp_path):
     out = build(inputs, tmp_path / "d")
-    expected = """aoi,city,split,listed,gone,failed,corrupt,grey,indoor,off_imagery,blank,paired
-empty,Nowhere,val,0,0,0,0,0,0,0,0,0
-paris,Paris,test,5,1,0,0,0,1,0,1,2
-rio,Rio | de <b>Janeiro,train,5,0,1,1,1,0,1,0,1
-total,,,10,1,1,1,1,1,1,1,3
+    expected = """aoi,city,split,listed,no_position,gone,failed,corrupt,changed,grey,\
+indoor,off_imagery,blank,excluded,license,date,inaccurate,edge,owner,close,limit,paired
+empty,Nowhere,val,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0
+paris,Paris,test,5,0,1,0,0,0,0,1,0,1,0,0,0,0,0,0,0,0,2
+rio,Rio | de <b>Janeiro,train,5,0,0,1,1,0,1,0,1,0,0,0,0,0,0,0,0,0,1
+total,,,10,0,1,1,1,0,1,1,1,1,0,0,0,0,0,0,0,0,3
 """
     assert (out / "funnel.csv").read_text() == expected
     table = pd.read_csv(io.StringIO(expected))

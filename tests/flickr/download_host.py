@@ -13,8 +13,8 @@ import pandas as pd
 from PIL import Image
 
 from witw import tables
-from witw.flickr import download
 from witw.flickr.photo_host.throttle import Limits
+from witw.sources import download
 
 HASTY = Limits(tries=4, span_s=0, steady_s=0, base_s=0.01, cap_s=0.05, read_s=2, total_s=5)
 

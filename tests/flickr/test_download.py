@@ -30,10 +30,10 @@ from download_host import (
 
 from witw import tables
 from witw.demo.fake_flickr.server import CatalogPhoto, Faults, FlickrServer
-from witw.flickr import download
 from witw.flickr.headers import user_agent
 from witw.flickr.photo_host.throttle import Limits
 from witw.images.photo import open_photo
+from witw.sources import download
 
 pytestmark = pytest.mark.usefixtures("run_folder")
 
@@ -265,7 +265,7 @@ def test_a_download_that_is_stopped_keeps_its_photos_and_goes_on_from_there(tmp_
         urls = urls_of(server, photos)
         text = json.dumps({"stage": "download", "version": 1, **spec(server.photo_host)})
         ids = listing(urls)
-        command = [sys.executable, "-m", "witw.flickr.download", "--spec", text]
+        command = [sys.executable, "-m", "witw.sources.download", "--spec", text]
         command += ["--ids", str(ids), "--table", "out.parquet"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job:
             while len(stored()) < 6:

@@ -283,7 +283,7 @@ def test_without_a_secret_calls_are_unsigned_and_work(tmp_path):
 def command(tmp_path, server, **environment):
     clean = {k: v for k, v in os.environ.items() if not k.startswith("FLICKR_")}
     spec = json.dumps(spec_of(server))
-    args = [sys.executable, "-m", "witw.flickr.search", "--spec", spec]
+    args = [sys.executable, "-m", "witw.sources.search", "--spec", spec]
     args += ["--photos", "results/a/photos.parquet", "--cells", "results/a/cells.parquet"]
     args += ["--summary", "results/a/search.json"]
     env = clean | {"XDG_STATE_HOME": str(tmp_path / "state")} | environment

@@ -70,7 +70,7 @@ def trouble(slurm, tmp_path_factory, free_port):
 
     def utm_is_done_and_download_runs():
         done = (folder / f"results/{area}/mosaic.vrt").exists()
-        return done and (marks / "witw.flickr.download").exists()
+        return done and (marks / "witw.sources.download").exists()
 
     def nothing_runs():
         alive = ("PENDING", "RUNNING", "COMPLETING")

@@ -146,7 +146,7 @@ def test_an_answer_that_repeats_the_key(town, free_port, name, secret):
         # its first, which on a busy machine comes seconds after its process.
         while process.poll() is None and time.monotonic() < until:
             time.sleep(0.2)
-            if before is None and "witw.flickr.search" in jobs(process).values():
+            if before is None and "witw.sources.search" in jobs(process).values():
                 before = len(server.heard)
             if before is not None and len(server.heard) > before:
                 time.sleep(5)

@@ -41,6 +41,7 @@ OF_AN_AREA = {
     "nodata": ("none", imagery("stats")),
     "mosaic": ("best", imagery("mosaic")),
     "epsg": (32634, imagery("utm")),
+    "photos": ({"folder": "pics"}, photos("search")),
     "search.snapshot": ("2026-11-02T00:00:00Z", photos("search")),
     "search.licenses": ([4], photos("search")),
     "search.box_total": (10_000, photos("search")),
@@ -138,6 +139,7 @@ TRIPLES = [list(OF_AN_AREA)[n : n + 3] for n in range(0, len(OF_AN_AREA), 3)]
 @pytest.mark.parametrize("chosen", TRIPLES, ids=" ".join)
 def test_a_key_of_one_area(finished, chosen):
     finished.touch("other.pth.tar")
+    finished.touch("pics/one.jpg")
     expected = set(JOINT)
 
     def change(config):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from witw import status, tables
 from witw.dataset.credit import clean
+from witw.dataset.funnel import shown
 from witw.dataset.overlap import overlap
 from witw.mistakes.areas import card_sentence
 
@@ -88,7 +89,7 @@ def card(
         areas: what the config says of each AOI, by name.
     """
     ordered = [areas[name] for name in sorted(areas)]
-    total = funnel.iloc[-1]
+    total, columns = funnel.iloc[-1], shown(funnel)
     head = _HEAD.format(
         cities=_and([cell(area["city"]) for area in ordered]),
         paired=int(total["paired"]),
@@ -97,15 +98,17 @@ def card(
         synthetic=_synthetic(ordered),
         notice=FLICKR_NOTICE,
         areas=_areas(areas),
-        funnel=markdown(funnel.columns, funnel.itertuples(index=False)),
+        funnel=markdown(columns, funnel[columns].itertuples(index=False)),
         splits=f"{card_sentence(areas)}\n\n{overlap(pairs).sentence}",
-        meanings="\n".join(f"- `{s.value}`: {status.STATUS_MEANING[s]}." for s in status.Status),
+        meanings="\n".join(
+            f"- `{s}`: {status.STATUS_MEANING[status.Status(s)]}." for s in columns[4:]
+        ),
     )
-    columns = [
+    described = [
         (f"`{name}`", col.dtype, col.unit, col.meaning) for name, col in tables.PAIRS.items()
     ]
     tail = _TAIL.format(
-        columns=markdown(["column", "dtype", "unit", "meaning"], columns),
+        columns=markdown(["column", "dtype", "unit", "meaning"], described),
         licenses=markdown(licenses.columns, licenses.itertuples(index=False)),
         imagery=_imagery(areas),
     )

@@ -14,6 +14,23 @@ TOTAL = "total"
 COLUMNS = ["aoi", "city", "split", "listed", *(status.value for status in Status)]
 
 
+# Statuses that are told of even where no photo has one; the others only where one has.
+ALWAYS = frozenset(
+    {"gone", "failed", "corrupt", "grey", "indoor", "off_imagery", "blank", "paired"}
+)
+
+
+def shown(table: pd.DataFrame) -> list[str]:
+    """Columns of a funnel that a person needs to see: without statuses that no photo has.
+
+    Args:
+        table: from :func:`funnel`.
+    """
+    total = table.iloc[-1]
+    fates = [s.value for s in Status if s.value in ALWAYS or total[s.value]]
+    return [*COLUMNS[:4], *fates]
+
+
 def funnel(pairs: pd.DataFrame, areas: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """One row an AOI and a last one with the sums: listed, and the count of each status.
 

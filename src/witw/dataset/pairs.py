@@ -15,7 +15,7 @@ from witw.dataset.credit import credit
 from witw.errors import UserError
 from witw.settings.pairs import Pairs
 
-VERSION = 2
+VERSION = 3
 READS = ("pairs", "city", "satellite", "split")
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 # What each of the joined tables gives to `pairs`, under which name.
 _FROM_DOWNLOADS = {
     "status": "status",
+    "url": "photo_url",
     "path": "photo_path",
     "width": "photo_width",
     "height": "photo_height",
@@ -63,7 +64,8 @@ def run(
     scored = _read_all(scenes, "scenes")
     cut = _read_all(chips, "chips")
     wanted = status.wants_chip(fetched, scored, outdoor(settings))
-    _match(aoi, "downloads", fetched["id"], listed["id"], downloads)
+    usable = listed.loc[listed["unusable"].fillna("") == "", "id"]
+    _match(aoi, "downloads", fetched["id"], usable, downloads)
     _match(aoi, "scenes", scored["id"], fetched.loc[status.has_file(fetched), "id"], scenes)
     _match(aoi, "chips", cut["id"], wanted, chips)
     rows = join(listed, fetched, scored, cut, settings)
@@ -93,7 +95,7 @@ def join(
 
     Args:
         photos: table ``photos``, one row a listed photo.
-        downloads: table ``downloads``, a row for each of them.
+        downloads: table ``downloads``, a row for each of them that is not ``unusable``.
         scenes: table ``scenes``, a row for each that has a file.
         chips: table ``chips``, a row for each that is fetched, in colour and outdoor.
         settings: section ``pairs``.

@@ -1,4 +1,4 @@
-"""List every openly licensed, geotagged photo of an AOI once."""
+"""List every openly licensed, geotagged photo that Flickr has of an AOI once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from witw import environment, files, forgotten, stage, tables
+from witw import environment, forgotten, stage
 from witw.environment import CONFIRMED
 from witw.errors import UserError
 from witw.flickr.api.client import Client, unwatched
@@ -32,9 +32,6 @@ from witw.flickr.crawl.verdict import verdict
 from witw.settings.search import Search
 from witw.store import journal_path
 
-VERSION = 3
-READS = ("bbox_deg", "search", "flickr.api_url", "flickr.photo_hosts", "forgotten")
-
 # Questions under way: an answer takes Flickr 0.6 to 7 s, and the quota is one a second.
 WORKERS = 4
 CUTS = (8, 6, 10, 7)  # where each sweep cuts its boxes
@@ -52,6 +49,21 @@ class SearchResult(NamedTuple):
     photos: Rows
     cells: Rows
     summary: dict[str, Any]
+
+
+def searched(spec: Mapping[str, Any]) -> SearchResult:
+    """Search one AOI with the key of the environment and the AOI's journal.
+
+    Raises:
+        UserError: there is no key although one is needed; see :func:`run`.
+    """
+    environment.load()
+    url, snapshot = spec["flickr"]["api_url"], spec["search"]["snapshot"]
+    client = OnDemand(lambda: Client.from_environment(url))
+    if needs_service(spec):
+        client.made()  # a missing key is told before anything else
+    with Journal(journal_path(spec["aoi"]), url, snapshot) as journal:
+        return run(spec, client, journal)
 
 
 def run(
@@ -159,7 +171,9 @@ class _Run:
             "gone": gone,
             "accuracy_totals": {str(a or "unset"): n for a, n in accuracies.items()},
         }
-        return SearchResult(rows, _cells(tree, rows), summary)
+        # What Flickr does not tell, or what only tables of several sources need.
+        same = {"source": "flickr", "heading_deg": None, "unusable": ""}
+        return SearchResult([same | row for row in rows], _cells(tree, rows), summary)
 
     def _accuracies(self) -> dict[int, int]:
         """Totals by accuracy: whether unset means all of them is documented nowhere."""
@@ -401,23 +415,3 @@ def _cell_row(cell: Cell, listed: int) -> dict[str, Any]:
     account = {name: getattr(cell.ledger, name) for name in ("steps", "over", "under", "worst")}
     names = ("cell", "total", "calls", "is_leaf", "is_ordered", "unreachable")
     return sides | account | {name: getattr(cell, name) for name in names} | {"listed": listed}
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
-    names = ["photos", "cells", "summary"]
-    args = stage.arguments("search", __doc__, outputs=names, argv=argv)
-    environment.load()
-    url, snapshot = args.spec["flickr"]["api_url"], args.spec["search"]["snapshot"]
-    client = OnDemand(lambda: Client.from_environment(url))
-    if needs_service(args.spec):
-        client.made()  # a missing key is told before anything else
-    with Journal(journal_path(args.spec["aoi"]), url, snapshot) as journal:
-        found = run(args.spec, client, journal)
-    tables.write(args.photos, "photos", found.photos)
-    tables.write(args.cells, "cells", found.cells)
-    files.write_json(args.summary, files.seal(found.summary))
-
-
-if __name__ == "__main__":
-    stage.execute(main)

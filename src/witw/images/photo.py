@@ -51,6 +51,8 @@ _UPRIGHT = {
 _BROKEN = (SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
 _LYING = (5, 6, 7, 8)  # orientations whose width and height change places
 _EXIF, _FOCAL_35MM = 0x8769, 0xA405  # EXIF 2.32, tables 3 and 8
+# Width and height of the picture [px], each with the pixels there are on the sensor by this unit.
+_FOCAL, _UNIT, _SENSOR = 0x920A, 0xA210, ((0xA002, 0xA20E), (0xA003, 0xA20F))
 _FRAME_MM = 43.267  # diagonal of the 35 mm frame, to which such focal lengths refer (CIPA DCG-001)
 
 
@@ -250,6 +252,24 @@ def _orientation(picture: Image.Image) -> int:
         return int(picture.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF raises whatever its bytes lead to; the picture is whole
         return 1
+
+
+def focal_35mm(body: bytes) -> float:
+    """Focal length for the 35 mm frame [mm], as EXIF data tell it, or the sensor's size in them.
+
+    Returns:
+        NaN where they do not tell.
+    """
+    try:
+        with Image.open(io.BytesIO(body)) as picture:
+            exif = picture.getexif().get_ifd(_EXIF)
+        if told := float(exif.get(_FOCAL_35MM, 0)):
+            return told
+        unit_mm = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}[int(exif[_UNIT])]
+        sides = [float(exif[side]) / float(exif[per]) * unit_mm for side, per in _SENSOR]
+        return float(exif[_FOCAL]) * _FRAME_MM / math.hypot(*sides)
+    except Exception:  # broken EXIF raises whatever its bytes lead to; the picture is whole
+        return float("nan")
 
 
 def fov_deg(path: Path | IO[bytes], width: int, height: int) -> float:

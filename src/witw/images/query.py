@@ -75,7 +75,7 @@ def open_query(source: Path | bytes, name: str = "", fov: float = math.nan) -> P
     except (OSError, ValueError) as error:
         told = " ".join(str(error).split()).rstrip(".")
         raise UserError(f"{name} is not a readable photo: {told}.") from None
-    photo = to_srgb(_eight_bit(picture))
+    photo = to_srgb(eight_bit(picture))
     if max(photo.size) < LEAST_PX:
         raise UserError(
             f"{name} is too small: {photo.width} x {photo.height} px; its long side must have at "
@@ -104,7 +104,7 @@ def _read(source: Path | bytes, name: str) -> bytes:
     return body
 
 
-def _eight_bit(picture: Image.Image) -> Image.Image:
+def eight_bit(picture: Image.Image) -> Image.Image:
     """Numbers of 16 or 32 bits scaled to 8, and what is transparent laid on black."""
     if picture.mode.startswith(("I", "F")):
         values = np.nan_to_num(np.asarray(picture, np.float64))

@@ -17,13 +17,23 @@ from witw.status import Status
 
 COLORS = {
     Status.PAIRED: "#15803d",
+    Status.LIMIT: "#86efac",
+    Status.CLOSE: "#4ade80",
+    Status.OWNER: "#a3e635",
+    Status.EDGE: "#bef264",
+    Status.INACCURATE: "#5eead4",
+    Status.DATE: "#22d3ee",
+    Status.LICENSE: "#38bdf8",
+    Status.EXCLUDED: "#3b82f6",
     Status.BLANK: "#eab308",
     Status.OFF_IMAGERY: "#f59e0b",
     Status.INDOOR: "#8b5cf6",
     Status.GREY: "#94a3b8",
+    Status.CHANGED: "#be185d",
     Status.CORRUPT: "#9f1239",
     Status.FAILED: "#ef4444",
     Status.GONE: "#475569",
+    Status.NO_POSITION: "#1e293b",
 }
 # Later ones are painted over earlier ones: what matters most lies on top.
 LAYERS = tuple(reversed(COLORS))

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from witw.dataset.card import FLICKR_NOTICE
 from witw.dataset.funnel import funnel, licenses
+from witw.dataset.funnel import shown as columns_shown
 from witw.report import charts, maps
 from witw.report.results import results
 from witw.report.samples import MAX_PHOTOS, samples, web_address
@@ -45,6 +46,7 @@ def render(sources: Sources) -> str:
     )
     environment.filters["count"] = lambda value: f"{int(value):,}"
     table = funnel(sources.pairs, sources.areas)
+    fates = columns_shown(table)[4:]
     # Heat maps show a photo each.
     shown = min(SHOWN, MAX_PHOTOS - len(sources.heatmaps))
     text = environment.get_template("report.html.j2").render(
@@ -52,10 +54,10 @@ def render(sources: Sources) -> str:
         made=(made := _made(sources.areas)),
         all_made=len(made) == len(sources.areas),
         snapshots=sorted({area["snapshot"] for area in sources.areas.values()}),
-        statuses=[(s.value, STATUS_MEANING[s], maps.COLORS[s]) for s in maps.COLORS],
+        statuses=[(s.value, STATUS_MEANING[s], c) for s, c in maps.COLORS.items() if s in fates],
         headline=headline(sources, table),
         funnel=table.to_dict("records"),
-        columns=[s.value for s in Status],
+        columns=fates,
         areas=[_area(name, sources) for name in sorted(sources.areas)],
         licenses=_licenses(sources.pairs),
         imagery=_imagery(sources.areas),

@@ -9,6 +9,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
+# Sources of photos, and those of them that are files or folders here: inputs of the search.
+KINDS = ("flickr", "table", "folder", "yfcc100m", "ids", "mapillary")
+LOCAL_KINDS = ("table", "folder", "yfcc100m", "ids")
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -90,7 +90,7 @@ def search(folder, server, aoi, state):
         "forgotten": "",
     }
     outputs = [("--photos", "photos.parquet"), ("--cells", "cells.parquet")]
-    args = ["-m", "witw.flickr.search", "--spec", json.dumps(spec), "--summary"]
+    args = ["-m", "witw.sources.search", "--spec", json.dumps(spec), "--summary"]
     args += [str(folder / "search.json")]
     for option, name in outputs:
         args += [option, str(folder / name)]

@@ -35,7 +35,7 @@ EVERYTHING = {str(number) for number in CITY.columns.id.tolist()}
 def spec_of(api_url, bbox=PARIS_BBOX_DEG, **settings):
     return {
         "stage": "search",
-        "version": search.VERSION,
+        "version": 4,
         "aoi": "paris",
         "bbox_deg": list(bbox),
         "flickr": {"api_url": api_url, "photo_hosts": ["https://photos.example"]},
@@ -182,7 +182,7 @@ def test_forgetting_photos_changes_no_question_and_no_verdict(tmp_path, monkeypa
     assert (said["verdict"], said["forgotten"]) == ("complete", len(some))
     for changed in (
         spec | {"bbox_deg": [2.2, 48.5, 2.3, 49.0]},
-        spec | {"version": search.VERSION + 1},
+        spec | {"version": 4 + 1},
         spec | {"search": spec["search"] | {"sweeps": 2}},
         spec | {"search": spec["search"] | {"snapshot": "2026-10-01T00:00:00Z"}},
         spec | {"aoi": "rome"},
@@ -196,7 +196,7 @@ def test_forgetting_photos_changes_no_question_and_no_verdict(tmp_path, monkeypa
 def run_stage(folder, spec):
     """The stage as a process without a key."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("FLICKR_")}
-    args = [sys.executable, "-m", "witw.flickr.search", "--spec", json.dumps(spec)]
+    args = [sys.executable, "-m", "witw.sources.search", "--spec", json.dumps(spec)]
     for name in ("photos", "cells"):
         args += [f"--{name}", f"{name}.parquet"]
     args += ["--summary", "summary.json"]

@@ -10,10 +10,10 @@ from download_host import GOOD, fetch, picture, send
 from tqdm import tqdm
 
 from witw.errors import UserError
-from witw.flickr.download import slots_of
 from witw.flickr.headers import retry_after_s
 from witw.flickr.photo_host.progress import ProgressMeter
 from witw.flickr.photo_host.throttle import Limits, Throttle
+from witw.sources.download import slots_of
 
 pytestmark = pytest.mark.usefixtures("run_folder")
 

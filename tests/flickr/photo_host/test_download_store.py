@@ -73,7 +73,7 @@ def test_killed_at_any_time_a_run_goes_on_where_it_was(host):
     urls = {f"{n:02d}": f"{host.url}/{n}" for n in range(40)}
     ids = listing(urls)
     text = json.dumps({"stage": "download", "version": 1, **spec(host.entry)})
-    command = [sys.executable, "-m", "witw.flickr.download", "--spec", text]
+    command = [sys.executable, "-m", "witw.sources.download", "--spec", text]
     command += ["--ids", str(ids), "--table", "out.parquet"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     assert reached.wait(60)

@@ -13,7 +13,7 @@ HOLDS_MB = 2300
 words = " ".join(sys.orig_argv)
 marks = Path(os.environ["WITW_TROUBLE"])
 
-for stage in ("witw.imagery.utm", "witw.flickr.download"):
+for stage in ("witw.imagery.utm", "witw.sources.download"):
     if f"-m {stage} " in words and not (marks / stage).exists():
         (marks / stage).touch()
         time.sleep(600)

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from witw.flickr.hosts import is_loopback
-from witw.store import PHOTO_ID
+from witw.store import FLICKR_ID
 
 
 class UnusableError(ValueError):
@@ -96,7 +96,7 @@ def parse(raw: object, host: str) -> Photo:
     if not isinstance(raw, Mapping):
         raise UnusableError("not an object")
     photo_id = text(raw.get("id"))
-    if not PHOTO_ID.fullmatch(photo_id):
+    if not FLICKR_ID.fullmatch(photo_id):
         raise UnusableError("an id that is not a number")
     lat, lon = real(raw.get("latitude")), real(raw.get("longitude"))
     accuracy = integer(raw.get("accuracy"))

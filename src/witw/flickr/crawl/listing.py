@@ -9,7 +9,7 @@ from typing import Any
 from witw.flickr.api.records import Photo, UnusableError, integer, parse, real, rows_of, text
 from witw.flickr.crawl.pages import PER_PAGE, Entry, Page, Query
 from witw.forgotten import ALIAS
-from witw.store import PHOTO_ID
+from witw.store import FLICKR_ID
 
 # A service may cut off decimals of a box; what lies farther out was not asked for [degrees].
 SLACK_DEG = 1e-4
@@ -104,7 +104,7 @@ class Listing:
             for number, entry in enumerate(page.entries):
                 if entry.flaw and entry.flaw != FORGOTTEN:
                     place = f"record {number} of {query.key}"
-                    self.left_out[entry.id if PHOTO_ID.fullmatch(entry.id) else place] = entry.flaw
+                    self.left_out[entry.id if FLICKR_ID.fullmatch(entry.id) else place] = entry.flaw
 
     def _entry(self, raw: object, key: str) -> Entry:
         fields: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}

@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,11 +36,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """One photo to fetch."""
+    """One photo to fetch.
+
+    Attributes:
+        id: of the photo.
+        url: its address.
+        path: where it goes.
+        converts: whether what comes may be any picture, which is made a photo of the store.
+    """
 
     id: str
     url: str
     path: Path
+    converts: bool = False
 
 
 class HostDown(Exception):  # noqa: N818
@@ -62,6 +70,7 @@ class FetchRules:
         min_side_px: see :func:`witw.flickr.photo_host.outcome.inspect`.
         max_bytes: a larger answer is refused.
         limits: patience and eagerness.
+        prepare: makes a picture a photo of the store, for jobs that ask for it.
     """
 
     origins: frozenset[Origin]
@@ -69,6 +78,7 @@ class FetchRules:
     min_side_px: int
     max_bytes: int
     limits: Limits
+    prepare: Callable[[bytes], bytes] = bytes
 
 
 def fetch(jobs: Sequence[Job], rules: FetchRules, meter: ProgressMeter) -> dict[str, Outcome]:
@@ -203,7 +213,7 @@ class _Fetcher:
             return answer
         try:
             run = asyncio.get_running_loop().run_in_executor
-            outcome = await run(self._pool, self._keep, answer.content, job.path)
+            outcome = await run(self._pool, self._keep, answer.content, job)
         finally:
             self._backlog.release()
         if outcome.again:
@@ -231,8 +241,9 @@ class _Fetcher:
                 await self._backlog.acquire()
             return answer, asked_at
 
-    def _keep(self, body: bytes, path: Path) -> Outcome:
-        outcome = inspect(body, self._rules.min_side_px)
+    def _keep(self, body: bytes, job: Job) -> Outcome:
+        photo = self._rules.prepare(body) if job.converts else body
+        outcome = inspect(photo, self._rules.min_side_px)
         if outcome.stored:
-            store(body, path)
+            store(photo, job.path)
         return outcome

@@ -9,12 +9,12 @@ import pytest
 
 from witw import tables
 from witw.errors import UserError
-from witw.flickr import shards
+from witw.sources import shards
 
 
 def photo(photo_id):
     row = dict.fromkeys(tables.PHOTOS, "x") | {"license_id": 4, "date_upload": 1, "accuracy": 16}
-    row |= {"is_gone": False}
+    row |= {"is_gone": False, "heading_deg": None, "unusable": ""}
     return row | {"id": photo_id, "lat": 1.5, "lon": int(photo_id) / 1e4, "url": f"u{photo_id}"}
 
 
@@ -66,7 +66,14 @@ def test_a_wrong_number_of_files_is_told(tmp_path):
 def test_the_stage_runs_by_itself(tmp_path):
     tables.write(tmp_path / "photos.parquet", "photos", [photo("5")])
     spec = json.dumps({"stage": "shards", "version": 2, "aoi": "demo", "shards": 1})
-    command = [sys.executable, "-m", "witw.flickr.shards", "--spec", spec]
+    command = [sys.executable, "-m", "witw.sources.shards", "--spec", spec]
     command += ["--photos", "photos.parquet", "--ids", "ids/0000.parquet"]
     subprocess.run(command, cwd=tmp_path, check=True)
     assert tables.read(tmp_path / "ids" / "0000.parquet", "ids")["id"].tolist() == ["5"]
+
+
+def test_a_photo_that_is_not_fetched_is_in_no_shard(tmp_path):
+    photos = tmp_path / "photos.parquet"
+    tables.write(photos, "photos", [photo("1"), photo("2") | {"unusable": "no_position"}])
+    shards.run(photos, [tmp_path / "0.parquet"])
+    assert tables.read(tmp_path / "0.parquet", "ids")["id"].tolist() == ["1"]

@@ -1,4 +1,6 @@
-"""Download a shard's missing 500 px files and verify each.
+"""Bring a shard's missing 500 px files into the photo store and verify each.
+
+Addresses are fetched, local files are converted; how a file is had stands in the ids' ``url``.
 
 A photo that the host says is gone (404, 410, a placeholder) is not asked for again in that run, and
 once in the next: its table is made anew only for a reason, mostly a newer list, which says that the
@@ -11,8 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ from witw.environment import SLOTS
 from witw.errors import UserError
 from witw.files import sync_folders
 from witw.flickr.headers import user_agent
-from witw.flickr.hosts import Origin, allowed, host_of, refusal
 from witw.flickr.photo_host.fetch import FetchRules, HostDown, Job, fetch
 from witw.flickr.photo_host.outcome import PLACEHOLDER, Outcome, is_plain, suspects
 from witw.flickr.photo_host.progress import ProgressMeter
@@ -32,19 +32,18 @@ from witw.flickr.photo_host.resolver import PrivateAddress
 from witw.flickr.photo_host.stored_files import is_there, remove, verify
 from witw.flickr.photo_host.throttle import Limits
 from witw.settings.download import Download
-from witw.store import PHOTO_ID, photo_path
+from witw.sources import local_files
+from witw.sources.base import is_local, pinned
+from witw.sources.hosts import FEW, Hosts, check_hosts, check_share
+from witw.store import FLICKR_ID, PHOTO_ID, photo_path
 
 VERSION = 3
 # Not `download.max_slots`: another pace must not rerun anything, see slots_of.
-READS = ("download.max_megabytes", "download.min_side_px", "flickr.photo_hosts")
+# `photo_hosts`: those of the area's other sources.
+READS = ("download.max_megabytes", "download.min_side_px", "flickr.photo_hosts", "photo_hosts")
 
 READERS = 4
-# Refusals of fewer photos than this may be the photos' own; of all of more, they are the host's.
-FEW = 3
-# More of the photos than this on a host that is not listed: it is the list that is wrong.
-MOST_STRANGE = 0.1
-# Of so many failures or more, if they are more than half of the photos, the host is to blame.
-MANY = 20
+CHANGED = "its SHA-256 is not the one of the list"
 UNLISTED = "no longer listed"
 WITHDRAWN = "removed at its owner's request"
 
@@ -72,26 +71,69 @@ def run(spec: dict[str, Any], ids: Path, table: Path, limits: Limits | None = No
     aoi: str = spec["aoi"]
     settings = Download.model_validate(spec["download"])
     limits = limits or Limits(most_slots=slots_of(aoi))
-    try:
-        origins = allowed(spec["flickr"]["photo_hosts"])
-    except ValueError as error:
-        raise UserError(f"`flickr.photo_hosts`: {error.args[0]!r} is not a host.") from None
     listed = tables.read(ids, "ids")
-    outcomes, jobs = _triage(listed, aoi, settings.min_side_px, origins)
+    places = [pinned(url) for url in listed["url"].fillna("")]
+    listed = listed.assign(url=pd.array([url for url, _ in places], dtype="string"))
+    hosts = Hosts.of(spec, listed)
+    outcomes = _withdrawn(listed, aoi)
+    here = listed["url"].map(is_local).astype(bool) & ~listed["id"].isin(outcomes)
+    outcomes |= local_files.bring(_local_jobs(listed[here], aoi), settings.min_side_px)
+    _check_local(aoi, listed[here], outcomes)
+    known, jobs = _triage(listed[~listed["id"].isin(outcomes)], aoi, settings.min_side_px, hosts)
+    outcomes |= known
     kept = sum(outcome.stored for outcome in outcomes.values())
     log.info("%d photos listed, %d in the store, %d to fetch", len(listed), kept, len(jobs))
     rules = FetchRules(
-        origins, user_agent(), settings.min_side_px, int(settings.max_megabytes * 1e6), limits
+        hosts.all,
+        user_agent(),
+        settings.min_side_px,
+        int(settings.max_megabytes * 1e6),
+        limits,
+        local_files.prepared,
     )
     fetched = _fetch(jobs, aoi, rules)
-    _check_hosts(aoi, jobs, fetched)
+    check_hosts(aoi, jobs, fetched)
     outcomes |= fetched
-    _check_share(aoi, listed, outcomes)
+    check_share(aoi, listed, outcomes)
     outcomes = _without_placeholders(listed, aoi, outcomes)
-    sync_folders(job.path.parent for job in jobs if fetched[job.id].stored)
+    pins = {i: pin for i, (_, pin) in zip(listed["id"], places, strict=True) if pin}
+    outcomes = _as_pinned(aoi, pins, outcomes)
+    sync_folders({photo_path(aoi, i).parent for i in listed["id"] if outcomes[i].stored})
     data = tables.write(table, "downloads", _rows(listed, aoi, outcomes))
     log.info("%s", ", ".join(f"{n} {s}" for s, n in sorted(data["status"].value_counts().items())))
     return data
+
+
+def _local_jobs(listed: pd.DataFrame, aoi: str) -> Iterator[tuple[str, Path, Path]]:
+    for photo_id, url in zip(listed["id"], listed["url"], strict=True):
+        if PHOTO_ID.fullmatch(photo_id):
+            yield photo_id, Path(url), photo_path(aoi, photo_id)
+
+
+def _check_local(aoi: str, listed: pd.DataFrame, outcomes: Mapping[str, Outcome]) -> None:
+    """Stop where not one of the local files is there: it is their folder that is wrong.
+
+    Raises:
+        UserError: names one.
+    """
+    if len(listed) >= FEW and all(outcomes[i].status == "gone" for i in listed["id"]):
+        raise UserError(
+            f"Area {aoi!r}: none of {len(listed)} local photos is there, the first would be "
+            f"{listed['url'].iloc[0]} (relative to {Path.cwd()}); set `root` of its source to the "
+            "folder that their paths begin in, or put them there."
+        )
+
+
+def _as_pinned(
+    aoi: str, pins: Mapping[str, str], outcomes: dict[str, Outcome]
+) -> dict[str, Outcome]:
+    """Refuse files that are not those the list tells of; they are removed."""
+    found = dict(outcomes)
+    for photo_id, sha256 in pins.items():
+        if found[photo_id].stored and found[photo_id].sha256 != sha256:
+            remove(photo_path(aoi, photo_id))
+            found[photo_id] = Outcome("changed", CHANGED)
+    return found
 
 
 def slots_of(aoi: str) -> int:
@@ -111,18 +153,17 @@ def slots_of(aoi: str) -> int:
 
 
 def _triage(
-    listed: pd.DataFrame, aoi: str, min_side_px: int, origins: frozenset[Origin]
+    listed: pd.DataFrame, aoi: str, min_side_px: int, hosts: Hosts
 ) -> tuple[dict[str, Outcome], list[Job]]:
     """What is known without asking a host, and what has to be fetched."""
-    outcomes = _withdrawn(listed, aoi)
+    outcomes: dict[str, Outcome] = {}
     jobs = []
-    for photo_id, url in zip(listed["id"], listed["url"].fillna(""), strict=True):
-        if photo_id in outcomes:
-            continue
+    for photo_id, url in zip(listed["id"], listed["url"], strict=True):
         if PHOTO_ID.fullmatch(photo_id):
-            jobs.append(Job(photo_id, url, photo_path(aoi, photo_id)))
+            converts = not FLICKR_ID.fullmatch(photo_id)
+            jobs.append(Job(photo_id, url, photo_path(aoi, photo_id), converts))
         else:
-            outcomes[photo_id] = Outcome("failed", "its id is not a number")
+            outcomes[photo_id] = Outcome("failed", "its id is not a photo's")
     kept = [job for job in jobs if is_there(job.path)]
     with ThreadPoolExecutor(READERS) as pool:
         looked = pool.map(lambda job: verify(job.path, min_side_px), kept)
@@ -132,7 +173,7 @@ def _triage(
     for job in jobs:
         if job.id in good:
             outcomes[job.id] = good[job.id]
-        elif reason := refusal(job.url, origins):
+        elif reason := hosts.refusal(job):
             outcomes[job.id] = Outcome("failed", reason, refused=True)
         else:
             missing.append(job)
@@ -171,52 +212,6 @@ def _fetch(jobs: list[Job], aoi: str, rules: FetchRules) -> dict[str, Outcome]:
             f"Area {aoi!r}: the photo host {found.host} leads to {found.address}, which is not an "
             "address of the open internet; if it is meant, list it in `flickr.photo_hosts` too."
         ) from None
-
-
-def _check_hosts(aoi: str, jobs: list[Job], fetched: dict[str, Outcome]) -> None:
-    """Record nothing where it is the host or the network that failed, not the photos.
-
-    Raises:
-        UserError: not one of the photos asked of a host brought an answer.
-    """
-    by_host: dict[str, list[Outcome]] = {}
-    for job in jobs:
-        by_host.setdefault(host_of(job.url), []).append(fetched[job.id])
-    for host, outcomes in sorted(by_host.items()):
-        nothing = all(outcome.status == "failed" for outcome in outcomes)
-        if nothing and (len(outcomes) >= FEW or all(o.unreachable for o in outcomes)):
-            raise UserError(
-                f"Area {aoi!r}: the photo host {host} delivered none of {len(outcomes)} photos "
-                f"({outcomes[0].reason}); check the network and `flickr.photo_hosts`, "
-                "then run again."
-            )
-
-
-def _check_share(aoi: str, listed: pd.DataFrame, outcomes: dict[str, Outcome]) -> None:
-    """Say how many photos failed, and why; stop where the photos are not the reason.
-
-    Raises:
-        UserError: a host that is not listed has more than a tenth of the photos, or more than half
-            of them failed.
-    """
-    urls = dict(zip(listed["id"], listed["url"].fillna(""), strict=True))
-    failed = {i: outcome for i, outcome in outcomes.items() if outcome.status == "failed"}
-    if not failed:
-        return
-    for host, count in Counter(host_of(urls[i]) for i in failed if failed[i].refused).most_common():
-        if host and count >= max(FEW, MOST_STRANGE * len(listed)):
-            raise UserError(
-                f"Area {aoi!r}: {count} of {len(listed)} photos are on {host}, which is not one of "
-                "`flickr.photo_hosts`; add it there (as `*.domain` for all hosts of a service), "
-                "then run again."
-            )
-    reasons = Counter(outcome.reason for outcome in failed.values()).most_common(3)
-    told = f"{len(failed)} of {len(listed)} photos failed: " + "; ".join(
-        f"{count} x {reason}" for reason, count in reasons
-    )
-    if len(failed) >= MANY and 2 * len(failed) > len(listed):
-        raise UserError(f"Area {aoi!r}: {told}. Photos that came are kept; run again later.")
-    log.warning("Area %r: %s", aoi, told)
 
 
 def _without_placeholders(

@@ -25,10 +25,11 @@ def run(photos: Path, ids: Sequence[Path]) -> None:
     """Write one table ``ids`` a shard.
 
     Args:
-        photos: table ``photos``.
+        photos: table ``photos``; rows that are ``unusable`` go into no shard.
         ids: the shards' files in order; an empty shard is an empty table.
     """
     listed = tables.read(photos, "photos")
+    listed = listed[listed["unusable"].fillna("") == ""]
     shards = listed["id"].map(lambda photo_id: shard_of(photo_id, len(ids)))
     for number, path in enumerate(ids):
         tables.write(path, "ids", listed[shards == number])

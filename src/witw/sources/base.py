@@ -1,0 +1,147 @@
+"""What a source of photos gets and returns, and helpers that all of them share."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from witw import tables
+from witw.sources.terms import terms
+from witw.status import Status
+from witw.store import PHOTO_ID
+
+PIN = "#sha256="  # between the address or path of a file and the digest it must have
+LONGEST = 40  # characters of a part of an id
+_PLAIN = re.compile(r"[a-z0-9_]{1,40}(-[a-z0-9_]{1,40})?")
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Source = Mapping[str, Any]  # an entry of `photos`, as in the spec of `search`
+
+
+@dataclass(frozen=True)
+class Place:
+    """The area whose photos are wanted.
+
+    Attributes:
+        aoi: its name.
+        bbox_deg: west, south, east, north, EPSG:4326 [degrees].
+        spec: of the stage, for sources that read other keys.
+    """
+
+    aoi: str
+    bbox_deg: tuple[float, float, float, float]
+    spec: Mapping[str, Any] = field(default_factory=dict)
+
+    def holds(self, lon: Floats, lat: Floats) -> Bools:
+        """Which positions lie in the area; its edge belongs to it, NaN does not."""
+        west, south, east, north = self.bbox_deg
+        return np.asarray((west <= lon) & (lon <= east) & (south <= lat) & (lat <= north))
+
+
+@dataclass
+class Listed:
+    """What a source lists for an area.
+
+    Attributes:
+        rows: columns of table ``photos``; those that are missing are empty.
+        read: records looked at.
+        outside: of them, those that lie elsewhere.
+        left_out: of them, those that cannot be listed, by the reason.
+        calls: requests made.
+        notes: sentences for the report.
+    """
+
+    rows: pd.DataFrame
+    read: int = 0
+    outside: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    calls: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def flawed(lon: Floats, lat: Floats) -> Bools:
+    """Which positions cannot be: missing, 0/0, beyond the poles or more than once around."""
+    with np.errstate(invalid="ignore"):
+        good = (np.abs(lat) <= 90) & (np.abs(lon) <= 180) & ~((lat == 0) & (lon == 0))
+    return np.asarray(~good)
+
+
+def chosen(place: Place, lon: Floats, lat: Floats) -> tuple[Bools, Bools]:
+    """Which records to list, and which of them without a position."""
+    bad = flawed(lon, lat)
+    return place.holds(lon, lat) & ~bad | bad, bad
+
+
+def complete(rows: pd.DataFrame, source: Source) -> pd.DataFrame:
+    """Rows with all columns of table ``photos``, licences and owners of the source put in.
+
+    Args:
+        rows: some of the columns.
+        source: its entry in the spec.
+    """
+    out = rows.assign(source=source["name"], cell=source["name"], is_gone=False)
+    for key, column in tables.PHOTOS.items():
+        if key not in out:
+            out[key] = pd.Series(pd.NA, index=out.index, dtype=column.dtype)
+    owner = out["owner"].fillna("").where(lambda o: o != "", source["owner"])
+    shown = out["owner_name"].fillna("").where(lambda o: o != "", owner)
+    license_name = out["license"].fillna("").where(lambda o: o != "", source["license"])
+    found = [terms(*pair) for pair in zip(license_name, out["license_url"].fillna(""), strict=True)]
+    no_place = flawed(*(out[key].to_numpy(float, na_value=np.nan) for key in ("lon", "lat")))
+    unusable = out["unusable"].fillna("")
+    out = out.assign(
+        owner=owner,
+        owner_name=shown,
+        license=[one.name for one in found],
+        license_url=[one.url for one in found],
+        license_id=pd.array([one.id for one in found], dtype="Int16"),
+        unusable=unusable.where((unusable != "") | ~no_place, Status.NO_POSITION.value),
+    )
+    # A latitude of 213 must reach neither a map nor a projection.
+    out.loc[no_place, ["lat", "lon"]] = pd.NA
+    return tables.frame("photos", out)
+
+
+def ids(name: str, given: Sequence[str]) -> list[str]:
+    """Ids of a source's photos: its name, and theirs, or a hash of it where that is no file name.
+
+    Upper case is hashed too: on some disks a file `A.jpg` is `a.jpg`.
+    """
+    return [
+        f"{name}-{text}" if _PLAIN.fullmatch(text) else f"{name}-{digest(text)}" for text in given
+    ]
+
+
+def digest(text: str, digits: int = 16) -> str:
+    """First digits of a text's SHA-256."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:digits]
+
+
+def pinned(url: str) -> tuple[str, str]:
+    """An address or path, and the digest that its file must have; '' if any will do."""
+    place, pin, sha256 = url.rpartition(PIN)
+    return (place, sha256) if pin else (url, "")
+
+
+def is_local(url: str) -> bool:
+    """Whether it is a path rather than an address."""
+    return bool(url) and "://" not in url
+
+
+def check_ids(rows: pd.DataFrame) -> None:
+    """Fail where a source has made an id that the photo store would refuse.
+
+    Raises:
+        ValueError: names it.
+    """
+    odd = [photo_id for photo_id in rows["id"] if not PHOTO_ID.fullmatch(photo_id)]
+    if odd:
+        raise ValueError(f"{odd[0]!r} is no id of a photo")

@@ -1,0 +1,157 @@
+"""List every photo that an area's sources have of it once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from witw import files, forgotten, stage, tables
+from witw.errors import UserError
+from witw.flickr import search as flickr
+from witw.sources import folder, ids, mapillary, table, yfcc100m
+from witw.sources.base import Listed, Place, Source, check_ids
+
+VERSION = 4
+# Of these, those that the area's kinds of source read: see `SOURCE_READS` in witw.spec.
+READS = ("bbox_deg", "search", "flickr.api_url", "flickr.photo_hosts", "forgotten", "sources")
+
+FLICKR = "flickr"
+LISTED_WORD = "as complete as its source"
+_LISTED: dict[str, Callable[[Source, Place], Listed]] = {
+    "table": table.listed,
+    "folder": folder.listed,
+    "yfcc100m": yfcc100m.listed,
+    "ids": ids.listed,
+    "mapillary": mapillary.listed,
+}
+# Of these a user expects photos in the area: where there are none, something is wrong.
+_OWN = ("table", "folder", "ids")
+
+log = logging.getLogger("witw")
+
+
+def run(spec: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """List an area's photos.
+
+    Args:
+        spec: ``aoi``, ``bbox_deg``, ``sources``, and what the sources read.
+
+    Returns:
+        Tables ``photos`` and ``cells``, and what ``search.json`` says of them.
+
+    Raises:
+        UserError: a source cannot be read, or its own photos all lie elsewhere.
+    """
+    photos, cells, summaries = [], [], []
+    for source in spec.get("sources", [{"kind": FLICKR, "name": FLICKR}]):
+        if source["kind"] == FLICKR:
+            rows, tree, said = _of_flickr(spec)
+        else:
+            rows, tree, said = _of_another(source, spec)
+        photos.append(rows)
+        cells.append(tree)
+        summaries.append(said)
+    found = pd.concat(photos, ignore_index=True)
+    twice = found["id"].duplicated()
+    if count := int(twice.sum()):
+        log.info("%s: %d photos are in two sources; the first counts", spec["aoi"], count)
+    found = found[~twice].reset_index(drop=True)
+    return found, pd.concat(cells, ignore_index=True), _together(summaries)
+
+
+def _of_flickr(spec: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    found = flickr.searched(spec)
+    photos, cells = tables.frame("photos", found.photos), tables.frame("cells", found.cells)
+    return photos, cells, found.summary
+
+
+def _of_another(
+    source: Source, spec: Mapping[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    place = Place(spec["aoi"], tuple(spec["bbox_deg"]), spec)
+    found = read(source, place)
+    removed = forgotten.load()
+    hidden = [
+        removed.covers(*pair) for pair in zip(found.rows["id"], found.rows["owner"], strict=True)
+    ]
+    rows = found.rows[~pd.Series(hidden, index=found.rows.index, dtype=bool)]
+    check_ids(rows)
+    usable = int((rows["unusable"] == "").sum())
+    if not usable and found.outside and source["kind"] in _OWN:
+        raise UserError(
+            f"Area {place.aoi!r}: of {found.read:,} photos of {source['path']} none lies in "
+            f"`bbox_deg` {list(place.bbox_deg)} (west, south, east, north); correct the box, or "
+            "leave it out to take that of the imagery."
+        )
+    log.info(
+        "%s: %d of %d records of %s lie in the area", place.aoi, usable, found.read, source["name"]
+    )
+    return rows, _one_cell(source, place, found), _said(source, found, rows, sum(hidden))
+
+
+def read(source: Source, place: Place) -> Listed:
+    """What a source other than Flickr lists."""
+    return _LISTED[source["kind"]](source, place)
+
+
+def _one_cell(source: Source, place: Place, found: Listed) -> pd.DataFrame:
+    sides = dict(zip(("west", "south", "east", "north"), place.bbox_deg, strict=True))
+    row = {"cell": source["name"], "total": len(found.rows), "listed": len(found.rows)}
+    row |= {"calls": found.calls, "is_leaf": True, "is_ordered": False, "unreachable": 0}
+    row |= dict.fromkeys(("steps", "over", "under", "worst"), 0)
+    return tables.frame("cells", [row | sides])
+
+
+def _said(source: Source, found: Listed, rows: pd.DataFrame, hidden: int) -> dict[str, Any]:
+    where = source["path"] or source["kind"]
+    reasons = [f"{found.read:,} records of {where} were read, {found.outside:,} lie elsewhere."]
+    return {
+        "verdict": LISTED_WORD,
+        "reasons": reasons + found.notes,
+        "photos": len(rows),
+        "missed": 0,
+        "calls": found.calls,
+        "calls_least": found.calls,
+        "unreachable": 0,
+        "audit": {"calls": 0},
+        "left_out": found.left_out,
+        "gone": 0,
+        "forgotten": hidden,
+    }
+
+
+def _together(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One summary of several: the first, with sums and the sentences of all."""
+    out = dict(summaries[0])
+    for other in summaries[1:]:
+        for key in ("photos", "missed", "calls", "calls_least", "unreachable", "gone", "forgotten"):
+            out[key] = out.get(key, 0) + other.get(key, 0)
+        out["reasons"] = [*out["reasons"], *other["reasons"]]
+        left_out = dict(out["left_out"])
+        for reason, count in other["left_out"].items():
+            left_out[reason] = left_out.get(reason, 0) + count
+        out["left_out"] = left_out
+        if other["verdict"] != LISTED_WORD:
+            out["verdict"] = other["verdict"]
+        out["audit"] = {
+            **out["audit"], **other["audit"],
+            "calls": out["audit"]["calls"] + other["audit"]["calls"],
+        }  # fmt: skip
+    return out
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    names = ["photos", "cells", "summary"]
+    args = stage.arguments("search", __doc__, outputs=names, argv=argv)
+    photos, cells, summary = run(args.spec)
+    tables.write(args.photos, "photos", photos)
+    tables.write(args.cells, "cells", cells)
+    files.write_json(args.summary, files.seal(summary))
+
+
+if __name__ == "__main__":
+    stage.execute(main)

@@ -1,0 +1,177 @@
+"""Photos of YFCC100M, 99 million openly licensed ones that Flickr had in 2014: no key is needed.
+
+Its metadata are a table without a header, values separated by tabs: 25 columns in the form with
+line number and hash, 23 in the older one in ten parts. The SQLite form has the same 23 by name.
+Text is encoded as in addresses. The files come from Flickr's photo host, by the rule of its
+addresses (https://www.flickr.com/services/api/misc.urls.html); many are gone by now.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote_plus
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from witw import stage
+from witw.errors import UserError
+from witw.flickr.api.records import address
+from witw.sources.base import Listed, Place, Source, complete, flawed
+from witw.sources.columns import moment
+from witw.sources.table import explained
+
+_NAMES = """
+photoid uid unickname datetaken dateuploaded capturedevice title description usertags machinetags
+longitude latitude accuracy pageurl downloadurl licensename licenseurl serverid farmid secret
+secretoriginal ext marker
+"""
+NAMES = tuple(_NAMES.split())
+LATER = ("line", *NAMES[:1], "hash", *NAMES[1:])
+_UNUSED = ("capturedevice", "description", "usertags", "machinetags", "downloadurl", "farmid")
+USED = tuple(n for n in NAMES if n not in (*_UNUSED, "secretoriginal", "ext"))
+BLOCK = 32 << 20  # bytes
+BATCH = 1 << 16  # rows of the SQLite form
+_SQLITE = b"SQLite format 3\0"
+_NOT_OPEN = "a licence that `search.licenses` does not name"
+_NO_ADDRESS = "no address of a file"
+
+
+def listed(source: Source, place: Place) -> Listed:
+    """List the photos of the area that have one of the wanted licences.
+
+    Args:
+        source: ``path``, ``name``, ``license`` and ``owner``.
+        place: the area, with ``search.licenses`` and ``flickr.photo_hosts`` in its spec.
+
+    Raises:
+        UserError: the file is not of this form.
+    """
+    found = Listed(pd.DataFrame())
+    kept: list[pd.DataFrame] = []
+    for path in files(source["path"]):
+        where = f"Area {place.aoi!r}: the metadata {path}"
+        with explained(where, "the metadata of YFCC100M as published (TSV, .bz2 or SQLite)"):
+            for batch in stage.progress(batches(path, where), f"{place.aoi}: {path.name}"):
+                wanted = _wanted(batch, place)
+                found.read += batch.num_rows
+                found.outside += batch.num_rows - int(wanted.sum())
+                if wanted.any():
+                    kept.append(batch.filter(pa.array(wanted)).to_pandas())
+    rows = pd.concat([pd.DataFrame(columns=list(USED)), *kept], ignore_index=True)
+    rows = rows.drop_duplicates("photoid", ignore_index=True)
+    made = complete(_photos(rows, address(place.spec["flickr"]["photo_hosts"])), source)
+    is_open = made["license_id"].isin(place.spec["search"]["licenses"])
+    has_url = made["url"] != ""
+    for reason, which in ((_NOT_OPEN, ~is_open), (_NO_ADDRESS, is_open & ~has_url)):
+        if which.any():
+            found.left_out[reason] = int(which.sum())
+    found.rows = made[is_open & has_url].reset_index(drop=True)
+    return found
+
+
+def files(path: str) -> list[Path]:
+    """The metadata's parts, sorted."""
+    given = Path(path)
+    return sorted(given.parent.glob(given.name)) if "*" in given.name else [given]
+
+
+def batches(path: Path, where: str) -> Iterator[pa.RecordBatch]:
+    """Batches of the columns in use, all text but for positions and marker.
+
+    Raises:
+        UserError: it has another number of columns.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_SQLITE)) == _SQLITE:
+            return _sqlite(path)
+    return _tsv(path, where)
+
+
+def _tsv(path: Path, where: str) -> Iterator[pa.RecordBatch]:
+    with pa.input_stream(path) as stream:
+        count = stream.read(1 << 16).split(b"\n", 1)[0].count(b"\t") + 1
+    forms = {len(NAMES): NAMES, len(LATER): LATER}
+    if count not in forms:
+        raise UserError(
+            f"{where} has {count} columns separated by tabs; that of YFCC100M has "
+            f"{len(LATER)} or, in its first form, {len(NAMES)}."
+        )
+    numbers = {"longitude": pa.float64(), "latitude": pa.float64()}
+    with pa.input_stream(path) as stream:
+        yield from pa_csv.open_csv(
+            stream,
+            pa_csv.ReadOptions(block_size=BLOCK, column_names=list(forms[count])),
+            # A quotation mark is a letter of a title.
+            pa_csv.ParseOptions(delimiter="\t", quote_char=False, newlines_in_values=False),
+            pa_csv.ConvertOptions(
+                include_columns=list(USED),
+                column_types=dict.fromkeys(USED, pa.string()) | numbers,
+                null_values=[""],
+                strings_can_be_null=False,
+            ),
+        )
+
+
+def _sqlite(path: Path) -> Iterator[pa.RecordBatch]:
+    columns = ", ".join(USED)
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        rows = database.execute(f"SELECT {columns} FROM yfcc100m_dataset")  # noqa: S608
+        while chunk := rows.fetchmany(BATCH):
+            yield _as_batch(chunk)
+
+
+def _as_batch(rows: Sequence[tuple[object, ...]]) -> pa.RecordBatch:
+    columns = dict(zip(USED, zip(*rows, strict=True), strict=True))
+    arrays = {
+        name: pa.array(pd.to_numeric(pd.Series(values), errors="coerce").astype(float))
+        if name in ("longitude", "latitude")
+        else pa.array(["" if v is None else str(v) for v in values])
+        for name, values in columns.items()
+    }
+    return pa.RecordBatch.from_pydict(arrays)
+
+
+def _wanted(batch: pa.RecordBatch, place: Place) -> np.ndarray:
+    """Which records are photos, no videos, and lie in the area."""
+    lon, lat = (
+        batch.column(name).to_numpy(zero_copy_only=False) for name in ("longitude", "latitude")
+    )
+    inside = place.holds(lon, lat) & ~flawed(lon, lat)
+    if inside.any():
+        inside &= pc.equal(batch.column("marker"), "0").to_numpy(zero_copy_only=False)
+    return np.asarray(inside)
+
+
+def _photos(rows: pd.DataFrame, host: str) -> pd.DataFrame:
+    """Columns of table ``photos``."""
+    licenses = rows["licenseurl"].str.replace("http://", "https://", n=1)
+    sound = rows["serverid"].str.fullmatch("[1-9][0-9]*") & rows["secret"].str.fullmatch(
+        "[0-9a-zA-Z]+"
+    )
+    sound &= rows["photoid"].str.fullmatch("[0-9]{1,20}")
+    urls = host + "/" + rows["serverid"] + "/" + rows["photoid"] + "_" + rows["secret"] + ".jpg"
+    accuracy = pd.to_numeric(rows["accuracy"], errors="coerce")
+    return pd.DataFrame(
+        {
+            "id": rows["photoid"],
+            "owner": rows["uid"],
+            "owner_name": rows["unickname"].map(unquote_plus),
+            "title": rows["title"].map(unquote_plus),
+            "license": rows["licensename"],
+            "license_url": licenses,
+            "date_taken": rows["datetaken"].map(moment),
+            "date_upload": pd.to_numeric(rows["dateuploaded"], errors="coerce"),
+            "lat": rows["latitude"],
+            "lon": rows["longitude"],
+            "accuracy": accuracy.where(accuracy.between(1, 16)),
+            "photo_page": rows["pageurl"].str.replace("http://", "https://", n=1),
+            "url": urls.where(sound.astype(bool), ""),
+        }
+    )
