@@ -49,7 +49,8 @@ def test_a_spec_is_canonical_json_of_the_keys_that_are_read(stage):
     assert value.pop("stage") == stage
     assert value.pop("version") == version
     value.pop("aoi", None)
-    assert set(value) == {path.split(".")[0] for path in reads}
+    # Where photos come from Flickr alone, the hosts of others are not told.
+    assert set(value) == {path.split(".")[0] for path in reads} - {"photo_hosts"}
 
 
 def test_a_key_path_takes_that_key_alone():
@@ -98,3 +99,38 @@ def test_a_foreign_or_broken_spec_is_refused():
         spec.parse('{"stage": "pairs"}', "chips")
     with pytest.raises(UserError, match="not JSON"):
         spec.parse("{", "chips")
+
+
+def of_sources(stage, photos):
+    """The spec of an area with these sources."""
+    area = RAW["aois"]["oslo"] | {"photos": photos}
+    return json.loads(spec.build(load({**RAW, "aois": {"oslo": area}}), stage, "oslo"))
+
+
+def test_a_search_depends_on_what_its_sources_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "search" not in of_sources("search", {"folder": "pics"})
+    assert "flickr" not in of_sources("search", {"table": "t.csv"})
+    mine = of_sources("search", {"yfcc100m": "y.bz2"})
+    assert set(mine["search"]) == {"licenses"}
+    assert set(mine["flickr"]) == {"photo_hosts"}
+    both = of_sources("search", ["flickr", {"yfcc100m": "y.bz2"}])
+    assert {"snapshot", "licenses"} <= set(both["search"])
+    assert [source["kind"] for source in both["sources"]] == ["flickr", "yfcc100m"]
+
+
+def test_hosts_rerun_the_download_alone():
+    table = {"table": "t.csv"}
+    listed = {"table": "t.csv", "hosts": ["b.example", "a.example"]}
+    assert of_sources("search", table) == of_sources("search", listed)
+    assert of_sources("download", table)["photo_hosts"] == ["*"]
+    assert of_sources("download", listed)["photo_hosts"] == ["a.example", "b.example"]
+    assert "photo_hosts" not in of_sources("download", ["flickr", {"folder": "pics"}])
+
+
+def test_a_changed_folder_reruns_the_search(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = of_sources("search", {"folder": "pics"})
+    (tmp_path / "pics").mkdir()
+    (tmp_path / "pics" / "a.jpg").write_bytes(b"x")
+    assert of_sources("search", {"folder": "pics"}) != before
