@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -97,6 +97,10 @@ def _crc(body: bytes) -> int:
     return zlib.crc32(body)
 
 
+def _zeros(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    return np.zeros(shape, np.uint8)
+
+
 @dataclass(frozen=True)
 class Packed:
     """One split as packed.
@@ -166,8 +170,16 @@ class Packed:
             self._is_checked[row, kind] = True
         return body
 
-    def pictures(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def pictures(
+        self,
+        rows: NDArray[np.int64],
+        zeros: Callable[[tuple[int, ...]], NDArray[np.uint8]] = _zeros,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Photos, each centred in a black square, and chips of some rows.
+
+        Args:
+            rows: any, in any order.
+            zeros: makes the two arrays, by their shapes.
 
         Returns:
             ``(B, photo_px, photo_px, 3)`` and ``(B, chip_px, chip_px, 3)``, uint8.
@@ -175,8 +187,8 @@ class Packed:
         Raises:
             UserError: one of them is damaged.
         """
-        photos = np.zeros((len(rows), self.photo_px, self.photo_px, 3), np.uint8)
-        chips = np.empty((len(rows), self.chip_px, self.chip_px, 3), np.uint8)
+        photos = zeros((len(rows), self.photo_px, self.photo_px, 3))
+        chips = zeros((len(rows), self.chip_px, self.chip_px, 3))
 
         def fill(start: int) -> None:
             for at in range(start, min(start + CHUNK, len(rows))):

@@ -1,0 +1,161 @@
+"""The pairs as a PyTorch data set, read as training reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+from torch.utils.data._utils.collate import collate, default_collate_fn_map
+
+from witw.cvig.scoring.heading import grid_headings
+from witw.dataset.folder import Folder
+from witw.dataset.packed import PICTURES, Packed
+from witw.errors import UserError
+
+SIZE_PX = 384
+
+
+class Pairs(Dataset[dict[str, Any]]):
+    """Photos, and the chips around them, of one split.
+
+    An item is a dict: ``photo`` and ``chip``, uint8 tensors ``(3, size, size)``, the photo centred
+    in a black square and the chip north up; ``photo_size``, width and height of the photo in its
+    square [px]; ``geotag``, latitude and longitude (EPSG:4326) [degrees]; ``heading``, where the
+    photo looks, clockwise from the chip's upper edge, NaN where not known [degrees]; ``id`` and
+    ``aoi``.
+
+    Args:
+        folder: ``results/pack`` or ``results/dataset``. The pack is faster; it knows no headings.
+        split: ``train``, ``val`` or ``test``.
+        size: side of both pictures [px]; default: as packed, or 384.
+        transforms: called with each item; its result is the item.
+        threads: pictures decoded at a time. With ``num_workers=0`` this is the fastest way: what
+            workers decode must cross to the training process page by page.
+
+    Raises:
+        UserError: the folder holds no such split, or is damaged.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        split: str = "train",
+        size: int | None = None,
+        transforms: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        threads: int = 1,
+    ) -> None:
+        self.size, self.transforms = size, transforms
+        self.data = _open(Path(folder), split, size, threads)
+        self._geotag = torch.from_numpy(self.data.table[["lat", "lon"]].to_numpy(np.float64))
+        self._sizes = torch.from_numpy(self.data.sizes)
+        self._ids = self.data.table["id"].astype(str).tolist()
+        self._aois = self.data.table["aoi"].astype(str).tolist()
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"pair {index} of {len(self)}")
+        return self.__getitems__([index % len(self)])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """The items of a batch, decoded together; ``DataLoader`` asks for this."""
+        rows = np.asarray(indices, np.int64)
+        made: list[Tensor] = []
+
+        def zeros(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+            made.append(_zeros(shape))
+            return np.asarray(made[-1].numpy())
+
+        self.data.pictures(rows, zeros)
+        photos, chips = map(self._fitted, made)
+        whole = {
+            "photo": photos,
+            "chip": chips,
+            "photo_size": self._scaled(rows),
+            "geotag": self._geotag[rows],
+            "heading": self._headings(rows),
+            "id": [self._ids[row] for row in rows],
+            "aoi": [self._aois[row] for row in rows],
+        }
+        items: list[dict[str, Any]] = [_Item(whole, at) for at in range(len(rows))]
+        return items if self.transforms is None else [self.transforms(dict(i)) for i in items]
+
+    def _fitted(self, pictures: Tensor) -> Tensor:
+        """``(B, side, side, 3)`` as ``(B, 3, size, size)``."""
+        planes = pictures.permute(0, 3, 1, 2)
+        if self.size is None or planes.shape[-1] == self.size:
+            return planes
+        return F.interpolate(planes, (self.size, self.size), mode="bilinear", antialias=True)
+
+    def _scaled(self, rows: NDArray[np.int64]) -> Tensor:
+        scale = (self.size or self.data.photo_px) / self.data.photo_px
+        return (self._sizes[rows] * scale).round().to(torch.int32)
+
+    def _headings(self, rows: NDArray[np.int64]) -> Tensor:
+        if isinstance(self.data, Packed):
+            return torch.full((len(rows),), torch.nan, dtype=torch.float64)
+        table = self.data.table.iloc[rows]
+        lon, lat = (table[name].to_numpy(np.float64) for name in ("lon", "lat"))
+        paths = [str(self.data.path(int(row), "photo")) for row in rows]
+        return torch.from_numpy(grid_headings(paths, lon, lat, table["epsg"].to_numpy(int)))
+
+
+class _Item(dict[str, Any]):
+    """One pair of a batch that was decoded as a whole, and the batch."""
+
+    def __init__(self, whole: dict[str, Any], at: int) -> None:
+        super().__init__({name: values[at] for name, values in whole.items()})
+        self.whole, self.at, self.given = whole, at, list(self.values())
+
+    def is_whole(self, whole: dict[str, Any], at: int) -> bool:
+        """Whether this is the item of that batch and place, as it was made."""
+        same = self.whole is whole and self.at == at and len(self) == len(self.given)
+        return same and all(a is b for a, b in zip(self.values(), self.given, strict=True))
+
+
+def _collated(
+    items: Sequence[_Item], *, collate_fn_map: dict[Any, Callable[..., Any]] | None = None
+) -> Any:
+    """The batch that items come from, without a copy, where they are all of it."""
+    whole = items[0].whole
+    is_all = len(items) == len(whole["id"])
+    if is_all and all(item.is_whole(whole, at) for at, item in enumerate(items)):
+        return whole
+    return collate([dict(item) for item in items], collate_fn_map=collate_fn_map)
+
+
+default_collate_fn_map[_Item] = _collated
+
+
+def _zeros(shape: tuple[int, ...]) -> Tensor:
+    """Zeros; in a worker of a ``DataLoader`` in memory that its parent sees, too."""
+    if get_worker_info() is None:
+        return torch.zeros(shape, dtype=torch.uint8)
+    # As torch's own collating does; new shared memory holds zeros.
+    shared = torch.UntypedStorage._new_shared(math.prod(shape), device="cpu")  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=torch.uint8).set_(shared).view(shape)
+
+
+def _open(folder: Path, split: str, size: int | None, threads: int) -> Packed | Folder:
+    if (folder / split / PICTURES).is_file():
+        return Packed.open(folder / split, threads)
+    if not (folder / "pairs.parquet").is_file():
+        raise UserError(
+            f"{folder} holds neither {split}/{PICTURES} nor pairs.parquet; name results/pack or "
+            "results/dataset of a run folder."
+        )
+    side = size or SIZE_PX
+    data = Folder.open(folder, split, side, side)
+    if not len(data):
+        raise UserError(f"{folder}/pairs.parquet has no pair of the split {split!r}.")
+    return data
