@@ -156,17 +156,13 @@ def per_aoi(pattern, *splits):
     ]
 
 
-def fold_cells(suffix):
+def fold_cells(wildcards):
     """Input function: the index of each validation and test area of a fold."""
-
-    def files(wildcards):
-        fold = FOLDS[wildcards.fold]
-        return [
-            f"{RESULTS}/loo/{wildcards.fold}/index/{aoi}.{suffix}"
-            for aoi in (*fold.val, *fold.test)
-        ]
-
-    return files
+    fold = FOLDS[wildcards.fold]
+    return [
+        f"{RESULTS}/loo/{wildcards.fold}/index/{aoi}.safetensors"
+        for aoi in (*fold.val, *fold.test)
+    ]
 
 
 def fold_pairs(wildcards):

@@ -5,8 +5,7 @@ rule index:
         mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",
         tifs=strips(f"{RESULTS}/{{aoi}}/strips/{{strip}}.utm.tif"),
     output:
-        codes=f"{RESULTS}/index/{{aoi}}.npy",
-        grid=f"{RESULTS}/index/{{aoi}}.json",
+        cells=f"{RESULTS}/index/{{aoi}}.safetensors",
     log:
         "logs/index/{aoi}.log",
     benchmark:
@@ -23,15 +22,14 @@ rule index:
     shell:
         "python -m witw.cvig.index --spec {params.spec:q} --threads {threads}"
         " --model {input.model} --mosaic {input.mosaic}"
-        " --codes {output.codes} --grid {output.grid} 2> {log}"
+        " --cells {output.cells} 2> {log}"
 
 
 rule locate:
     """Draw a heat map over a test city for its median photo, neither the best nor the worst."""
     input:
         model=f"{RESULTS}/model/trained.safetensors",
-        codes=f"{RESULTS}/index/{{aoi}}.npy",
-        grid=f"{RESULTS}/index/{{aoi}}.json",
+        cells=f"{RESULTS}/index/{{aoi}}.safetensors",
         mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",
         pairs=f"{RESULTS}/{{aoi}}/pairs.parquet",
         ranks=f"{RESULTS}/evaluation/ranks.parquet",
@@ -51,7 +49,7 @@ rule locate:
         says("{params.spec.area}: drawing a heat map")
     shell:
         "python -m witw.cvig.locate --spec {params.spec:q} --model {input.model}"
-        " --codes {input.codes} --grid {input.grid} --mosaic {input.mosaic}"
+        " --cells {input.cells} --mosaic {input.mosaic}"
         " --pairs {input.pairs} --ranks {input.ranks}"
         " --calibration {input.evaluation} --tif {output.tif}"
         " --png {output.png} --geojson {output.geojson} 2> {log}"

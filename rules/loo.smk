@@ -60,8 +60,7 @@ use rule index as loo_index with:
         mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",
         tifs=strips(f"{RESULTS}/{{aoi}}/strips/{{strip}}.utm.tif"),
     output:
-        codes=temp(f"{LOO}/index/{{aoi}}.npy"),
-        grid=temp(f"{LOO}/index/{{aoi}}.json"),
+        cells=temp(f"{LOO}/index/{{aoi}}.safetensors"),
     log:
         "logs/loo/{fold}/index/{aoi}.log",
     benchmark:
@@ -76,8 +75,7 @@ use rule evaluate as loo_evaluate with:
         train=[f"{LOO}/pack/train/{name}" for name in PACKED],
         val=[f"{LOO}/pack/val/{name}" for name in PACKED],
         test=[f"{LOO}/pack/test/{name}" for name in PACKED],
-        codes=fold_cells("npy"),
-        grids=fold_cells("json"),
+        cells=fold_cells,
         pairs=fold_pairs,
     output:
         metrics=f"{LOO}/metrics.json",

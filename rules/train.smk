@@ -37,8 +37,7 @@ rule evaluate:
         train=[f"{PACK}/train/{name}" for name in PACKED],
         val=[f"{PACK}/val/{name}" for name in PACKED],
         test=[f"{PACK}/test/{name}" for name in PACKED],
-        codes=per_aoi(f"{RESULTS}/index/{{aoi}}.npy", "val", "test"),
-        grids=per_aoi(f"{RESULTS}/index/{{aoi}}.json", "val", "test"),
+        cells=per_aoi(f"{RESULTS}/index/{{aoi}}.safetensors", "val", "test"),
         pairs=per_aoi(f"{RESULTS}/{{aoi}}/pairs.parquet", "test"),
     output:
         metrics=f"{RESULTS}/evaluation/metrics.json",
@@ -60,5 +59,5 @@ rule evaluate:
         ' --model {input.model} --train "$(dirname {input.train[0]})"'
         ' --val "$(dirname {input.val[0]})"'
         ' --test "$(dirname {input.test[0]})"'
-        " --codes {input.codes} --grids {input.grids} --pairs {input.pairs}"
+        " --cells {input.cells} --pairs {input.pairs}"
         " --metrics {output.metrics} --ranks {output.ranks} --plot {output.plot} 2> {log}"

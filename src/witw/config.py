@@ -27,6 +27,7 @@ from witw.mistakes.keys import sentence
 from witw.settings.base import NAME, Section
 from witw.settings.chips import Chips
 from witw.settings.download import Download
+from witw.settings.evaluate import Evaluate
 from witw.settings.flickr import Flickr
 from witw.settings.index import Index
 from witw.settings.pack import Pack
@@ -173,6 +174,7 @@ class Config(Section):
     pack: Pack = Field(Pack(), description=Pack.__doc__)
     train: Train = Field(Train(), description=Train.__doc__)
     index: Index = Field(Index(), description=Index.__doc__)
+    evaluate: Evaluate = Field(Evaluate(), description=Evaluate.__doc__)
 
     @property
     def chip_m(self) -> float:

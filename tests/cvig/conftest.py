@@ -35,7 +35,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def city(trained, tmp_path_factory):
-    """A city the network has not seen: ``mosaic.tif``, indexed as ``codes.npy``, ``grid.json``."""
+    """A city the network has not seen: ``mosaic.tif``, indexed as ``cells.safetensors``."""
     from made_city import BBOX, write_mosaic  # imports torch
 
     from witw.cvig import index  # imports torch
@@ -43,6 +43,6 @@ def city(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("city")
     write_mosaic(folder / "mosaic.tif")
     spec = {"aoi": "made", "bbox_deg": BBOX, "index": {"step_m": 28.0}}
-    out = folder / "codes.npy", folder / "grid.json"
-    index.run(spec, trained / "model.pt", folder / "mosaic.tif", *out, threads=1)
+    out = folder / "cells.safetensors"
+    index.run(spec, trained / "model.pt", folder / "mosaic.tif", out, threads=1)
     return folder

@@ -7,7 +7,9 @@ from PIL.TiffImagePlugin import IFDRational
 
 from witw.cvig import retrieval
 from witw.cvig.grid import Grid
-from witw.cvig.network.model import Model
+from witw.cvig.network.model import ChipCode, Model
+from witw.cvig.search import index_file
+from witw.cvig.search.compact import Packing
 from witw.dataset.packed import Packed
 
 EPSG = 32631
@@ -22,15 +24,25 @@ def write_index(folder, model_path, split, spacing_m=500.0):
         rows = np.flatnonzero(data.areas == number)
         name = data.table["aoi"].iloc[rows[0]]
         codes = retrieval.encode(model.network, data, torch.device("cpu"), rows)
-        np.save(folder / f"{name}.npy", codes.chips.half().numpy())
         east, north = data.places[rows[0]]
         grid = Grid(
             EPSG, spacing_m, east - spacing_m / 2, north + spacing_m / 2, 1, len(rows),
             np.arange(len(rows)),
         )  # fmt: skip
-        grid.write(folder / f"{name}.json")
-        cells[name] = folder / f"{name}.npy", folder / f"{name}.json"
+        cells[name] = write_cells(folder / f"{name}.safetensors", grid, codes, model)
     return cells
+
+
+def write_cells(path, grid, codes, model):
+    """Write chips' codes as the cells of a grid."""
+    whole = codes.headings == 0
+    columns = codes.chips[..., :0] if whole else codes.chips
+    packing = Packing.fit(columns.float().numpy(), codes.chip_vectors.shape[1])
+    with index_file.writer(path, grid, packing, model) as out:
+        for at in range(0, len(codes), 7):
+            part = slice(at, at + 7)
+            out.put(at, ChipCode(codes.chips[part], codes.chip_vectors[part]))
+    return path
 
 
 def shot_with_heading(path, degrees, reference="T"):

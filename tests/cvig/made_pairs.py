@@ -72,6 +72,7 @@ SMALL = Train(
     blocks=1,
     embed_dim=32,
     headings=16,
+    vector_dim=24,
     polar_rows=16,
     epochs=8,
     batch=16,

@@ -16,6 +16,8 @@ from witw.cvig.scoring.assurance import Assurance
 from witw.dataset.packed import Packed
 from witw.errors import UserError
 
+SPEC = {"stage": "evaluate", "version": 1, "evaluate": {"queries": 2000}}
+
 
 @pytest.fixture(scope="session")
 def indexed(trained, tmp_path_factory):
@@ -48,7 +50,7 @@ def score(model, trained, indexed, out):
     paths = out / "metrics.json", out / "ranks.parquet", out / "recall.png"
     pairs = [indexed / "y.parquet", indexed / "z.parquet"]
     splits = trained / "val", trained / "test"
-    values = evaluate.run(model, *splits, cells, pairs, *paths, train_dir=trained / "train")
+    values = evaluate.run(SPEC, model, *splits, cells, pairs, *paths, train_dir=trained / "train")
     return values, *paths
 
 
@@ -91,6 +93,22 @@ def test_cells_where_the_photos_are_give_the_ranks_of_the_chips(scored):
     assert grid["curve"]["recall"][-1] == 100
     # No two photos within 25 m of each other: thinning leaves all.
     assert protocols["thinned"] == chips
+
+
+def test_windows_are_searched_for_one_photo_and_for_several(scored):
+    told = scored[0]["protocols"]
+    assert told["window"]["n"] == 90
+    assert told["window"]["photos"] == 1
+    # No two of the made photos lie in one square, and a cell every 500 m leaves one to a window.
+    assert told["window"] == told["window_several"]
+    assert told["window"]["p90_error_m"] == told["window"]["chance"]["p90_error_m"] == 0
+    assert told["window"]["heading"]["n"] == 60
+    assert told["window"]["heading"]["median_error_deg"] < 12
+    assert scored[0]["queries"] == {
+        "most": 2000,
+        "square_m": 25.0,
+        "areas": {"y": {"photos": 30, "asked": 30}, "z": {"photos": 60, "asked": 60}},
+    }
 
 
 def test_headings_are_scored_where_exif_data_tells_them(scored):
@@ -164,31 +182,12 @@ def test_scoring_in_blocks_changes_nothing(trained, monkeypatch):
     model = Model.load(trained / "model.pt", torch.device("cpu"))
     test = Packed.open(trained / "test")
     codes = retrieval.encode(model.network, test, torch.device("cpu"))
-    whole = retrieval.find(codes, test.areas)
+    whole = retrieval.find(codes, test.areas, model.blend)
     monkeypatch.setattr(retrieval, "PHOTOS", 7)
     monkeypatch.setattr(retrieval, "CELLS", 11)
-    blocks = retrieval.find(codes, test.areas)
+    blocks = retrieval.find(codes, test.areas, model.blend)
     assert np.array_equal(whole.rank, blocks.rank)
     np.testing.assert_allclose(whole.heading_deg, blocks.heading_deg, atol=0.01)
-
-
-def test_temperature_is_the_likeliest(trained):
-    """A row of scores drawn with a known temperature gives it back, nearly."""
-    rng = np.random.default_rng(0)
-    n, true = 400, 0.05
-    scores = rng.uniform(0, 0.3, (n, n)).astype(np.float32)
-    odds = np.exp(scores / true)
-    own = np.array([rng.choice(n, p=row / row.sum()) for row in odds])
-    # by_area wants photo i's own chip in column i.
-    for i, j in enumerate(own):
-        scores[i, [i, j]] = scores[i, [j, i]]
-
-    def blocks(_codes, _areas):
-        yield np.arange(n), np.arange(n), scores, scores
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retrieval, "by_area", blocks)
-        assert retrieval.fit_temperature(None, None) == pytest.approx(true, rel=0.2)
 
 
 def test_a_file_that_is_no_model_is_named(trained, tmp_path):
@@ -202,18 +201,25 @@ def test_a_file_that_is_no_model_is_named(trained, tmp_path):
         else:
             (tmp_path / "model.pt").write_bytes(content)
         with pytest.raises(UserError, match=said):
-            evaluate.run(tmp_path / "model.pt", trained / "val", trained / "test", {}, [], *outputs)
+            evaluate.run(
+                SPEC, tmp_path / "model.pt", trained / "val", trained / "test", {}, [], *outputs
+            )
 
 
 def test_an_area_without_its_index_or_with_anothers_is_named(trained, tmp_path):
     outputs = [tmp_path / name for name in ("m.json", "r.parquet", "p.png")]
     inputs = trained / "model.pt", trained / "val", trained / "test"
     with pytest.raises(UserError, match=r"Area 'c' has no index"):
-        evaluate.run(*inputs, {}, [], *outputs)
+        evaluate.run(SPEC, *inputs, {}, [], *outputs)
     cells = cells_of(trained / "model.pt", trained, tmp_path)
-    cells["c"] = cells["y"][0], cells["c"][1]
-    with pytest.raises(UserError, match=r"y\.npy is not of .*c\.json and the model"):
-        evaluate.run(*inputs, cells, [], *outputs)
+    write_pack(tmp_path / "other", 6, 9, aois=("c",))
+    other = Model.load(trained / "model.pt", torch.device("cpu"))
+    with torch.no_grad():
+        other.network.log_scale += 1e-3
+    other.save(tmp_path / "other.pt")
+    cells |= write_index(tmp_path / "index", tmp_path / "other.pt", tmp_path / "other")
+    with pytest.raises(UserError, match=r"c\.safetensors is of another model than this one"):
+        evaluate.run(SPEC, *inputs, cells, [], *outputs)
     assert not outputs[0].exists()
 
 
@@ -221,10 +227,10 @@ def test_without_a_known_heading_none_is_scored(trained, indexed, tmp_path):
     cells = cells_of(trained / "model.pt", trained, tmp_path)
     outputs = [tmp_path / name for name in ("m.json", "r.parquet", "p.png")]
     inputs = trained / "model.pt", trained / "val", trained / "test"
-    assert evaluate.run(*inputs, cells, [], *outputs)["heading"] == {"n": 0}
+    assert evaluate.run(SPEC, *inputs, cells, [], *outputs)["heading"] == {"n": 0}
     pairs = pd.read_parquet(indexed / "y.parquet").assign(photo_path="gone.jpg")
     tables.write_geo(tmp_path / "y.parquet", "pairs", pairs)
-    values = evaluate.run(*inputs, cells, [tmp_path / "y.parquet"], *outputs)
+    values = evaluate.run(SPEC, *inputs, cells, [tmp_path / "y.parquet"], *outputs)
     assert values["heading"] == {"n": 0}
 
 
@@ -239,19 +245,18 @@ def test_a_photo_that_two_test_areas_list_is_scored_once(trained, indexed, score
     cells = cells_of(trained / "model.pt", trained, tmp_path)
     outputs = [tmp_path / name for name in ("m.json", "r.parquet", "p.png")]
     inputs = trained / "model.pt", trained / "val", trained / "test"
-    assert evaluate.run(*inputs, cells, paths, *outputs)["heading"] == scored[0]["heading"]
+    assert evaluate.run(SPEC, *inputs, cells, paths, *outputs)["heading"] == scored[0]["heading"]
 
 
 def test_command_line(trained, indexed, tmp_path):
     write_pack(tmp_path / "test", 12, 4, aois=("y",))
     cells = write_index(tmp_path / "index", trained / "model.pt", tmp_path / "test")
     cells |= write_index(tmp_path / "index", trained / "model.pt", trained / "val")
-    argv = ["--spec", '{"stage":"evaluate","version":1}', "--threads", "1"]
+    argv = ["--spec", json.dumps(SPEC), "--threads", "1"]
     options = {"test": "test", "metrics": "e/m.json", "ranks": "e/r.parquet", "plot": "e/p.png"}
     for name, value in options.items():
         argv += [f"--{name}", str(tmp_path / value)]
     argv += ["--model", str(trained / "model.pt"), "--val", str(trained / "val")]
-    argv += ["--codes", *(str(codes) for codes, _ in cells.values())]
-    argv += ["--grids", *(str(grid) for _, grid in cells.values())]
+    argv += ["--cells", *map(str, cells.values())]
     evaluate.main([*argv, "--pairs", str(indexed / "y.parquet")])
     assert json.loads((tmp_path / "e/m.json").read_text())["protocols"]["chips"]["n"] == 12

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+import torch.nn.functional as F
 from made_city import BBOX, CENTRE, EPSG, GSD_M, SIDE_M
 
 from witw.cvig import index
-from witw.cvig.grid import Grid, pictures, plan
+from witw.cvig.grid import pictures, plan
 from witw.cvig.network.model import Model
+from witw.cvig.search.index_file import Index
 from witw.errors import UserError
 
 SPEC = {"stage": "index", "version": 1, "aoi": "made", "bbox_deg": BBOX, "index": {"step_m": 28.0}}
@@ -80,28 +82,29 @@ def test_pictures_are_what_packing_a_chip_gives(city):
 
 def test_codes_are_those_of_the_pictures(trained, city):
     model = Model.load(trained / "model.pt", torch.device("cpu"))
-    codes = np.load(city / "codes.npy", mmap_mode="r")
-    grid = Grid.read(city / "grid.json")
-    assert codes.dtype == np.float16
-    assert codes.shape == (len(grid.cells), 32, 16)
+    index = Index.open(city / "cells.safetensors", model)
     with rasterio.open(city / "mosaic.tif") as mosaic, torch.inference_mode():
-        for at, chips in pictures(mosaic, grid, CHIP_PX, PIXEL_M):
-            expected = model.network.encode_chips(torch.from_numpy(chips)).numpy()
-            np.testing.assert_allclose(codes[at], expected, atol=2e-2, rtol=2e-3)
+        for at, chips in pictures(mosaic, index.grid, CHIP_PX, PIXEL_M):
+            expected = model.network.encode_chips(torch.from_numpy(chips))
+            found = index.columns(at).transpose(1, 2)
+            cosine = F.cosine_similarity(found.flatten(1), expected.columns.flatten(1))
+            assert cosine.min() > 0.9999
+            own = np.diag(index.cosines(expected.vector)[:, at])
+            assert own.min() > 0.999
+            assert own.max() < 1 + 1e-5
 
 
 def test_the_same_inputs_give_the_same_bytes(trained, city, tmp_path):
-    out = tmp_path / "codes.npy", tmp_path / "grid.json"
-    index.run(SPEC, trained / "model.pt", city / "mosaic.tif", *out, threads=1)
-    assert out[0].read_bytes() == (city / "codes.npy").read_bytes()
-    assert out[1].read_bytes() == (city / "grid.json").read_bytes()
+    out = tmp_path / "cells.safetensors"
+    index.run(SPEC, trained / "model.pt", city / "mosaic.tif", out, threads=1)
+    assert out.read_bytes() == (city / "cells.safetensors").read_bytes()
 
 
 def test_an_area_off_its_imagery_is_named(trained, city, tmp_path):
     spec = json.dumps(SPEC | {"bbox_deg": [3.5, 45.0, 3.6, 45.1]})
     argv = ["--spec", spec, "--model", str(trained / "model.pt")]
     argv += ["--mosaic", str(city / "mosaic.tif")]
-    argv += ["--codes", str(tmp_path / "c.npy"), "--grid", str(tmp_path / "g.json")]
+    argv += ["--cells", str(tmp_path / "c.safetensors")]
     with pytest.raises(UserError, match=r"Area 'made': its mosaic has no imagery"):
         index.main(argv)
     assert not list(tmp_path.iterdir())

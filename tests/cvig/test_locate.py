@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from rasterio.warp import transform
 
 from witw import tables
 from witw.cvig import locate
-from witw.cvig.grid import Grid
+from witw.cvig.heat import encode_photos, heat
 from witw.cvig.locate import Query
 from witw.cvig.network.model import Model
+from witw.cvig.search import index_file, two_steps
+from witw.cvig.search.index_file import Index
 from witw.errors import UserError
 from witw.images.photo import open_photo
 from witw.images.resize import letterbox
@@ -23,20 +26,21 @@ PLACES = [(-180, -150, 30), (60, -200, 200), (-100, 40, 290), (10, 120, 120), (1
 
 
 def place_photo(trained, city, out, query):
-    inputs = [trained / "model.pt", city / "codes.npy", city / "grid.json", city / "mosaic.tif"]
+    inputs = [trained / "model.pt", city / "cells.safetensors", city / "mosaic.tif"]
     out.mkdir(exist_ok=True)
     return locate.run("made", query, *inputs, *(out / name for name in OUTPUTS))
 
 
 def test_finds_photos_and_their_headings_in_a_city_never_seen(trained, city, tmp_path):
     model = Model.load(trained / "model.pt", torch.device("cpu"))
-    centres = Grid.read(city / "grid.json").centres()
+    centres = Index.open(city / "cells.safetensors").grid.centres()
     distance_m, turned = [], []
     for *offset, heading in PLACES:
         shoot(tmp_path / "photo.jpg", CENTRE + offset, heading)
         square, *size = letterbox(open_photo(tmp_path / "photo.jpg"), 24)
-        grid, sharp = Grid.read(city / "grid.json"), locate.fitted(None, model)
-        found = locate.heat(model, square, tuple(size), city / "codes.npy", grid, sharp)
+        code = encode_photos(model, [square], [tuple(size)], [math.nan])
+        index = Index.open(city / "cells.safetensors")
+        found = heat(model, code, index, locate.fitted(None, model))
         best = found.order[0]
         distance_m.append(np.hypot(*(centres[best] - CENTRE - offset)))
         turned.append(abs((found.heading_deg[best] - heading + 180) % 360 - 180))
@@ -56,7 +60,7 @@ def placed(trained, city, tmp_path):
 
 def test_the_raster_holds_the_probabilities(placed, city):
     found, out = placed
-    grid = Grid.read(city / "grid.json")
+    grid = Index.open(city / "cells.safetensors").grid
     with rasterio.open(out / "heatmap.tif") as raster:
         values = raster.read(1)
         assert raster.dtypes == ("float32",)
@@ -70,7 +74,7 @@ def test_the_raster_holds_the_probabilities(placed, city):
 
 def test_the_ten_best_cells_as_geojson(placed, city):
     found, out = placed
-    grid = Grid.read(city / "grid.json")
+    grid = Index.open(city / "cells.safetensors").grid
     content = json.loads((out / "top.geojson").read_text())
     assert content["type"] == "FeatureCollection"
     assert [f["properties"]["rank"] for f in content["features"]] == list(range(1, 11))
@@ -97,14 +101,14 @@ def test_the_ten_best_cells_as_geojson(placed, city):
 
 def test_a_calibration_of_the_evaluation_is_used(placed, trained, city, tmp_path):
     (tmp_path / "m.json").write_text('{"calibration": {"temperature": 0.2, "sigma_m": 40.0}}')
-    inputs = [trained / "model.pt", city / "codes.npy", city / "grid.json", city / "mosaic.tif"]
+    inputs = [trained / "model.pt", city / "cells.safetensors", city / "mosaic.tif"]
     outputs = [tmp_path / name for name in OUTPUTS]
     query = Query(tmp_path / "photo.jpg")
     soft = locate.run("made", query, *inputs, *outputs, tmp_path / "m.json").probability
     sharp = placed[0].probability
     assert soft.sum() == pytest.approx(1)
     assert soft.max() < sharp.max() / 2
-    grid = Grid.read(city / "grid.json")
+    grid = Index.open(city / "cells.safetensors").grid
     # Blurred: neighbours are alike as they were not before.
     assert np.nanstd(np.diff(np.log(grid.raster(soft)))) < 0.5 * np.nanstd(
         np.diff(np.log(grid.raster(sharp) + 1e-30))
@@ -133,8 +137,9 @@ def test_the_same_inputs_give_the_same_bytes(placed, trained, city, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (placed[1] / name).read_bytes()
 
 
-def test_reading_codes_in_blocks_changes_nothing(placed, trained, city, tmp_path, monkeypatch):
-    monkeypatch.setattr(locate, "BLOCK", 100)
+def test_reading_cells_in_blocks_changes_nothing(placed, trained, city, tmp_path, monkeypatch):
+    monkeypatch.setattr(index_file, "BLOCK", 100)
+    monkeypatch.setattr(two_steps, "CELLS", 70)
     found = place_photo(trained, city, tmp_path / "b", Query(tmp_path / "photo.jpg"))
     np.testing.assert_allclose(found.probability, placed[0].probability, rtol=1e-3)
 
@@ -172,7 +177,7 @@ def test_an_area_without_ranks_is_named(tmp_path):
 
 def command(trained, city, out, *extra):
     argv = ["--spec", json.dumps(SPEC), "--model", str(trained / "model.pt")]
-    for name, file in {"codes": "codes.npy", "grid": "grid.json", "mosaic": "mosaic.tif"}.items():
+    for name, file in {"cells": "cells.safetensors", "mosaic": "mosaic.tif"}.items():
         argv += [f"--{name}", str(city / file)]
     for name, file in zip(("tif", "png", "geojson"), OUTPUTS, strict=True):
         argv += [f"--{name}", str(out / file)]

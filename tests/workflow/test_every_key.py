@@ -75,6 +75,7 @@ OF_ALL = {
     "pack.chip_px": (64, [], JOINT - {"dataset"}),
     "pack.photo_px": (64, [], JOINT - {"dataset"}),
     "pack.jpeg_quality": (80, [], JOINT - {"dataset"}),
+    "evaluate.queries": (500, [], {"evaluate", "locate:lima", "report"}),
     "index.step_m": (14.0, [], {"index:bern", "index:lima", "evaluate", "locate:lima", "report"}),
     # A network has one size of chip on the ground, so these two change everywhere or nowhere.
     "defaults.chips.size_px": (375, imagery("chips"), JOINT),

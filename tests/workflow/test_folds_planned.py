@@ -20,7 +20,7 @@ def test_every_city_is_the_test_city_once(finished):
     assert folds_of(done, "loo_evaluate") == {f"results/loo/{n}/metrics.json" for n in names}
     # Each fold indexes its validation and its test city; nothing of the normal run runs again.
     assert folds_of(done, "loo_index") == {
-        f"results/loo/{fold}/index/{aoi}.npy"
+        f"results/loo/{fold}/index/{aoi}.safetensors"
         for fold, val in (("bern", "lima"), ("lima", "oslo"), ("oslo", "bern"))
         for aoi in (fold, val)
     }
@@ -42,7 +42,8 @@ def test_it_runs_on_the_folds_own_files_and_leaves_the_rest_alone(finished, tmp_
         fold = re.search(r"--model results/loo/(\w+)/model.safetensors", line)[1]
         assert f'--train "$(dirname results/loo/{fold}/pack/train/pictures.arrow)"' in line
     assert (workplace.folder / "results/loo/table.csv").exists()
-    # The packed copies, as large as the data set, are gone.
+    # The packed copies, as large as the data set, and the indexes are gone.
     assert not list((workplace.folder / "results/loo").rglob("*.arrow"))
+    assert not list((workplace.folder / "results/loo").rglob("index/*.safetensors"))
     assert workplace.snakemake("-n").jobs == set()
     assert workplace.snakemake("leave_one_out", "-n").jobs == set()

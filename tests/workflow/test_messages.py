@@ -37,7 +37,7 @@ def plan(module_workplace):
         ("results/pack/val/pictures.arrow", "Packing the val pairs"),
         ("results/model/trained.safetensors", "Training the network"),
         ("results/loo/lima/model.safetensors", "Without Lima, Perú: training the network"),
-        ("results/loo/lima/index/oslo.npy", "Without Lima, Perú: indexing Oslo"),
+        ("results/loo/lima/index/oslo.safetensors", "Without Lima, Perú: indexing Oslo"),
     ],
 )
 def test_a_person_reads_city_shard_and_total(plan, output, sentence):

@@ -235,7 +235,7 @@ COMMANDS = {
         ["results/olso/pairs.parquet", "no area 'olso'", "did you mean oslo?"],
     ),
     "an area mistyped in an index": (
-        "results/index/rome.npy -n --configfile mine.yaml",
+        "results/index/rome.safetensors -n --configfile mine.yaml",
         ["no area 'rome'", "its areas are oslo"],
     ),
     "no config.yaml": ("-n", ["{folder} has no config.yaml", "--configfile", "--directory"]),

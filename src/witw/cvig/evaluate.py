@@ -18,37 +18,69 @@ from numpy.typing import NDArray
 
 from witw import files, stage, tables
 from witw.cvig import retrieval
-from witw.cvig.grid import Grid
-from witw.cvig.network.model import Model, device
+from witw.cvig.network.model import Model, PhotoCode, device
 from witw.cvig.retrieval import Codes, Ranking
-from witw.cvig.scoring import assurance, calibration, heading, intervals, protocols
+from witw.cvig.scoring import assurance, calibration, heading, intervals, protocols, window
 from witw.cvig.scoring.calibration import Belief, Calibration
 from witw.cvig.scoring.localization import Placed
 from witw.cvig.scoring.plots import draw
-from witw.cvig.scoring.protocols import Cells, Ranked
+from witw.cvig.scoring.protocols import Ranked
+from witw.cvig.scoring.window import Windowed
+from witw.cvig.search.index_file import Index
 from witw.dataset.packed import Packed
 from witw.errors import UserError
+from witw.settings.evaluate import Evaluate
 
 VERSION = 4
-READS = ()
+READS = ("evaluate",)
 
 
 @dataclass(frozen=True)
 class Area:
-    """An area's photos as codes, and its cells."""
+    """An area's photos as codes, and its cells.
+
+    Attributes:
+        name: of the area.
+        rows: of the packed split, ``(P,)``.
+        ids: of the photos.
+        codes: of photos and chips.
+        places: ``(P, 2)`` geotags [m].
+        asked: photos that are searched on the cells, of ``P``.
+        index: the cells.
+    """
 
     name: str
-    rows: NDArray[np.int64]  # of the packed split
+    rows: NDArray[np.int64]
+    ids: list[str]
     codes: Codes
-    places: NDArray[np.float64]  # (P, 2) [m]
-    cells: Cells
+    places: NDArray[np.float64]
+    asked: NDArray[np.int64]
+    index: Index
+
+    @property
+    def photos(self) -> PhotoCode:
+        """Codes of the photos that are asked for."""
+        return self.codes.take(self.asked).photo_codes
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The test areas by all protocols."""
+
+    found: Ranking
+    thinned: Ranked
+    placed: dict[str, Placed]
+    beliefs: dict[str, Belief]
+    asked: dict[str, NDArray[np.int64]]  # rows of the split, of each area
+    windows: dict[str, Windowed]  # by protocol
 
 
 def run(
+    spec: Mapping[str, Any],
     model_path: Path,
     val_dir: Path,
     test_dir: Path,
-    cells: Mapping[str, tuple[Path, Path]],
+    cells: Mapping[str, Path],
     pairs: Sequence[Path],
     metrics_path: Path,
     ranks: Path,
@@ -59,15 +91,17 @@ def run(
     """Score a model on areas it has never seen.
 
     Args:
+        spec: holds section ``evaluate``.
         model_path: the model.
         val_dir: packed validation split.
         test_dir: packed test split.
-        cells: codes and grid of each validation and test area, from the stage ``index``.
+        cells: index of each validation and test area.
         pairs: tables ``pairs`` of the test areas: where EXIF data may tell a heading.
         metrics_path: output JSON: ``protocols`` as :mod:`witw.cvig.scoring.protocols` has them,
-            each with ``chance``, ``interval`` and ``areas`` (the same for each area); ``heading``;
-            ``calibration``, fitted on the validation areas, with ``val`` and ``test`` figures;
-            ``presence``, ``reliability`` and ``usual`` of :mod:`witw.cvig.scoring.assurance`.
+            each with ``chance``, ``interval`` and ``areas`` (the same for each area); ``queries``;
+            ``heading``; ``calibration``, fitted on the validation areas, with ``val`` and ``test``
+            figures; ``presence``, ``reliability`` and ``usual`` of
+            :mod:`witw.cvig.scoring.assurance`.
         ranks: output, table ``ranks``.
         plot: output, recall at k and against area, beside chance.
         threads: CPU threads.
@@ -82,34 +116,49 @@ def run(
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False
     model = Model.load(model_path, device())
+    most = Evaluate.model_validate(spec["evaluate"]).queries
     val, test = Packed.open(val_dir, threads), Packed.open(test_dir, threads)
-    fitted, told = _calibrated(model, val, cells)
-    found, thinned, placed, beliefs = _scored(model, test, cells, fitted)
+    fitted, told = _calibrated(model, val, cells, most)
+    known = _known_headings(test, pairs)
+    scored = _scored(model, test, cells, fitted, known, most)
     names = np.unique(test.table["aoi"].to_numpy(dtype=str)).tolist()
     block = intervals.blocks(test.lon_lat)
-    ranked = Ranked(found.rank, found.gallery, test.areas, block)
-    where = {name: block[test.areas == n] for n, name in enumerate(names)}
-    told["test"] = _believed(Belief.join([beliefs[name] for name in names]), block, fitted)
+    ranked = Ranked(scored.found.rank, scored.found.gallery, test.areas, block)
+    where = {name: block[rows] for name, rows in scored.asked.items()}
+    believed = Belief.join([scored.beliefs[name] for name in names])
+    everywhere = np.concatenate([where[name] for name in names])
+    told["test"] = _believed(believed, everywhere, fitted)
     train = Packed.open(train_dir) if train_dir else None
-    indexed = {name: _cells(name, cells) for name in (*told["fitted_on"], *names)}
+    indexed = {name: _index(name, cells, model) for name in (*told["fitted_on"], *names)}
     values = {
         "model": about(model),
+        "queries": _queries(scored, test, names, most),
         "protocols": {
-            "grid": protocols.tell_placed(placed, where),
+            "grid": protocols.tell_placed(scored.placed, where),
             "chips": protocols.tell_ranks(ranked, names),
-            "thinned": protocols.tell_ranks(thinned, names),
+            "thinned": protocols.tell_ranks(scored.thinned, names),
+            **{kind: _windowed(found, everywhere) for kind, found in scored.windows.items()},
         },
-        "heading": _headings(found, test, block, pairs),
+        "heading": _headings(scored.found, known, block),
         "calibration": told,
         **assurance.tell(model, fitted, indexed, train, val, test),
     }
     rows = test.table[["id", "aoi"]].assign(
-        rank=found.rank, gallery=found.gallery, heading_deg=found.heading_deg.round(2)
+        rank=scored.found.rank,
+        gallery=scored.found.gallery,
+        heading_deg=scored.found.heading_deg.round(2),
     )
     tables.write(ranks, "ranks", rows)
     files.write_json(metrics_path, files.seal(values))
-    draw(found.rank, found.gallery, values["protocols"], plot)
+    draw(scored.found.rank, scored.found.gallery, values["protocols"], plot)
     return values
+
+
+def _queries(scored: Scored, test: Packed, names: Sequence[str], most: int) -> dict[str, Any]:
+    """Which photos the cells are searched for: most an area, and of how many."""
+    photos = {name: int((test.areas == n).sum()) for n, name in enumerate(names)}
+    areas = {name: {"photos": photos[name], "asked": len(scored.asked[name])} for name in names}
+    return {"most": most, "square_m": protocols.BUCKET_M, "areas": areas}
 
 
 def about(model: Model) -> dict[str, Any]:
@@ -125,36 +174,41 @@ def about(model: Model) -> dict[str, Any]:
     }
 
 
-def _area(model: Model, data: Packed, number: int, cells: Mapping[str, tuple[Path, Path]]) -> Area:
+def _area(model: Model, data: Packed, number: int, cells: Mapping[str, Path], most: int) -> Area:
     """Encode an area's pairs and open its cells; one area at a time, so memory does not grow."""
     rows = np.flatnonzero(data.areas == number)
     name = str(data.table["aoi"].iloc[rows[0]])
-    found = _cells(name, cells)
+    index = _index(name, cells, model)
+    ids = data.table["id"].iloc[rows].astype(str).tolist()
+    places = data.places[rows]
+    asked = protocols.chosen(ids, places, most)
     codes = retrieval.encode(model.network, data, device(), rows)
-    size = (len(found.grid.cells), *codes.chips.shape[1:])
-    if found.codes.shape != size:
-        raise UserError(
-            f"{cells[name][0]} is not of {cells[name][1]} and the model; delete it and run again."
-        )
-    return Area(name, rows, codes, data.places[rows], found)
+    return Area(name, rows, ids, codes, places, asked, index)
 
 
-def _cells(name: str, cells: Mapping[str, tuple[Path, Path]]) -> Cells:
+def _index(name: str, cells: Mapping[str, Path], model: Model) -> Index:
     """Open an area's cells."""
     if name not in cells:
-        raise UserError(f"Area {name!r} has no index; give its files to `--codes` and `--grids`.")
-    return Cells(np.load(cells[name][0], mmap_mode="r"), Grid.read(cells[name][1]))
+        raise UserError(f"Area {name!r} has no index; give its file to `--cells`.")
+    return Index.open(cells[name], model)
 
 
 def _calibrated(
-    model: Model, val: Packed, cells: Mapping[str, tuple[Path, Path]]
+    model: Model, val: Packed, cells: Mapping[str, Path], most: int
 ) -> tuple[Calibration, dict[str, Any]]:
     """Fit on the validation areas, and say how well it fits there."""
-    areas = [_area(model, val, n, cells) for n in np.unique(val.areas)]
-    parts = [p for a in areas for p in protocols.evidence(a.codes, a.places, a.cells)]
+    areas = [_area(model, val, n, cells, most) for n in np.unique(val.areas)]
+    parts = [
+        p
+        for a in areas
+        for p in protocols.evidence(a.photos, a.places[a.asked], a.index, model.blend)
+    ]
     fitted = calibration.fit(parts)
-    beliefs = [protocols.on_grid(a.codes, a.places, a.cells, fitted)[1] for a in areas]
-    block, found = intervals.blocks(val.lon_lat), Belief.join(beliefs)
+    beliefs = [
+        protocols.believed(a.photos, a.places[a.asked], a.index, model.blend, fitted) for a in areas
+    ]
+    asked = np.concatenate([a.rows[a.asked] for a in areas])
+    block, found = intervals.blocks(val.lon_lat)[asked], Belief.join(beliefs)
     fitted = replace(fitted, held=calibration.levels(found))
     told = _believed(found, block, fitted)
     plain = asdict(fitted) | {"held": list(fitted.held)}
@@ -165,33 +219,64 @@ def _believed(found: Belief, block: NDArray[np.int64], fitted: Calibration) -> d
     return protocols.tell(calibration.metrics(found, fitted), {"bits": 0.0}, block)
 
 
+def _windowed(found: Windowed, block: NDArray[np.int64]) -> dict[str, Any]:
+    """Figures of the windows; of the headings, where some are known."""
+    told = protocols.tell(window.metrics(found), window.chance(found), block)
+    told["photos"] = round(float(found.photos.mean()), 4)
+    at = np.flatnonzero(np.isfinite(found.turn_deg))
+    if len(at):
+        error = heading.metrics(found.turn_deg[at])
+        told["heading"] = protocols.tell(error, heading.chance(), block[at])
+    return told
+
+
 def _scored(
-    model: Model, test: Packed, cells: Mapping[str, tuple[Path, Path]], fitted: Calibration
-) -> tuple[Ranking, Ranked, dict[str, Placed], dict[str, Belief]]:
+    model: Model,
+    test: Packed,
+    cells: Mapping[str, Path],
+    fitted: Calibration,
+    known_deg: NDArray[np.float64],
+    most: int,
+) -> Scored:
     """Every test area by all protocols."""
     rank, gallery = np.zeros((2, len(test)), np.int64)
-    turned = np.zeros(len(test))
-    ids, block = test.table["id"].to_numpy(dtype=str), intervals.blocks(test.lon_lat)
-    thinned, placed, beliefs = [], {}, {}
+    turned, blend = np.zeros(len(test)), model.blend
+    block = intervals.blocks(test.lon_lat)
+    thinned, placed, beliefs, asked = [], {}, {}, {}
+    windows: dict[str, list[Windowed]] = {"window": [], "window_several": []}
     for number in np.unique(test.areas):
-        area = _area(model, test, number, cells)
+        area = _area(model, test, number, cells, most)
         rows, one = area.rows, np.zeros(len(area.rows), np.int64)
-        found = retrieval.find(area.codes, one)
+        found = retrieval.find(area.codes, one, blend)
         rank[rows], gallery[rows], turned[rows] = found.rank, found.gallery, found.heading_deg
-        few = protocols.thin(ids[rows].tolist(), area.places)
-        alone = retrieval.find(area.codes.take(few), one[few])
+        few = protocols.thin(area.ids, area.places)
+        alone = retrieval.find(area.codes.take(few), one[few], blend)
         some = rows[few]
         thinned.append(Ranked(alone.rank, alone.gallery, test.areas[some], block[some]))
         placed[area.name], beliefs[area.name] = protocols.on_grid(
-            area.codes, area.places, area.cells, fitted
+            area.photos, area.places[area.asked], area.index, blend, fitted
         )
-    return Ranking(rank, gallery, turned), Ranked.join(thinned), placed, beliefs
+        asked[area.name] = rows[area.asked]
+        for kind, queries in _window_queries(area).items():
+            windows[kind].append(
+                window.search(
+                    queries, area.ids, area.codes.photo_codes, area.places, known_deg[rows],
+                    area.index, blend, fitted,
+                )
+            )  # fmt: skip
+    joined = {kind: Windowed.join(parts) for kind, parts in windows.items()}
+    found = Ranking(rank, gallery, turned)
+    return Scored(found, Ranked.join(thinned), placed, beliefs, asked, joined)
 
 
-def _headings(
-    found: Ranking, test: Packed, block: NDArray[np.int64], pairs: Sequence[Path]
-) -> dict[str, Any]:
-    """Errors of the headings found at the photos' own chips, where EXIF data gives the true one."""
+def _window_queries(area: Area) -> dict[str, list[NDArray[np.int64]]]:
+    """Photos of each query: the one that is asked for, and with it others of its place."""
+    several = window.groups(area.asked, area.places, protocols.BUCKET_M)
+    return {"window": [rows[:1] for rows in several], "window_several": several}
+
+
+def _known_headings(test: Packed, pairs: Sequence[Path]) -> NDArray[np.float64]:
+    """Headings from grid north that EXIF data tell, NaN where they do not ``(N,)`` [degrees]."""
     key = ["aoi", "id"]  # a photo that two areas list has a row in each
     columns = [*key, "photo_path", "lon", "lat", "epsg"]
     rows = pd.concat([tables.frame("pairs"), *(tables.read(p, "pairs") for p in pairs)])[columns]
@@ -199,11 +284,20 @@ def _headings(
     rows = rows.set_index(key).reindex(packed).dropna()
     at = np.flatnonzero(packed.isin(rows.index))
     lon, lat = (rows[name].to_numpy(np.float64) for name in ("lon", "lat"))
-    known = heading.grid_headings(list(rows["photo_path"]), lon, lat, rows["epsg"].to_numpy(int))
-    at, known = at[np.isfinite(known)], known[np.isfinite(known)]
+    known = np.full(len(test), np.nan)
+    zones = rows["epsg"].to_numpy(int)
+    known[at] = heading.grid_headings(list(rows["photo_path"]), lon, lat, zones)
+    return known
+
+
+def _headings(
+    found: Ranking, known: NDArray[np.float64], block: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Errors of the headings found at the photos' own chips, where the true one is known."""
+    at = np.flatnonzero(np.isfinite(known))
     if not len(at):
         return {"n": 0}
-    error = heading.error_deg(found.heading_deg[at], known)
+    error = heading.error_deg(found.heading_deg[at], known[at])
     told = protocols.tell(heading.metrics(error), heading.chance(), block[at])
     return {**told, "histogram": heading.histogram(error)}
 
@@ -213,16 +307,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = stage.arguments(
         "evaluate",
         __doc__,
-        inputs=["model", "val", "test", "codes", "grids", "pairs"],
+        inputs=["model", "val", "test", "cells", "pairs"],
         outputs=["metrics", "ranks", "plot"],
-        many=["codes", "grids", "pairs"],
+        many=["cells", "pairs"],
         optional=["train"],
         argv=argv,
     )
-    grids = {path.stem: path for path in args.grids}
-    cells = {path.stem: (path, grids[path.stem]) for path in args.codes if path.stem in grids}
+    cells = {path.stem: path for path in args.cells}
     outputs = args.metrics, args.ranks, args.plot
-    run(args.model, args.val, args.test, cells, args.pairs, *outputs, args.threads, args.train)
+    inputs = args.model, args.val, args.test, cells, args.pairs
+    run(args.spec, *inputs, *outputs, args.threads, args.train)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from rasterio.transform import Affine, from_origin
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
-from witw import files
 from witw.errors import UserError
 
 
@@ -37,11 +35,30 @@ class Grid:
         """From column and row to easting and northing."""
         return from_origin(self.west, self.north, self.step_m, self.step_m)
 
-    def centres(self) -> NDArray[np.float64]:
-        """``(N, 2)`` easting and northing of the cells [m]."""
-        row, column = np.divmod(self.cells, self.columns)
+    def centres(self, some: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """Easting and northing of the cells [m].
+
+        Args:
+            some: positions in :attr:`cells`, of any shape; default: all.
+
+        Returns:
+            ``(..., 2)``.
+        """
+        row, column = np.divmod(self.cells if some is None else self.cells[some], self.columns)
         east = self.west + (column + 0.5) * self.step_m
-        return np.stack([east, self.north - (row + 0.5) * self.step_m], axis=1)
+        return np.stack([east, self.north - (row + 0.5) * self.step_m], axis=-1)
+
+    def distances(
+        self, place: NDArray[np.float64], some: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
+        """Metres from one place to the centres of some cells, as :meth:`centres` takes them."""
+        if some is not None:
+            return np.asarray(np.hypot(*np.moveaxis(self.centres(some) - place, -1, 0)))
+        # All of them: a column and a row at a time, and the root of a million sums.
+        east = self.west + (np.arange(self.columns) + 0.5) * self.step_m - place[0]
+        north = self.north - (np.arange(self.rows) + 0.5) * self.step_m - place[1]
+        square = np.square(north)[:, None] + np.square(east)
+        return np.asarray(np.sqrt(square.ravel()[self.cells]))
 
     def raster(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
         """Values of the cells as ``(rows, columns)`` float32; NaN where there is no cell."""
@@ -49,22 +66,21 @@ class Grid:
         out[self.cells] = values
         return out.reshape(self.rows, self.columns)
 
-    def write(self, path: Path) -> None:
-        """Write as JSON."""
-        files.write_json(path, files.seal(asdict(self) | {"cells": self.cells.tolist()}))
+    def near(self, place: NDArray[np.float64], radius_m: float) -> NDArray[np.int64]:
+        """Positions in :attr:`cells` of all cells within a radius of a place, and some beyond it.
 
-    @classmethod
-    def read(cls, path: Path) -> Grid:
-        """Read what :meth:`write` wrote.
-
-        Raises:
-            UserError: it is something else.
+        They are those of a square of so many rows and columns; no other cell is looked at.
         """
-        content = files.read_json(path)
-        try:
-            return cls(**content | {"cells": np.array(content["cells"], np.int64)})
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{path} is not a grid; delete it and run again.") from error
+        reach = int(radius_m / self.step_m) + 1
+        column = int((place[0] - self.west) // self.step_m)
+        row = int((self.north - place[1]) // self.step_m)
+        first, last = max(0, column - reach), min(self.columns, column + reach + 1)
+        rows = np.arange(max(0, row - reach), min(self.rows, row + reach + 1)) * self.columns
+        if last <= first:
+            return np.zeros(0, np.int64)
+        ends = np.searchsorted(self.cells, [rows + first, rows + last])
+        parts = [np.arange(start, end) for start, end in ends.T]
+        return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
 def plan(
@@ -151,12 +167,17 @@ def pictures(
         for row in range(grid.rows):
             # The last row's band, less its first `step` lines, is the top of this one's.
             band = band[:, step:] if row else band
+            first, last = np.searchsorted(
+                grid.cells, [row * grid.columns, (row + 1) * grid.columns]
+            )
+            if first == last:
+                continue
             top = row * step + band.shape[1]
             window = ((top, row * step + chip_px), (0, width))
             fresh = view.read((1, 2, 3), window=window)
             fresh[:, view.read(view.count, window=window) == 0] = 0
             band = np.concatenate([band, fresh], axis=1)
-            at = np.flatnonzero(grid.cells // grid.columns == row)
+            at = np.arange(first, last)
             squares = np.lib.stride_tricks.sliding_window_view(band, chip_px, axis=2)
             for start in range(0, len(at), 256):
                 some = at[start : start + 256]

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
 import torch
+from numpy.typing import NDArray
 
-from witw import files, stage
+from witw import stage
 from witw.cvig import batches
 from witw.cvig.grid import Grid, pictures, plan
 from witw.cvig.network import model
-from witw.cvig.network.model import Model, device
+from witw.cvig.network.model import ChipCode, Model, device
+from witw.cvig.search import index_file
+from witw.cvig.search.compact import Packing
 from witw.settings.index import Index
 
-VERSION = 1
+VERSION = 2
 READS = ("index", "bbox_deg")
+
+SAMPLE_ROWS, SAMPLE_CELLS = 8, 512  # that show how columns are packed best
 
 
 def run(
-    spec: dict[str, Any], model_path: Path, mosaic_path: Path, codes: Path, grid: Path, threads: int
+    spec: dict[str, Any], model_path: Path, mosaic_path: Path, cells: Path, threads: int
 ) -> Grid:
     """Encode every cell of an area that has imagery.
 
@@ -30,8 +36,7 @@ def run(
         spec: holds section ``index``, ``bbox_deg`` and ``aoi``.
         model_path: the model.
         mosaic_path: the area's raster in UTM, bands red, green, blue.
-        codes: output, ``(cells, D, headings)`` float16.
-        grid: output, the cells, see :class:`witw.cvig.grid.Grid`.
+        cells: output, see :mod:`witw.cvig.search.index_file`.
         threads: CPU threads.
 
     Returns:
@@ -41,32 +46,55 @@ def run(
         UserError: no cell has imagery.
     """
     torch.set_num_threads(threads)
-    where = device()
-    network = Model.load(model_path, where).network
-    shape = network.shape
-    pixel_m = shape.chip_m / shape.chip_px
+    trained = Model.load(model_path, device())
+    shape = trained.network.shape
     step_m = Index.model_validate(spec["index"]).step_m
     with rasterio.open(mosaic_path) as mosaic:
-        cells = plan(mosaic, tuple(spec["bbox_deg"]), step_m, pixel_m, spec["aoi"])
-        size = (len(cells.cells), shape.embed_dim, shape.headings)
-        with files.atomic(codes) as part:
-            out = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=size)
-            parts = batches.ahead(pictures(mosaic, cells, shape.chip_px, pixel_m))
-            for at, chips in stage.progress(parts, "cells"):
-                with torch.inference_mode(), model.autocast(where):
-                    code = network.encode_chips(torch.from_numpy(chips).to(where))
-                out[at] = code.half().cpu().numpy()
-            out.flush()
-    cells.write(grid)
-    return cells
+        pixel_m = shape.chip_m / shape.chip_px
+        grid = plan(mosaic, tuple(spec["bbox_deg"]), step_m, pixel_m, spec["aoi"])
+        packing = _packing(trained, mosaic, grid)
+        with index_file.writer(cells, grid, packing, trained) as out:
+            for at, code in stage.progress(encoded(trained, mosaic, grid), "cells"):
+                out.put(int(at[0]), code)
+    return grid
+
+
+def encoded(
+    trained: Model, mosaic: rasterio.DatasetReader, grid: Grid
+) -> Iterator[tuple[NDArray[np.int64], ChipCode]]:
+    """Codes of the cells, some that follow each other at a time, with their positions."""
+    shape, where = trained.network.shape, device()
+    for at, chips in batches.ahead(
+        pictures(mosaic, grid, shape.chip_px, shape.chip_m / shape.chip_px)
+    ):
+        with torch.inference_mode(), model.autocast(where):
+            code = trained.network.encode_chips(torch.from_numpy(chips).to(where))
+        yield at, code
+
+
+def _packing(trained: Model, mosaic: rasterio.DatasetReader, grid: Grid) -> Packing:
+    """How this network's columns are packed, judged by some rows of cells all over the area."""
+    shape = trained.network.shape
+    vector_dim = trained.network.vector_dim
+    if shape.head == "global":
+        return Packing.fit(np.zeros((1, shape.embed_dim, 0), np.float32), vector_dim)
+    sample = np.zeros((1, shape.embed_dim, shape.headings), np.float32)
+    if Packing.must_see(sample, vector_dim):
+        rows = np.unique(grid.cells // grid.columns)
+        some = rows[:: max(1, len(rows) // SAMPLE_ROWS)]
+        cells = grid.cells[np.isin(grid.cells // grid.columns, some)]
+        cells = cells[:: max(1, len(cells) // SAMPLE_CELLS)]
+        codes = encoded(trained, mosaic, replace(grid, cells=cells))
+        sample = np.concatenate([code.columns.float().cpu().numpy() for _, code in codes])
+    return Packing.fit(sample, vector_dim)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     args = stage.arguments(
-        "index", __doc__, inputs=["model", "mosaic"], outputs=["codes", "grid"], argv=argv
+        "index", __doc__, inputs=["model", "mosaic"], outputs=["cells"], argv=argv
     )
-    run(args.spec, args.model, args.mosaic, args.codes, args.grid, args.threads)
+    run(args.spec, args.model, args.mosaic, args.cells, args.threads)
 
 
 if __name__ == "__main__":

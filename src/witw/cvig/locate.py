@@ -19,25 +19,24 @@ import numpy as np
 import pandas as pd
 import rasterio
 import torch
-from numpy.typing import NDArray
 from rasterio.warp import transform
 
 from witw import files, stage, tables
-from witw.cvig import retrieval
 from witw.cvig.grid import Grid
+from witw.cvig.heat import Heat, encode_photos, heat
 from witw.cvig.heatmap import Scene, draw
 from witw.cvig.network.model import Model, device
 from witw.cvig.scoring import localization
-from witw.cvig.scoring.calibration import Calibration, chances
+from witw.cvig.scoring.calibration import Calibration
+from witw.cvig.search.index_file import Index
 from witw.errors import UserError
 from witw.images.photo import TooManyPixels, fov_deg, open_photo
 from witw.images.resize import letterbox
 
-VERSION = 2
+VERSION = 3
 READS = ()
 
 TOP = 10  # cells in the GeoJSON, none within 50 m of a better one
-BLOCK = 8192  # cells read at a time: 128 MB of codes as float16 when they are 128 x 64
 
 
 @dataclass(frozen=True)
@@ -49,19 +48,6 @@ class Query:
     rank: int | None = None  # of its own chip among the area's test chips
     gallery: int | None = None
     credit: str = ""
-
-
-@dataclass(frozen=True)
-class Heat:
-    """What the network says of every cell."""
-
-    probability: NDArray[np.float64]  # (N,), sums to 1
-    heading_deg: NDArray[np.float64]  # (N,) of the photo's middle, clockwise from grid north
-
-    @property
-    def order(self) -> NDArray[np.int64]:
-        """Cells from the likeliest down; of equals the first."""
-        return np.argsort(-self.probability, kind="stable")
 
 
 def median_photo(pairs: Path, ranks: Path, aoi: str) -> Query:
@@ -100,43 +86,6 @@ def fitted(path: Path | None, model: Model) -> Calibration:
         raise UserError(f"{path} holds no calibration; give an evaluation's metrics.json.") from (
             error
         )
-
-
-@torch.inference_mode()
-def heat(
-    model: Model,
-    photo: NDArray[np.uint8],
-    size: tuple[int, int],
-    codes: Path,
-    grid: Grid,
-    calibration: Calibration,
-    fov_deg: float = math.nan,
-) -> Heat:
-    """The photo's map, see :func:`witw.cvig.scoring.calibration.chances`.
-
-    Args:
-        model: network.
-        photo: ``(photo_px, photo_px, 3)``, centred in its square.
-        size: width and height inside the square [px].
-        codes: ``(N, D, headings)`` float16, from the stage ``index``.
-        grid: the cells.
-        calibration: temperature, and by how much to blur.
-        fov_deg: field of view along the photo's long side, NaN where not known [degrees].
-    """
-    where = device()
-    network = model.network
-    pixels = torch.from_numpy(photo[None]).to(where)
-    known = torch.tensor([fov_deg], device=where)
-    code, mask = network.encode_photos(pixels, torch.tensor([size], device=where), fov_deg=known)
-    cells = np.load(codes, mmap_mode="r")
-    scores, headings = [], []
-    for start in range(0, len(cells), BLOCK):
-        block = torch.from_numpy(np.array(cells[start : start + BLOCK])).to(where).float()
-        score, heading = retrieval.score(code, mask, block)
-        scores.append(score[0].double().cpu())
-        headings.append(heading[0].double().cpu())
-    probability = chances(torch.cat(scores).numpy()[None], grid, calibration)[0]
-    return Heat(probability, torch.cat(headings).numpy())
 
 
 def write_tif(path: Path, grid: Grid, found: Heat) -> None:
@@ -187,8 +136,7 @@ def run(
     aoi: str,
     query: Query,
     model_path: Path,
-    codes: Path,
-    grid_path: Path,
+    cells: Path,
     mosaic: Path,
     tif: Path,
     png: Path,
@@ -201,8 +149,7 @@ def run(
         aoi: name of the area.
         query: the photo.
         model_path: the model.
-        codes: cells' codes.
-        grid_path: the cells.
+        cells: the area's index.
         mosaic: the area's raster, for the picture.
         tif: output, float32 probability a cell, in the area's CRS.
         png: output, photo and map.
@@ -213,11 +160,9 @@ def run(
     Raises:
         UserError: the photo cannot be read, or the index belongs to another network.
     """
-    model, grid = Model.load(model_path, device()), Grid.read(grid_path)
-    shape = model.network.shape
-    size = (len(grid.cells), shape.embed_dim, shape.headings)
-    if np.load(codes, mmap_mode="r").shape != size:
-        raise UserError(f"{codes} is not of {grid_path} and {model_path}; delete it and run again.")
+    model = Model.load(model_path, device())
+    index = Index.open(cells, model)
+    grid, shape = index.grid, model.network.shape
     try:
         photo = open_photo(query.path)
     except TooManyPixels as error:
@@ -226,8 +171,8 @@ def run(
         raise UserError(f"{query.path} is not a readable photo: {error}.") from error
     square, width, height = letterbox(photo, shape.photo_px)
     lens_deg = fov_deg(query.path, *photo.size)
-    sharpness = fitted(calibration, model)
-    found = heat(model, square, (width, height), codes, grid, sharpness, lens_deg)
+    code = encode_photos(model, [square], [(width, height)], [lens_deg])
+    found = heat(model, code, index, fitted(calibration, model))
     write_tif(tif, grid, found)
     files.write_json(geojson, features(grid, found))
     seen_deg = shape.photo_fov_deg if math.isnan(lens_deg) else lens_deg
@@ -245,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = stage.arguments(
         "locate",
         __doc__,
-        inputs=["model", "codes", "grid", "mosaic"],
+        inputs=["model", "cells", "mosaic"],
         outputs=["tif", "png", "geojson"],
         optional=["pairs", "ranks", "photo", "calibration"],
         argv=argv,
@@ -255,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError("Give `--photo my.jpg`, or `--pairs` and `--ranks` to take the median one.")
     aoi = args.spec["aoi"]
     query = Query(args.photo) if args.photo else median_photo(args.pairs, args.ranks, aoi)
-    paths = (args.model, args.codes, args.grid, args.mosaic, args.tif, args.png, args.geojson)
+    paths = (args.model, args.cells, args.mosaic, args.tif, args.png, args.geojson)
     run(aoi, query, *paths, args.calibration)
 
 

@@ -16,15 +16,17 @@ TIE = 1e-6
 
 @dataclass(frozen=True)
 class Metric:
-    """One number a photo, and whether their mean or their median is told."""
+    """One number a photo, and whether their mean or a quantile, mostly the median, is told."""
 
     values: NDArray[np.float64]  # (Q,)
     is_median: bool = False
     is_share: bool = False  # each value is 0 or 100
+    quantile: float = 0.5  # that stands in place of the median
 
     def __call__(self) -> float:
         """The figure of all photos."""
-        return float(np.median(self.values) if self.is_median else np.mean(self.values))
+        quantile = np.quantile(self.values, self.quantile) if self.is_median else None
+        return float(np.mean(self.values) if quantile is None else quantile)
 
 
 def share(condition: NDArray[np.bool_]) -> Metric:

@@ -1,9 +1,8 @@
-"""Encode pictures, and rank every photo against every overhead code in bounded memory."""
+"""Encode pictures, and rank every photo against the chips of its area in bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -13,30 +12,67 @@ from torch import Tensor
 
 from witw.cvig import batches
 from witw.cvig.batches import Batch
-from witw.cvig.metrics import TIE
+from witw.cvig.metrics import TIE, rank_own
 from witw.cvig.network.augment import Jitter
 from witw.cvig.network.heads import best, correlate
-from witw.cvig.network.model import Network, autocast
+from witw.cvig.network.model import Blend, ChipCode, Network, PhotoCode, autocast
+from witw.cvig.search import two_steps
 from witw.dataset.packed import Packed
 
 PICTURES = 256  # encoded at a time
+FITTED = 1000  # photos of an area that temperature and weight are fitted on
+_WEIGHTS = np.array([0, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3])
+_TEMPERATURES = np.geomspace(0.01, 0.5, 81)
 PHOTOS, CELLS = 64, 1024  # scored at a time: 64 x 1024 x 64 shifts are 17 MB
 FLAT_PHOTOS, FLAT_CELLS = 1024, 8192  # the same for codes without headings: 34 MB
-SCORES = 2**24  # of photos at cells held at a time: 67 MB
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Codes of a split's pairs, row by row, on the network's device."""
+    """Codes of a split's pairs, row by row, on the network's device; a gallery of its chips."""
 
     photos: Tensor  # (N, D, w)
     masks: Tensor  # (N, w)
     chips: Tensor  # (N, D, W)
+    photo_vectors: Tensor  # (N, V)
+    chip_vectors: Tensor  # (N, V)
+
+    def __len__(self) -> int:
+        return len(self.chips)
 
     def take(self, rows: NDArray[np.int64]) -> Codes:
         """Codes of some rows."""
         at = torch.from_numpy(rows).to(self.photos.device)
-        return Codes(self.photos[at], self.masks[at], self.chips[at])
+        return Codes(**{name: value[at] for name, value in vars(self).items()})
+
+    @property
+    def photo_codes(self) -> PhotoCode:
+        """Those of the photos."""
+        return PhotoCode(self.photos, self.masks, self.photo_vectors)
+
+    @property
+    def headings(self) -> int:
+        """Columns of a chip; 0: chips have a vector alone."""
+        return self.chips.shape[-1] if self.chips.shape[-1] > 1 else 0
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether chips have vectors."""
+        return self.chip_vectors.shape[1] > 0
+
+    def cosines(self, vectors: Tensor) -> NDArray[np.float32]:
+        """Cosines of vectors ``(P, V)`` with all chips', ``(P, N)``."""
+        photos, chips = (F.normalize(v.float(), dim=1) for v in (vectors, self.chip_vectors))
+        return np.asarray((photos @ chips.T).cpu().numpy())
+
+    def columns(self, rows: NDArray[np.int64]) -> Tensor:
+        """Columns of some chips, ``(n, W, D)`` float32."""
+        at = torch.from_numpy(rows).to(self.chips.device)
+        return self.chips[at].float().transpose(1, 2)
+
+    def project(self, columns: Tensor) -> Tensor:
+        """Columns of photos as they compare with the chips': themselves."""
+        return columns.float()
 
 
 @dataclass(frozen=True)
@@ -50,20 +86,17 @@ class Ranking:
 
 def encode_batch(
     network: Network, batch: Batch, jitter: Jitter | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Encode a batch under autocast.
+) -> tuple[PhotoCode, ChipCode]:
+    """Encode a batch of ``b`` pairs under autocast.
 
     Args:
         network: on the batch's device.
-        batch: ``b`` pairs.
+        batch: the pairs.
         jitter: augmentation of each pair; default: none.
-
-    Returns:
-        Codes of the photos ``(b, D, w)``, their masks ``(b, w)``, codes of the chips ``(b, D, W)``.
     """
     with autocast(batch.photos.device):
-        photo, mask = network.encode_photos(batch.photos, batch.sizes, jitter, batch.fov_deg)
-        return photo, mask, network.encode_chips(batch.chips, jitter)
+        photo = network.encode_photos(batch.photos, batch.sizes, jitter, batch.fov_deg)
+        return photo, network.encode_chips(batch.chips, jitter)
 
 
 @torch.inference_mode()
@@ -74,100 +107,79 @@ def encode(
     network.eval()
     rows = np.arange(len(data)) if rows is None else rows
     parts = (rows[i : i + PICTURES] for i in range(0, len(rows), PICTURES))
-    photos: list[Tensor] = []
-    masks: list[Tensor] = []
-    chips: list[Tensor] = []
+    found: list[Codes] = []
     for batch in batches.ahead(batches.read(data, part) for part in parts):
-        batch = batch.to(where)
-        photo, mask, chip = encode_batch(network, batch)
-        for store, value in ((photos, photo), (masks, mask), (chips, chip)):
-            store.append(value.float())
-    return Codes(torch.cat(photos), torch.cat(masks), torch.cat(chips))
+        photo, chip = encode_batch(network, batch.to(where))
+        # Columns as halves: of 45,000 chips they are 0.3 GB.
+        found.append(
+            Codes(
+                photo.columns.half(), photo.mask, chip.columns.half(),
+                photo.vector.float(), chip.vector.float(),
+            )
+        )  # fmt: skip
+    names = [field.name for field in fields(Codes)]
+    return Codes(**{name: torch.cat([getattr(f, name) for f in found]) for name in names})
 
 
 @torch.inference_mode()
-def score(photos: Tensor, masks: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-    """Best score and heading of every photo at every cell.
-
-    Args:
-        photos: ``(P, D, w)``, a few.
-        masks: ``(P, w)``.
-        cells: ``(C, D, W)``, any number.
-
-    Returns:
-        Scores and headings [degrees], each ``(P, C)`` float32.
-    """
-    parts = [
-        best(correlate(photos, masks, cells[i : i + CELLS]), photos.shape[-1])
-        for i in range(0, len(cells), CELLS)
-    ]
-    scores, headings = zip(*parts, strict=True)
-    return torch.cat(scores, dim=1), torch.cat(headings, dim=1)
-
-
-def by_area(codes: Codes, areas: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], ...]]:
-    """Every photo against all chips of its own area, a block of photos at a time.
-
-    Yields:
-        Rows of the photos ``(P,)``, position of each one's own chip ``(P,)``, and their scores and
-        headings ``(P, chips of the area)``.
-    """
-    for area in np.unique(areas):
-        rows = np.flatnonzero(areas == area)
-        cells = codes.chips[torch.from_numpy(rows)]
-        for start in range(0, len(rows), PHOTOS):
-            some = rows[start : start + PHOTOS]
-            at = torch.from_numpy(some)
-            scores, headings = score(codes.photos[at], codes.masks[at], cells)
-            own = np.arange(start, start + len(some))
-            yield some, own, scores.cpu().numpy(), headings.cpu().numpy()
-
-
-@torch.inference_mode()
-def find(codes: Codes, areas: NDArray[np.int64]) -> Ranking:
+def find(codes: Codes, areas: NDArray[np.int64], blend: Blend) -> Ranking:
     """Rank every photo's own chip among the chips of its area, and say where the photo looks."""
     rank, gallery = np.zeros((2, len(areas)), np.int64)
     heading = np.zeros(len(areas))
     for area in np.unique(areas):
         rows = np.flatnonzero(areas == area)
         some = codes.take(rows)
-        ranks, headings = rank_rows(some.photos, some.masks, some.chips)
-        rank[rows], heading[rows], gallery[rows] = ranks, headings, len(rows)
+        rank[rows], heading[rows] = ranks(some, blend), own_headings(some)
+        gallery[rows] = len(rows)
     return Ranking(rank, gallery, heading)
 
 
-@torch.inference_mode()
-def rank_rows(
-    photos: Tensor, masks: Tensor, chips: Tensor
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def ranks(codes: Codes, blend: Blend, most: int | None = None) -> NDArray[np.int64]:
     """Rank of chip i for photo i among all chips, as :func:`witw.cvig.metrics.rank_own` counts.
 
-    Block by block: what is held beside the codes does not grow with their number.
-
     Args:
-        photos: ``(N, D, w)``.
-        masks: ``(N, w)``.
-        chips: ``(N, D, W)``; with ``W = 1``, codes without headings, plain matrix products.
-
-    Returns:
-        Ranks ``(N,)`` and headings at the own chips [degrees] ``(N,)``.
+        codes: ``N`` pairs.
+        blend: how a chip is scored.
+        most: candidates; default: as many as :mod:`witw.cvig.search.two_steps` takes.
     """
-    flat = chips.shape[-1] == 1
+    if not codes.has_vectors or not codes.headings:
+        return _whole_ranks(codes)
+    out = np.empty(len(codes), np.int64)
+    for part, found in two_steps.scored(codes.photo_codes, codes, blend, most):
+        out[part] = rank_own(found.values, np.arange(part.start, part.stop))
+    return out
+
+
+@torch.inference_mode()
+def _whole_ranks(codes: Codes) -> NDArray[np.int64]:
+    """The same for codes of one kind, every photo at every chip, block by block."""
+    flat = codes.chips.shape[-1] == 1
     few, many = (FLAT_PHOTOS, FLAT_CELLS) if flat else (PHOTOS, CELLS)
     # Made at once: small arrays left between large freed ones would keep the heap from shrinking.
-    ranks, headings = np.empty(len(photos), np.int64), np.empty(len(photos))
-    for start in range(0, len(photos), few):
+    out = np.empty(len(codes), np.int64)
+    for start in range(0, len(codes), few):
         part = slice(start, start + few)
-        photo, mask = photos[part], masks[part]
-        mine, heading = _own(photo, mask, chips[part])
+        photo, mask = codes.photos[part], codes.masks[part]
+        mine = _own(photo, mask, codes.chips[part])[0]
         worst = torch.zeros(len(photo), dtype=torch.int64, device=photo.device)
-        for at in range(0, len(chips), many):
-            block = chips[at : at + many]
+        for at in range(0, len(codes), many):
+            block = codes.chips[at : at + many]
             # Not "at least as good": what is no number has to count against the model.
             worse = strongest(photo, mask, block) < (mine - TIE)[:, None]
             worst += len(block) - worse.sum(dim=1)
-        ranks[part], headings[part] = worst.cpu().numpy(), heading.double().cpu().numpy()
-    return ranks, headings
+        out[part] = worst.cpu().numpy()
+    return out
+
+
+@torch.inference_mode()
+def own_headings(codes: Codes) -> NDArray[np.float64]:
+    """Heading of each photo at its own chip [degrees], ``(N,)``."""
+    out = np.empty(len(codes))
+    for start in range(0, len(codes), PHOTOS):
+        part = slice(start, start + PHOTOS)
+        own = _own(codes.photos[part], codes.masks[part], codes.chips[part])[1]
+        out[part] = own.double().cpu().numpy()
+    return out
 
 
 def strongest(photos: Tensor, masks: Tensor, cells: Tensor) -> Tensor:
@@ -191,42 +203,35 @@ def _own(photos: Tensor, masks: Tensor, chips: Tensor) -> tuple[Tensor, Tensor]:
     return scores.diagonal(), headings.diagonal()
 
 
+def learned_blend(network: Network) -> Blend:
+    """How a network that is being trained scores: both cosines as its losses scale them."""
+    scale = float(network.scale.detach())
+    weight = float(network.vector_scale.detach()) / scale if network.has_both else 0.0
+    return Blend(weight, 1 / (scale * (1 + weight)))
+
+
 @torch.inference_mode()
-def over_cells(
-    photos: Tensor, masks: Tensor, cells: NDArray[np.float16]
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Every photo's best score at every cell of an index, a few photos at a time.
+def fit_blend(codes: Codes, areas: NDArray[np.int64]) -> Blend:
+    """Weight and temperature under which the own chips are likeliest among their areas'.
 
-    Args:
-        photos: ``(P, D, w)``.
-        masks: ``(P, w)``.
-        cells: ``(C, D, W)``, as mapped from the stage ``index``.
-
-    Yields:
-        Which photos, and their scores ``(p, C)``: at most 16 million, or one photo's.
+    Temperature scaling (Guo et al. 2017) of two cosines, on at most :data:`FITTED` photos and chips
+    of each area. Values are taken from rows, so that equal codes give equal numbers.
     """
-    few = max(1, min(PHOTOS, SCORES // len(cells)))
-    for start in range(0, len(photos), few):
-        part = slice(start, min(start + few, len(photos)))
-        photo, mask = photos[part], masks[part]
-        scores = np.empty((len(photo), len(cells)), np.float32)
-        for at in range(0, len(cells), CELLS):
-            block = torch.from_numpy(np.array(cells[at : at + CELLS])).to(photo.device)
-            scores[:, at : at + CELLS] = strongest(photo, mask, block.float()).cpu().numpy()
-        yield part, scores
-
-
-def fit_temperature(codes: Codes, areas: NDArray[np.int64]) -> float:
-    """Temperature that makes ``softmax(score / T)`` over an area's chips likeliest for the own one.
-
-    One scalar, as in temperature scaling (Guo et al. 2017), taken from a logarithmic row of 0.01
-    to 0.5.
-    """
-    temperatures = np.geomspace(0.01, 0.5, 81)
-    loss = np.zeros(len(temperatures))
-    for rows, own, scores, _ in by_area(codes, areas):
-        values = torch.from_numpy(scores).double()
-        mine = values[torch.arange(len(rows)), torch.from_numpy(own)]
-        for i, t in enumerate(temperatures):
-            loss[i] += float((torch.logsumexp(values / t, dim=1) - mine / t).sum())
-    return round(float(temperatures[loss.argmin()]), 6)
+    loss = np.zeros((len(_WEIGHTS), len(_TEMPERATURES)))
+    for area in np.unique(areas):
+        rows = np.flatnonzero(areas == area)
+        some = codes.take(rows[:: -(-len(rows) // FITTED)])
+        vectors = torch.from_numpy(some.cosines(some.photo_vectors)).double()
+        columns = torch.zeros_like(vectors)
+        if some.headings:
+            parts = (slice(i, i + PHOTOS) for i in range(0, len(some), PHOTOS))
+            columns = torch.cat(
+                [strongest(some.photos[p], some.masks[p], some.chips).double().cpu() for p in parts]
+            )
+        for n, weight in enumerate(_WEIGHTS):
+            score = (columns + weight * vectors) / (1 + weight)
+            score = vectors if not some.headings else score if some.has_vectors else columns
+            for m, t in enumerate(_TEMPERATURES):
+                loss[n, m] += float((torch.logsumexp(score / t, 1) - score.diagonal() / t).sum())
+    n, m = divmod(int(loss.argmin()), len(_TEMPERATURES))
+    return Blend(float(_WEIGHTS[n]), round(float(_TEMPERATURES[m]), 6))

@@ -43,7 +43,7 @@ class Locator(locator.Locator):
         try:
             found = run_folder.find(area, given, threads=cores())
             scenes = Scenes(found.checkpoint, found.arch) if found.checkpoint else None
-            files = found.codes.absolute(), found.grid.absolute(), found.mosaic.absolute()
+            files = found.cells.absolute(), found.mosaic.absolute()
             return cls.open(found.model.absolute(), *files, found.name, scenes=scenes)
         finally:
             os.chdir(before)
@@ -77,9 +77,9 @@ class Locator(locator.Locator):
         own.index_key(model, 0)
         prepared = own.prepare(raster, bands, nodata, kept, cores())
         own.warn_of_pixels(prepared, model)
-        files = own.indexed(prepared, model, own.folder_of(raster, kept), threads=cores())
+        cells = own.indexed(prepared, model, own.folder_of(raster, kept), threads=cores())
         looker = Scenes(Path(scenes)) if scenes else None
-        return cls.open(model, *files, prepared.mosaic, prepared.name, scenes=looker)
+        return cls.open(model, cells, prepared.mosaic, prepared.name, scenes=looker)
 
 
 def cores() -> int:

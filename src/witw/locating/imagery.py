@@ -31,7 +31,7 @@ log = logging.getLogger("witw")
 
 STATE, MOSAIC = "imagery.json", "mosaic.vrt"  # as in witw.locating.prepare, which imports osgeo
 STAGES = ("stats", "stretch", "utm", "mosaic")
-CODES, GRID = "codes.npy", "grid.json"
+CELLS = "cells.safetensors"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def prepare(
 
 def indexed(
     prepared: Prepared, model: Path, folder: Path, step_m: float | None = None, threads: int = 1
-) -> tuple[Path, Path]:
+) -> Path:
     """Index imagery for a network, unless it has been.
 
     Args:
@@ -112,7 +112,7 @@ def indexed(
         threads: CPU threads.
 
     Returns:
-        Files of codes and grid.
+        The file of the cells.
 
     Raises:
         UserError: the model is none, or no cell has imagery.
@@ -128,14 +128,13 @@ def indexed(
                 "index": {"step_m": step_m},
             }
             with files.atomic_dir(at) as part:
-                paths = part / CODES, part / GRID
                 try:
-                    index.run(wanted, model, prepared.mosaic, *paths, threads)
+                    index.run(wanted, model, prepared.mosaic, part / CELLS, threads)
                 except RasterioError as error:
                     raise UserError(
                         f"{prepared.mosaic} cannot be read; delete {folder} and run again."
                     ) from error
-    return at / CODES, at / GRID
+    return at / CELLS
 
 
 def warn_of_pixels(prepared: Prepared, model: Path) -> None:

@@ -24,8 +24,7 @@ class Area:
     Attributes:
         name: as in the config.
         model: the network's file.
-        codes: of the cells.
-        grid: the cells.
+        cells: the area's index.
         mosaic: the raster.
         checkpoint: Places365 network; None: it is not at hand.
         arch: of that.
@@ -33,8 +32,7 @@ class Area:
 
     name: str
     model: Path
-    codes: Path
-    grid: Path
+    cells: Path
     mosaic: Path
     checkpoint: Path | None
     arch: PlacesArch
@@ -61,15 +59,15 @@ def find(
     if not mosaic.is_file():
         raise UserError(f"Area {name!r} has no imagery yet; {_make(mosaic)}.")
     model = model or _model(config)
-    codes, grid = RESULTS / "index" / f"{name}.npy", RESULTS / "index" / f"{name}.json"
-    if not _is_of(codes, grid, model):
+    cells = RESULTS / "index" / f"{name}.safetensors"
+    if not _is_of(cells, model):
         prepared = Prepared(name, mosaic, area.bbox_deg, area.utm.gsd_m)
         folder = RESULTS / "locate" / name
         folder.mkdir(parents=True, exist_ok=True)
-        codes, grid = indexed(prepared, model, folder, config.index.step_m, threads)
+        cells = indexed(prepared, model, folder, config.index.step_m, threads)
     checkpoint = Path(paths.checkpoint_file(config, name))
     found = checkpoint if checkpoint.is_file() else None
-    return Area(name, model, codes, grid, mosaic, found, area.scenes.arch)
+    return Area(name, model, cells, mosaic, found, area.scenes.arch)
 
 
 def _config(path: Path) -> Config:
@@ -105,11 +103,11 @@ def _make(path: Path) -> str:
     return f"make it with `snakemake --cores 4 {path}`"
 
 
-def _is_of(codes: Path, grid: Path, model: Path) -> bool:
+def _is_of(cells: Path, model: Path) -> bool:
     """Whether the run's own index is there and newer than the network it is to be of."""
-    if not (codes.is_file() and grid.is_file()):
+    if not cells.is_file():
         return False
     trained = RESULTS / "model" / "trained.safetensors"
     if not trained.is_file() or index_key(trained, 0) != index_key(model, 0):
         return False
-    return codes.stat().st_mtime_ns >= trained.stat().st_mtime_ns
+    return cells.stat().st_mtime_ns >= trained.stat().st_mtime_ns

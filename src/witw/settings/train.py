@@ -66,6 +66,18 @@ class Train(Section):
     embed_dim: int = Field(
         128, ge=8, description="Length of a descriptor: a column's, or the global head's."
     )
+    vector_dim: int = Field(
+        256,
+        ge=0,
+        le=1024,
+        description="Length of the one vector a picture has beside the columns of the head "
+        "`polar`: it finds the candidates whose columns are then compared; 0: none.",
+    )
+    vector_weight: float = Field(
+        0.5,
+        ge=0,
+        description="Weight of the loss of the vectors; that of the columns is 1.",
+    )
     headings: int = Field(
         64, ge=8, description="Columns of the overhead code: 360 degrees over this is one column."
     )

@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from made_city import CENTRE, EPSG, shoot
 from PIL import Image
 from pyproj import Transformer
 
-from witw.cvig import locate
 from witw.cvig.grid import Grid
+from witw.cvig.heat import encode_photos, heat
 from witw.cvig.locating.located import Located, Scene
 from witw.cvig.locating.locator import Locator
 from witw.cvig.locating.regions import Around, Within, parse_around, read_polygons
+from witw.cvig.network.model import Model
 from witw.cvig.scoring import presence, unusual
 from witw.cvig.scoring.assurance import Assurance
 from witw.cvig.scoring.calibration import STEPS, Calibration
@@ -31,7 +33,7 @@ TO_DEGREES = Transformer.from_crs(EPSG, 4326, always_xy=True)
 
 @pytest.fixture(scope="module")
 def locator(trained, city):
-    files = trained / "model.pt", city / "codes.npy", city / "grid.json", city / "mosaic.tif"
+    files = trained / "model.pt", city / "cells.safetensors", city / "mosaic.tif"
     return Locator.open(*files, "made", Calibration(0.05, 20.0))
 
 
@@ -60,10 +62,8 @@ def test_the_same_map_as_of_the_stage_and_in_any_company(locator, shots, trained
     for found, one, path in zip(locator.locate(shots), alone, shots, strict=True):
         np.testing.assert_allclose(found.probability, one.probability, rtol=1e-3, atol=1e-9)
         square, *size = letterbox(open_photo(path), 24)
-        old = locate.heat(
-            locator.model, square, tuple(size), city / "codes.npy", Grid.read(city / "grid.json"),
-            Calibration(0.05, 20.0),
-        )  # fmt: skip
+        code = encode_photos(locator.model, [square], [tuple(size)], [math.nan])
+        old = heat(locator.model, code, locator.index, Calibration(0.05, 20.0))
         np.testing.assert_allclose(one.probability, old.probability, rtol=1e-3, atol=1e-9)
         assert one.probability.sum() == pytest.approx(1)
 
@@ -198,15 +198,12 @@ def test_an_indoor_scene_is_told_and_a_tie_is_outdoor():
 
 
 def test_an_index_of_another_network_is_refused(trained, city, tmp_path):
-    np.save(tmp_path / "codes.npy", np.zeros((3, 4, 5), np.float16))
-    with pytest.raises(UserError, match=r"codes\.npy is not of .*; delete it and run again"):
-        Locator.open(
-            trained / "model.pt",
-            tmp_path / "codes.npy",
-            city / "grid.json",
-            city / "mosaic.tif",
-            "x",
-        )
+    model = Model.load(trained / "model.pt", torch.device("cpu"))
+    with torch.no_grad():
+        model.network.log_scale += 1e-3
+    model.save(tmp_path / "model.pt")
+    with pytest.raises(UserError, match=r"cells\.safetensors is of another model than this one"):
+        Locator.open(tmp_path / "model.pt", city / "cells.safetensors", city / "mosaic.tif", "x")
 
 
 def test_presence_and_looks_are_told_with_each_photo(locator, shots, trained):

@@ -41,9 +41,11 @@ def test_codes_have_the_shape_the_network_says(changes):
     made = network(**changes)
     shape = made.shape
     with torch.inference_mode():
-        photo, mask = made.encode_photos(PIXELS[0], SIZES)
-        chip = made.encode_chips(PIXELS[1])
+        photo, mask, vector = made.encode_photos(PIXELS[0], SIZES)
+        chip, other = made.encode_chips(PIXELS[1])
         scores = made.match(photo, mask, chip)
+    assert vector.shape == other.shape == (3, made.vector_dim)
+    assert made.vector_dim == {"polar": 24, "global": 32, "original": 0}[shape.head]
     assert photo.shape == (3, shape.embed_dim, shape.columns)
     assert mask.shape == (3, shape.columns)
     assert chip.shape == (3, shape.embed_dim, shape.headings)
@@ -58,7 +60,10 @@ def test_a_file_brings_back_the_same_network(tmp_path, changes):
     again = Model.load(tmp_path / "model.pt", torch.device("cpu"))
     assert again.network.shape == made.shape
     with torch.inference_mode():
-        assert torch.equal(again.network.encode_chips(PIXELS[1]), made.encode_chips(PIXELS[1]))
+        for got, expected in zip(
+            again.network.encode_chips(PIXELS[1]), made.encode_chips(PIXELS[1]), strict=True
+        ):
+            assert torch.equal(got, expected)
 
 
 def test_a_file_of_an_older_version_is_read_or_named(tmp_path):
@@ -87,19 +92,21 @@ def test_turning_the_chip_rolls_the_code(backbone):
     )
     chips = chips.clamp(0, 255).byte().permute(0, 2, 3, 1)
     with torch.inference_mode():
-        code = made.encode_chips(chips)
-        turned = made.encode_chips(chips.rot90(-1, (1, 2)))  # a quarter clockwise
+        code, vector = made.encode_chips(chips)
+        turned, same = made.encode_chips(chips.rot90(-1, (1, 2)))  # a quarter clockwise
     rolled = code.roll(2, -1)
     error = (turned - rolled).norm() / (rolled - rolled.mean(dim=-1, keepdim=True)).norm()
     assert error < 0.2
+    # The vector is pooled over the ring: it is the same whichever way the chip is turned.
+    assert (same - vector).norm() < 0.1 * (vector - vector.mean(dim=0)).norm()
 
 
 def test_a_known_field_of_view_is_used():
     made = network()
     with torch.inference_mode():
-        usual, _ = made.encode_photos(PIXELS[0], SIZES)
-        unknown, _ = made.encode_photos(PIXELS[0], SIZES, fov_deg=torch.full((3,), torch.nan))
-        known, mask = made.encode_photos(
+        usual, *_ = made.encode_photos(PIXELS[0], SIZES)
+        unknown, *_ = made.encode_photos(PIXELS[0], SIZES, fov_deg=torch.full((3,), torch.nan))
+        known, mask, _ = made.encode_photos(
             PIXELS[0], SIZES, fov_deg=torch.tensor([40.0, torch.nan, 65])
         )
     assert torch.equal(usual, unknown)

@@ -13,7 +13,6 @@ from witw.cvig.scoring.localization import (
     distances,
     metrics,
     non_max_suppression,
-    order_key,
     place,
     random_picks,
 )
@@ -163,10 +162,20 @@ def test_a_geotag_without_a_cell_near_takes_the_whole_area(grid, guesses):
     assert found["recall_at_100_within_50m"] == 0
 
 
-def test_nearly_equal_scores_are_ties():
-    distance_m = np.array([[10.0, 400.0, 200.0]])
-    key = order_key(np.array([[0.5 + 2e-7, 0.5, 0.4]], np.float64), distance_m)
-    assert np.argsort(-key[0]).tolist() == [1, 0, 2]
+def test_of_nearly_equal_scores_the_farthest_is_picked_first():
+    """Also where more of them tie than a search for the best would keep."""
+    row = Grid(32631, 60.0, 5e5, 5e6, 1, 3000, np.arange(3000))
+    scores = np.full((1, 3000), 0.5, np.float32)
+    scores[0, :1500] += 2e-7
+    scores[0, 40:60] = 0.4
+    place = row.centres()[[10]]
+    placed = place_of(scores, place, row)
+    assert placed.nearest_m[0].tolist() == [60.0 * (2999 - 10 - n) for n in (0, 4, 9, 99)]
+    assert placed.area_pct[0] == pytest.approx(100 * 2980 / 3000)
+
+
+def place_of(scores, places, grid):
+    return place(scores, places, grid, random_picks(grid, 3))
 
 
 def test_chance_of_the_median_error_is_that_of_every_photo_at_every_cell(grid):

@@ -1,11 +1,16 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 
 from witw.cvig import retrieval
 from witw.cvig.metrics import Metric
+from witw.cvig.network.model import Blend
 from witw.cvig.retrieval import Codes
 from witw.cvig.scoring import protocols
+
+BLEND = Blend(0.5, 0.05)
 
 
 def codes(count, seed=0, columns=3, headings=8, dim=6):
@@ -15,14 +20,15 @@ def codes(count, seed=0, columns=3, headings=8, dim=6):
     photos = chips[:, :, 2 : 2 + columns] + torch.randn(count, dim, columns, generator=rng)
     masks = torch.ones(count, columns)
     masks[::3, 0] = 0
-    return Codes(photos if headings > 1 else chips + photos, masks, chips)
+    none = torch.zeros(count, 0)
+    return Codes(photos if headings > 1 else chips + photos, masks, chips, none, none)
 
 
 def flat_codes(count, seed=0, dim=24):
     rng = torch.Generator().manual_seed(seed)
     chips = torch.randn(count, dim, 1, generator=rng)
     photos = chips + 2 * torch.randn(count, dim, 1, generator=rng)
-    return Codes(photos, torch.ones(count, 1), chips)
+    return Codes(photos, torch.ones(count, 1), chips, photos[..., 0], chips[..., 0])
 
 
 def naive_ranks(some):
@@ -50,31 +56,19 @@ def test_ranks_in_blocks_are_those_of_one_pair_at_a_time(make, monkeypatch):
         for few, many in (("PHOTOS", "CELLS"), ("FLAT_PHOTOS", "FLAT_CELLS")):
             monkeypatch.setattr(retrieval, few, blocks[0])
             monkeypatch.setattr(retrieval, many, blocks[1])
-        ranks, _ = retrieval.rank_rows(some.photos, some.masks, some.chips)
-        assert ranks.tolist() == expected
+        assert retrieval.ranks(some, BLEND).tolist() == expected
 
 
 @pytest.mark.parametrize("make", [codes, flat_codes])
 def test_ranks_of_constant_and_of_broken_codes_are_the_worst(make):
     some = make(30)
-    same = Codes(torch.ones_like(some.photos), some.masks, torch.ones_like(some.chips))
-    assert set(retrieval.rank_rows(same.photos, same.masks, same.chips)[0]) == {30}
+    ones = {name: torch.ones_like(value) for name, value in vars(some).items()}
+    assert set(retrieval.ranks(Codes(**ones), BLEND)) == {30}
     some.photos[4] = np.nan
     some.chips[9] = np.nan
-    ranks, _ = retrieval.rank_rows(some.photos, some.masks, some.chips)
+    ranks = retrieval.ranks(some, BLEND)
     assert ranks[4] == ranks[9] == 30
     assert (ranks >= 2).all()
-
-
-def test_scores_over_an_index_are_those_of_all_at_once(monkeypatch):
-    some = codes(20)
-    cells = codes(90, 1).chips.half().numpy()
-    whole = retrieval.strongest(some.photos, some.masks, torch.from_numpy(cells).float()).numpy()
-    monkeypatch.setattr(retrieval, "SCORES", 90 * 3)
-    monkeypatch.setattr(retrieval, "CELLS", 17)
-    parts = list(retrieval.over_cells(some.photos, some.masks, cells))
-    assert [part for part, _ in parts] == [slice(i, min(i + 3, 20)) for i in range(0, 20, 3)]
-    np.testing.assert_allclose(np.concatenate([s for _, s in parts]), whole, atol=1e-6)
 
 
 def test_thinning_leaves_one_photo_a_square():
@@ -89,6 +83,18 @@ def test_thinning_leaves_one_photo_a_square():
     turned = rng.permutation(500)
     again = protocols.thin([ids[n] for n in turned], places[turned])
     assert {ids[turned[n]] for n in again} == {ids[n] for n in kept}
+
+
+def test_the_photos_that_are_searched_are_thinned_and_of_the_least_hashes():
+    places = np.random.default_rng(1).uniform(0, 500, (300, 2))
+    ids = [str(n) for n in range(300)]
+    few = protocols.thin(ids, places)
+    assert len(few) > 150
+    assert protocols.chosen(ids, places, 1000).tolist() == few.tolist()
+    asked = protocols.chosen(ids, places, 100)
+    assert len(asked) == 100
+    key = {n: hashlib.sha1(ids[n].encode()).hexdigest() for n in few}
+    assert set(asked) == set(sorted(few, key=key.get)[:100])
 
 
 def test_photos_on_one_spot_are_one_photo():

@@ -34,8 +34,9 @@ def gradients(data, micro_batch, **changes):
     batch = batches.read(data, batches.draw(data.buckets(0), 0, 0))
     jitter = augment.draw(COUNT, settings, 225.0, 7)
     value = gradcache.backward(
-        network, batch, jitter, loss.chosen(settings), settings.mask_radius_m, micro_batch
-    )
+        network, batch, jitter, loss.chosen(settings), settings.mask_radius_m, micro_batch,
+        vector_weight=settings.vector_weight,
+    )  # fmt: skip
     return value, {k: p.grad for k, p in network.named_parameters() if p.grad is not None}
 
 
@@ -60,6 +61,7 @@ def test_parts_give_the_gradients_of_the_whole(data, micro_batch, changes):
     expected, whole = gradients(data, 0, **changes)
     assert parts.keys() == whole.keys()
     assert "log_scale" in whole
+    assert ("vector_log_scale" in whole) == ("head" not in changes)
     assert value.item() == pytest.approx(expected.item(), rel=1e-6)
     assert distance(parts, whole) < 1e-5
 
@@ -78,10 +80,14 @@ def test_the_gradients_are_those_of_plain_autograd(data):
     network = Network(Architecture.of(settings, 225.0, 32, 24)).train()
     batch = batches.read(data, batches.draw(data.buckets(0), 0, 0))
     jitter = augment.draw(COUNT, settings, 225.0, 7)
-    photo, valid, chip = retrieval.encode_batch(network, batch, jitter)
+    photo, chip = retrieval.encode_batch(network, batch, jitter)
     mask = loss.false_negative_mask(batch.position, settings.mask_radius_m)
     assert mask.any()
-    plain = loss.info_nce(network.match(photo, valid, chip), network.scale, mask)
+    columns = loss.info_nce(network.match(*photo[:2], chip.columns), network.scale, mask)
+    cosines = network.match_vectors(photo.vector, chip.vector)
+    weight = settings.vector_weight
+    plain = columns + weight * loss.info_nce(cosines, network.vector_scale, mask)
+    plain = plain / (1 + weight)
     plain.backward()
     assert value.item() == pytest.approx(plain.item(), rel=1e-6)
     assert distance(found, {k: p.grad for k, p in network.named_parameters()}) < 1e-5
@@ -122,7 +128,7 @@ with distributed.connect() as processes:
     batch = batches.read(data, batches.draw(data.buckets(0), 0, 0)[own])
     jitter = augment.draw(COUNT, settings, 225.0, 7)[own]
     value = gradcache.backward(network, batch, jitter, loss.chosen(settings),
-        settings.mask_radius_m, int(sys.argv[2]), processes)
+        settings.mask_radius_m, int(sys.argv[2]), processes, settings.vector_weight)
     grads = {k: p.grad for k, p in network.named_parameters()}
     torch.save((value, grads), folder / f"{processes.rank}.pt")
 """

@@ -23,7 +23,8 @@ def codes():
     rng = torch.Generator().manual_seed(0)
     kinds = torch.randn(KINDS, 16, generator=rng).repeat(EACH, 1)
     noisy = kinds + 0.1 * torch.randn(len(kinds), 16, generator=rng)
-    return Codes(noisy[:, :, None], torch.ones(len(kinds), 1), noisy[:, :, None])
+    none = torch.zeros(len(kinds), 0)
+    return Codes(noisy[:, :, None], torch.ones(len(kinds), 1), noisy[:, :, None], none, none)
 
 
 def composed(data, codes, radius_m=0.0, share=0.5, batch=20):

@@ -1,6 +1,6 @@
 """Search an indexed area for photos.
 
-    city = Locator.open(model, codes, grid, mosaic, "rowan")
+    city = Locator.open(model, cells, mosaic, "rowan")
     for place in city.locate([Path("photo.jpg")])[0].places():
         print(place.lat, place.lon, place.probability)
 
@@ -11,30 +11,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import batched
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from witw.cvig import retrieval
 from witw.cvig.grid import Grid
+from witw.cvig.heat import encode_photos, headings
 from witw.cvig.locating.located import Located, Scene, to_degrees
 from witw.cvig.locating.regions import Region
-from witw.cvig.network.model import Model, device
+from witw.cvig.network.model import Model, PhotoCode, device
 from witw.cvig.scoring import presence, unusual
 from witw.cvig.scoring.assurance import Assurance
-from witw.cvig.scoring.calibration import Calibration, chances
+from witw.cvig.scoring.calibration import Calibration, chances, sharpened
+from witw.cvig.search import two_steps
+from witw.cvig.search.index_file import Index
 from witw.errors import UserError
 from witw.images.query import Photo, open_query
 from witw.images.resize import letterbox
 
-PHOTOS = 32  # encoded and scored at a time
-SCORES = 2**24  # of photos at cells held at a time: 67 MB of scores, and headings as many
-BLOCK = 8192  # cells read at a time: 128 MB of codes as float16 when they are 128 x 64
+PHOTOS = 32  # encoded at a time
 
 
 class SceneNetwork(Protocol):
@@ -50,8 +49,7 @@ class Locator:
 
     Attributes:
         model: network.
-        codes: ``(N, D, headings)`` float16 of the cells, mapped.
-        grid: the cells.
+        index: the cells.
         mosaic: the area's raster.
         area: its name.
         calibration: what turns scores into a map.
@@ -61,8 +59,7 @@ class Locator:
     """
 
     model: Model
-    codes: NDArray[np.float16]
-    grid: Grid
+    index: Index
     mosaic: Path
     area: str
     calibration: Calibration
@@ -74,8 +71,7 @@ class Locator:
     def open(
         cls,
         model_path: Path,
-        codes: Path,
-        grid_path: Path,
+        cells: Path,
         mosaic: Path,
         area: str,
         calibration: Calibration | None = None,
@@ -85,8 +81,7 @@ class Locator:
 
         Args:
             model_path: the model.
-            codes: of the cells, from the stage ``index``.
-            grid_path: the cells, from the stage ``index``.
+            cells: from the stage ``index``.
             mosaic: the area's raster.
             area: its name.
             calibration: default: what the model's file tells.
@@ -95,13 +90,8 @@ class Locator:
         Raises:
             UserError: a file cannot be read, or the index belongs to another network.
         """
-        model, grid = Model.load(model_path, device()), Grid.read(grid_path)
-        shape = model.network.shape
-        cells = np.load(codes, mmap_mode="r")
-        if cells.shape != (len(grid.cells), shape.embed_dim, shape.headings):
-            raise UserError(
-                f"{codes} is not of {grid_path} and {model_path}; delete it and run again."
-            )
+        model = Model.load(model_path, device())
+        index = Index.open(cells, model)
         try:
             known = calibration or calibrated(model)
             assured = Assurance.read(model.facts)
@@ -109,7 +99,12 @@ class Locator:
             raise UserError(
                 f"{model_path} tells of its evaluation what this witw cannot read."
             ) from None
-        return cls(model, cells, grid, mosaic, area, known, scenes, model.facts, assured)
+        return cls(model, index, mosaic, area, known, scenes, model.facts, assured)
+
+    @property
+    def grid(self) -> Grid:
+        """All cells of the area."""
+        return self.index.grid
 
     def locate(
         self,
@@ -134,8 +129,9 @@ class Locator:
             UserError: a file is no photo, or no cell lies in the part.
         """
         opened = [p if isinstance(p, Photo) else open_query(Path(p), fov=fov_deg) for p in photos]
-        found = list(self.stream(opened, within))
-        return [join(found)] if together and found else found
+        if together and opened:
+            return [self._together(opened, within)]
+        return list(self.stream(opened, within))
 
     def stream(self, photos: Iterable[Photo], within: Region | None = None) -> Iterator[Located]:
         """Search for any number of photos, a few at a time; as :meth:`locate`.
@@ -143,30 +139,60 @@ class Locator:
         Raises:
             UserError: no cell lies in the part.
         """
-        at, grid = self._part(within)
-        few = max(1, min(PHOTOS, SCORES // len(grid.cells)))
-        for some in batched(photos, few):
-            scores, headings = self._scored(some, at)
-            probability = chances(scores, grid, self.calibration)
+        index = self._part(within)
+        for some in batched(photos, PHOTOS):
+            codes = self._encoded(some)
             scenes = self.scenes.look(some) if self.scenes else []
-            here = self._here(scores, probability, scenes)
             strange = self._unusual(some)
-            for i, photo in enumerate(some):
-                yield Located(
-                    photos=(photo,),
-                    area=self.area,
-                    grid=grid,
-                    probability=probability[i],
-                    score=scores[i : i + 1],
-                    heading_deg=headings[i : i + 1],
-                    fov_deg=(self._fov(photo),),
-                    mosaic=self.mosaic,
-                    facts=self.facts,
-                    scenes=tuple(scenes[i : i + 1]),
-                    calibration=self.calibration,
-                    here=float(here[i]),
-                    unusual=tuple(strange[i : i + 1]),
-                )
+            for part, found in two_steps.scored(codes, index, self.model.blend):
+                probability = chances(found.values, index.grid, self.calibration)
+                here = self._here(found.values, probability, scenes[part])
+                for i, n in enumerate(range(part.start, part.stop)):
+                    one, row = found.some(slice(i, i + 1)), slice(n, n + 1)
+                    turned = headings(codes.some(row), index, one, probability[i])
+                    yield self._located(
+                        some[row], index, probability[i], one.values, turned,
+                        scenes[row], float(here[i]), strange[row],
+                    )  # fmt: skip
+
+    def _together(self, photos: Sequence[Photo], within: Region | None) -> Located:
+        """Search for several photos of one place."""
+        index, codes = self._part(within), self._encoded(photos)
+        found = two_steps.together(codes, index, self.model.blend)
+        sharp = sharpened(self.calibration, len(photos))
+        probability = chances(found.values, index.grid, sharp)[0]
+        turned = headings(codes, index, found, probability)
+        scenes = self.scenes.look(photos) if self.scenes else []
+        scores, here = [], []
+        for part, one in two_steps.scored(codes, index, self.model.blend):
+            alone = chances(one.values, index.grid, self.calibration)
+            scores.append(one.values)
+            here.append(self._here(one.values, alone, scenes[part]))
+        return self._located(
+            photos, index, probability, np.concatenate(scores), turned,
+            scenes, _mean_odds(np.concatenate(here)), self._unusual(photos),
+        )  # fmt: skip
+
+    def _located(
+        self, photos: Sequence[Photo], index: Index, probability: NDArray[np.float64],
+        scores: NDArray[np.float32], heading_deg: NDArray[np.floating], scenes: Sequence[Scene],
+        here: float, strange: Sequence[bool],
+    ) -> Located:  # fmt: skip
+        return Located(
+            photos=tuple(photos),
+            area=self.area,
+            grid=index.grid,
+            probability=probability,
+            score=scores,
+            heading_deg=heading_deg.astype(np.float32),
+            fov_deg=tuple(self._fov(photo) for photo in photos),
+            mosaic=self.mosaic,
+            facts=self.facts,
+            scenes=tuple(scenes),
+            calibration=self.calibration,
+            here=here,
+            unusual=tuple(strange),
+        )
 
     def _here(
         self,
@@ -192,10 +218,10 @@ class Locator:
         )
         return [bool(v) for v in self.assurance.usual.is_unusual(figures)]
 
-    def _part(self, within: Region | None) -> tuple[NDArray[np.int64], Grid]:
-        """Positions of the cells to search, and their grid."""
+    def _part(self, within: Region | None) -> Index:
+        """The cells to search."""
         if within is None:
-            return np.arange(len(self.grid.cells)), self.grid
+            return self.index
         lon, lat = to_degrees(self.grid.epsg).transform(*self.grid.centres().T)
         at = np.flatnonzero(within.holds(lon, lat))
         if not len(at):
@@ -204,36 +230,20 @@ class Locator:
                 f"{lat.min():.4f} to {lat.max():.4f} degrees of latitude and {lon.min():.4f} to "
                 f"{lon.max():.4f} of longitude."
             )
-        return at, replace(self.grid, cells=self.grid.cells[at])
+        return self.index.take(at)
 
     def _fov(self, photo: Photo) -> float:
         known = photo.fov_deg
         return self.model.network.shape.photo_fov_deg if math.isnan(known) else known
 
-    @torch.inference_mode()
-    def _scored(
-        self, photos: Sequence[Photo], at: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Scores and headings of photos at some cells, each ``(P, N)``."""
-        where, network = device(), self.model.network
+    def _encoded(self, photos: Sequence[Photo]) -> PhotoCode:
+        """Codes of photos."""
         squares, sizes = [], []
         for photo in photos:
-            square, *size = letterbox(photo.picture, network.shape.photo_px)
+            square, width, height = letterbox(photo.picture, self.model.network.shape.photo_px)
             squares.append(square)
-            sizes.append(size)
-        pixels, inside = torch.from_numpy(np.stack(squares)), torch.tensor(sizes)
-        known = torch.tensor([photo.fov_deg for photo in photos], dtype=torch.float32)
-        code, mask = network.encode_photos(
-            pixels.to(where), inside.to(where), fov_deg=known.to(where)
-        )
-        scores = np.empty((len(photos), len(at)), np.float32)
-        headings = np.empty_like(scores)
-        for start in range(0, len(at), BLOCK):
-            part = slice(start, start + BLOCK)
-            cells = torch.from_numpy(np.array(self.codes[at[part]])).to(where).float()
-            score, heading = retrieval.score(code, mask, cells)
-            scores[:, part], headings[:, part] = score.cpu().numpy(), heading.cpu().numpy()
-        return scores, headings
+            sizes.append((width, height))
+        return encode_photos(self.model, squares, sizes, [photo.fov_deg for photo in photos])
 
 
 def calibrated(model: Model) -> Calibration:
@@ -242,24 +252,7 @@ def calibrated(model: Model) -> Calibration:
     return Calibration.read(told) if told else Calibration(model.temperature, 0.0)
 
 
-def join(found: Sequence[Located]) -> Located:
-    """One result of several photos of one place: the product of their maps."""
-    logs = np.sum([np.log(np.maximum(one.probability, 1e-300)) for one in found], axis=0)
-    product = np.exp(logs - logs.max())
-    return replace(
-        found[0],
-        photos=tuple(p for one in found for p in one.photos),
-        probability=product / product.sum(),
-        score=np.concatenate([one.score for one in found]),
-        heading_deg=np.concatenate([one.heading_deg for one in found]),
-        fov_deg=tuple(f for one in found for f in one.fov_deg),
-        scenes=tuple(s for one in found for s in one.scenes),
-        here=_together([one.here for one in found]),
-        unusual=tuple(u for one in found for u in one.unusual),
-    )
-
-
-def _together(here: Sequence[float]) -> float:
+def _mean_odds(here: NDArray[np.float64]) -> float:
     """Presence of several photos: their mean log odds, as photos of one place are much alike."""
     odds = np.clip(here, 1e-9, 1 - 1e-9)
     return float(1 / (1 + np.exp(-np.log(odds / (1 - odds)).mean())))

@@ -45,6 +45,7 @@ class Architecture:
     drop_path: float = 0.0
     mean: tuple[float, ...] = PLAIN[0]  # of red, green, blue, taken off the pictures [of 1]
     std: tuple[float, ...] = PLAIN[1]  # of the same, that they are divided by
+    vector_dim: int = 0  # length of the vector beside the columns; 0: none
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):  # lists, where they come from JSON
@@ -68,10 +69,10 @@ class Architecture:
             chosen["stride"], mean, std = about.stride, about.mean, about.std
         shape = cls(chip_m=chip_m, chip_px=chip_px, photo_px=photo_px, mean=mean, std=std, **chosen)
         if shape.head == "global":
-            return replace(shape, headings=1)
+            return replace(shape, headings=1, vector_dim=0)
         if shape.head == "original":
             rows = shape.polar_view[0] // shape.pixels_a_place
-            return replace(shape, embed_dim=OriginalHead.dim(rows))
+            return replace(shape, embed_dim=OriginalHead.dim(rows), vector_dim=0)
         return shape
 
     @property

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from witw import torch_files
@@ -32,8 +36,27 @@ PLACES = 12  # along a side of the small backbone's features, at most, of the he
 SCALE, GLOBAL_SCALE = 1 / 0.07, 3.0
 
 
+class PhotoCode(NamedTuple):
+    """Codes of photos."""
+
+    columns: Tensor  # (B, D, w)
+    mask: Tensor  # (B, w), 1 for the columns a photo sees
+    vector: Tensor  # (B, V); V = 0: the network has columns alone
+
+    def some(self, rows: slice | NDArray[np.int64]) -> PhotoCode:
+        """Codes of some of the photos."""
+        return PhotoCode(*(value[rows] for value in self))
+
+
+class ChipCode(NamedTuple):
+    """Codes of chips."""
+
+    columns: Tensor  # (B, D, headings)
+    vector: Tensor  # (B, V)
+
+
 class Tower(nn.Module):
-    """Backbone and head: a view to its code."""
+    """Backbone and heads: a view to its columns and its vector."""
 
     def __init__(
         self,
@@ -51,6 +74,12 @@ class Tower(nn.Module):
             shape.backbone, weights, shape.stride, view, places, small, ring, shape.drop_path
         )
         self.head = self._head(shape, view, columns, ring)
+        # Pooled over all places, so that a turn of the overhead view changes nothing.
+        self.vector_head = (
+            GlobalHead(self.backbone.channels, shape.vector_dim, shape.dropout, shape.pooling)
+            if shape.vector_dim
+            else None
+        )
 
     def _head(
         self, shape: Architecture, view: tuple[int, int], columns: int, ring: bool
@@ -66,10 +95,16 @@ class Tower(nn.Module):
             rows = self.backbone.eval()(torch.zeros(1, 3, *view)).shape[2]
         return PolarHead(channels, rows, shape.embed_dim, columns, shape.dropout, ring)
 
-    def forward(self, view: Tensor, seeds: Tensor | None = None) -> Tensor:
-        """``(B, 3, rows, pixels)`` -> ``(B, D, columns)``."""
+    def forward(self, view: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """``(B, 3, rows, pixels)`` -> ``(B, D, columns)`` and ``(B, V)``."""
         view = view.to(memory_format=torch.channels_last) if view.is_cuda else view
-        return cast(Tensor, self.head(self.backbone(view, seeds), seeds))
+        features = self.backbone(view, seeds)
+        columns = cast(Tensor, self.head(features, seeds))
+        if self.vector_head is None:
+            return columns, columns.new_zeros(len(columns), 0)
+        # Other seeds than the columns': what is dropped of one is kept of the other.
+        other = None if seeds is None else seeds + 2
+        return columns, self.vector_head(features, other)[..., 0]
 
 
 class Network(nn.Module):
@@ -97,11 +132,34 @@ class Network(nn.Module):
         # Of the architecture, not of what is learned, so in no file of weights.
         self.register_buffer("mean", torch.tensor(shape.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(shape.std)[:, None, None], persistent=False)
+        if shape.vector_dim:
+            self.photo_vector_norm = Standardise(shape.vector_dim)
+            self.overhead_vector_norm = Standardise(shape.vector_dim)
+            self.vector_log_scale = nn.Parameter(torch.tensor(GLOBAL_SCALE).log())
+
+    @property
+    def has_both(self) -> bool:
+        """Whether a picture has a vector beside its columns."""
+        return self.shape.vector_dim > 0
+
+    @property
+    def vector_dim(self) -> int:
+        """Length of a picture's vector, which is all that the head `global` has."""
+        return self.shape.embed_dim if self.shape.head == "global" else self.shape.vector_dim
 
     @property
     def scale(self) -> Tensor:
         """Factor from score to logit, at most 100 as in CLIP."""
         return self.log_scale.exp().clamp(max=100)
+
+    def scales(self) -> list[nn.Parameter]:
+        """The learned logarithms of the factors."""
+        return [self.log_scale, *([self.vector_log_scale] if self.has_both else [])]
+
+    @property
+    def vector_scale(self) -> Tensor:
+        """The same of the vectors' scores."""
+        return self.vector_log_scale.exp().clamp(max=100)
 
     def encode_photos(
         self,
@@ -109,7 +167,7 @@ class Network(nn.Module):
         sizes: Tensor,
         jitter: Jitter | None = None,
         fov_deg: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> PhotoCode:
         """Codes of photos.
 
         Args:
@@ -118,9 +176,6 @@ class Network(nn.Module):
             jitter: augmentation.
             fov_deg: ``(B,)`` field of view along the long side, NaN where it is not known
                 [degrees]; default: of none.
-
-        Returns:
-            ``(B, D, w)``, and which columns the photo sees, ``(B, w)``.
         """
         pixels = as_float(photos)
         pixels = pixels if jitter is None else wear(pixels, jitter.photo_wear)
@@ -133,9 +188,16 @@ class Network(nn.Module):
         if jitter is not None:
             view = mirror(view, jitter.mirror)
         seeds = None if jitter is None else jitter.noise
-        code = self.photo(view, seeds)
-        # In training `match` does it, for the whole batch at once.
-        return cast(Tensor, code if self.training else self.photo_norm(code)), mask
+        columns, vector = self.photo(view, seeds)
+        if not self.training:  # in training `match` does it, for the whole batch at once
+            columns = self.photo_norm(columns)
+            if self.has_both:
+                vector = self.photo_vector_norm(vector[..., None])[..., 0]
+        return PhotoCode(columns, mask, self._vector(columns, vector))
+
+    def _vector(self, columns: Tensor, vector: Tensor) -> Tensor:
+        """The vector; of the head `global`, what stands in place of columns."""
+        return columns[..., 0] if self.shape.head == "global" else vector
 
     def _photo_view(
         self, photos: Tensor, sizes: Tensor, jitter: Jitter | None, fov_deg: Tensor | None
@@ -154,8 +216,8 @@ class Network(nn.Module):
         view, inside, seen = photo_view(photos, sizes, fov, shape, span, top, *crop)
         return view, inside, column_mask(seen, columns)
 
-    def encode_chips(self, chips: Tensor, jitter: Jitter | None = None) -> Tensor:
-        """Codes of chips: ``(B, chip_px, chip_px, 3)`` uint8, north up -> ``(B, D, headings)``."""
+    def encode_chips(self, chips: Tensor, jitter: Jitter | None = None) -> ChipCode:
+        """Codes of chips, ``(B, chip_px, chip_px, 3)`` uint8, north up."""
         pixels, shape = as_float(chips), self.shape
         shift, zoom, turn = (
             (None, None, None) if jitter is None else (jitter.shift, jitter.zoom, jitter.turn_deg)
@@ -168,8 +230,12 @@ class Network(nn.Module):
         view = self.normalise(view)
         if jitter is not None:
             view = mirror(recolour(view, jitter.chip_colour), jitter.mirror)
-        code = self.overhead(view, None if jitter is None else jitter.noise + 1)
-        return cast(Tensor, code if self.training else self.overhead_norm(code))
+        columns, vector = self.overhead(view, None if jitter is None else jitter.noise + 1)
+        if not self.training:
+            columns = self.overhead_norm(columns)
+            if self.has_both:
+                vector = self.overhead_vector_norm(vector[..., None])[..., 0]
+        return ChipCode(columns, self._vector(columns, vector))
 
     def normalise(self, views: Tensor) -> Tensor:
         """0 to 255, to about unit spread around zero: as the backbone's pictures were."""
@@ -183,6 +249,13 @@ class Network(nn.Module):
             return plain_score(photo, mask, overhead)
         return soft_score(correlate(photo, mask, overhead))
 
+    def match_vectors(self, photo: Tensor, overhead: Tensor) -> Tensor:
+        """Cosines of training, ``(P, C)``, of the vectors ``(P, V)`` and ``(C, V)`` of a batch."""
+        if self.training:
+            photo = self.photo_vector_norm(photo[..., None])[..., 0]
+            overhead = self.overhead_vector_norm(overhead[..., None])[..., 0]
+        return F.normalize(photo.float(), dim=1) @ F.normalize(overhead.float(), dim=1).T
+
 
 def as_float(pictures: Tensor) -> Tensor:
     """``(B, h, w, 3)`` uint8 to ``(B, 3, h, w)`` float, 0 to 255."""
@@ -195,6 +268,14 @@ def device() -> torch.device:
 
 
 @dataclass(frozen=True)
+class Blend:
+    """How a cell's two cosines make its score, and the sharpness of the scores."""
+
+    weight: float  # of the vectors' beside 1 of the columns'
+    temperature: float  # of the softmax over cells
+
+
+@dataclass(frozen=True)
 class Model:
     """A trained network and what is known of it."""
 
@@ -203,6 +284,22 @@ class Model:
     epoch: int
     val: dict[str, float]
     facts: dict[str, Any] = field(default_factory=dict)  # all that its file tells of it
+    vector_weight: float = 0.0  # of the vectors' cosine beside the columns', fitted there too
+
+    @property
+    def blend(self) -> Blend:
+        """How cells are scored."""
+        return Blend(self.vector_weight, self.temperature)
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this network's weights from another's, whatever file they came from."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.network.state_dict().items()):
+            # Training changes every part of a tensor: its beginning tells enough, at no cost.
+            some = value.detach().flatten()[:256].float().cpu().numpy()
+            digest.update(f"{name} {tuple(value.shape)} ".encode() + some.tobytes())
+        return digest.hexdigest()[:16]
 
     def save(self, path: Path) -> None:
         """Write the model's file, see :mod:`witw.cvig.network.model_file`."""
@@ -212,6 +309,7 @@ class Model:
             "temperature": self.temperature,
             "epoch": self.epoch,
             "val": self.val,
+            "vector_weight": self.vector_weight,
         }
         model_file.write(path, self.network.state_dict(), facts)
 
@@ -227,12 +325,13 @@ class Model:
             network = Network(Architecture(**facts["architecture"]))
             network.load_state_dict(tensors)
             rest = (facts["temperature"], facts["epoch"], facts["val"])
+            weight = float(facts.get("vector_weight", 0.0))
         except (KeyError, TypeError, RuntimeError) as error:
             raise UserError(
                 f"{path} is a model of another version of witw, {facts.get('written_by')}: install "
                 "that, or train anew."
             ) from error
-        return cls(network.to(where).eval(), *rest, facts)
+        return cls(network.to(where).eval(), *rest, facts, weight)
 
 
 def load(path: Path, where: torch.device) -> dict[str, Any]:

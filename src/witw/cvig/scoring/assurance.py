@@ -16,14 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from witw.cvig import batches, retrieval
+from witw.cvig import batches
 from witw.cvig.network.model import Model, autocast, device
 from witw.cvig.scoring import presence, reliability, unusual
 from witw.cvig.scoring.calibration import Calibration, chances
 from witw.cvig.scoring.presence import Presence
-from witw.cvig.scoring.protocols import Cells
 from witw.cvig.scoring.reliability import Outcome
 from witw.cvig.scoring.unusual import Usual
+from witw.cvig.search import two_steps
+from witw.cvig.search.index_file import Index
 from witw.dataset.packed import Packed
 
 PHOTOS = 1000  # of an area, and as many strangers to it
@@ -63,7 +64,7 @@ class Assurance:
 def tell(
     model: Model,
     fitted: Calibration,
-    cells: Mapping[str, Cells],
+    cells: Mapping[str, Index],
     train: Packed | None,
     val: Packed,
     test: Packed,
@@ -103,7 +104,7 @@ def tell(
 def _both(
     model: Model,
     fitted: Calibration,
-    cells: Mapping[str, Cells],
+    cells: Mapping[str, Index],
     data: Packed,
     strangers: list[Packed],
     outcomes: list[Outcome] | None = None,
@@ -138,7 +139,7 @@ def _some(rows: NDArray[np.int64], groups: NDArray[np.int64], count: int) -> NDA
 def _signs(
     model: Model,
     fitted: Calibration,
-    cells: Cells,
+    cells: Index,
     data: Packed,
     rows: NDArray[np.int64],
     outcomes: list[Outcome] | None = None,
@@ -149,12 +150,10 @@ def _signs(
         some = rows[start : start + _AT_ONCE]
         batch = batches.read(data, some).to(device())
         with autocast(device()):
-            codes, masks = model.network.encode_photos(
-                batch.photos, batch.sizes, fov_deg=batch.fov_deg
-            )
-        for part, scores in retrieval.over_cells(codes.float(), masks.float(), cells.codes):
-            maps = chances(scores, cells.grid, fitted)
-            found.append(presence.signs(scores, maps))
+            codes = model.network.encode_photos(batch.photos, batch.sizes, fov_deg=batch.fov_deg)
+        for part, scored in two_steps.scored(codes, cells, model.blend):
+            maps = chances(scored.values, cells.grid, fitted)
+            found.append(presence.signs(scored.values, maps))
             if outcomes is not None:
                 places = data.places[some[part]]
                 outcomes.append(reliability.outcome(maps, places, cells.grid, fitted))

@@ -12,18 +12,16 @@ split conformal prediction (Vovk et al. 2005; Angelopoulos and Bates 2023).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from witw.cvig.grid import Grid
 from witw.cvig.metrics import Metric, share
-from witw.cvig.scoring.localization import distances
 
 LEVELS = (50, 80, 95)  # credible regions [%]
 STEPS = tuple(range(5, 100, 5))  # levels at which regions are calibrated, `LEVELS` among them [%]
@@ -89,19 +87,35 @@ class Evidence:
 def evidence(scores: NDArray[np.floating], places: NDArray[np.float64], grid: Grid) -> Evidence:
     """Boil down the scores of some photos, ``(P, C)``, at geotags ``(P, 2)`` [m]."""
     scores = _finite(scores)
-    distance_m = distances(places, grid)
-    near = distance_m <= _NEAR * SIGMAS_M[1]
-    # A geotag far off the imagery still has the cell nearest to it.
-    near[np.arange(len(distance_m)), distance_m.argmin(axis=1)] = True
-    most = int(near.sum(axis=1).max())
-    at = np.argsort(~near, axis=1, kind="stable")[:, :most]
-    inside = np.take_along_axis(near, at, axis=1)
-    local = np.where(inside, np.take_along_axis(scores, at, axis=1), -np.inf)
-    square = np.where(inside, np.take_along_axis(distance_m, at, axis=1) ** 2, 0.0)
+    cells = [_near(place, grid) for place in places]
+    most = max(len(near) for near in cells)
+    local = np.full((len(places), most), -np.inf)
+    square = np.zeros((len(places), most))
+    for n, (near, place) in enumerate(zip(cells, places, strict=True)):
+        local[n, : len(near)] = scores[n, near]
+        square[n, : len(near)] = grid.distances(place, near) ** 2
     bins = np.clip((scores + 1) * (_BINS / 2), 0, _BINS - 1).astype(np.int64)
     bins += _BINS * np.arange(len(scores))[:, None]
     histogram = np.bincount(bins.ravel(), minlength=_BINS * len(scores)).reshape(-1, _BINS)
     return Evidence(histogram.astype(np.float64), local, square)
+
+
+def _near(place: NDArray[np.float64], grid: Grid) -> NDArray[np.int64]:
+    """Cells that give a geotag likelihood; one far off the imagery has the cell nearest to it."""
+    near = grid.near(place, _NEAR * SIGMAS_M[1])
+    near = near[grid.distances(place, near) <= _NEAR * SIGMAS_M[1]]
+    return near if len(near) else nearest(place, grid)[None]
+
+
+def nearest(place: NDArray[np.float64], grid: Grid) -> NDArray[np.int64]:
+    """The cell nearest to a place, ``()``."""
+    near = grid.near(place, 2 * grid.step_m)
+    if len(near):
+        metres = grid.distances(place, near)
+        # Beyond two steps, a cell outside the square that was looked at may be nearer.
+        if metres.min() <= 2 * grid.step_m:
+            return np.asarray(near[metres.argmin()])
+    return np.asarray(grid.distances(place).argmin())
 
 
 def fit(parts: Sequence[Evidence]) -> Calibration:
@@ -165,13 +179,28 @@ def chances(
     return (found / found.sum(dim=1, keepdim=True)).numpy()
 
 
+def sharpened(calibration: Calibration, photos: int) -> Calibration:
+    """Calibration of the mean score of several photos of one place: their logarithms add up."""
+    return replace(calibration, temperature=calibration.temperature / photos)
+
+
 def blur(maps: Tensor, sigma: float) -> Tensor:
     """Gaussian blur of ``(P, rows, columns)``, sigma in cells; beyond the edge there is nothing."""
     half = max(1, round(_NEAR * sigma))
     kernel = torch.exp(-0.5 * (torch.arange(-half, half + 1, dtype=maps.dtype) / sigma) ** 2)
-    kernel /= kernel.sum()
-    down = F.conv2d(maps[:, None], kernel.view(1, 1, -1, 1), padding=(half, 0))
-    return F.conv2d(down, kernel.view(1, 1, 1, -1), padding=(0, half))[:, 0]
+    weights = (kernel / kernel.sum()).tolist()
+    for axis in (1, 2):
+        # A sum of shifted maps: a convolution of doubles would hold one for every weight.
+        out = torch.zeros_like(maps)
+        size = maps.shape[axis]
+        for n, weight in enumerate(weights):
+            by = n - half
+            length = size - abs(by)
+            if length > 0:
+                to, source = max(0, -by), max(0, by)
+                out.narrow(axis, to, length).add_(maps.narrow(axis, source, length), alpha=weight)
+        maps = out
+    return maps
 
 
 def _finite(scores: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -196,7 +225,7 @@ class Belief:
 
 def belief(probability: NDArray[np.float64], places: NDArray[np.float64], grid: Grid) -> Belief:
     """Look up the geotags ``(P, 2)`` [m] in their maps ``(P, C)``."""
-    own = distances(places, grid).argmin(axis=1)
+    own = np.array([nearest(place, grid) for place in places], np.int64)
     mine = probability[np.arange(len(own)), own]
     # Cells as likely count as before it: of a uniform map no region short of all covers anything.
     before = np.where(probability >= mine[:, None] * (1 - 1e-9), probability, 0).sum(axis=1) - mine

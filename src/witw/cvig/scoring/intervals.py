@@ -62,8 +62,10 @@ def intervals(figures: Mapping[str, Metric], block: NDArray[np.int64]) -> dict[s
         return {}
     out = {}
     for name, figure in figures.items():
-        of_kind = _share if figure.is_share else _median if figure.is_median else _mean
-        low, high = of_kind(figure.values, block)
+        if figure.is_median:
+            low, high = _quantile(figure.values, block, figure.quantile)
+        else:
+            low, high = (_share if figure.is_share else _mean)(figure.values, block)
         out[name] = [round(low, 4), round(high, 4)]
     return out
 
@@ -75,9 +77,15 @@ def _share(values: NDArray[np.float64], block: NDArray[np.int64]) -> tuple[float
     return 100 * low, 100 * high
 
 
-def _median(values: NDArray[np.float64], block: NDArray[np.int64]) -> tuple[float, float]:
-    """Interval of a median: the values at the ends of the interval of one half (Woodruff 1952)."""
-    low, high = _ends(0.5, block, _correlation(values <= np.median(values), block))
+def _quantile(
+    values: NDArray[np.float64], block: NDArray[np.int64], part: float
+) -> tuple[float, float]:
+    """Interval of a quantile: the values at the ends of the interval of its share (Woodruff 1952).
+
+    Of a median, the share is one half.
+    """
+    below = values <= np.quantile(values, part)
+    low, high = _ends(part, block, _correlation(below, block))
     ordered, last = np.sort(values), len(values) - 1
     first = max(0, int(np.floor(low * len(values))) - 1)
     return float(ordered[first]), float(ordered[min(last, int(np.ceil(high * len(values))))])

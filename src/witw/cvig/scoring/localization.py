@@ -41,9 +41,9 @@ class Placed:
         """The photos of several parts."""
         names = [f.name for f in fields(cls) if f.name != "guess_m"]
         joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
-        guess_m = np.zeros(max(len(p.guess_m) for p in parts))
+        guess_m = np.zeros(1)
         for part in parts:
-            guess_m[: len(part.guess_m)] += part.guess_m
+            guess_m = _added(guess_m, part.guess_m)
         return cls(**joined, guess_m=guess_m)
 
 
@@ -61,35 +61,61 @@ def place(
         grid: the cells.
         guesses: picks of random maps, from :func:`guess`.
     """
-    distance_m = distances(places, grid)
-    key = order_key(scores, distance_m)
-    picks = non_max_suppression(key, grid, max(PICKS))
-    nearest = _running(distance_m, picks)
-    shows = distance_m <= FOUND_M
-    # Its own distance breaks a cell's ties, so "at least as high" means the whole steps.
-    steps = np.floor(key)
-    best = np.where(shows, steps, -np.inf).max(axis=1)
-    area = np.where(shows.any(axis=1), (steps >= best[:, None]).mean(axis=1), 1.0)
-    cells = np.full(len(distance_m), float(distance_m.shape[1]))
-    showing = shows.sum(axis=1).astype(np.float64)
-    return Placed(nearest, 100 * area, showing, cells, *_guessed(distance_m, guesses))
+    count, centres = len(places), grid.centres(guesses)
+    nearest = np.empty((count, len(PICKS)))
+    share, showing = np.empty((2, count))
+    hits = np.empty((count, len(PICKS), len(RADII_M)))
+    guess_m = np.zeros(1)
+    for n, (row, place) in enumerate(zip(scores, places, strict=True)):
+        steps = _steps(row)
+        nearest[n] = _running(_distances_to(grid, place, _picks(steps, place, grid)))
+        near = grid.near(place, FOUND_M)
+        near = near[grid.distances(place, near) <= FOUND_M]
+        # Its own distance breaks a cell's ties, so "at least as high" means the whole steps.
+        share[n] = (steps >= steps[near].max()).mean() if len(near) else 1.0
+        showing[n] = len(near)
+        everywhere = grid.distances(place)
+        far = np.bincount((everywhere / BIN_M).astype(np.int64)) / len(everywhere)
+        guess_m = _added(guess_m, far)
+        guessed = _running(_metres(centres, place, guesses))
+        hits[n] = (guessed[:, :, None] <= np.array(RADII_M)).mean(axis=0)
+        # One guess needs no drawing: 1 - (1 - pi r^2 / A), the circle cut at the imagery's edge.
+        hits[n, 0] = [(everywhere <= radius).mean() for radius in RADII_M]
+    cells = np.full(count, float(len(grid.cells)))
+    return Placed(nearest, 100 * share, showing, cells, hits, guess_m)
+
+
+def _added(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of two histograms of any lengths."""
+    out = np.zeros(max(len(first), len(second)))
+    out[: len(first)] += first
+    out[: len(second)] += second
+    return out
+
+
+def _steps(scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Scores ``(C,)`` in units of a tie; all equal if one of them is no number."""
+    steps = np.rint(scores.astype(np.float64) / TIE)
+    return steps if np.isfinite(steps).all() else np.zeros_like(steps)
+
+
+def _picks(steps: NDArray[np.float64], place: NDArray[np.float64], grid: Grid) -> NDArray[np.int64]:
+    """Best cells of one photo, of equal scores the farthest first, none near a better one.
+
+    A constant model so names the cells farthest from the truth first.
+    """
+    count = max(PICKS)
+    most = min(len(steps), count * _covered(grid))
+    least = steps[np.argpartition(-steps, most - 1)[:most]].min()
+    # All that share the least of them, too: which of these are taken is for distance to say.
+    pool = np.flatnonzero(steps >= least)
+    order = np.lexsort([-grid.distances(place, pool), -steps[pool]])
+    return np.asarray(_greedy(pool[order][None, :most], grid, count)[0])
 
 
 def distances(places: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
     """Metres from each geotag to each cell's centre, ``(P, C)``."""
-    centres = grid.centres()
-    return np.hypot(places[:, :1] - centres[:, 0], places[:, 1:] - centres[:, 1])
-
-
-def order_key(scores: NDArray[np.floating], distance_m: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Numbers to sort cells by, larger first: of equal scores the farther cell.
-
-    A constant model so names the cells farthest from the truth first, and a photo with a score that
-    is no number is treated as one whose scores are all equal.
-    """
-    steps = np.rint(scores.astype(np.float64) / TIE)
-    steps[~np.isfinite(steps).all(axis=1)] = 0
-    return np.asarray(steps + 0.5 * distance_m / (distance_m.max(initial=0) + 1))
+    return np.stack([grid.distances(place) for place in places])
 
 
 def non_max_suppression(key: NDArray[np.float64], grid: Grid, count: int) -> NDArray[np.int64]:
@@ -103,17 +129,27 @@ def non_max_suppression(key: NDArray[np.float64], grid: Grid, count: int) -> NDA
     Returns:
         ``(P, count)`` positions in ``grid.cells``, -1 where no cell is left.
     """
-    reach = APART_M / grid.step_m
-    around = np.arange(-int(reach), int(reach) + 1)
-    covered = int((around[:, None] ** 2 + around**2 < reach**2).sum())
     # A pick rules out no more cells than it covers: these are enough for `count` picks.
-    most = min(key.shape[1], count * covered)
+    most = min(key.shape[1], count * _covered(grid))
     top = np.argpartition(-key, most - 1, axis=1)[:, :most]
     top = np.take_along_axis(top, np.argsort(-np.take_along_axis(key, top, 1), axis=1), 1)
+    return _greedy(top, grid, count)
+
+
+def _covered(grid: Grid) -> int:
+    """Cells nearer than 50 m to one, itself included."""
+    reach = APART_M / grid.step_m
+    around = np.arange(-int(reach), int(reach) + 1)
+    return int((around[:, None] ** 2 + around**2 < reach**2).sum())
+
+
+def _greedy(top: NDArray[np.int64], grid: Grid, count: int) -> NDArray[np.int64]:
+    """First ``count`` of cells ``(P, n)``, best first, that are not near one taken; -1: none."""
+    reach = APART_M / grid.step_m
     row, column = (v.astype(np.int32) for v in np.divmod(grid.cells[top], grid.columns))
     free = np.ones(top.shape, bool)
-    out = np.full((len(key), count), -1, np.int64)
-    photo = np.arange(len(key))
+    out = np.full((len(top), count), -1, np.int64)
+    photo = np.arange(len(top))
     for n in range(count):
         first = free.argmax(axis=1)
         left = free[photo, first]
@@ -138,29 +174,24 @@ def random_picks(grid: Grid, count: int = GUESSES, seed: int = SEED) -> NDArray[
     return np.concatenate(parts)
 
 
-def _running(distance_m: NDArray[np.float64], picks: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Nearest of the first k picks, k of ``PICKS``: ``(P, len(PICKS))`` [m]."""
-    metres = np.where(
-        picks < 0, np.inf, np.take_along_axis(distance_m, np.maximum(picks, 0), axis=1)
-    )
-    return np.asarray(np.minimum.accumulate(metres, axis=1)[:, np.array(PICKS) - 1])
+def _distances_to(
+    grid: Grid, place: NDArray[np.float64], picks: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Metres from a place to picks; of none, for ever."""
+    metres = grid.distances(place, np.maximum(picks, 0))
+    return np.where(picks < 0, np.inf, metres)
 
 
-def _guessed(
-    distance_m: NDArray[np.float64], guesses: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How often guesses hit, ``(P, len(PICKS), len(RADII_M))``, and photos by how far off one is.
+def _metres(
+    centres: NDArray[np.float64], place: NDArray[np.float64], picks: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The same of picks whose centres are known."""
+    return np.where(picks < 0, np.inf, np.hypot(*np.moveaxis(centres - place, -1, 0)))
 
-    A guess is any cell, each as likely: how far off it is needs no drawing.
-    """
-    hits = np.zeros((len(distance_m), len(PICKS), len(RADII_M)))
-    far = np.bincount((distance_m / BIN_M).astype(np.int64).ravel()) / distance_m.shape[1]
-    for photo, metres in enumerate(distance_m):
-        nearest = _running(np.broadcast_to(metres, (len(guesses), len(metres))), guesses)
-        hits[photo] = (nearest[:, :, None] <= np.array(RADII_M)).mean(axis=0)
-        # One guess needs no drawing: 1 - (1 - pi r^2 / A), the circle cut at the imagery's edge.
-        hits[photo, 0] = (metres[:, None] <= np.array(RADII_M)).mean(axis=0)
-    return hits, far
+
+def _running(metres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Nearest of the first k picks, k of ``PICKS``: ``(..., len(PICKS))`` [m]."""
+    return np.asarray(np.minimum.accumulate(metres, axis=-1)[..., np.array(PICKS) - 1])
 
 
 def metrics(placed: Placed) -> dict[str, Metric]:

@@ -1,10 +1,12 @@
-"""The three evaluation protocols of an area, and the form of their results.
+"""The evaluation protocols of an area, and the form of their results.
 
 - ``grid``: cells laid over the area's imagery without looking at photos; within how many metres of
   the geotag are the best of them? What a user of the index meets, and independent of how many
-  photos were found. The headline.
+  photos were found. The headline. Its photos are :func:`chosen`.
 - ``chips``: the area's own chips, one a photo, as the original project scored Paris.
 - ``thinned``: the same with one photo a square of 25 m, so that the gallery has no near copies.
+- ``window``: cells of 420 m around each photo, see :mod:`witw.cvig.scoring.window`;
+  ``window_several``: the same for up to eight photos of one place together.
 """
 
 from __future__ import annotations
@@ -17,23 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from witw.cvig import metrics, retrieval
-from witw.cvig.grid import Grid
+from witw.cvig import metrics
 from witw.cvig.metrics import Metric
-from witw.cvig.retrieval import Codes
+from witw.cvig.network.model import Blend, PhotoCode
 from witw.cvig.scoring import calibration, intervals, localization
 from witw.cvig.scoring.calibration import Belief, Calibration
 from witw.cvig.scoring.localization import Placed
+from witw.cvig.search import two_steps
+from witw.cvig.search.index_file import Index
 
 BUCKET_M = 25.0
-
-
-@dataclass(frozen=True)
-class Cells:
-    """An area's index."""
-
-    codes: NDArray[np.float16]  # (C, D, W), mapped from disk
-    grid: Grid
 
 
 @dataclass(frozen=True)
@@ -56,30 +51,64 @@ def thin(ids: Sequence[str], places: NDArray[np.float64]) -> NDArray[np.int64]:
 
     The hash makes the choice blind to everything else, and the same in every run.
     """
-    key = [hashlib.sha1(i.encode(), usedforsecurity=False).hexdigest() for i in ids]
-    order = np.argsort(np.array(key))
+    order = np.argsort(hashes(ids))
     square = np.floor(places[order] / BUCKET_M)
     return np.sort(order[np.unique(square, axis=0, return_index=True)[1]])
 
 
-def evidence(codes: Codes, places: NDArray[np.float64], cells: Cells) -> list[calibration.Evidence]:
+def hashes(ids: Sequence[str]) -> NDArray[np.str_]:
+    """SHA-1 of each id, in hexadecimal digits."""
+    return np.array([hashlib.sha1(i.encode(), usedforsecurity=False).hexdigest() for i in ids])
+
+
+def chosen(ids: Sequence[str], places: NDArray[np.float64], most: int) -> NDArray[np.int64]:
+    """Rows of the photos that are searched on the grid: thinned, and of these the least hashes."""
+    few = thin(ids, places)
+    return np.sort(few[np.argsort(hashes([ids[n] for n in few]))[:most]])
+
+
+def evidence(
+    photos: PhotoCode, places: NDArray[np.float64], index: Index, blend: Blend
+) -> list[calibration.Evidence]:
     """What an area's photos say of temperature and geotag error."""
     return [
-        calibration.evidence(scores, places[part], cells.grid)
-        for part, scores in retrieval.over_cells(codes.photos, codes.masks, cells.codes)
+        calibration.evidence(found.values, places[part], index.grid)
+        for part, found in two_steps.scored(photos, index, blend)
     ]
 
 
+def believed(
+    photos: PhotoCode,
+    places: NDArray[np.float64],
+    index: Index,
+    blend: Blend,
+    fitted: Calibration,
+) -> Belief:
+    """Look up an area's geotags in the maps of its photos."""
+    return Belief.join(
+        [
+            calibration.belief(
+                calibration.chances(found.values, index.grid, fitted), places[part], index.grid
+            )
+            for part, found in two_steps.scored(photos, index, blend)
+        ]
+    )
+
+
 def on_grid(
-    codes: Codes, places: NDArray[np.float64], cells: Cells, fitted: Calibration
+    photos: PhotoCode,
+    places: NDArray[np.float64],
+    index: Index,
+    blend: Blend,
+    fitted: Calibration,
 ) -> tuple[Placed, Belief]:
     """Place an area's photos on its cells, and look up their geotags in their maps."""
-    guesses = localization.random_picks(cells.grid)
+    guesses = localization.random_picks(index.grid)
     placed, beliefs = [], []
-    for part, scores in retrieval.over_cells(codes.photos, codes.masks, cells.codes):
-        placed.append(localization.place(scores, places[part], cells.grid, guesses))
-        probability = calibration.chances(scores, cells.grid, fitted)
-        beliefs.append(calibration.belief(probability, places[part], cells.grid))
+    for part, found in two_steps.scored(photos, index, blend):
+        placed.append(localization.place(found.values, places[part], index.grid, guesses))
+        probability = calibration.chances(found.values, index.grid, fitted)
+        beliefs.append(calibration.belief(probability, places[part], index.grid))
     return Placed.join(placed), Belief.join(beliefs)
 
 

@@ -7,12 +7,14 @@ with respect to the codes; encode each part again, with a graph, and go on from 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from witw.cvig.batches import Batch
 from witw.cvig.network.augment import Jitter
-from witw.cvig.network.model import Network
+from witw.cvig.network.model import ChipCode, Network, PhotoCode
 from witw.cvig.retrieval import encode_batch
 from witw.cvig.training.distributed import Processes
 from witw.cvig.training.loss import Loss, false_negative_mask
@@ -26,6 +28,7 @@ def backward(
     mask_radius_m: float,
     micro_batch: int = 0,
     processes: Processes | None = None,
+    vector_weight: float = 0.0,
 ) -> Tensor:
     """Add the gradients of the loss of the whole batch to the network's, and return the loss.
 
@@ -37,6 +40,8 @@ def backward(
         mask_radius_m: see :func:`witw.cvig.training.loss.false_negative_mask`.
         micro_batch: pairs encoded at a time; 0: all.
         processes: the processes; gradients are summed over them.
+        vector_weight: weight of the vectors' loss beside the columns'; where the network has
+            vectors, the loss is the weighted mean of both.
 
     Returns:
         The loss of the whole batch, the same in every process, without a graph.
@@ -47,24 +52,34 @@ def backward(
     whole = len(parts) == 1
     with torch.set_grad_enabled(whole):
         done = [encode_batch(network, batch[part], jitter[part]) for part in parts]
-    photos, masks, chips = (torch.cat(values) for values in zip(*done, strict=True))
-    leaves = [codes.detach().requires_grad_() for codes in (photos, chips)]
-    all_photos, all_masks, all_chips, position = (
-        torch.cat(processes.gather(value))
-        for value in (leaves[0], masks, leaves[1], batch.position)
-    )
-    scores = network.match(all_photos, all_masks, all_chips)
-    value = loss(scores, network.scale, false_negative_mask(position, mask_radius_m))
+    photo, chip = _joined([code for code, _ in done]), _joined([code for _, code in done])
+    kept = [photo.columns, chip.columns]
+    kept += [photo.vector, chip.vector] if network.has_both else []
+    leaves = [codes.detach().requires_grad_() for codes in kept]
+    photos, chips, *vectors = (torch.cat(processes.gather(leaf)) for leaf in leaves)
+    masks, position = (torch.cat(processes.gather(v)) for v in (photo.mask, batch.position))
+    hidden = false_negative_mask(position, mask_radius_m)
+    value = loss(network.match(photos, masks, chips), network.scale, hidden)
+    if vectors:
+        other = loss(network.match_vectors(*vectors), network.vector_scale, hidden)
+        value = (value + vector_weight * other) / (1 + vector_weight)
     value.backward()  # type: ignore[no-untyped-call]
     grads = [leaf.grad for leaf in leaves]
-    if network.log_scale.grad is not None:  # known to every process, and about to be summed
-        network.log_scale.grad /= processes.size
+    for scale in network.scales():  # known to every process, and about to be summed
+        if scale.grad is not None:
+            scale.grad /= processes.size
     for part in parts:
         if whole:
-            codes = [photos, chips]
+            codes = kept
         else:
-            photo, _, chip = encode_batch(network, batch[part], jitter[part])
-            codes = [photo, chip]
+            photo, chip = encode_batch(network, batch[part], jitter[part])
+            codes = [photo.columns, chip.columns]
+            codes += [photo.vector, chip.vector] if network.has_both else []
         torch.autograd.backward(codes, [g[part] for g in grads if g is not None])
     processes.all_reduce([p.grad for p in network.parameters() if p.grad is not None])
     return value.detach()
+
+
+def _joined[T: (PhotoCode, ChipCode)](parts: Sequence[T]) -> T:
+    """Codes of all parts."""
+    return type(parts[0])(*(torch.cat(values) for values in zip(*parts, strict=True)))

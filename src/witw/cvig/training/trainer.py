@@ -211,6 +211,7 @@ class Trainer:
             settings.mask_radius_m,
             settings.micro_batch,
             processes,
+            settings.vector_weight,
         )
         if settings.clip_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip_norm)
@@ -234,7 +235,7 @@ class Trainer:
         figures, spread = dict[str, float](), 0.0
         if self.processes.first:
             codes = retrieval.encode(self.eval_network, val, self.where)
-            found = retrieval.find(codes, val.areas)
+            found = retrieval.find(codes, val.areas, retrieval.learned_blend(self.eval_network))
             figures = metrics.summary(found.rank, found.gallery)
             del figures["n"]
             spread = min(collapse.spread(codes.photos), collapse.spread(codes.chips))
@@ -258,8 +259,10 @@ class Trainer:
         network.load_state_dict(self.best)
         codes = retrieval.encode(network, val, self.where)
         figures = {k.removeprefix("val_"): v for k, v in line.items() if k.startswith("val_")}
-        temperature = retrieval.fit_temperature(codes, val.areas)
-        return Model(network, temperature, int(line["epoch"]), figures)
+        blend = retrieval.fit_blend(codes, val.areas)
+        return Model(
+            network, blend.temperature, int(line["epoch"]), figures, vector_weight=blend.weight
+        )
 
 
 def selection_key(line: dict[str, float]) -> tuple[float, float, float]:

@@ -1,0 +1,240 @@
+"""Score photos at all cells of a gallery: vectors everywhere, columns where they are promising.
+
+A cell's score is the weighted mean of two cosines, that of its vector and that of its columns at
+the best heading. The columns' is computed for the candidates alone, the cells of the largest vector
+cosines. For the others its place is taken by what the worst of the candidates show on average:
+cells that look no better than these are no better. So all cells compare, and a map made from the
+scores gives no cell less than is known of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from witw.cvig.network.heads import best
+from witw.cvig.network.model import Blend, PhotoCode
+
+CANDIDATES, SHARE = 2000, 0.02  # at least so many, and this share of the cells
+WORST = 0.25  # share of the candidates that stand for the cells beyond them
+SCORES = 2**22  # of photos at cells held at a time: 17 MB
+CELLS = 4096  # whose columns are compared at a time: 50 MB of 48 x 64
+
+
+class Gallery(Protocol):
+    """Cells or chips that photos are compared with."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def headings(self) -> int:
+        """Columns of each; 0: none."""
+        ...
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether each has a vector."""
+        ...
+
+    def cosines(self, vectors: Tensor) -> NDArray[np.float32]:
+        """Of photos' vectors ``(P, V)`` with all, ``(P, N)``."""
+        ...
+
+    def columns(self, rows: NDArray[np.int64]) -> Tensor:
+        """Columns of some, ``(n, W, D')`` float32."""
+        ...
+
+    def project(self, columns: Tensor) -> Tensor:
+        """Columns of photos ``(P, D, w)`` as they compare with them, ``(P, D', w)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What photos score at all cells, and where they look at the candidates."""
+
+    values: NDArray[np.float32]  # (P, N) in [-1, 1]
+    candidates: NDArray[np.int64]  # (P, K) in order
+    heading_deg: NDArray[np.float32]  # (P, K) of the photo's middle, clockwise from grid north
+
+    def some(self, rows: slice) -> Scores:
+        """Those of some photos."""
+        return Scores(self.values[rows], self.candidates[rows], self.heading_deg[rows])
+
+
+def candidates_of(cells: int) -> int:
+    """How many cells of so many are compared by their columns."""
+    return min(cells, max(CANDIDATES, math.ceil(SHARE * cells)))
+
+
+@torch.inference_mode()
+def scored(
+    photos: PhotoCode, gallery: Gallery, blend: Blend, most: int | None = None
+) -> Iterator[tuple[slice, Scores]]:
+    """Score photos one by one, a few at a time.
+
+    Args:
+        photos: ``P`` of them.
+        gallery: ``N`` cells.
+        blend: how both cosines are weighed.
+        most: candidates; default: :func:`candidates_of`.
+
+    Yields:
+        Which photos, and their scores: at most 4 million, or one photo's.
+    """
+    few = max(1, SCORES // max(1, len(gallery)))
+    for start in range(0, len(photos.columns), few):
+        part = slice(start, min(start + few, len(photos.columns)))
+        some = photos.some(part)
+        cosines = gallery.cosines(some.vector) if gallery.has_vectors else None
+        found = [
+            _one(
+                some.some(slice(n, n + 1)),
+                None if cosines is None else cosines[n],
+                gallery,
+                blend,
+                most,
+            )
+            for n in range(len(some.columns))
+        ]
+        yield part, Scores(*(np.stack(values) for values in zip(*found, strict=True)))
+
+
+@torch.inference_mode()
+def together(
+    photos: PhotoCode, gallery: Gallery, blend: Blend,
+    turn_deg: NDArray[np.floating] | None = None, most: int | None = None,
+) -> Scores:  # fmt: skip
+    """Score several photos of one place as one query: a cell's score is the mean of theirs.
+
+    Args:
+        photos: ``P`` of them, all taken at one place.
+        gallery: ``N`` cells.
+        blend: how both cosines are weighed.
+        turn_deg: ``(P,)`` heading of each photo less that of the first, clockwise, where known
+            [degrees]; default: each may look anywhere.
+        most: candidates; default: :func:`candidates_of`.
+
+    Returns:
+        One row of values; headings are those of the first photo.
+    """
+    cosines = None
+    if gallery.has_vectors:
+        cosines = np.asarray(gallery.cosines(photos.vector).mean(axis=0), np.float32)
+    values, rows, heading = _one(photos, cosines, gallery, blend, most, turn_deg)
+    return Scores(values[None], rows[None], heading[None])
+
+
+@torch.inference_mode()
+def headings(photos: PhotoCode, gallery: Gallery, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Where each photo looks if it was taken at these cells, ``(P, n)`` [degrees]."""
+    if not gallery.headings:
+        return np.zeros((len(photos.columns), len(rows)), np.float32)
+    parts = [
+        best(_correlations(photos, gallery, rows[at : at + CELLS]), photos.columns.shape[-1])[1]
+        for at in range(0, len(rows), CELLS)
+    ]
+    return np.asarray(torch.cat(parts, dim=1).float().cpu().numpy())
+
+
+def _one(
+    photos: PhotoCode, cosines: NDArray[np.float32] | None, gallery: Gallery, blend: Blend,
+    most: int | None, turn_deg: NDArray[np.floating] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:  # fmt: skip
+    """Values ``(N,)``, candidates ``(K,)`` and their headings of one query."""
+    if cosines is not None and not gallery.headings:
+        rows = _largest(cosines, most or candidates_of(len(cosines)))
+        return cosines, rows, np.zeros(len(rows), np.float32)
+    count = len(gallery)
+    rows = np.arange(count)
+    if cosines is not None:
+        rows = _largest(cosines, most or candidates_of(count))
+    scores, heading = _by_columns(photos, gallery, rows, turn_deg)
+    if cosines is None:
+        return scores, rows, heading
+    values = np.full(count, _floor(scores, cosines[rows], blend), np.float32)
+    values[rows] = scores
+    values += np.float32(blend.weight) * cosines
+    values /= np.float32(1 + blend.weight)
+    return values, rows, heading
+
+
+def _largest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Positions of the largest values, in order of position."""
+    if count >= len(values):
+        return np.arange(len(values))
+    return np.sort(np.argpartition(-values, count - 1)[:count]).astype(np.int64)
+
+
+def _by_columns(
+    photos: PhotoCode, gallery: Gallery, rows: NDArray[np.int64],
+    turn_deg: NDArray[np.floating] | None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
+    """Mean score of the photos at some cells, and the heading of the first, each ``(n,)``."""
+    width = photos.columns.shape[-1]
+    scores, found = [], []
+    for at in range(0, len(rows), CELLS):
+        correlation = _correlations(photos, gallery, rows[at : at + CELLS])  # (P, n, W)
+        if turn_deg is None:
+            score, heading = best(correlation, width)
+            score, heading = score.mean(dim=0), heading[0]
+        else:
+            score, heading = best(_turned(correlation, turn_deg).mean(dim=0), width)
+        scores.append(score)
+        found.append(heading)
+    both = torch.stack([torch.cat(scores), torch.cat(found)]).float().cpu().numpy()
+    return both[0], both[1]
+
+
+def _turned(correlation: Tensor, turn_deg: NDArray[np.floating]) -> Tensor:
+    """Correlations ``(P, n, W)`` by the heading of the first photo, between columns by line."""
+    size = correlation.shape[-1]
+    out = []
+    for one, turn in zip(correlation, turn_deg, strict=True):
+        steps = float(turn) / 360 * size
+        low = math.floor(steps)
+        out.append(torch.lerp(one.roll(-low, -1), one.roll(-low - 1, -1), steps - low))
+    return torch.stack(out)
+
+
+def _correlations(photos: PhotoCode, gallery: Gallery, rows: NDArray[np.int64]) -> Tensor:
+    """As :func:`witw.cvig.network.heads.correlate`, ``(P, n, W)``, by plain matrix products."""
+    mask = photos.mask.float()
+    photo = gallery.project(photos.columns * photos.mask[:, None])
+    photo = F.normalize(photo.flatten(1), dim=1).view_as(photo)  # (P, D', w)
+    cells = gallery.columns(rows).to(photo.device)  # (n, W, D')
+    energy = cells.square().sum(dim=2)  # (n, W)
+    out = []
+    for one, seen in zip(photo, mask, strict=True):
+        products = cells @ one  # (n, W, w)
+        dots = products[..., 0]
+        under = seen[0] * energy
+        for column in range(1, products.shape[-1]):
+            dots = dots + products[..., column].roll(-column, 1)
+            under = under + seen[column] * energy.roll(-column, 1)
+        out.append(dots / (under + 1e-12).sqrt())
+    return torch.stack(out)
+
+
+def _floor(scores: NDArray[np.float32], cosines: NDArray[np.float32], blend: Blend) -> float:
+    """What columns show of cells beyond the candidates: what the worst candidates do.
+
+    The mean is that of exponentials, as a map is made of them.
+
+    Args:
+        scores: ``(K,)`` of the candidates' columns.
+        cosines: ``(K,)`` of their vectors.
+        blend: with the temperature.
+    """
+    count = max(1, round(WORST * len(cosines)))
+    worst = scores[np.argpartition(cosines, count - 1)[:count]].astype(np.float64)
+    t = blend.temperature * (1 + blend.weight)
+    return float(t * (np.logaddexp.reduce(worst / t) - math.log(count)))
