@@ -166,6 +166,8 @@ def test_a_constant_embedding_is_not_above_chance(trained, indexed, tmp_path, bi
         last = [m for m in tower.modules() if isinstance(m, torch.nn.Conv2d)][-1]
         torch.nn.init.zeros_(last.weight)
         torch.nn.init.constant_(last.bias, bias)
+        torch.nn.init.zeros_(tower.vector_head.values.weight)
+        torch.nn.init.constant_(tower.vector_head.values.bias, bias)
     model.save(tmp_path / "constant.pt")
     values = score(tmp_path / "constant.pt", trained, indexed, tmp_path)[0]
     for told in values["protocols"].values():
