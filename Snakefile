@@ -24,6 +24,7 @@ include: "rules/common.smk"
 include: "rules/search.smk"
 include: "rules/download.smk"
 include: "rules/imagery.smk"
+include: "rules/weights.smk"
 include: "rules/scenes.smk"
 include: "rules/chips.smk"
 include: "rules/dataset.smk"
@@ -45,6 +46,7 @@ wildcard_constraints:
 
 localrules:
     all,
+    weights,
 
 
 onstart:

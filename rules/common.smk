@@ -147,6 +147,11 @@ def checkpoint_source(wildcards):
     return stop_on(paths.checkpoint_file, CONFIG, wildcards.aoi)
 
 
+def backbone_source(wildcards):
+    """Input function: the weights that training begins with, if any."""
+    return stop_on(paths.backbone_file, CONFIG)
+
+
 def per_aoi(pattern, *splits):
     """One file per AOI, of all or of the named splits."""
     return [

@@ -43,6 +43,7 @@ use rule train as loo_train with:
     input:
         train=[f"{LOO}/pack/train/{name}" for name in PACKED],
         val=[f"{LOO}/pack/val/{name}" for name in PACKED],
+        weights=backbone_source,
     output:
         model=f"{LOO}/model.safetensors",
         metrics=f"{LOO}/training.jsonl",

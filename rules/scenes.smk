@@ -1,20 +1,3 @@
-rule weights:
-    """Fetch a checkpoint that the config names by address."""
-    output:
-        file="models/{file}",
-    log:
-        "logs/weights/{file}.log",
-    wildcard_constraints:
-        file="|".join(map(re.escape, paths.weights(CONFIG))) or "none",
-    localrule: True
-    params:
-        spec=spec_of("weights"),
-    message:
-        says("Fetching the checkpoint {wildcards.file}")
-    shell:
-        "python -m witw.places365.weights --spec {params.spec:q} --file {output.file} 2> {log}"
-
-
 rule scenes:
     """Score every photo of a shard with the Places365 network; `pairs` applies the threshold."""
     input:

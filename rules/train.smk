@@ -7,6 +7,7 @@ rule train:
     input:
         train=[f"{PACK}/train/{name}" for name in PACKED],
         val=[f"{PACK}/val/{name}" for name in PACKED],
+        weights=backbone_source,
     output:
         model=f"{RESULTS}/model/trained.safetensors",
         metrics=f"{RESULTS}/model/metrics.jsonl",
@@ -27,6 +28,7 @@ rule train:
         "python -m witw.cvig.train --spec {params.spec:q} --threads {threads}"
         " --processes {resources.gpu}"
         ' --train "$(dirname {input.train[0]})" --val "$(dirname {input.val[0]})"'
+        " --weights {input.weights}"
         " --model {output.model} --metrics {output.metrics} 2> {log}"
 
 

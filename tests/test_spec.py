@@ -21,7 +21,7 @@ RAW = {
     }
 }
 PER_STRIP = ("stats", "rgb8", "utm")
-JOINT = ("dataset", "pack", "train", "evaluate", "report")
+JOINT = ("dataset", "pack", "backbone", "train", "evaluate", "report")
 
 
 def build(config, stage):

@@ -142,6 +142,34 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def same_as_first(path: Path, found: Path) -> str:
+    """Compare a fetched file with the first one that had its place.
+
+    Its SHA-256 lies beside it in ``{path}.sha256``, in the format of ``sha256sum``: written at the
+    first fetch and kept when the file itself is deleted.
+
+    Args:
+        path: the file's place.
+        found: where it lies now.
+
+    Returns:
+        Its SHA-256.
+
+    Raises:
+        UserError: another file had that place before.
+    """
+    digest, record = sha256(found), path.with_name(f"{path.name}.sha256")
+    first = record.read_text().split()[:1] if record.is_file() else []
+    if first and first != [digest]:
+        raise UserError(
+            f"{path} has SHA-256 {digest}, and the one that was fetched first had {first[0]}: "
+            f"somebody has changed or damaged it; if you know why, delete {record} and run again."
+        )
+    if not first:
+        write_text(record, f"{digest}  {path.name}\n")
+    return digest
+
+
 def sync_folders(folders: Iterable[Path]) -> None:
     """Make the renames and removals in these folders durable."""
     for folder in sorted(set(folders)):

@@ -170,6 +170,32 @@ def weights(config: Config) -> dict[str, str]:
     return {weights_name(path): path for path in sorted(paths) if is_remote(path)}
 
 
+def fetched_backbone(config: Config) -> list[str]:
+    """Local file of the weights that training takes from timm, if any; rule ``backbone`` makes it.
+
+    Two backbones have two files: another one in the config is another input.
+    """
+    from_timm = config.train.weights == "timm"
+    return [f"models/{config.train.backbone}.safetensors"] if from_timm else []
+
+
+def backbone_file(config: Config) -> list[str]:
+    """Local file of the weights that training begins with, if any.
+
+    Raises:
+        UserError: the file is missing; names the key.
+    """
+    path = config.train.weights
+    if path in ("none", "timm"):
+        return fetched_backbone(config)
+    if not Path(path).is_file():
+        raise UserError(
+            f"`train.weights` {path} does not exist (relative to {Path.cwd()}); give the path of "
+            f"weights of {config.train.backbone!r}, `timm` to have them fetched, or `none`."
+        )
+    return [path]
+
+
 def file_state(name: str) -> tuple[int, int, int] | None:
     """What a change of a local file changes; None for a remote one."""
     try:

@@ -46,6 +46,7 @@ STAGES = {
     "pairs": "witw.dataset.pairs",
     "dataset": "witw.dataset.dataset",
     "pack": "witw.dataset.pack",
+    "backbone": "witw.cvig.backbone",
     "train": "witw.cvig.train",
     "evaluate": "witw.cvig.evaluate",
     "index": "witw.cvig.index",

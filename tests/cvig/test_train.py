@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from made_pairs import SMALL, SPEC, write_pack
 
@@ -135,14 +136,19 @@ def test_only_what_is_whole_and_of_the_same_pictures_is_taken(packs, damage):
 
 def test_another_run_does_not_go_on_from_a_checkpoint(packs):
     sides = (32, 24)
+    (packs / "w.pth").write_bytes(b"weights")
     first = train.checkpoint.path(spec(), packs / "train", packs / "val", sides)
     assert first == train.checkpoint.path(spec(), packs / "train", packs / "val", sides)
     others = [
         train.checkpoint.path(spec(seed=1), packs / "train", packs / "val", sides),
         train.checkpoint.path(spec(), packs / "val", packs / "train", sides),
         train.checkpoint.path(spec(), packs / "train", packs / "val", (32, 48)),
+        train.checkpoint.path(spec(), packs / "train", packs / "val", sides, packs / "w.pth"),
     ]
-    assert len({first, *others}) == 4
+    assert len({first, *others}) == 5
+    (packs / "w.pth").write_bytes(b"other weights under the same name")
+    args = spec(), packs / "train", packs / "val", sides, packs / "w.pth"
+    assert train.checkpoint.path(*args) != others[-1]
 
 
 def test_a_broken_checkpoint_is_named(packs):
@@ -352,3 +358,19 @@ def test_several_processes_stop_together_and_go_on(packs):
     assert again.returncode == 0, again.stderr
     assert "going on from" in again.stderr
     assert (packs / "m.jsonl").read_text() == expected
+
+
+def test_training_begins_with_the_weights_it_is_given(packs):
+    torch.manual_seed(5)
+    whole = timm.create_model("test_vit").state_dict()
+    torch.save(whole, packs / "w.pth")
+    changes = {"backbone": "test_vit", "weights": "timm", "head": "global", "freeze": 2}
+    argv = ["--spec", json.dumps(spec(epochs=1, **changes)), "--weights", str(packs / "w.pth")]
+    outputs = {"model": "m/m.safetensors", "metrics": "m/m.jsonl"}
+    for name, value in {"train": "train", "val": "val", **outputs}.items():
+        argv += [f"--{name}", str(packs / value)]
+    train.main(argv)
+    found = Model.load(packs / "m/m.safetensors", torch.device("cpu")).network.state_dict()
+    for tower in ("photo", "overhead"):
+        name = "blocks.1.mlp.fc1.weight"
+        assert torch.equal(found[f"{tower}.backbone.net.{name}"], whole[name])

@@ -362,3 +362,16 @@ def test_command_line(store, checkpoint):
     args = ["--spec", json.dumps(SPEC), "--photos", "downloads.parquet"]
     scenes.main([*args, "--checkpoint", str(checkpoint), "--table", "out/s.parquet"])
     assert len(tables.read(Path("out/s.parquet"), "scenes")) == 1
+
+
+def test_a_checkpoint_that_is_no_longer_what_was_fetched_is_refused(store, checkpoint, tmp_path):
+    """The record lies beside what `weights` fetched; a file of one's own has none."""
+    store(["ok"])
+    own = tmp_path / "net.pth.tar"
+    own.write_bytes(checkpoint.read_bytes())
+    record = tmp_path / "net.pth.tar.sha256"
+    record.write_text(f"{hashlib.sha256(own.read_bytes()).hexdigest()}  net.pth.tar\n")
+    run(own)
+    record.write_text(f"{'0' * 64}  net.pth.tar\n")
+    with pytest.raises(UserError, match="was fetched first"):
+        run(own)

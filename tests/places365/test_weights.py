@@ -1,6 +1,8 @@
 """Fetching a checkpoint over real HTTP on loopback."""
 
+import hashlib
 import json
+import subprocess
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -112,3 +114,37 @@ def test_command_line(tmp_path):
         spec = json.dumps({"stage": "weights", "version": 1, "weights": url})
         weights.main(["--spec", spec, "--file", str(tmp_path / "m" / "f")])
     assert (tmp_path / "m" / "f").read_bytes() == BODY
+
+
+def recorded(folder):
+    return folder / "models" / "net.pth.tar.sha256"
+
+
+def test_the_sha256_of_the_first_fetch_is_kept_and_compared(tmp_path):
+    """Plain http: whoever changes the file on its way is found out the second time."""
+    with server([WHOLE]) as (url, _):
+        fetch(url, tmp_path)
+    done = subprocess.run(
+        ["sha256sum", "-c", recorded(tmp_path).name], cwd=tmp_path / "models", check=False
+    )
+    assert done.returncode == 0
+    (tmp_path / "models" / "net.pth.tar").unlink()
+    with server([WHOLE]) as (url, _):
+        fetch(url, tmp_path)
+    (tmp_path / "models" / "net.pth.tar").unlink()
+    changed = bytes([BODY[0] ^ 1]) + BODY[1:]
+    with server([(200, changed, len(BODY), BINARY)]) as (url, _), pytest.raises(UserError) as error:
+        fetch(url, tmp_path)
+    for digest in (hashlib.sha256(body).hexdigest() for body in (BODY, changed)):
+        assert digest in str(error.value)
+    assert "delete" in str(error.value)
+    assert not (tmp_path / "models" / "net.pth.tar").exists()
+
+
+def test_a_record_that_is_deleted_lets_another_file_in(tmp_path):
+    with server([WHOLE]) as (url, _):
+        fetch(url, tmp_path)
+    recorded(tmp_path).unlink()
+    with server([(200, b"other", 5, BINARY)]) as (url, _):
+        fetch(url, tmp_path)
+    assert recorded(tmp_path).read_text().split()[0] == hashlib.sha256(b"other").hexdigest()

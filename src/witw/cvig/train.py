@@ -44,6 +44,7 @@ def run(
     metrics_path: Path,
     threads: int = 1,
     processes: Processes | None = None,
+    weights: Path | None = None,
 ) -> Model | None:
     """Train and write the model of the epoch that is best on the validation areas.
 
@@ -56,6 +57,7 @@ def run(
             :func:`witw.cvig.metrics.summary` on the validation areas, prefixed ``val_``.
         threads: CPU threads of this process.
         processes: the processes that train together; default: this one alone.
+        weights: the file of ``train.weights``; default: as that key says.
 
     Returns:
         The model; None in all processes but the first.
@@ -65,6 +67,8 @@ def run(
     """
     processes = processes or Processes()
     settings, chip_m = Train.model_validate(spec["train"]), float(spec["chip_m"])
+    if weights is not None:
+        settings = settings.model_copy(update={"weights": str(weights)})
     train, val = Packed.open(train_dir, threads), Packed.open(val_dir, threads)
     if len(train) < 2:
         raise UserError(f"{train_dir} holds {len(train)} pair; training needs at least two.")
@@ -72,7 +76,8 @@ def run(
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.allow_tf32 = False  # the correlation is to be float32; towers are bfloat16
     sides = train.chip_px, train.photo_px
-    saved, outputs = checkpoint.path(spec, train_dir, val_dir, sides), (model, metrics_path)
+    saved = checkpoint.path(spec, train_dir, val_dir, sides, weights)
+    outputs = model, metrics_path
     if processes.broadcast(processes.first and checkpoint.put_back(saved, outputs)):
         kept = checkpoint.beside(saved)
         stage.log.info("trained before on the same pairs; result taken from %s", kept)
@@ -145,15 +150,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else list(argv)
     several = argparse.ArgumentParser(add_help=False)
     several.add_argument("--processes", type=int, default=1)
+    several.add_argument("--weights", type=Path, nargs="*", default=[])  # of `train.weights`
     chosen, rest = several.parse_known_args(argv)
     if chosen.processes > 1 and "RANK" not in os.environ:
-        launch(chosen.processes, rest)
+        launch(chosen.processes, [*rest, "--weights", *map(str, chosen.weights)])
     args = stage.arguments(
         "train", __doc__, inputs=["train", "val"], outputs=["model", "metrics"], argv=rest
     )
     with distributed.connect() as processes:
         threads = max(1, args.threads // processes.local)
-        run(args.spec, args.train, args.val, args.model, args.metrics, threads, processes)
+        out = args.model, args.metrics
+        run(args.spec, args.train, args.val, *out, threads, processes, *chosen.weights)
 
 
 def launch(processes: int, argv: Sequence[str]) -> None:

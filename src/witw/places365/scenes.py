@@ -161,6 +161,8 @@ def _network(checkpoint: Path, settings: Scenes) -> nn.Module:
         UserError: the checkpoint is of no use, or another.
     """
     found = files.sha256(checkpoint) if checkpoint.is_file() else ""
+    if found and checkpoint.with_name(f"{checkpoint.name}.sha256").is_file():
+        files.same_as_first(checkpoint, checkpoint)
     if settings.sha256 and found and found != settings.sha256:
         raise UserError(
             f"`scenes.checkpoint` {checkpoint} has SHA-256 {found}, not the one of "

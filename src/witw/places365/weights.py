@@ -36,7 +36,8 @@ def run(spec: dict[str, Any], file: Path, pause_s: float = 2.0) -> None:
         pause_s: pause before the second try; doubled for each further one [s].
 
     Raises:
-        UserError: it cannot be had; names the address and the config key.
+        UserError: it cannot be had, names the address and the config key; or it is another file
+            than the one that was fetched first, see :func:`witw.files.same_as_first`.
     """
     url = str(spec["weights"])
     if not url.lower().startswith(("http://", "https://")):
@@ -48,6 +49,7 @@ def run(spec: dict[str, Any], file: Path, pause_s: float = 2.0) -> None:
         try:
             with files.atomic(file) as part:
                 _fetch(url, part)
+                log.info("sha256 %s", files.same_as_first(file, part))
             return
         except _RefusedError as error:
             raise _failure(url, str(error)) from None

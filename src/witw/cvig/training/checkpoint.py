@@ -30,7 +30,13 @@ FOLDER = Path("checkpoints")
 RESULT = "result.json"  # SHA-256 of each output of which a copy lies beside it
 
 
-def path(spec: dict[str, Any], train: Path, val: Path, sides: tuple[int, ...]) -> Path:
+def path(
+    spec: dict[str, Any],
+    train: Path,
+    val: Path,
+    sides: tuple[int, ...],
+    weights: Path | None = None,
+) -> Path:
     """Checkpoint of a run, named after all it depends on: no other run goes on from it.
 
     The packed tables tell of every picture's bytes, too (``photo_crc``, ``chip_crc``).
@@ -40,10 +46,13 @@ def path(spec: dict[str, Any], train: Path, val: Path, sides: tuple[int, ...]) -
         train: folder of the packed training split.
         val: folder of the packed validation split.
         sides: sides of the packed pictures [px].
+        weights: file that the backbones begin with.
     """
     digest = hashlib.sha256(json.dumps([spec, list(sides)], sort_keys=True).encode())
     for folder in (train, val):
         digest.update((folder / "pairs.parquet").read_bytes())
+    if weights is not None:
+        digest.update(files.sha256(weights).encode())
     return FOLDER / f"{digest.hexdigest()[:16]}.pt"
 
 
