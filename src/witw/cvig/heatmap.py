@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import rasterio
 from matplotlib.axes import Axes
@@ -20,6 +19,7 @@ from rasterio.transform import from_bounds
 from rasterio.vrt import WarpedVRT
 
 from witw import files
+from witw.answer import colours
 from witw.cvig.grid import Grid
 from witw.geo import round_length
 
@@ -124,7 +124,7 @@ def _map(axes: Axes, scene: Scene, grid: Grid, mosaic: Path) -> None:
     )
     extent = (grid.west, east, south, grid.north)
     axes.imshow(_backdrop(mosaic, extent), extent=extent)
-    axes.imshow(_heat(grid.raster(scene.probability)), extent=extent, interpolation="bilinear")
+    axes.imshow(_heat(scene.probability, grid), extent=extent, interpolation="nearest")
     best = int(scene.probability.argmax())
     x, y = grid.centres()[best]
     reach = 0.09 * (east - grid.west)
@@ -144,7 +144,7 @@ def _map(axes: Axes, scene: Scene, grid: Grid, mosaic: Path) -> None:
 
 
 def _backdrop(mosaic: Path, extent: tuple[float, float, float, float]) -> NDArray[np.uint8]:
-    """The area's imagery as RGBA, half drained of colour and darkened, so that heat stands out."""
+    """The area's imagery as RGBA, as bright as it is: what the photo shows is to be found in it."""
     west, east, south, north = extent
     scale = 1400 / max(east - west, north - south)
     width, height = round((east - west) * scale), round((north - south) * scale)
@@ -160,18 +160,14 @@ def _backdrop(mosaic: Path, extent: tuple[float, float, float, float]) -> NDArra
             resampling=Resampling.average,
         ) as view,
     ):
-        rgb = view.read((1, 2, 3)).transpose(1, 2, 0).astype(np.float32)
-        alpha = view.read(view.count)[..., None]
-    grey = rgb.mean(axis=2, keepdims=True)
-    return np.concatenate([(0.44 * rgb + 0.36 * grey).astype(np.uint8), alpha], axis=2)
+        return np.asarray(view.read((1, 2, 3, view.count)).transpose(1, 2, 0), np.uint8)
 
 
-def _heat(probability: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probability ``(rows, columns)`` as RGBA: the likelier the fuller; NaN is clear."""
-    share = np.nan_to_num(probability) / np.nanmax(probability)
-    colours = matplotlib.colormaps["inferno"](0.25 + 0.7 * share)
-    colours[..., 3] = np.clip(1.15 * share, 0, 0.85)
-    return np.asarray(colours, np.float64)
+def _heat(probability: NDArray[np.float64], grid: Grid) -> NDArray[np.uint8]:
+    """How much likelier cells have become, ``(rows, columns, 4)``, in the colours of all maps."""
+    out = np.zeros((grid.rows * grid.columns, 4), np.uint8)
+    out[grid.cells] = colours.scale()[colours.levels(colours.bits(probability))]
+    return out.reshape(grid.rows, grid.columns, 4)
 
 
 def _scale(axes: Axes, width_m: float, aspect: float) -> None:

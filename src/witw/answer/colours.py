@@ -1,0 +1,46 @@
+"""Colours of a map, the same in every picture: how much likelier a cell has become.
+
+The scale is absolute. A cell that the photo has made no likelier than it was before is clear, and
+the fullest colour stands for 256 times: a flat map has no colour at all. Before, odds are even that
+the photo was taken in the area, and all of its cells are alike.
+"""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_BITS = 8.0  # of the fullest colour: 256 times
+STEPS = 256
+OPAQUE = 0.72  # of the fullest colour, so that the imagery below can still be compared
+MARKS = (1, 4, 16, 64, 256)  # of the scale, times as likely
+
+
+def bits(probability: NDArray[np.float64], here: float = math.nan) -> NDArray[np.float64]:
+    """How much likelier each cell has become, as a power of two.
+
+    Args:
+        probability: ``(N,)`` of the cells, given that the photo was taken in one of them.
+        here: how likely it was, with even odds beforehand; NaN: not known, taken as even.
+    """
+    chance = 2 * min(max(here, 1e-6), 1.0) if math.isfinite(here) else 1.0
+    return np.asarray(np.log2(np.maximum(probability * len(probability) * chance, 1e-30)))
+
+
+def levels(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Bits as steps of the scale, 0 (clear) to 255."""
+    share = np.clip(values / MOST_BITS, 0, 1)
+    return np.asarray(np.rint(share * (STEPS - 1)), np.uint8)
+
+
+def scale() -> NDArray[np.uint8]:
+    """Colour of every step, ``(256, 4)`` RGBA."""
+    share = np.linspace(0, 1, STEPS)
+    # From violet through red to yellow, each lighter than the one before.
+    out = matplotlib.colormaps["plasma"](0.15 + 0.83 * share)
+    out[:, 3] = OPAQUE * np.minimum(1, share * 2.2)
+    out[0, 3] = 0
+    return np.asarray(np.rint(255 * out), np.uint8)

@@ -1,0 +1,74 @@
+"""Regions of a map as polygons that any GIS reads (RFC 7946)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import rasterio.features
+import shapely
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+if TYPE_CHECKING:
+    from witw.cvig.grid import Grid
+
+DIGITS = 7  # of degrees: a centimetre
+
+
+def polygons(inside: NDArray[np.bool_], grid: Grid) -> shapely.MultiPolygon:
+    """The squares of some cells, united.
+
+    Args:
+        inside: ``(N,)``, which cells.
+        grid: the cells.
+
+    Returns:
+        Valid, in EPSG:4326, outer rings anticlockwise, cut at the 180th meridian; of no cell, an
+        empty one.
+    """
+    mask = np.zeros((grid.rows, grid.columns), np.uint8)
+    mask.reshape(-1)[grid.cells[inside]] = 1
+    rings = rasterio.features.shapes(mask, mask.astype(bool), 4, grid.transform)
+    parts = [shapely.geometry.shape(geometry) for geometry, _ in rings]
+    # Holes that touch the outside at a corner are one ring too many for the standard.
+    whole = [shapely.make_valid(part) for part in parts]
+    united = shapely.MultiPolygon([p for part in whole for p in _flat(part)])
+    return _degrees(united, grid.epsg)
+
+
+def _flat(shape: shapely.Geometry) -> list[shapely.Polygon]:
+    """The polygons of a shape; points and lines are left out."""
+    return [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
+
+
+def _degrees(shape: shapely.MultiPolygon, epsg: int) -> shapely.MultiPolygon:
+    """In longitude and latitude."""
+    to_degrees = Transformer.from_crs(epsg, 4326, always_xy=True)
+
+    def turned(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        lon, lat = to_degrees.transform(*points.T)
+        return np.stack([lon, lat], axis=1).round(DIGITS)
+
+    out = shapely.transform(shape, turned)
+    west, _, east, _ = shapely.bounds(out)
+    if east - west > 180:
+        out = _cut(out)
+    parts = [shapely.geometry.polygon.orient(p, 1.0) for p in _flat(out)]
+    return shapely.MultiPolygon(parts)
+
+
+def _cut(shape: shapely.Geometry) -> shapely.Geometry:
+    """Cut what spans the 180th meridian into what lies on either side of it."""
+
+    def eastward(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.stack([points[:, 0] % 360, points[:, 1]], axis=1)
+
+    def back(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.stack([points[:, 0] - 360, points[:, 1]], axis=1)
+
+    around = shapely.transform(shape, eastward)
+    east = shapely.intersection(around, shapely.box(0, -90, 180, 90))
+    west = shapely.transform(shapely.intersection(around, shapely.box(180, -90, 360, 90)), back)
+    parts = [p for half in (east, west) for p in _flat(half)]
+    return shapely.MultiPolygon([p for part in parts for p in _flat(part)])
