@@ -174,3 +174,23 @@ def test_a_checksum_is_compared_once(tmp_path, monkeypatch):
     for _ in range(3):
         data.pictures(np.array([2, 3]))
     assert len(sums) == 4
+
+
+def test_an_owner_gives_at_most_the_cap_and_each_photo_has_its_turn(tmp_path):
+    owners = [0] * 30 + [1] * 3 + list(range(2, 9))
+    write_pack(tmp_path, 40, 0, owners=owners)
+    data = Packed.open(tmp_path)
+    epochs = [draw(data.buckets(0), 0, epoch, data.owners, 5) for epoch in range(60)]
+    for rows in epochs:
+        counts = np.bincount(np.array(owners)[rows])
+        assert counts.tolist() == [5, 3] + [1] * 7
+    assert set(np.concatenate(epochs)) == set(range(40))
+    assert np.array_equal(epochs[3], draw(data.buckets(0), 0, 3, data.owners, 5))
+    assert np.array_equal(draw(data.buckets(0), 0, 3), draw(data.buckets(0), 0, 3, data.owners, 0))
+
+
+def test_owners_who_are_not_known_are_not_one(tmp_path):
+    write_pack(tmp_path, 6, 0)
+    data = Packed.open(tmp_path)
+    unknown = replace(data, table=data.table.assign(owner=[None, None, "", "a", "a", "b"]))
+    assert np.bincount(unknown.owners).tolist() == [1, 1, 1, 2, 1]

@@ -60,14 +60,40 @@ def read(data: Packed, rows: NDArray[np.int64], pin: bool = False) -> Batch:
     return batch.pinned() if pin else batch
 
 
-def draw(buckets: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.int64]:
-    """Rows of an epoch in the order of training: one of each bucket, drawn anew every epoch.
+def draw(
+    buckets: NDArray[np.int64],
+    seed: int,
+    epoch: int,
+    owners: NDArray[np.int64] | None = None,
+    cap: int = 0,
+) -> NDArray[np.int64]:
+    """Rows of an epoch in the order of training, drawn anew every epoch.
 
     A function of the arguments alone.
+
+    Args:
+        buckets: of each row; one row of each is taken.
+        seed: of the training.
+        epoch: counted from 0.
+        owners: of each row.
+        cap: of an owner's rows at most this many are taken; 0: any number.
     """
     rows = np.random.default_rng([seed, epoch]).permutation(len(buckets))
+    if cap and owners is not None:
+        # First, so that a bucket shared with others does not stay empty.
+        rows = rows[_place_in_group(owners[rows]) < cap]
     first = np.unique(buckets[rows], return_index=True)[1]
     return rows[np.sort(first)]
+
+
+def _place_in_group(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many earlier values are the same, of each."""
+    order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    place = np.empty(len(groups), np.int64)
+    place[order] = np.arange(len(groups)) - np.repeat(starts, np.diff(np.r_[starts, len(groups)]))
+    return place
 
 
 def split(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:

@@ -103,7 +103,7 @@ def run(
 def _train(trainer: Trainer, train: Packed, val: Packed, chip_m: float, saved: Path) -> None:
     """Run the epochs that are left."""
     settings, processes = trainer.settings, trainer.processes
-    steps = len(batches.split(batches.draw(train.buckets(settings.bucket_m), 0, 0), settings.batch))
+    steps = trainer.steps(train)
     trainer.total = steps * settings.epochs
     if processes.broadcast(saved.exists()):
         trainer.restore(checkpoint.read(saved, trainer.where))
@@ -131,7 +131,7 @@ def _batches(trainer: Trainer, train: Packed, steps: int) -> Iterator[Batch]:
     """What is left of the epoch under way: this process's part of every batch, read ahead."""
     epoch = len(trainer.lines)
     rows = batches.split(trainer.order(train, epoch), trainer.settings.batch)
-    left = rows[trainer.step - epoch * steps :]
+    left = rows[trainer.step - epoch * steps : steps]
     pin = trainer.where.type == "cuda"
     own = (part[trainer.processes.shard(len(part))] for part in left)
     return batches.ahead(batches.read(train, part, pin) for part in own)

@@ -283,6 +283,10 @@ class Packed:
         """``(N, 3)`` points in space, which compare across areas and UTM zones [m]."""
         return geocentric(self.lon_lat[:, 0], self.lon_lat[:, 1])
 
+    @cached_property
+    def _buckets(self) -> dict[float, NDArray[np.int64]]:
+        return {}
+
     def buckets(self, edge_m: float) -> NDArray[np.int64]:
         """``(N,)`` number of the square of side ``edge_m`` each photo lies in; 0 m: one each.
 
@@ -290,8 +294,11 @@ class Packed:
         """
         if edge_m == 0:
             return np.arange(len(self))
-        keys = squares(self.lon_lat[:, 0], self.lon_lat[:, 1], edge_m)
-        return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+        if edge_m not in self._buckets:
+            keys = squares(self.lon_lat[:, 0], self.lon_lat[:, 1], edge_m)
+            found = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+            self._buckets[edge_m] = found
+        return self._buckets[edge_m]
 
 
 def _index(path: Path) -> tuple[tuple[int, int], NDArray[np.int64]]:

@@ -186,6 +186,12 @@ class Train(Section):
         description="Of the photos within a square of this side an epoch takes one, in turn by "
         "lot; 0: all [m].",
     )
+    owner_cap: int = Field(
+        0,
+        ge=0,
+        description="Of the photos of one owner an epoch takes at most this many, in turn by lot; "
+        "0: all.",
+    )
     hard_every: int = Field(
         0,
         ge=0,

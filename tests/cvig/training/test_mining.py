@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,7 @@ from made_pairs import write_pack
 from witw.cvig.batches import draw, split
 from witw.cvig.retrieval import Codes
 from witw.cvig.training import mining
+from witw.cvig.training.mining import Vectors
 from witw.dataset.packed import Packed
 
 KINDS, EACH = 8, 20
@@ -23,8 +26,7 @@ def codes():
     rng = torch.Generator().manual_seed(0)
     kinds = torch.randn(KINDS, 16, generator=rng).repeat(EACH, 1)
     noisy = kinds + 0.1 * torch.randn(len(kinds), 16, generator=rng)
-    none = torch.zeros(len(kinds), 0)
-    return Codes(noisy[:, :, None], torch.ones(len(kinds), 1), noisy[:, :, None], none, none)
+    return Vectors(*[torch.nn.functional.normalize(noisy, dim=1)] * 2)
 
 
 def composed(data, codes, radius_m=0.0, share=0.5, batch=20):
@@ -74,11 +76,56 @@ def test_nothing_changes_without_a_share_or_a_whole_batch(data, codes):
     assert np.array_equal(mining.compose(rows, codes, data, 20, 0.5, 60.0), rows)
 
 
-def test_likeness_is_the_mean_of_both_ways(codes):
-    rows = np.array([3, 40, 11])
-    alike = mining.likeness(codes, rows)
-    photos, chips = (
-        torch.nn.functional.normalize(v[rows, :, 0]) for v in (codes.photos, codes.chips)
-    )
-    scores = photos @ chips.T
-    assert np.allclose(alike, (scores + scores.T) / 2, atol=1e-5)
+def test_neighbours_are_those_of_the_mean_of_both_ways(codes):
+    rows = np.array([3, 40, 11, 12, 99])
+    near, scores = mining.neighbours(codes, rows, 3)
+    photos, chips = (np.asarray(v)[rows] for v in (codes.photos, codes.chips))
+    alike = (photos @ chips.T + chips @ photos.T) / 2
+    np.fill_diagonal(alike, -np.inf)
+    for row in range(len(rows)):
+        best = np.argsort(-alike[row])[:3]
+        assert near[row].tolist() == best.tolist()
+        assert np.allclose(scores[row], alike[row, best], atol=1e-6)
+
+
+def test_blocks_do_not_change_the_neighbours(codes, monkeypatch):
+    rows = np.arange(0, 160, 2)
+    whole = mining.neighbours(codes, rows, 5)
+    monkeypatch.setattr(mining, "SCORES", 7 * len(rows))
+    for a, b in zip(whole, mining.neighbours(codes, rows, 5), strict=True):
+        assert np.allclose(a, b, atol=1e-6)
+
+
+def test_pairs_meet_wherever_in_the_epoch_they_are(tmp_path):
+    """3,000 kinds of two pairs each: all twins meet, however far apart the lot has put them."""
+    write_pack(tmp_path, 4, 1)
+    twins, kinds = 2, 3000
+    rng = torch.Generator().manual_seed(1)
+    alike = torch.nn.functional.normalize(torch.randn(kinds, 32, generator=rng)).repeat(twins, 1)
+    data = SimpleNamespace(positions=np.arange(kinds * twins * 3.0).reshape(-1, 3) * 1e3)
+    rows = np.random.default_rng(0).permutation(kinds * twins)
+    order = mining.compose(rows, Vectors(alike, alike), data, twins, 1.0, 60.0)
+    first, second = order.reshape(-1, twins).T % kinds
+    assert np.array_equal(first, second)
+
+
+def test_the_mean_of_columns_knows_no_heading():
+    """A chip turned by some columns is the same vector; columns off the photo do not count."""
+    rng = torch.Generator().manual_seed(0)
+    photos, chips = (torch.randn(3, 8, n, generator=rng) for n in (4, 16))
+    masks = torch.tensor([[1.0, 1, 1, 1], [0, 1, 1, 0], [1, 1, 1, 1]])
+    none = torch.zeros(3, 0)
+    one = Vectors.of(Codes(photos, masks, chips, none, none))
+    two = Vectors.of(Codes(photos, masks, chips.roll(5, dims=-1), none, none))
+    assert torch.allclose(one.chips, two.chips, atol=1e-6)
+    inner = torch.nn.functional.normalize(photos[1, :, 1:3].sum(dim=-1), dim=0)
+    assert torch.allclose(one.photos[1], inner, atol=1e-6)
+
+
+def test_vectors_of_the_network_are_taken_where_there_are_any():
+    rng = torch.Generator().manual_seed(0)
+    photos, chips = (torch.randn(3, 8, n, generator=rng) for n in (4, 16))
+    mine, theirs = (torch.randn(3, 5, generator=rng) for _ in range(2))
+    found = Vectors.of(Codes(photos, torch.ones(3, 4), chips, mine, theirs))
+    assert torch.allclose(found.photos, torch.nn.functional.normalize(mine, dim=1))
+    assert torch.allclose(found.chips, torch.nn.functional.normalize(theirs, dim=1))

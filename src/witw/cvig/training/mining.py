@@ -1,22 +1,59 @@
-"""Mine hard batches: pairs that look alike to the network but lie too far apart to match."""
+"""Mine hard batches: pairs that look alike to the network but lie too far apart to match.
+
+The whole epoch is one pool. Each pair is two vectors, so that all against all are matrix products,
+block by block; of each pair's row of scores only the largest are kept.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from witw.cvig import retrieval
+from witw.cvig.network.model import Network
 from witw.cvig.retrieval import Codes
 from witw.dataset.packed import Packed
 
-POOL = 4096  # pairs among which clusters are sought: all against all are 16 million scores
-BLOCK = 32  # photos scored at a time: 32 x 4096 x 64 shifts are 34 MB
+ENCODED = 4096  # pairs of which all columns are held at a time
+SCORES = 2**25  # scores held at a time: 134 MB
+NEIGHBOURS = 64  # kept of each pair, or as many as a cluster has
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """One vector for each photo and each chip, of length 1, on the network's device."""
+
+    photos: Tensor  # (N, V)
+    chips: Tensor  # (N, V)
+
+    @classmethod
+    def of(cls, codes: Codes) -> Vectors:
+        """From codes: their vectors, or the mean of their columns, which no heading changes."""
+        if codes.has_vectors:
+            photos, chips = codes.photo_vectors.float(), codes.chip_vectors.float()
+            return cls(F.normalize(photos, dim=1), F.normalize(chips, dim=1))
+        photos = (codes.photos.float() * codes.masks.float()[:, None]).sum(dim=-1)
+        chips = codes.chips.float().sum(dim=-1)
+        return cls(F.normalize(photos, dim=1), F.normalize(chips, dim=1))
+
+
+def describe(network: Network, data: Packed, where: torch.device) -> Vectors:
+    """Vectors of all pairs, by the network as it is."""
+    parts = []
+    for start in range(0, len(data), ENCODED):
+        rows = np.arange(start, min(start + ENCODED, len(data)))
+        parts.append(Vectors.of(retrieval.encode(network, data, where, rows)))
+    return Vectors(torch.cat([p.photos for p in parts]), torch.cat([p.chips for p in parts]))
 
 
 def compose(
     rows: NDArray[np.int64],
-    codes: Codes,
+    vectors: Vectors,
     data: Packed,
     batch: int,
     share: float,
@@ -24,11 +61,12 @@ def compose(
 ) -> NDArray[np.int64]:
     """Put an epoch's rows in an order in which every batch is part one hard cluster, part random.
 
-    The random part keeps wrong geotags, which are hard for good reason, from ruling the gradients.
+    The random part keeps mislabelled geotags, which are hard for good reason, from dominating the
+    gradients.
 
     Args:
         rows: of the epoch, in random order.
-        codes: of all pairs, by the network as it is.
+        vectors: of all pairs.
         data: the split.
         batch: pairs a batch.
         share: of a batch that is a cluster.
@@ -42,55 +80,101 @@ def compose(
     if size < 2 or count == 0:
         return rows
     hard, rest = np.split(rows[: count * batch], [count * size])
-    pool = max(1, POOL // size) * size
-    clusters = [
-        cluster
-        for start in range(0, len(hard), pool)
-        for cluster in _partition(hard[start : start + pool], codes, data, size, radius_m)
-    ]
+    near, scores = neighbours(vectors, hard, max(NEIGHBOURS, size))
+    clusters = [hard[c] for c in _partition(near, scores, data.positions[hard], size, radius_m)]
     order = np.random.default_rng(rows[:1]).permutation(count)  # neighbours in time, not in kind
     parts = [np.concatenate([clusters[k], other]) for k, other in zip(
         order, np.split(rest, count), strict=True)]  # fmt: skip
     return np.concatenate(parts)
 
 
+@torch.inference_mode()
+def neighbours(
+    vectors: Vectors, rows: NDArray[np.int64], count: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The pairs most alike to each pair: photo with chip, and the other way round, in the mean.
+
+    Args:
+        vectors: of all pairs.
+        rows: the pairs that are compared, ``P``.
+        count: neighbours of each.
+
+    Returns:
+        Positions in ``rows`` and scores, each ``(P, count)``, the best first.
+    """
+    at = torch.from_numpy(rows).to(vectors.photos.device)
+    photos, chips = vectors.photos[at], vectors.chips[at]
+    # The product of the joined vectors is the sum of both ways.
+    one, other = torch.cat([photos, chips], dim=1), torch.cat([chips, photos], dim=1)
+    few, count = max(1, SCORES // len(rows)), min(count, len(rows) - 1)
+    near = np.empty((len(rows), count), np.int32)
+    scores = np.empty((len(rows), count), np.float32)
+    for start in range(0, len(rows), few):
+        block = one[start : start + few] @ other.T / 2
+        own = torch.arange(len(block), device=block.device)
+        block[own, own + start] = -torch.inf
+        best = block.topk(count, dim=1)
+        scores[start : start + few] = best.values.cpu().numpy()
+        near[start : start + few] = best.indices.cpu().numpy()
+    return near, scores
+
+
 def _partition(
-    rows: NDArray[np.int64], codes: Codes, data: Packed, size: int, radius_m: float
+    near: NDArray[np.int32],
+    scores: NDArray[np.float32],
+    positions: NDArray[np.float64],
+    size: int,
+    radius_m: float,
 ) -> list[NDArray[np.int64]]:
-    """Divide rows into clusters of ``size``, each grown from a random pair.
+    """Divide pairs into clusters of ``size``, each grown from a random pair.
 
     As Fervers et al. 2024: what is most like the cluster so far, and far from each of it, joins.
     """
-    alike = likeness(codes, rows)
-    positions = data.positions[rows]
-    free = np.ones(len(rows), bool)
-    clusters = []
-    for _ in range(len(rows) // size):
-        members: list[int] = []
-        total, near = np.zeros(len(rows)), np.zeros(len(rows), bool)
-        new = int(free.argmax())
-        while True:
-            members.append(new)
-            free[new] = False
-            if len(members) == size:
-                break
-            total += alike[new]
-            near |= np.linalg.norm(positions - positions[new], axis=1) < radius_m
-            # Where all that is left is near, the loss hides what does not teach.
-            allowed = free & ~near if (free & ~near).any() else free
-            new = int(np.where(allowed, total, -np.inf).argmax())
-        clusters.append(rows[members])
+    free, total = np.ones(len(near), bool), np.zeros(len(near), np.float32)
+    first, clusters = 0, []
+    for _ in range(len(near) // size):
+        while not free[first]:
+            first += 1
+        members, known = [first], np.empty(0, np.int32)
+        free[first] = False
+        while len(members) < size:
+            new = members[-1]
+            total[near[new]] += scores[new]
+            fresh = near[new][free[near[new]]]
+            fresh = fresh[_is_far(positions, fresh, members, radius_m)]
+            known = np.union1d(known[_is_far(positions, known, [new], radius_m)], fresh)
+            members.append(_next(total, known, free, positions, members, radius_m, first))
+            free[members[-1]] = False
+            known = known[known != members[-1]]
+        total[near[members]] = 0
+        clusters.append(np.array(members, np.int64))
     return clusters
 
 
-@torch.inference_mode()
-def likeness(codes: Codes, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """How much each pair's photo is like the other's chip, and the other way round, ``(P, P)``."""
-    at = torch.from_numpy(rows).to(codes.photos.device)
-    photos, masks, chips = codes.photos[at], codes.masks[at], codes.chips[at]
-    parts = [
-        retrieval.strongest(photos[k : k + BLOCK], masks[k : k + BLOCK], chips)
-        for k in range(0, len(rows), BLOCK)
-    ]
-    scores = torch.cat(parts)
-    return np.asarray((scores + scores.T).cpu().numpy() / 2, np.float32)
+def _next(
+    total: NDArray[np.float32],
+    known: NDArray[np.int32],
+    free: NDArray[np.bool_],
+    positions: NDArray[np.float64],
+    members: list[int],
+    radius_m: float,
+    first: int,
+) -> int:
+    """The best of what is known; else the first that is free, far from all members if it may be."""
+    if len(known):
+        return int(known[total[known].argmax()])
+    left = np.flatnonzero(free[first:]) + first
+    far = left[_is_far(positions, left, members, radius_m)]
+    # Where all that is left is near, the loss hides what does not teach.
+    return int(far[0] if len(far) else left[0])
+
+
+def _is_far(
+    positions: NDArray[np.float64], some: NDArray[np.integer], others: list[int], radius_m: float
+) -> NDArray[np.bool_]:
+    """Whether each of some is at least the radius away from all others."""
+    far = np.ones(len(some), bool)
+    for one in others:
+        away = positions[some] - positions[one]
+        far &= (away * away).sum(axis=1) >= radius_m**2
+    return far

@@ -158,33 +158,42 @@ class Trainer:
         """Learning rate of the next step."""
         return optimizer.learning_rate(self.step, self.total, self.settings)
 
+    def steps(self, train: Packed) -> int:
+        """Steps of an epoch: all have as many, though owners' caps leave more rows in some."""
+        settings = self.settings
+        epochs = range(settings.epochs if settings.owner_cap else 1)
+        least = min(len(self._drawn(train, epoch)) for epoch in epochs)
+        return max(1, least // settings.batch)
+
     def order(self, train: Packed, epoch: int) -> NDArray[np.int64]:
         """Rows of an epoch in the order of training; mines hard batches when it is time."""
-        settings = self.settings
-        buckets = train.buckets(settings.bucket_m)
-        every = settings.hard_every
+        every = self.settings.hard_every
         if not every or epoch < every:
-            return batches.draw(buckets, settings.seed, epoch)
+            return self._drawn(train, epoch)
         if str(epoch) not in self.mined:
-            self.mined = self.processes.broadcast(self._mine(train, buckets, epoch))
+            self.mined = self.processes.broadcast(self._mine(train, epoch))
         return self.mined[str(epoch)].numpy()
 
-    def _mine(self, train: Packed, buckets: NDArray[np.int64], epoch: int) -> dict[str, Tensor]:
+    def _drawn(self, train: Packed, epoch: int) -> NDArray[np.int64]:
+        settings = self.settings
+        buckets = train.buckets(settings.bucket_m)
+        return batches.draw(buckets, settings.seed, epoch, train.owners, settings.owner_cap)
+
+    def _mine(self, train: Packed, epoch: int) -> dict[str, Tensor]:
         """Orders of the epochs until the next mining: the weights of now will then be gone."""
         if not self.processes.first:
             return {}
         settings = self.settings
-        codes = retrieval.encode(self.eval_network, train, self.where)
-        size = min(settings.batch, len(np.unique(buckets)))
-        return {
-            str(e): torch.from_numpy(
-                mining.compose(
-                    batches.draw(buckets, settings.seed, e), codes, train, size,
-                    settings.hard_share, settings.mask_radius_m,
-                )
+        vectors = mining.describe(self.eval_network, train, self.where)
+        orders = {}
+        for e in range(epoch, epoch + settings.hard_every):
+            rows = self._drawn(train, e)
+            size = min(settings.batch, len(rows))
+            composed = mining.compose(
+                rows, vectors, train, size, settings.hard_share, settings.mask_radius_m
             )
-            for e in range(epoch, epoch + settings.hard_every)
-        }  # fmt: skip
+            orders[str(e)] = torch.from_numpy(composed)
+        return orders
 
     def train_step(self, batch: Batch, chip_m: float) -> None:
         """One optimiser step; its randomness is a function of seed and step.
