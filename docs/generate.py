@@ -120,7 +120,7 @@ def config_page(schema: dict[str, Any]) -> str:
         if name not in shared:
             plain[name] = {**key, "description": f"{key['description']} (area only)"}
     top = schema["properties"]
-    rows = [(f"`{name}`", top[name]["description"]) for name in ("defaults", "aois")]
+    rows = [(f"`{name}`", top[name]["description"]) for name in ("model", "defaults", "aois")]
     text = [_CONFIG_HEAD, _markdown(("key", "meaning"), rows)]
     text.append(_section("aois.NAME", area["description"], plain, area["required"]))
     strip = parts["Strip"]["anyOf"][1]
@@ -133,7 +133,7 @@ def config_page(schema: dict[str, Any]) -> str:
     )
     source = parts["PhotoSource"]["anyOf"][1]
     text.append(_section("aois.NAME.photos", source["description"], source["properties"], []))
-    joint = [name for name in top if name not in ("defaults", "aois")]
+    joint = [name for name in top if name not in ("model", "defaults", "aois")]
     for name in [*sections, *joint]:
         holder = shared if name in sections else top
         body = parts[holder[name]["$ref"].rsplit("/", 1)[1]]

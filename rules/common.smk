@@ -26,6 +26,9 @@ for variable in environment.secrets():
 
 RESULTS = "results"
 TOLD = []
+# The network: one that the config names, or the one that is trained here.
+GIVEN = stop_on(paths.model_file, CONFIG)
+NETWORK = GIVEN or f"{RESULTS}/model/trained.safetensors"
 FOLDS = folds({name: area.city for name, area in CONFIG.aois.items()})
 
 
@@ -177,12 +180,18 @@ def fold_pairs(wildcards):
 
 def can_train():
     """Whether there is a city to train on, one to choose the epoch on, and one never seen."""
-    return {area.split for area in CONFIG.aois.values()} == {"train", "val", "test"}
+    return not GIVEN and {area.split for area in CONFIG.aois.values()} == {
+        "train",
+        "val",
+        "test",
+    }
 
 
 def targets(wildcards):
     """Input function of `all`: what a run without a target is to make."""
     tell_notes()
+    if GIVEN:
+        return given_targets()
     files = [
         f"{RESULTS}/dataset/pairs.parquet",
         f"{RESULTS}/report/report.html",
@@ -200,9 +209,21 @@ def targets(wildcards):
         ),
     ]
     if can_train():
-        files.append(f"{RESULTS}/evaluation/metrics.json")
+        files.append(f"{RESULTS}/model/witw.safetensors")
         files += per_aoi(f"{RESULTS}/locate/{{aoi}}/heatmap.png", "test")
     return files
+
+
+def given_targets():
+    """What a run is to make with a network that the config names."""
+    return [
+        *per_aoi(f"{RESULTS}/index/{{aoi}}.safetensors"),
+        *(
+            f"{RESULTS}/{name}/strips/{strip.name}.rgb8.vrt"
+            for name, area in CONFIG.aois.items()
+            for strip in area.strips
+        ),
+    ]
 
 
 def tell_notes(again=False):

@@ -1,7 +1,44 @@
+rule fetch_model:
+    """Fetch the model that the config names by address."""
+    output:
+        file="models/{file}.safetensors",
+    log:
+        "logs/fetch_model/{file}.log",
+    wildcard_constraints:
+        file=re.escape(Path(GIVEN).stem) if "://" in CONFIG.model else "none",
+    localrule: True
+    params:
+        spec=spec_of("fetch_model"),
+    message:
+        says("Fetching the model")
+    shell:
+        "python -m witw.locating.fetch_model --spec {params.spec:q} --file {output.file} 2> {log}"
+
+
+rule release:
+    """Join the network, its calibration, figures and sources in one file to hand over."""
+    input:
+        model=f"{RESULTS}/model/trained.safetensors",
+        evaluation=f"{RESULTS}/evaluation/metrics.json",
+        pairs=f"{RESULTS}/dataset/pairs.parquet",
+    output:
+        model=f"{RESULTS}/model/witw.safetensors",
+    log:
+        "logs/release.log",
+    localrule: True
+    params:
+        spec=spec_of("release"),
+    message:
+        says("Writing the model's file")
+    shell:
+        "python -m witw.cvig.release --spec {params.spec:q} --model {input.model}"
+        " --evaluation {input.evaluation} --pairs {input.pairs} --out {output.model} 2> {log}"
+
+
 rule index:
     """Describe a grid of cells over an area with the trained overhead tower."""
     input:
-        model=f"{RESULTS}/model/trained.safetensors",
+        model=NETWORK,
         mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",
         tifs=strips(f"{RESULTS}/{{aoi}}/strips/{{strip}}.utm.tif"),
     output:

@@ -1,4 +1,4 @@
-"""The command ``witw``: plan, diff, status, locate, forget, snakefile."""
+"""The command ``witw``: plan, diff, status, locate, push-model, forget, snakefile."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ COMMANDS = {
     "diff": "before a run: which jobs would run, and why",
     "status": "during and after a run: what is done, what runs, what failed, time left",
     "locate": "say where photos were taken, from satellite imagery alone",
+    "push-model": "share a model, with its card, in a repository of Hugging Face",
     "forget": "remove photos, or an owner's, and never fetch them again",
     "snakefile": "print where the workflow lies, for `snakemake -s`",
 }
@@ -37,7 +38,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             "--directory", type=Path, default=Path(), help="the run folder; default: this one"
         )
         if name == called:
-            module = importlib.import_module(f"witw.commands.{name}")
+            module = importlib.import_module(f"witw.commands.{name.replace('-', '_')}")
             command.description = module.__doc__
             module.arguments(command)
             command.set_defaults(command=module.command, paths=getattr(module, "PATHS", ()))

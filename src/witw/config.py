@@ -24,7 +24,7 @@ from witw.errors import UserError
 from witw.geo import utm_epsg
 from witw.mistakes import areas
 from witw.mistakes.keys import sentence
-from witw.settings.base import NAME, Section
+from witw.settings.base import NAME, FilePath, Section
 from witw.settings.chips import Chips
 from witw.settings.download import Download
 from witw.settings.evaluate import Evaluate
@@ -166,6 +166,12 @@ class Aoi(AoiDefaults):
 class Config(Section):
     """The whole of `config.yaml`, defaults merged into every area."""
 
+    model: FilePath = Field(
+        "",
+        description="A model that somebody trained: its file, or `hf://OWNER/NAME`. Nothing is "
+        "then searched, downloaded or trained, and no key is needed: the areas' imagery is "
+        "prepared and indexed, for `witw locate`. Empty: the run trains its own.",
+    )
     flickr: Flickr = Field(Flickr(), description=Flickr.__doc__)
     defaults: AoiDefaults = Field(
         default_factory=AoiDefaults, description="Overrides of the defaults below, for every area."
@@ -175,6 +181,16 @@ class Config(Section):
     train: Train = Field(Train(), description=Train.__doc__)
     index: Index = Field(Index(), description=Index.__doc__)
     evaluate: Evaluate = Field(Evaluate(), description=Evaluate.__doc__)
+
+    @model_validator(mode="after")
+    def _whole_areas(self) -> Self:
+        sparse = [name for name, area in self.aois.items() if area.extent == "photos"]
+        if self.model and sparse:
+            raise ValueError(
+                f"`model` searches whole areas, and area {sparse[0]!r} has `extent: photos`: set "
+                "`extent: all`"
+            )
+        return self
 
     @property
     def chip_m(self) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from witw.errors import UserError
+from witw.model_facts import read_facts
 from witw.settings.base import LOCAL_KINDS
 
 if TYPE_CHECKING:
@@ -162,6 +163,34 @@ def checkpoint_file(config: Config, aoi: str) -> str:
             "give the path or the address of a published Places365 checkpoint."
         )
     return path
+
+
+def model_file(config: Config) -> str:
+    """Local file of the model that the config names; empty: the run trains its own.
+
+    Rule ``fetch_model`` makes it if it is an address.
+
+    Raises:
+        UserError: the file is missing, no model, or one that the workflow itself writes.
+    """
+    if not config.model:
+        return ""
+    if is_remote(config.model):
+        name = weights_name(config.model).removesuffix(".safetensors")
+        return f"models/{name}.safetensors"
+    path = Path(config.model)
+    if path.resolve().is_relative_to(Path("results").resolve()):
+        raise UserError(
+            f"`model` {path} lies in results/, which the workflow writes: copy it to another "
+            "folder, such as models/, and name that."
+        )
+    if not path.is_file():
+        raise UserError(
+            f"`model` {path} does not exist (relative to {Path.cwd()}); give the file of a model, "
+            "or hf://OWNER/NAME."
+        )
+    read_facts(path)
+    return str(path)
 
 
 def weights(config: Config) -> dict[str, str]:

@@ -76,6 +76,11 @@ def notes(config: Config) -> list[str]:
         name: [source.path for strip in area.strips for source in strip.sources()]
         for name, area in config.aois.items()
     }
+    if config.model:
+        return [
+            f"The network is {config.model}: nothing is searched, downloaded or trained; the "
+            "areas' imagery is prepared and indexed for `witw locate`."
+        ]
     told = [areas.no_training(splits), *areas.shared_strips(strips, splits)]
     return [sentence for sentence in told if sentence]
 

@@ -49,6 +49,8 @@ STAGES = {
     "backbone": "witw.cvig.backbone",
     "train": "witw.cvig.train",
     "evaluate": "witw.cvig.evaluate",
+    "release": "witw.cvig.release",
+    "fetch_model": "witw.locating.fetch_model",
     "index": "witw.cvig.index",
     "resplit": "witw.cvig.resplit",
     "leave_one_out": "witw.cvig.leave_one_out",

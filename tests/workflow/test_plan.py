@@ -14,7 +14,8 @@ pytestmark = pytest.mark.workflow
 
 # What follows from the pairs of any area: the joint stages, and the indexes and the map.
 JOINT = {
-    "dataset", "pack", "train", "index:bern", "index:lima", "evaluate", "locate:lima", "report"
+    "dataset", "pack", "train", "index:bern", "index:lima", "evaluate", "release", "locate:lima",
+    "report",
 }  # fmt: skip
 
 

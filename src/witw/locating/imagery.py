@@ -21,9 +21,8 @@ from typing import Any
 
 from rasterio.errors import RasterioError
 
-from witw import files, spec
+from witw import files, model_facts, spec
 from witw.cvig import index
-from witw.cvig.network import model_file
 from witw.errors import UserError
 from witw.settings.index import Index
 
@@ -139,7 +138,7 @@ def indexed(
 
 def warn_of_pixels(prepared: Prepared, model: Path) -> None:
     """Say that imagery shows less than the network was made for."""
-    shape = model_file.read_facts(model)["architecture"]
+    shape = model_facts.read_facts(model)["architecture"]
     pixel_m = shape["chip_m"] / shape["chip_px"]
     if prepared.pixel_m > 1.5 * pixel_m:
         log.warning(
@@ -150,7 +149,7 @@ def warn_of_pixels(prepared: Prepared, model: Path) -> None:
 
 def index_key(model: Path, step_m: float) -> str:
     """What an index depends on beside the imagery: the network, not what is told of it."""
-    facts = model_file.read_facts(model)
+    facts = model_facts.read_facts(model)
     parts = facts["architecture"], facts["tensors_crc32"], step_m, spec.literals("index")[0]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 

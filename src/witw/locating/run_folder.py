@@ -15,6 +15,7 @@ from witw.settings.scenes import PlacesArch
 
 CONFIG_FILE = Path("config.yaml")
 RESULTS = Path("results")
+TRAINED = RESULTS / "model" / "trained.safetensors"
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,24 @@ def find(
     mosaic = RESULTS / name / "mosaic.vrt"
     if not mosaic.is_file():
         raise UserError(f"Area {name!r} has no imagery yet; {_make(mosaic)}.")
+    own = Path(paths.model_file(config) or TRAINED)
     model = model or _model(config)
     cells = RESULTS / "index" / f"{name}.safetensors"
-    if not _is_of(cells, model):
+    if not _is_of(cells, own, model):
         prepared = Prepared(name, mosaic, area.bbox_deg, area.utm.gsd_m)
         folder = RESULTS / "locate" / name
         folder.mkdir(parents=True, exist_ok=True)
         cells = indexed(prepared, model, folder, config.index.step_m, threads)
-    checkpoint = Path(paths.checkpoint_file(config, name))
-    found = checkpoint if checkpoint.is_file() else None
-    return Area(name, model, cells, mosaic, found, area.scenes.arch)
+    return Area(name, model, cells, mosaic, _checkpoint(config, name), area.scenes.arch)
+
+
+def _checkpoint(config: Config, name: str) -> Path | None:
+    """The area's Places365 checkpoint where it is at hand."""
+    try:
+        path = Path(paths.checkpoint_file(config, name))
+    except UserError:
+        return None
+    return path if path.is_file() else None
 
 
 def _config(path: Path) -> Config:
@@ -93,7 +102,7 @@ def _chosen(config: Config, name: str | None) -> str:
 
 
 def _model(config: Config) -> Path:
-    path = RESULTS / "model" / "witw.safetensors"
+    path = Path(paths.model_file(config) or RESULTS / "model" / "witw.safetensors")
     if not path.is_file():
         raise UserError(f"There is no model yet; {_make(path)}, or give one with --model.")
     return path
@@ -103,11 +112,9 @@ def _make(path: Path) -> str:
     return f"make it with `snakemake --cores 4 {path}`"
 
 
-def _is_of(cells: Path, model: Path) -> bool:
-    """Whether the run's own index is there and newer than the network it is to be of."""
-    if not cells.is_file():
+def _is_of(cells: Path, own: Path, model: Path) -> bool:
+    """Whether the run's index is there and newer than its network, which is the one wanted."""
+    if not (cells.is_file() and own.is_file()):
         return False
-    trained = RESULTS / "model" / "trained.safetensors"
-    if not trained.is_file() or index_key(trained, 0) != index_key(model, 0):
-        return False
-    return cells.stat().st_mtime_ns >= trained.stat().st_mtime_ns
+    is_wanted = index_key(own, 0) == index_key(model, 0)
+    return is_wanted and cells.stat().st_mtime_ns >= own.stat().st_mtime_ns

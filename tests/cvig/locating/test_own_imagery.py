@@ -68,7 +68,7 @@ def test_imagery_and_a_model_with_nothing_else(home, monkeypatch, capsys):
     run(command)
     assert best_m(capsys.readouterr().out) < 60
     made = {p: p.stat().st_mtime_ns for p in (home / "city.witw").rglob("*") if p.is_file()}
-    assert {p.name for p in made} >= {"mosaic.vrt", "imagery.utm.tif", "codes.npy", "grid.json"}
+    assert {p.name for p in made} >= {"mosaic.vrt", "imagery.utm.tif", "cells.safetensors"}
     run(command)
     assert best_m(capsys.readouterr().out) < 60
     again = {p: p.stat().st_mtime_ns for p in (home / "city.witw").rglob("*") if p.is_file()}
@@ -92,7 +92,7 @@ def test_imagery_that_changed_is_prepared_anew(home, tmp_path, monkeypatch):
     assert index == own.indexed(first, model, own.folder_of(tmp_path / "city.tif"))
     os.utime(tmp_path / "city.tif", ns=(1, 1))
     own.prepare(tmp_path / "city.tif")
-    assert not index[0].exists()
+    assert not index.exists()
     # Nothing half-made is left, and what was damaged is made anew.
     assert not list(tmp_path.glob("*.part"))
     (tmp_path / "city.witw/imagery.json").write_text("{")
@@ -130,8 +130,7 @@ def run_folder(home, trained, city, folder):
     shutil.copy(city / "mosaic.tif", folder / "results/made/mosaic.vrt")
     for name in ("trained", "witw"):
         shutil.copy(home / "witw.safetensors", folder / f"results/model/{name}.safetensors")
-    shutil.copy(city / "codes.npy", folder / "results/index/made.npy")
-    shutil.copy(city / "grid.json", folder / "results/index/made.json")
+    shutil.copy(city / "cells.safetensors", folder / "results/index/made.safetensors")
     config = {
         "defaults": {"scenes": {"checkpoint": "places.pth"}},
         "aois": {"made": {"bbox_deg": BBOX, "strips": ["made.tif"], "split": "test"}},
@@ -152,12 +151,12 @@ def test_a_run_folder(home, trained, city, tmp_path, monkeypatch, capsys):
     assert best_m(first) < 60
     assert first.startswith("photo.jpg") or str(home) in first
     # Without its index, which is then made apart from the workflow's results.
-    (folder / "results/index/made.npy").unlink()
+    (folder / "results/index/made.safetensors").unlink()
     monkeypatch.chdir(folder)
     run(["locate", str(home / "photo.jpg")])
     assert best_m(capsys.readouterr().out) < 60
-    assert not (folder / "results/index/made.npy").exists()
-    assert list((folder / "results/locate/made").glob("index-*/codes.npy"))
+    assert not (folder / "results/index/made.safetensors").exists()
+    assert list((folder / "results/locate/made").glob("index-*/cells.safetensors"))
     with pytest.raises(UserError, match=r"no area 'mad'; did you mean 'made'\?"):
         run(["locate", str(home / "photo.jpg"), "--area", "mad"])
     (folder / "results/model/witw.safetensors").unlink()

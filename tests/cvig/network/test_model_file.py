@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from witw import files
+from witw import files, model_facts
 from witw.cvig.network import model_file
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Model, Network
@@ -49,7 +49,7 @@ def test_facts_and_tensors_come_back(path):
     for name, tensor in TENSORS.items():
         assert tensors[name].dtype == tensor.dtype
         assert torch.equal(tensors[name], tensor)
-    assert model_file.read_facts(path) == facts
+    assert model_facts.read_facts(path) == facts
 
 
 def test_any_reader_of_safetensors_opens_it(path):
