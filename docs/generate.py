@@ -86,6 +86,11 @@ def config_schema() -> dict[str, Any]:
         "anyOf": [{"type": "string", "description": "The path alone."}, body],
         "description": body["description"],
     }
+    area = schema["$defs"]["Aoi"]
+    # A validator makes the box from `area`, where that is given.
+    needed = [key for key in area["required"] if key != "bbox_deg"]
+    area["required"] = needed
+    area["anyOf"] = [{"required": ["bbox_deg"]}, {"required": ["area"]}]
     source = schema["$defs"]["Source"]
     places = {"type": "array", "items": {"$ref": "#/$defs/Source"}}
     schema["$defs"]["Source"] = {
@@ -122,7 +127,8 @@ def config_page(schema: dict[str, Any]) -> str:
     top = schema["properties"]
     rows = [(f"`{name}`", top[name]["description"]) for name in ("model", "defaults", "aois")]
     text = [_CONFIG_HEAD, _markdown(("key", "meaning"), rows)]
-    text.append(_section("aois.NAME", area["description"], plain, area["required"]))
+    required = [*area["required"], "bbox_deg"]
+    text.append(_section("aois.NAME", area["description"], plain, required))
     strip = parts["Strip"]["anyOf"][1]
     about = f"{strip['description']} Its path alone does as well."
     text.append(_section("aois.NAME.strips", about, strip["properties"], strip.get("required", [])))
@@ -174,6 +180,8 @@ def _type(value: dict[str, Any]) -> str:
         return str(value["$ref"]).rsplit("/", 1)[1].lower()
     if "enum" in value:
         return " or ".join(f"`{word}`" for word in value["enum"])
+    if "type" not in value:  # anything, described elsewhere
+        return "value"
     kind = str(value["type"])
     if kind == "object":
         return "keys"
@@ -184,7 +192,7 @@ def _type(value: dict[str, Any]) -> str:
     if value.get("format") == "date-time":
         return "date and time"
     words = {"number": "number", "integer": "whole number", "string": "text"}
-    words["boolean"] = "true or false"
+    words |= {"boolean": "true or false", "object": "GeoJSON"}
     return words[kind] + _bounds(value)
 
 

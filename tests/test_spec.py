@@ -49,8 +49,8 @@ def test_a_spec_is_canonical_json_of_the_keys_that_are_read(stage):
     assert value.pop("stage") == stage
     assert value.pop("version") == version
     value.pop("aoi", None)
-    # Where photos come from Flickr alone, the hosts of others are not told.
-    assert set(value) == {path.split(".")[0] for path in reads} - {"photo_hosts"}
+    # Of Flickr's photos alone, the hosts of others are not told, nor the shape of a box.
+    assert set(value) == {path.split(".")[0] for path in reads} - {"photo_hosts", "shape"}
 
 
 def test_a_key_path_takes_that_key_alone():

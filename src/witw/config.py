@@ -20,11 +20,12 @@ from pydantic import (
     model_validator,
 )
 
+from witw import shapes
 from witw.errors import UserError
 from witw.geo import utm_epsg
 from witw.mistakes import areas
 from witw.mistakes.keys import sentence
-from witw.settings.base import NAME, FilePath, Section
+from witw.settings.base import NAME, FilePath, Section, as_the_shell
 from witw.settings.chips import Chips
 from witw.settings.download import Download
 from witw.settings.evaluate import Evaluate
@@ -105,7 +106,8 @@ class Aoi(AoiDefaults):
 
     city: str = Field("", description="Name for people; default: the area's name.")
     bbox_deg: tuple[float, float, float, float] = Field(
-        description="west, south, east, north, EPSG:4326 [degrees]."
+        description="west, south, east, north, EPSG:4326 [degrees], unless `area` is given. A box "
+        "across the 180th meridian has its west east of its east, as 179, -17, -179, -16."
     )
     epsg: int | None = Field(
         None, description="UTM zone of the area's rasters; default: the one of the box's centre."
@@ -115,25 +117,36 @@ class Aoi(AoiDefaults):
         description="Source rasters; where they overlap, `mosaic` says which lies on top.",
     )
 
+    area: str | dict[str, Any] | list[Any] | None = Field(
+        None,
+        description="Instead of `bbox_deg`: a file of polygons (GeoJSON, GeoPackage, ...), a "
+        "GeoJSON geometry, a list of boxes (west, south, east, north each), or the corners of a "
+        "polygon (lon, lat each). A changed file reruns its area.",
+    )
+    buffer_m: float = Field(0, ge=0, description="The area is widened by so much [m].")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shaped(cls, value: Any) -> Any:
+        """Read the shape, and put the box around it in."""
+        if not isinstance(value, Mapping) or not (value.get("area") or value.get("buffer_m")):
+            return value
+        area, margin = value.get("area"), value.get("buffer_m") or 0
+        if area is not None and value.get("bbox_deg") is not None:
+            raise ValueError("there are `bbox_deg` and `area`: give one of the two")
+        is_box = shapes.is_box(value.get("bbox_deg"))
+        if not isinstance(margin, int | float) or margin < 0 or (area is None and not is_box):
+            return value  # told as a mistake in `buffer_m` or `bbox_deg`
+        if isinstance(area, str):
+            area = as_the_shell(area)
+        if area is None:
+            area = [shapes.checked_box(value["bbox_deg"])]
+        return {**value, "area": area, "bbox_deg": shapes.of(area, margin).bbox_deg}
+
     @field_validator("bbox_deg")
     @classmethod
     def _box(cls, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-        west, south, east, north = box
-        if west >= east:
-            raise ValueError(
-                f"west {west} is not less than east {east}: give west, south, east, north "
-                "(a box across the 180th meridian must be two areas)"
-            )
-        if south >= north:
-            raise ValueError(
-                f"south {south} is not less than north {north}: give west, south, east, north"
-            )
-        if west < -180 or east > 180 or south < -80 or north > 84:
-            told = "the box leaves longitude -180..180 or UTM's latitude -80..84"
-            if west >= -80 and east <= 84 and south >= -180 and north <= 180:
-                told += "; latitude and longitude seem swapped: give west, south, east, north"
-            raise ValueError(told)
-        return box
+        return shapes.checked_box(box)
 
     @model_validator(mode="after")
     def _distinct_strips(self) -> Self:
@@ -155,6 +168,13 @@ class Aoi(AoiDefaults):
     def has_photos_of(self, *kinds: str) -> bool:
         """Whether one of these kinds of source gives the area's photos."""
         return any(source.kind in kinds for source in self.photos)
+
+    @property
+    def ground(self) -> shapes.Ground:
+        """Where the area lies."""
+        if self.area is None:
+            return shapes.Ground(self.bbox_deg)
+        return shapes.of(self.area, self.buffer_m)
 
     @property
     def utm_epsg(self) -> int:
@@ -240,7 +260,7 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
     data["aois"] = {n: merge(_without_photos(defaults, b), b) for n, b in named.items()}
     config = _validate(Config, data, source, ())
     areas.check_apart(
-        {name: area.bbox_deg for name, area in config.aois.items()},
+        {name: area.ground for name, area in config.aois.items()},
         {name: area.split for name, area in config.aois.items()},
         source,
     )

@@ -16,9 +16,10 @@ def utm_epsg(lon: float, lat: float) -> int:
     """EPSG code of the WGS 84 / UTM zone of a point (Norway and Svalbard exceptions included).
 
     Args:
-        lon: longitude, EPSG:4326 [degrees].
+        lon: longitude, EPSG:4326 [degrees]; it may be beyond 180.
         lat: latitude [degrees].
     """
+    lon = lon - 360 if lon > 180 else lon
     zone = min(60, int((lon + 180) // 6) + 1)
     if 56 <= lat < 64 and 3 <= lon < 12:
         zone = 32

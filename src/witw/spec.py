@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from witw import shapes
 from witw.errors import UserError
 from witw.forgotten import digest
 from witw.paths import folder_state, weights
@@ -103,7 +104,8 @@ def build(config: Config, stage: str, aoi: str | None = None, part: str | None =
         JSON with sorted keys: ``stage``, ``version``, ``aoi`` and every key path of ``READS``,
         nested as in the config. Some paths are derived: ``utm_epsg``, ``strip`` (that strip
         alone, bands and nodata resolved), ``strip_names`` (in config order), ``need_px`` (side of
-        the chips that strips are read for, None where all is read), ``weights`` (the
+        the chips that strips are read for, None where all is read), ``shape`` (of an area that is
+        more than a box, see :mod:`witw.shapes`; else left out), ``weights`` (the
         checkpoint's address), ``areas`` (what the joint stages say of each AOI), ``chip_m`` and
         ``forgotten`` (a digest of the removals asked for in the AOI), ``sources`` and
         ``photo_hosts`` (where photos come from, and their hosts).
@@ -116,8 +118,9 @@ def build(config: Config, stage: str, aoi: str | None = None, part: str | None =
         area = config.aois[aoi]
     for path in _in_use(reads, area) if stage == "search" else reads:
         value = digest(aoi or "") if path == "forgotten" else _value(config, area, path, part)
-        # Where photos come from Flickr alone, the hosts of others are none.
-        if path != "photo_hosts" or value:
+        # Where photos come from Flickr alone, the hosts of others are none, and an area that is a
+        # box has no shape: their specs are what they were before there were these.
+        if path not in ("photo_hosts", "shape") or value:
             _put(out, path, value)
     return json.dumps(out, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
@@ -154,8 +157,15 @@ def _strip(_config: Config, area: Aoi | None, part: str | None) -> dict[str, Any
     }
 
 
-def _need_px(_config: Config, area: Aoi | None, _part: str | None) -> int | None:
-    return area.chips.size_px if area and area.extent == "photos" else None
+def _need_px(config: Config, area: Aoi | None, part: str | None) -> int | None:
+    is_part = area is not None and (area.extent == "photos" or _shape(config, area, part))
+    return area.chips.size_px if area is not None and is_part else None
+
+
+def _shape(_config: Config, area: Aoi | None, _part: str | None) -> dict[str, Any] | None:
+    if area is None or area.area is None or area.ground.geometry is None:
+        return None
+    return shapes.told(area.area, area.buffer_m)
 
 
 def _areas(config: Config, _area: Aoi | None, _part: str | None) -> dict[str, Any]:
@@ -169,6 +179,7 @@ def _areas(config: Config, _area: Aoi | None, _part: str | None) -> dict[str, An
             "snapshot": area.search.model_dump(mode="json")["snapshot"],
             "gsd_m": area.utm.gsd_m,
             "chip_px": area.chips.size_px,
+            **({"shape": shape} if (shape := _shape(config, area, None)) else {}),
         }
         for name, area in config.aois.items()
     }
@@ -196,6 +207,7 @@ _DERIVED: dict[str, Callable[[Config, Aoi | None, str | None], Any]] = {
     "utm_epsg": lambda _, area, __: area.utm_epsg if area else None,
     "strip_names": lambda _, area, __: [s.name for s in area.strips] if area else [],
     "need_px": _need_px,
+    "shape": _shape,
     "strip": _strip,
     "sources": _sources,
     "photo_hosts": _photo_hosts,

@@ -6,12 +6,16 @@ import rasterio
 import torch
 import torch.nn.functional as F
 from made_city import BBOX, CENTRE, EPSG, GSD_M, SIDE_M
+from matplotlib.path import Path as Outline
+from pyproj import Transformer
 
+from witw import shapes
 from witw.cvig import index
 from witw.cvig.grid import pictures, plan
 from witw.cvig.network.model import Model
 from witw.cvig.search.index_file import Index
 from witw.errors import UserError
+from witw.shapes import Ground
 
 SPEC = {"stage": "index", "version": 1, "aoi": "made", "bbox_deg": BBOX, "index": {"step_m": 28.0}}
 CHIP_M, CHIP_PX = 225.0, 32
@@ -29,7 +33,7 @@ def window(mosaic, east, north):
 
 def test_cells_lie_on_a_grid_over_the_area(city):
     with rasterio.open(city / "mosaic.tif") as mosaic:
-        grid = plan(mosaic, BBOX, 28.0, PIXEL_M, "made")
+        grid = plan(mosaic, Ground(BBOX), 28.0, PIXEL_M, "made")
     assert grid.epsg == EPSG
     assert grid.step_m == 4 * PIXEL_M == 28.125
     centres = grid.centres()
@@ -51,7 +55,7 @@ def offsets(grid):
 
 def test_exactly_the_cells_with_imagery(city):
     with rasterio.open(city / "mosaic.tif") as mosaic:
-        grid = plan(mosaic, BBOX, 28.0, PIXEL_M, "made")
+        grid = plan(mosaic, Ground(BBOX), 28.0, PIXEL_M, "made")
     at = offsets(grid)
     # The blank corner is a fifth of the side each way: from 0.3 sides off the centre on.
     has = (np.abs(at).max(axis=1) < SIDE_M / 2) & (at.min(axis=1) < 0.3 * SIDE_M)
@@ -59,9 +63,24 @@ def test_exactly_the_cells_with_imagery(city):
     assert grid.cells.tolist() == np.flatnonzero(has).tolist()
 
 
+def test_of_a_shape_exactly_the_cells_inside(city):
+    west, south, east, north = BBOX
+    corners = [[west, south], [east, south + 0.2 * (north - south)], [west, north]]
+    with rasterio.open(city / "mosaic.tif") as mosaic:
+        every = plan(mosaic, Ground(BBOX), 28.0, PIXEL_M, "made")
+        grid = plan(mosaic, shapes.of(corners, 0), 28.0, PIXEL_M, "made")
+        with pytest.raises(UserError, match=r"no imagery inside `aois\.made\.area`"):
+            plan(mosaic, shapes.of([[9, 9], [9.1, 9], [9, 9.1]], 0), 28.0, PIXEL_M, "made")
+    lon, lat = Transformer.from_crs(EPSG, 4326, always_xy=True).transform(*every.centres().T)
+    inside = Outline([*corners, corners[0]]).contains_points(np.stack([lon, lat], axis=1))
+    found = {tuple(np.round(one, 3)) for one in grid.centres()}
+    assert found == {tuple(np.round(one, 3)) for one in every.centres()[inside]}
+    assert 0.2 * len(every.cells) < len(found) < 0.8 * len(every.cells)
+
+
 def test_pictures_are_what_packing_a_chip_gives(city):
     with rasterio.open(city / "mosaic.tif") as mosaic:
-        grid = plan(mosaic, BBOX, 28.0, PIXEL_M, "made")
+        grid = plan(mosaic, Ground(BBOX), 28.0, PIXEL_M, "made")
         chips = np.zeros((len(grid.cells), CHIP_PX, CHIP_PX, 3), np.uint8)
         for at, some in pictures(mosaic, grid, CHIP_PX, PIXEL_M):
             chips[at] = some

@@ -12,6 +12,7 @@ from witw.flickr.crawl.journal import Journal
 from witw.flickr.crawl.listing import Listing
 from witw.flickr.crawl.pages import Query
 from witw.flickr.crawl.service import Service
+from witw.shapes import Ground
 
 KEY = "0123456789abcdef0123456789abcdef"
 BBOX = (10.0, 50.0, 10.2, 50.1)
@@ -97,7 +98,7 @@ def body(records, total=None, **changes):
 
 
 def listing():
-    return Listing(BBOX, SNAPSHOT, LICENSES, HOST)
+    return Listing(Ground(BBOX), SNAPSHOT, LICENSES, HOST)
 
 
 def client(api_url, tries=3, **options):

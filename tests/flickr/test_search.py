@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.path import Path as Outline
 
-from witw import files, forgotten, tables
+from witw import files, forgotten, shapes, tables
 from witw.demo.fake_flickr.behaviour import Behaviour
 from witw.demo.fake_flickr.server import CatalogPhoto, Faults, FlickrServer
 from witw.errors import UserError
@@ -250,7 +251,7 @@ def test_what_the_service_answers_although_not_asked_is_left_out(tmp_path):
         photos, _, _ = searched(tmp_path, server)
     assert set(photos["id"]) <= wanted(made)
     left_out = summary(tmp_path)["left_out"]
-    assert set(left_out) == {"outside the box", "uploaded after the snapshot", "another licence"}
+    assert set(left_out) == {"outside the area", "uploaded after the snapshot", "another licence"}
     assert len(photos) + sum(left_out.values()) == len(made)
 
 
@@ -389,3 +390,47 @@ def test_servers_that_lag_are_found_out_and_more_sweeps_mend_it(tmp_path):
     assert said["verdict"] != "complete"
     assert "`search.sweeps`" in " ".join(said["reasons"])
     assert len(everything) - len(thrice) < 0.2 * (len(everything) - len(once))
+
+
+TRIANGLE = [[32.42, 15.44], [32.56, 15.60], [32.45, 15.85]]
+
+
+def shaped(server, area):
+    ground = shapes.of(area, 0)
+    spec = spec_of(server) | {"bbox_deg": list(ground.bbox_deg)}
+    return spec | {"shape": shapes.told(area, 0)}
+
+
+def test_an_area_of_any_shape_lists_what_lies_in_it_and_asks_nothing_outside(tmp_path):
+    photos = catalog(3000)
+    with serve(photos) as server:
+        spec = shaped(server, TRIANGLE)
+        client = Client(server.api_url, KEY, SECRET, pause_s=0.01)
+        found = run(spec, client)
+        total = search.total_of(spec, client)
+        # A box of its own again, from the same journal's folder.
+        again = run(spec, client)
+    open_ones = [p for p in photos if p.license_id in OPEN and p.date_upload <= SNAPSHOT]
+    inside = {p.id for p in open_ones if Outline(TRIANGLE).contains_point((p.lon, p.lat))}
+    assert {row["id"] for row in found.photos} == inside and len(inside) > 200
+    assert again == found
+    assert found.summary["verdict"] == "complete"
+    assert found.summary["left_out"] == {}
+    assert abs(total - len(inside)) < 0.35 * len(inside)
+
+
+def test_an_area_across_the_180th_meridian_is_searched_on_both_sides(tmp_path):
+    rng = np.random.default_rng(4)
+    lon = np.round(rng.uniform(178.9, 181.1, 900), 6)
+    lon = np.where(lon > 180, lon - 360, lon).round(6)
+    rows = zip(range(900), lon.tolist(), rng.uniform(-17, -16, 900).round(6).tolist(),
+               rng.integers(1_100_000_000, SNAPSHOT, 900).tolist(), strict=True)  # fmt: skip
+    photos = [photo(*row) for row in rows]
+    with serve(photos) as server:
+        spec = spec_of(server) | {"bbox_deg": [179.0, -17.0, 181.0, -16.0]}
+        client = Client(server.api_url, KEY, SECRET, pause_s=0.01)
+        found = run(spec, client)
+        assert search.total_of(spec, client) == len(found.photos)
+    expected = {p.id for p in photos if abs(p.lon) >= 179}
+    assert {row["id"] for row in found.photos} == expected and 700 < len(expected) < 900
+    assert found.summary["verdict"] == "complete"

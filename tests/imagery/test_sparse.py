@@ -87,6 +87,24 @@ def test_chips_are_those_of_the_whole_strip_at_a_fraction_of_the_bytes(area, str
     assert 0 < few_covered < 0.3 * covered
 
 
+def test_a_shape_is_all_that_is_made_and_chips_on_its_edge_are_whole(area, strip):
+    corners = np.array([(600.0, 600.0), (1100.0, 700.0), (900.0, 1000.0)])
+    photos = photos_at([*corners, *(corners + np.roll(corners, 1, axis=0)) / 2])
+    shape = np.stack([photos["lon"], photos["lat"]], axis=1)[:3]
+    # A hair wider, so that photos on the edge are inside.
+    shape = (shape.mean(axis=0) + (shape - shape.mean(axis=0)) * 1.0001).tolist()
+    whole = made(town_of(area, str(strip), "all"), photos)
+    keys = {"bands": [4, 2, 1], "chips": {"size_px": CHIP}}
+    town = area([str(strip)], None, area=shape, **keys)
+    rows, files = made(town, photos)
+    assert all(files) and files == whole[1]
+    pd.testing.assert_frame_equal(rows, whole[0])
+    mosaic_ds = gdal.Open(str(town.root / "mosaic.vrt"))
+    mask = mosaic_ds.GetRasterBand(1).GetMaskBand().ReadAsArray()
+    # 500 x 400 px of 3072 x 3072, in tiles of 512.
+    assert 0 < np.count_nonzero(mask) < 0.25 * SIDE * SIDE
+
+
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
 def test_gdals_engine_makes_no_more(area, tif, rng, dtype):
     data = rng.integers(10, 250, (3, 500, 500)).repeat(4, 1).repeat(4, 2).astype(dtype)

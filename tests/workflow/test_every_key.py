@@ -2,6 +2,7 @@
 follows, and nothing else. Which stages these are is written down here, not taken from the code."""
 
 import copy
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,7 @@ OF_AN_AREA = {
     "imagery_license": ("CC-BY-SA-4.0", []),
     "bands": ([3, 2, 1], imagery("stats")),
     "nodata": ("none", imagery("stats")),
+    "buffer_m": (300.0, [*photos("search"), *imagery("utm")]),
     "mosaic": ("best", imagery("mosaic")),
     "epsg": (32634, imagery("utm")),
     "photos": ({"folder": "pics"}, photos("search")),
@@ -102,7 +104,7 @@ OF_VERSION = {
     "report": ([], {"report"}),
 }
 # Changed in tests of their own: the box moves the UTM zone, strips and shards the jobs themselves.
-ELSEWHERE = {"bbox_deg", "strips", "shards", "split", "extent"}
+ELSEWHERE = {"bbox_deg", "area", "strips", "shards", "split", "extent"}
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -207,6 +209,22 @@ def test_the_box_moves_the_search_and_what_is_cut(finished):
 
     planned = finished.plan(change)
     assert planned == {f"{stage}:lima" for stage in PHOTOS} | JOINT
+
+
+def test_a_shape_moves_what_lies_in_it_and_its_file_reruns_its_area_alone(finished):
+    file = finished.folder / "lima.geojson"
+    ring = [[-77.1, -12.1], [-77.0, -12.1], [-77.05, -12.0], [-77.1, -12.1]]
+
+    def change(config):
+        del config["aois"]["lima"]["bbox_deg"]
+        config["aois"]["lima"]["area"] = "lima.geojson"
+
+    def planned(corners):
+        file.write_text(json.dumps({"type": "Polygon", "coordinates": [corners]}))
+        return finished.plan(change)
+
+    expected = {f"{stage}:lima" for stage in [*PHOTOS, *imagery("utm")]} | JOINT
+    assert planned(ring) == expected
 
 
 def test_a_strip_renamed_added_and_removed(finished):

@@ -11,11 +11,13 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
+from rasterio.features import rasterize
 from rasterio.transform import Affine, from_origin
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
 from witw.errors import UserError
+from witw.shapes import Ground
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Grid:
 
 def plan(
     mosaic: rasterio.DatasetReader,
-    bbox_deg: tuple[float, float, float, float],
+    ground: Ground,
     step_m: float,
     pixel_m: float,
     aoi: str,
@@ -97,7 +99,7 @@ def plan(
 
     Args:
         mosaic: the area's raster, in UTM.
-        bbox_deg: the area, EPSG:4326.
+        ground: where the area lies.
         step_m: distance between cells [m].
         pixel_m: pixel of the packed chips [m].
         aoi: name, for the error.
@@ -106,7 +108,7 @@ def plan(
         UserError: no cell of the area has imagery.
     """
     step = max(1, round(step_m / pixel_m)) * pixel_m
-    west, south, east, north = transform_bounds("EPSG:4326", mosaic.crs, *bbox_deg)
+    west, south, east, north = _bounds(mosaic, ground)
     box = mosaic.bounds
     left, right = max(west, box.left) // step, math.ceil(min(east, box.right) / step)
     lower, upper = max(south, box.bottom) // step, math.ceil(min(north, box.top) / step)
@@ -115,9 +117,32 @@ def plan(
         mosaic.crs.to_epsg(), step, left * step, upper * step, rows, columns, np.zeros(0, np.int64)
     )
     cells = _covered(mosaic, grid) if rows and columns else grid.cells
+    if ground.geometry is not None and len(cells):
+        cells = cells[_within(grid, ground)[cells]]
     if not len(cells):
-        raise UserError(f"Area {aoi!r}: its mosaic has no imagery inside `aois.{aoi}.bbox_deg`.")
+        key = "bbox_deg" if ground.geometry is None else "area"
+        raise UserError(f"Area {aoi!r}: its mosaic has no imagery inside `aois.{aoi}.{key}`.")
     return Grid(**asdict(grid) | {"cells": cells})
+
+
+def _bounds(mosaic: rasterio.DatasetReader, ground: Ground) -> tuple[float, float, float, float]:
+    """West, south, east, north of an area in its mosaic's zone [m]."""
+    if ground.geometry is not None:
+        west, south, east, north = ground.projected(mosaic.crs.to_epsg()).bounds
+        return west, south, east, north
+    west, south, east, north = transform_bounds("EPSG:4326", mosaic.crs, *ground.bbox_deg)
+    return west, south, east, north
+
+
+def _within(grid: Grid, ground: Ground) -> NDArray[np.bool_]:
+    """Which cells of the whole raster have their centre in the area, (rows * columns,)."""
+    shown = rasterize(
+        [ground.projected(grid.epsg)],
+        out_shape=(grid.rows, grid.columns),
+        transform=grid.transform,
+        dtype="uint8",
+    )
+    return np.asarray(shown.ravel() > 0)
 
 
 def _covered(mosaic: rasterio.DatasetReader, grid: Grid) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ import rasterio
 import torch
 from numpy.typing import NDArray
 
-from witw import stage
+from witw import shapes, stage
 from witw.cvig import batches
 from witw.cvig.grid import Grid, pictures, plan
 from witw.cvig.network import model
@@ -22,7 +22,7 @@ from witw.cvig.search.compact import Packing
 from witw.settings.index import Index
 
 VERSION = 2
-READS = ("index", "bbox_deg")
+READS = ("index", "bbox_deg", "shape")
 
 SAMPLE_ROWS, SAMPLE_CELLS = 8, 512  # that show how columns are packed best
 
@@ -33,7 +33,7 @@ def run(
     """Encode every cell of an area that has imagery.
 
     Args:
-        spec: holds section ``index``, ``bbox_deg`` and ``aoi``.
+        spec: holds section ``index``, ``bbox_deg``, ``aoi``, and ``shape`` if it is no box.
         model_path: the model.
         mosaic_path: the area's raster in UTM, bands red, green, blue.
         cells: output, see :mod:`witw.cvig.search.index_file`.
@@ -51,7 +51,7 @@ def run(
     step_m = Index.model_validate(spec["index"]).step_m
     with rasterio.open(mosaic_path) as mosaic:
         pixel_m = shape.chip_m / shape.chip_px
-        grid = plan(mosaic, tuple(spec["bbox_deg"]), step_m, pixel_m, spec["aoi"])
+        grid = plan(mosaic, shapes.ground(spec), step_m, pixel_m, spec["aoi"])
         packing = _packing(trained, mosaic, grid)
         with index_file.writer(cells, grid, packing, trained) as out:
             for at, code in stage.progress(encoded(trained, mosaic, grid), "cells"):

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
-from witw import environment, forgotten, stage
+from witw import environment, forgotten, shapes, stage
 from witw.environment import CONFIRMED
 from witw.errors import UserError
 from witw.flickr.api.client import Client, unwatched
@@ -21,10 +22,10 @@ from witw.flickr.api.on_demand import Caller, OnDemand
 from witw.flickr.api.records import Photo, address
 from witw.flickr.crawl import probes, refresh
 from witw.flickr.crawl.audit import Audit, audit
-from witw.flickr.crawl.boxes import Box
+from witw.flickr.crawl.cover import Cover
 from witw.flickr.crawl.journal import Journal, needs_service, questions
 from witw.flickr.crawl.ledger import Ledger, summed
-from witw.flickr.crawl.listing import Listing
+from witw.flickr.crawl.listing import OUTSIDE, Listing
 from witw.flickr.crawl.pages import PER_PAGE, Page, Query, query_of
 from witw.flickr.crawl.quadtree import Cell, Tree, WalkRules, walk
 from witw.flickr.crawl.service import Service, params
@@ -84,23 +85,28 @@ def run(
 
 
 def total_of(spec: Mapping[str, Any], client: Client) -> int:
-    """Photos the service counts in an AOI; one call.
+    """Photos the service counts in an AOI; one call, two if it is across the 180th meridian.
 
     Raises:
         UserError: the service refuses or does not answer.
     """
-    settings = Search.model_validate(spec["search"])
-    root = _root(spec, settings)._replace(take=-1)
-    listing = Listing(tuple(spec["bbox_deg"]), root.high, settings.licenses, "")
-    page = client.call(
-        "flickr.photos.search", lambda answer: listing.read(answer, root), unwatched, **params(root)
-    )
-    return max(page.total, len(page.entries))
+    settings, ground = Search.model_validate(spec["search"]), shapes.ground(spec)
+    total = 0.0
+    for root in _roots(Cover(ground), settings):
+        asked = root._replace(take=-1)
+        listing = Listing(ground, root.high, settings.licenses, "")
+        read = partial(listing.read, query=asked)
+        page = client.call("flickr.photos.search", read, unwatched, **params(asked))
+        found = max(page.total, len(page.entries))
+        # Of a box around a shape, the newest photos tell which share lies in the area.
+        share = sum(entry.flaw != OUTSIDE for entry in page.entries) / max(1, len(page.entries))
+        total += found * (share if ground.geometry is not None else 1)
+    return round(total)
 
 
-def _root(spec: Mapping[str, Any], settings: Search) -> Query:
-    box = Box.around(tuple(spec["bbox_deg"]))
-    return Query(box, _seconds(settings.snapshot), tuple(settings.licenses))
+def _roots(cover: Cover, settings: Search) -> list[Query]:
+    licenses = tuple(settings.licenses)
+    return [Query(box, _seconds(settings.snapshot), licenses) for box in cover.roots]
 
 
 def _accuracy(totals: Mapping[int, int]) -> int:
@@ -133,18 +139,26 @@ class _Run:
     ) -> None:
         self.aoi: str = spec["aoi"]
         self.settings = Search.model_validate(spec["search"])
-        self.bbox_deg = tuple(spec["bbox_deg"])
-        self.root = _root(spec, self.settings)
+        self.ground = shapes.ground(spec)
+        self.cover = Cover(self.ground)
+        # The first is the one that probes and the audit vary: the widest.
+        roots = _roots(self.cover, self.settings)
+        self.roots = sorted(roots, key=lambda one: one.box.west - one.box.east)
         self.client, self.journal, self.workers = client, journal, workers
         self.questions = questions(spec)
         self.host = address(spec["flickr"]["photo_hosts"])
-        self.listing = Listing(self.bbox_deg, self.root.high, self.settings.licenses, self.host)
+        self.listing = Listing(self.ground, self.root.high, self.settings.licenses, self.host)
         self.removed = forgotten.load()
         self.snapshot = self.settings.model_dump(mode="json")["snapshot"]
         is_confirmed = _confirmed(self.aoi) == self.settings.snapshot
         self.is_confirmed = is_confirmed or bool(journal.note("confirmed"))
         if journal.note("stopped") and not self.is_confirmed:
             journal.restart()
+
+    @property
+    def root(self) -> Query:
+        """The question for the area, for the wider part of one across the 180th meridian."""
+        return self.roots[0]
 
     def all(self) -> SearchResult:
         with stage.bar(f"{self.aoi}: search", unit=" photos") as bar:
@@ -161,7 +175,8 @@ class _Run:
             self.ask = self.service.ask
             self.known = self.service.licenses(self.settings.licenses)
             accuracies = self._accuracies()
-            self.root = self.root._replace(accuracy=_accuracy(accuracies))
+            accuracy = _accuracy(accuracies)
+            self.roots = [root._replace(accuracy=accuracy) for root in self.roots]
             tree, probed = self._probed(self._sweeps())
             audited = self._audit(tree, probed)
             rows, gone, by_id = self._rows(tree, audited, probed)
@@ -192,10 +207,17 @@ class _Run:
                 take=sweep,
                 cut=CUTS[sweep],
                 workers=self.workers,
+                cover=self.cover if self.ground.geometry is not None else None,
             )
-            name = f"s{sweep + 1}:r" if sweep else "r"
-            tree += walk(self.ask, self.root.box, self.settings.licenses, rules, name)
+            tree += self._walked(self.settings.licenses, rules, f"s{sweep + 1}:r" * (sweep > 0))
         self.rules = rules
+        return tree
+
+    def _walked(self, licenses: Sequence[int], rules: WalkRules, name: str) -> Tree:
+        """All boxes that the area begins with; the second, if there is one, is `r~`."""
+        tree = Tree({}, [])
+        for number, root in enumerate(self.roots):
+            tree += walk(self.ask, root.box, licenses, rules, (name or "r") + "~" * number)
         return tree
 
     def _probed(self, tree: Tree) -> tuple[Tree, probes.Probed]:
@@ -217,16 +239,17 @@ class _Run:
         self.alone = json.loads(noted)
         if len(self.settings.licenses) > 1:
             for number in self.alone:
-                tree += walk(self.ask, self.root.box, (number,), self.rules, f"{number}:r")
+                tree += self._walked((number,), self.rules, f"{number}:r")
         if self.alone and was_empty:
             answers += self._answers(tree)
-        known = probes.Known(self.listing.photos, tree.listed)
+        known = probes.Known(self.listing.photos, tree.listed, self.cover.is_inside)
         answers = [probes.judge(one.probe, self.pages_of[one.probe], known) for one in answers]
         return tree, probes.summed(answers, self._slack())
 
     def _answers(self, tree: Tree) -> list[probes.Answer]:
         """Answers of the probes chosen for what is listed so far, and of the named accuracies."""
         listed = [self.listing.photos[photo_id] for photo_id in sorted(tree.listed)]
+        listed = [photo for photo in listed if self.root.box.holds(photo.lon, photo.lat)]
 
         def chosen() -> str:
             made = probes.plan(self.root, listed)
@@ -242,7 +265,7 @@ class _Run:
             if accuracy != self.root.accuracy
         }
         self.pages_of = getattr(self, "pages_of", {}) | pages | named
-        known = probes.Known(self.listing.photos, tree.listed)
+        known = probes.Known(self.listing.photos, tree.listed, self.cover.is_inside)
         return [probes.judge(one, page, known) for one, page in (pages | named).items()]
 
     def _slack(self) -> int:
@@ -250,7 +273,9 @@ class _Run:
         return len(self.listing.hidden) + len(self.listing.left_out)
 
     def _audit(self, tree: Tree, probed: probes.Probed) -> Audit:
-        uploads = sorted(self.listing.photos[photo_id].date_upload for photo_id in tree.listed)
+        photos = (self.listing.photos[photo_id] for photo_id in tree.listed)
+        box = self.root.box
+        uploads = sorted(one.date_upload for one in photos if box.holds(one.lon, one.lat))
         return audit(
             self.ask,
             self.root,
@@ -270,7 +295,7 @@ class _Run:
             for photo_id, row in self.journal.before().items()
             if not self.removed.covers(photo_id, row["owner"])
         }
-        ours = self.bbox_deg, self.settings.licenses
+        ours = self.ground, self.settings.licenses
         lacking = refresh.candidates(before, cells, *ours)
         doubted = [row for row in lacking if not row["is_gone"]]
         there = self._second_look(tree, audited, doubted)
@@ -309,7 +334,9 @@ class _Run:
             return self.ask(query)
 
         def looked() -> str:
-            refresh.missed(ask, self.root, doubted)
+            for root in self.roots:
+                here = [row for row in doubted if root.box.holds(row["lon"], row["lat"])]
+                refresh.missed(ask, root, here)
             return json.dumps(keys)
 
         # The same questions when photos have been forgotten since.

@@ -162,7 +162,9 @@ def spec(config: Config, aoi: str, name: str) -> dict[str, Any]:
     """What a look must know of a strip."""
     area = config.aois[aoi]
     place = {"bbox_deg": area.bbox_deg, "chip_m": area.chips.size_px * area.utm.gsd_m}
-    place |= {"gsd_m": area.utm.gsd_m, "extent": area.extent}
+    # Of a shape's strips, as of photos', a part is reprojected.
+    is_whole = area.extent == "all" and area.ground.geometry is None
+    place |= {"gsd_m": area.utm.gsd_m, "extent": "all" if is_whole else "photos"}
     told: dict[str, Any] = json.loads(build(config, "stats", aoi, name)) | place
     told["sources"] = [
         json.loads(build(settled(config, {(aoi, name): number}), "stats", aoi, name))["strip"]

@@ -1,4 +1,4 @@
-"""Find the parts of a strip that photos' chips need (``extent: photos``).
+"""Find the parts of a strip that photos' chips need (``extent: photos``), or an area's shape.
 
 `utm` then makes no other tiles of its raster than those that a listed photo's chip touches, so of
 the source only the blocks below these are read. Their pixels are those of `extent: all`, byte for
@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from witw.imagery import TILE
 from witw.imagery.warp.target_grid import TargetGrid
+from witw.shapes import Ground
 
 # So many blocks, of about 512 x 512 pixels, does `stats` count: 17 million pixels.
 SAMPLE = 64
@@ -59,6 +61,32 @@ class Need:
         middle = np.stack([x, y], axis=1)
         reach = self.size_px / 2 + SPARE_PX
         return touched(middle - reach, middle + reach, grid.shape)
+
+
+@dataclass(frozen=True)
+class ShapeNeed:
+    """The shape of an area, with what the chips of photos on its edge show.
+
+    Attributes:
+        ground: where the area lies.
+        size_px: side of a chip [px of the UTM raster].
+    """
+
+    ground: Ground
+    size_px: int
+
+    def tiles(self, grid: TargetGrid) -> Bools:
+        """Which tiles of a strip's raster it touches, (rows, columns)."""
+        # A chip is a square: its corners lie farther out than half its side.
+        margin_m = (self.size_px / 2 + SPARE_PX) * math.sqrt(2) * grid.gsd_m
+        shape = self.ground.projected(grid.epsg, margin_m)
+        rows, columns = (-(-size // TILE) for size in grid.shape)
+        west, north = grid.bounds[0], grid.bounds[3]
+        x = west + np.arange(columns + 1) * TILE * grid.gsd_m
+        y = north - np.arange(rows + 1) * TILE * grid.gsd_m
+        shapely.prepare(shape)
+        tiles = shapely.box(x[:-1], y[1:, None], x[1:], y[:-1, None])
+        return np.asarray(shapely.intersects(shape, tiles))
 
 
 def of_photos(path: Path, size_px: int) -> Need:

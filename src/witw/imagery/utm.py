@@ -13,7 +13,7 @@ from typing import Any
 from osgeo import gdal
 from rasterio.errors import RasterioError
 
-from witw import files, stage
+from witw import files, shapes, stage
 from witw.errors import UserError
 from witw.imagery import sparse as needs
 from witw.imagery.sparse import Bools
@@ -25,7 +25,7 @@ from witw.imagery.warp.target_grid import TargetGrid
 from witw.settings.utm import Utm
 
 VERSION = 3
-READS = ("strip", "utm_epsg", "utm", "need_px")
+READS = ("strip", "utm_epsg", "utm", "need_px", "shape")
 
 log = logging.getLogger("witw")
 
@@ -158,7 +158,8 @@ def run(
         stretch: the AOI's stretch.
         tif: what is written; the same bytes for any number of threads.
         threads: of the warp and of the compression.
-        photos: table `photos`, where only what its chips need is made.
+        photos: table `photos`, where only what its chips need is made. Of an area that is no box,
+            only what chips inside its shape need is made.
 
     Raises:
         UserError: the strip cannot be read or shown in the zone; names AOI and file.
@@ -174,7 +175,11 @@ def run(
             "projsync, or set PROJ_NETWORK=ON)",
             aoi, strip["name"], lacking[1], ", ".join(lacking[0]),
         )  # fmt: skip
-    need = needs.of_photos(photos, spec["need_px"]) if photos else None
+    need: needs.Need | needs.ShapeNeed | None = None
+    if photos:
+        need = needs.of_photos(photos, spec["need_px"])
+    elif spec.get("shape"):
+        need = needs.ShapeNeed(shapes.ground(spec), spec["need_px"])
     kept = decoded_cache.beside(tif)
     with files.scratch(tif) as work, source.unchanged(aoi, source.local_files(raster)):
         log.info("warping %s by way of the temporary folder %s", strip["name"], work)

@@ -1,4 +1,4 @@
-"""Where areas lie to each other, and what their splits make of it. Names and boxes only."""
+"""Where areas lie to each other, and what their splits make of it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+import numpy as np
+import shapely
+
+from witw import shapes
 from witw.errors import UserError
 from witw.geo import EARTH_RADIUS_M
+from witw.shapes import Ground
 
 SPLITS = ("train", "val", "test")
 M_PER_DEGREE = math.pi * EARTH_RADIUS_M / 180
@@ -21,8 +26,8 @@ class Neighbours:
 
     Attributes:
         names: of the two, sorted.
-        gap_m: how far their boxes lie apart, along the meridian or along the parallel, whichever
-            is more [m]; 0: they touch, or overlap.
+        gap_m: how far they lie apart at least, boxes along the meridian or along the parallel,
+            whichever is more [m]; 0: they touch, or overlap.
         is_overlap: whether they share ground.
     """
 
@@ -31,52 +36,65 @@ class Neighbours:
     is_overlap: bool
 
 
-def neighbours(
-    boxes: Mapping[str, Sequence[float]], groups: Mapping[str, str]
-) -> Iterator[Neighbours]:
+def neighbours(grounds: Mapping[str, Ground], groups: Mapping[str, str]) -> Iterator[Neighbours]:
     """Every two areas of different groups.
 
     Args:
-        boxes: west, south, east, north of each area, EPSG:4326 [degrees].
+        grounds: where each area lies.
         groups: split or city of each.
     """
-    for one, other in combinations(sorted(boxes), 2):
+    for one, other in combinations(sorted(grounds), 2):
         if groups[one] != groups[other]:
-            yield _between(one, other, boxes[one], boxes[other])
+            yield between((one, other), grounds[one], grounds[other])
 
 
-def _between(one: str, other: str, a: Sequence[float], b: Sequence[float]) -> Neighbours:
+def between(names: tuple[str, str], one: Ground, other: Ground) -> Neighbours:
+    """How two areas lie to each other: by their boxes, and where these meet by their shapes."""
+    by_box = _boxes(names, one.bbox_deg, other.bbox_deg)
+    if not by_box.is_overlap or (one.geometry is None and other.geometry is None):
+        return by_box
+    a, b = one.polygons, other.polygons
+    if a.intersects(b) and a.intersection(b).area > 0:
+        return by_box
+    # Degrees of longitude at their shortest, so that areas lie at least so far apart.
+    furthest = max(abs(v) for ground in (one, other) for v in ground.bbox_deg[1::2])
+    scale = np.array([math.cos(math.radians(furthest)), 1.0]) * M_PER_DEGREE
+    a, b = (shapely.transform(shape, lambda xy: xy * scale) for shape in (a, b))
+    return Neighbours(names, float(a.distance(b)), False)
+
+
+def _boxes(names: tuple[str, str], a: Sequence[float], b: Sequence[float]) -> Neighbours:
     # East or west, whichever way round the Earth is the shorter.
     east, west = (b[0] - a[2]) % 360, (a[0] - b[2]) % 360
-    same_lon = a[0] < b[2] and b[0] < a[2]
+    same_lon = any(a[0] < b[2] + turn and b[0] + turn < a[2] for turn in (-360, 0, 360))
     apart_lon = 0.0 if same_lon else min(east, west)
     apart_lat = max(b[1] - a[3], a[1] - b[3], 0.0)
     furthest = max(abs(v) for v in (a[1], a[3], b[1], b[3]))
     east_m = apart_lon * M_PER_DEGREE * math.cos(math.radians(furthest))
     shared = same_lon and a[1] < b[3] and b[1] < a[3]
-    return Neighbours((one, other), max(east_m, apart_lat * M_PER_DEGREE), shared)
+    return Neighbours(names, max(east_m, apart_lat * M_PER_DEGREE), shared)
 
 
-def check_apart(
-    boxes: Mapping[str, Sequence[float]], splits: Mapping[str, str], source: str
-) -> None:
+def check_apart(grounds: Mapping[str, Ground], splits: Mapping[str, str], source: str) -> None:
     """Refuse areas of different splits that share ground: the model would be tested on its lesson.
 
     Args:
-        boxes: west, south, east, north of each area, EPSG:4326 [degrees].
+        grounds: where each area lies.
         splits: of each.
         source: name of the config file.
 
     Raises:
         UserError: two do; names both, and both splits.
     """
-    for pair in neighbours(boxes, splits):
+    for pair in neighbours(grounds, splits):
         if pair.is_overlap:
             one, other = pair.names
+            are_boxes = grounds[one].geometry is None and grounds[other].geometry is None
+            key, what = ("`bbox_deg`", "box") if are_boxes else ("the ground", "area")
             raise UserError(
-                f"{source}: `bbox_deg` of area {one!r} ({splits[one]}) and area {other!r} "
+                f"{source}: {key} of area {one!r} ({splits[one]}) and area {other!r} "
                 f"({splits[other]}) overlap, so places of one split are seen in the other; move "
-                "one box away from the other, or give both the same `split`."
+                f"one {what} away from the other, or give both the same `split`."
             )
 
 
@@ -119,15 +137,16 @@ def card_sentence(areas: Mapping[str, Mapping[str, Any]]) -> str:
     """What the data card says of the splits, from where the areas lie.
 
     Args:
-        areas: ``bbox_deg``, ``split``, ``chip_px`` and ``gsd_m`` of each, by name.
+        areas: ``bbox_deg``, ``shape`` where it is no box, ``split``, ``chip_px`` and ``gsd_m`` of
+            each, by name.
     """
     splits = {name: str(area["split"]) for name, area in areas.items()}
     used = [split for split in SPLITS if split in splits.values()]
     if len(used) < 2:
         return f"All areas are in the split `{_and(used)}`."
-    boxes = {name: area["bbox_deg"] for name, area in areas.items()}
+    grounds = {name: shapes.ground(area) for name, area in areas.items()}
     chip_m = max(float(area["chip_px"] * area["gsd_m"]) for area in areas.values())
-    pairs = sorted(neighbours(boxes, splits), key=lambda pair: (pair.gap_m, pair.names))
+    pairs = sorted(neighbours(grounds, splits), key=lambda pair: (pair.gap_m, pair.names))
     close = [pair for pair in pairs if pair.is_overlap or pair.gap_m < chip_m]
     if close:
         told = _and([_told(pair, splits) for pair in close])

@@ -93,7 +93,9 @@ def _dots(rows: pd.DataFrame, bbox_deg: Sequence[float], width: int, height: int
         lon = part["lon"].to_numpy(dtype=float, na_value=np.nan)
         lat = part["lat"].to_numpy(dtype=float, na_value=np.nan)
         known = np.isfinite(lon) & np.isfinite(lat)
-        x = np.floor((lon[known] - west) / (east - west) * width).astype(int)
+        # Across the 180th meridian the box goes on beyond 180, and photos begin again at -180.
+        along = (lon[known] - west + 180) % 360 - 180
+        x = np.floor(along / (east - west) * width).astype(int)
         y = np.floor((north - lat[known]) / (north - south) * height).astype(int)
         color = [int(COLORS[status][k : k + 2], 16) for k in (1, 3, 5)]
         for dx in range(-reach, reach + 1):

@@ -30,12 +30,12 @@ Moment = Annotated[datetime, AfterValidator(_utc), PlainSerializer(_iso, return_
 Numbers = Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(lambda v: sorted(set(v)))]
 
 
-def _as_the_shell(path: str) -> str:
+def as_the_shell(path: str) -> str:
     """Put in `~` and `$NAME` of a local path, as a shell would; unknown names stay."""
     return path if "://" in path else os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
 
 
-FilePath = Annotated[str, AfterValidator(_as_the_shell)]
+FilePath = Annotated[str, AfterValidator(as_the_shell)]
 
 
 class Section(BaseModel):

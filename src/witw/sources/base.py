@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from witw import tables
+from witw.shapes import Ground
 from witw.sources.terms import terms
 from witw.status import Status
 from witw.store import PHOTO_ID
@@ -34,16 +35,17 @@ class Place:
         aoi: its name.
         bbox_deg: west, south, east, north, EPSG:4326 [degrees].
         spec: of the stage, for sources that read other keys.
+        ground: where the area lies; None: in its box.
     """
 
     aoi: str
     bbox_deg: tuple[float, float, float, float]
     spec: Mapping[str, Any] = field(default_factory=dict)
+    ground: Ground | None = None
 
     def holds(self, lon: Floats, lat: Floats) -> Bools:
         """Which positions lie in the area; its edge belongs to it, NaN does not."""
-        west, south, east, north = self.bbox_deg
-        return np.asarray((west <= lon) & (lon <= east) & (south <= lat) & (lat <= north))
+        return (self.ground or Ground(self.bbox_deg)).holds(lon, lat)
 
 
 @dataclass

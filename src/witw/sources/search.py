@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from witw import files, forgotten, stage, tables
+from witw import files, forgotten, shapes, stage, tables
 from witw.errors import UserError
 from witw.flickr import search as flickr
 from witw.sources import folder, ids, mapillary, table, yfcc100m
@@ -16,7 +16,15 @@ from witw.sources.base import Listed, Place, Source, check_ids
 
 VERSION = 4
 # Of these, those that the area's kinds of source read: see `SOURCE_READS` in witw.spec.
-READS = ("bbox_deg", "search", "flickr.api_url", "flickr.photo_hosts", "forgotten", "sources")
+READS = (
+    "bbox_deg",
+    "shape",
+    "search",
+    "flickr.api_url",
+    "flickr.photo_hosts",
+    "forgotten",
+    "sources",
+)
 
 FLICKR = "flickr"
 LISTED_WORD = "as complete as its source"
@@ -71,7 +79,7 @@ def _of_flickr(spec: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, dic
 def _of_another(
     source: Source, spec: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    place = Place(spec["aoi"], tuple(spec["bbox_deg"]), spec)
+    place = Place(spec["aoi"], tuple(spec["bbox_deg"]), spec, shapes.ground(spec))
     found = read(source, place)
     removed = forgotten.load()
     hidden = [

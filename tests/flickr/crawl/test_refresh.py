@@ -18,6 +18,7 @@ from witw.flickr.api.client import Client
 from witw.flickr.crawl import refresh
 from witw.flickr.crawl.journal import Journal
 from witw.flickr.crawl.pages import Entry, Page
+from witw.shapes import Ground
 from witw.store import journal_path
 
 FIRST, SECOND, THIRD, FOURTH = (f"2025-0{month}-01T00:00:00Z" for month in (1, 2, 3, 4))
@@ -401,7 +402,7 @@ def test_candidates_lie_inside_and_have_a_licence_that_counts():
         row(7),
         row(8, is_gone=True),
     ]
-    found = refresh.candidates({one["id"]: one for one in rows}, {"7"}, BBOX, LICENSES)
+    found = refresh.candidates({one["id"]: one for one in rows}, {"7"}, Ground(BBOX), LICENSES)
     assert [one["id"] for one in found] == ["3", "1", "2", "8"]
 
 

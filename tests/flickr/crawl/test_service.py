@@ -103,7 +103,7 @@ def test_a_few_photos_not_asked_for_are_left_out_and_the_others_are_kept(asked):
     assert len(calls) == 2
     assert page.strayed == 3
     assert {entry.id for entry in page.entries if not entry.flaw} == {r["id"] for r in GOOD[3:]}
-    reasons = ["outside the box", "another licence", "outside the box"]
+    reasons = ["outside the area", "another licence", "outside the area"]
     assert found.left_out == {r["id"]: why for r, why in zip(strays, reasons, strict=True)}
 
 

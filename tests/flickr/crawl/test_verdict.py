@@ -21,6 +21,7 @@ from witw.flickr.crawl.probes import Probed
 from witw.flickr.crawl.quadtree import WalkRules, walk
 from witw.flickr.crawl.service import params
 from witw.flickr.crawl.verdict import balance, verdict
+from witw.shapes import Ground
 
 QUIET = Audit(12, 1_000, [], 0.0, 0.0066)
 NONE = Audit(0, 0, [], 0.0, 1.0)
@@ -120,7 +121,7 @@ def walked(behaviour, box_total):
     """The account of one sweep over a made city that behaves so, and the share found."""
     catalog = city().behaving(behaviour)
     high = 1_800_000_000
-    found = Listing(PARIS_BBOX_DEG, high, range(1, 17), "http://x")
+    found = Listing(Ground(PARIS_BBOX_DEG), high, range(1, 17), "http://x")
     sent = {}
 
     def ask(query):

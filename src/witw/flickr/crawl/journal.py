@@ -269,6 +269,7 @@ class Journal:
 def questions(spec: Mapping[str, Any]) -> str:
     """Digest of what a search's questions follow from, the service and the snapshot aside."""
     parts = [spec.get("version"), list(spec["bbox_deg"]), spec["search"]]
+    parts += [spec["shape"]] if spec.get("shape") else []
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from witw.flickr.api.records import Photo, UnusableError, integer, parse, real, rows_of, text
 from witw.flickr.crawl.pages import PER_PAGE, Entry, Page, Query
 from witw.forgotten import ALIAS
+from witw.shapes import Ground
 from witw.store import FLICKR_ID
 
 # A service may cut off decimals of a box; what lies farther out was not asked for [degrees].
@@ -17,6 +18,7 @@ SLACK_DEG = 1e-4
 MOST = 2**31 - 1
 # Flaw of a photo whose owner asked to remove it.
 FORGOTTEN = "forgotten"
+OUTSIDE = "outside the area"
 # Up to such a share of an answer's dates may be wrong without a doubt about all of them.
 ODD_DATES = 0.1
 
@@ -25,7 +27,7 @@ class Listing:
     """The photos of one AOI as answers bring them in.
 
     Args:
-        bbox_deg: the AOI, edges included, EPSG:4326 [degrees].
+        ground: where the AOI lies.
         snapshot: latest upload date that counts [s].
         license_ids: licences that count.
         host: where photos lie whose answer has no address.
@@ -38,7 +40,7 @@ class Listing:
 
     def __init__(
         self,
-        bbox_deg: tuple[float, float, float, float],
+        ground: Ground,
         snapshot: int,
         license_ids: Sequence[int],
         host: str,
@@ -46,7 +48,7 @@ class Listing:
         self.photos: dict[str, Photo] = {}
         self.left_out: dict[str, str] = {}
         self.hidden: dict[str, tuple[int, int | None]] = {}
-        self._bbox_deg = bbox_deg
+        self._ground = ground
         self._snapshot = snapshot
         self._license_ids = frozenset(license_ids)
         self._host = host
@@ -102,6 +104,8 @@ class Listing:
         """Remember what a page has that is not to be listed, and why."""
         with self._lock:
             for number, entry in enumerate(page.entries):
+                if entry.flaw == OUTSIDE and self._ground.geometry is not None:
+                    continue  # boxes are asked for that hold more than the area
                 if entry.flaw and entry.flaw != FORGOTTEN:
                     place = f"record {number} of {query.key}"
                     self.left_out[entry.id if FLICKR_ID.fullmatch(entry.id) else place] = entry.flaw
@@ -116,16 +120,17 @@ class Listing:
             photo = parse(raw, self._host)
             self._check(photo)
         except UnusableError as reason:
-            return Entry(photo_id, upload, str(reason))
+            lon, lat = real(fields.get("longitude")), real(fields.get("latitude"))
+            place = () if lon is None or lat is None else (lon, lat)
+            return Entry(photo_id, upload, str(reason), *place)
         # Answers may differ from each other; which one counts must not depend on their order.
         if photo_id not in self.photos or key < self._from[photo_id]:
             self.photos[photo_id], self._from[photo_id] = photo, key
-        return Entry(photo_id, upload)
+        return Entry(photo_id, upload, "", photo.lon, photo.lat)
 
     def _check(self, photo: Photo) -> None:
-        west, south, east, north = self._bbox_deg
-        if not (west <= photo.lon <= east and south <= photo.lat <= north):
-            raise UnusableError("outside the box")
+        if not self._ground.holds(photo.lon, photo.lat):
+            raise UnusableError(OUTSIDE)
         if photo.date_upload > self._snapshot:
             raise UnusableError("uploaded after the snapshot")
         if photo.license_id not in self._license_ids:

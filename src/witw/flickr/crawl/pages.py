@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -57,11 +58,15 @@ class Entry(NamedTuple):
         id: the photo's, '' where unknown.
         upload: its date [s], 0 where unknown.
         flaw: why it is not to be listed; '' if it is.
+        lon: its longitude, EPSG:4326, NaN where unknown [degrees].
+        lat: its latitude [degrees].
     """
 
     id: str
     upload: int
     flaw: str = ""
+    lon: float = math.nan
+    lat: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -117,9 +117,16 @@ class Known:
     Args:
         photos: by id.
         ids: those that are listed.
+        is_inside: whether a box lies in the area as a whole, so that its photos can be counted.
     """
 
-    def __init__(self, photos: Mapping[str, Photo], ids: Iterable[str]) -> None:
+    def __init__(
+        self,
+        photos: Mapping[str, Photo],
+        ids: Iterable[str],
+        is_inside: Callable[[Box], bool] = lambda _: True,
+    ) -> None:
+        self.is_inside = is_inside
         self.ids = frozenset(ids)
         listed = [photos[photo_id] for photo_id in self.ids]
         rows = [(one.lon, one.lat, one.date_upload, one.license_id) for one in listed]
@@ -179,7 +186,8 @@ def judge(probe: Probe, page: Page, known: Known) -> Answer:
     is_ignored = page.strayed * 2 > len(page.entries)
     is_counted = page.total >= len(page.entries) and not is_ignored
     over = page.total - known.count(probe.query) if is_counted else None
-    if probe.kind in ("edge", "world"):  # outside of the area the list knows nothing
+    # Outside of the area the list knows nothing.
+    if probe.kind in ("edge", "world") or not known.is_inside(probe.query.box):
         over = None
     total = max(page.total, len(page.entries))
     return Answer(probe, shown, shown - known.ids, over, total, is_ignored)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from witw.flickr.crawl.boxes import Box
+from witw.flickr.crawl.cover import Cover
 from witw.flickr.crawl.ledger import Ledger
 from witw.flickr.crawl.pages import REACH, Ask, Entry, Page, Query
 from witw.flickr.crawl.pool import spread
@@ -62,6 +63,7 @@ class WalkRules:
         take: sent along.
         cut: where boxes are cut, see :meth:`witw.flickr.crawl.boxes.Box.quarters`.
         workers: nodes visited at a time.
+        cover: Shape of the area, along which boxes are cut; None: it is the box that is walked.
     """
 
     snapshot: int
@@ -70,6 +72,7 @@ class WalkRules:
     take: int = 0
     cut: int = 8
     workers: int = 1
+    cover: Cover | None = None
 
 
 @dataclass(frozen=True)
@@ -129,9 +132,15 @@ def walk(ask: Ask, box: Box, licenses: Sequence[int], rules: WalkRules, name: st
 def _balance(done: _Visit, cells: dict[str, Cell]) -> None:
     """A box that was split holds what its page showed, and what its quarters hold."""
     quarters = [cells[node.name] for node in done.quarters]
-    if quarters:
+    # Of what a shape cuts off, nothing is known.
+    if quarters and not done.is_trimmed:
         newer = sum(entry.upload > done.quarters[0].high for entry in done.entries)
         done.cell.ledger.note(done.cell.total - newer - sum(cell.total for cell in quarters))
+
+
+def _mark(number: int) -> str:
+    """The name of a piece within its box; no two are read as one."""
+    return str(number) if number < 10 else f"({number})"
 
 
 class _DisorderError(Exception):
@@ -146,6 +155,7 @@ class _Visit:
         self.cell = Cell(node.name, node.box, is_ordered=node.is_ordered)
         self.entries: list[Entry] = []
         self.quarters: list[Node] = []
+        self.is_trimmed = False
         self._ask = ask
         self._rules = rules
         self._below: list[Node] = []
@@ -164,12 +174,14 @@ class _Visit:
 
     def _ordered(self) -> None:
         page = self._newest(self.node.high)
-        quarters = self.node.box.quarters(self._rules.cut)
-        if page.total > self._rules.box_total and quarters:
+        quarters = self._along(page)
+        if not quarters and page.total > self._rules.box_total:
+            quarters = self._quarters()
+        if quarters:
             # All newer ones are known now, so the quarters need not tell them again.
             oldest = min(page.uploads, default=self.node.high)
             self.quarters = [
-                self.node._replace(name=f"{self.node.name}{n}", box=box, high=oldest)
+                self.node._replace(name=self.node.name + _mark(n), box=box, high=oldest)
                 for n, box in enumerate(quarters)
             ]
             self._below += self.quarters
@@ -182,6 +194,24 @@ class _Visit:
             if high > 0:
                 page = self._newest(high)
         self.cell.ledger.end()
+
+    def _quarters(self) -> list[Box]:
+        """Quarters of the box, less what lies outside the area."""
+        boxes, cover = self.node.box.quarters(self._rules.cut), self._rules.cover
+        if cover is None:
+            return boxes
+        self.is_trimmed = not cover.is_inside(self.node.box)
+        return [box for one in boxes if (box := cover.trimmed(one)) is not None]
+
+    def _along(self, page: Page) -> list[Box]:
+        """The box cut along the area's shape, where that saves calls."""
+        cover = self._rules.cover
+        if cover is None or page.is_last():
+            return []
+        points = [(entry.lon, entry.lat) for entry in page.entries]
+        pieces = cover.pieces(self.node.box, page.total, points)
+        self.is_trimmed = bool(pieces)
+        return pieces
 
     def _second(self, page: Page) -> int:
         """List the photos of one second that fills a page; returns the date to continue from.
@@ -234,8 +264,8 @@ class _Visit:
 
     def _split(self, page: Page) -> bool:
         """Leave the node in pieces: of the box, of the dates, of the licences; or not at all."""
-        node, rules = self.node, self._rules
-        if quarters := node.box.quarters(rules.cut):
+        node = self.node
+        if quarters := self._quarters():
             for number, box in enumerate(quarters):
                 self._leave(str(number), box=box)
         elif node.low < node.high and all(node.low <= u <= node.high for u in page.uploads):

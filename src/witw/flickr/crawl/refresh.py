@@ -18,6 +18,7 @@ from typing import Any
 from witw.flickr.api.records import UnusableError, parse
 from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.pages import Ask, Query
+from witw.shapes import Ground
 
 TAKE = 10_000  # marks these questions as their own
 LOOKS = 2
@@ -32,19 +33,17 @@ KEPT = ("id", "license_id", "license", "license_url", "date_upload", "lat", "lon
 def candidates(
     before: Mapping[str, Mapping[str, Any]],
     listed: Collection[str],
-    bbox_deg: tuple[float, float, float, float],
+    ground: Ground,
     license_ids: Collection[int],
 ) -> list[Mapping[str, Any]]:
     """Photos of an earlier search that this one should have listed, newest upload first."""
-    west, south, east, north = bbox_deg
     return sorted(
         (
             row
             for photo_id, row in before.items()
             if photo_id not in listed
-            and west <= row["lon"] <= east
-            and south <= row["lat"] <= north
             and row["license_id"] in license_ids
+            and ground.holds(row["lon"], row["lat"])
         ),
         key=lambda row: (-row["date_upload"], row["id"]),
     )
