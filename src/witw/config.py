@@ -20,9 +20,9 @@ from pydantic import (
     model_validator,
 )
 
-from witw import shapes
 from witw.errors import UserError
 from witw.geo import utm_epsg
+from witw.ground import shapes
 from witw.mistakes import areas
 from witw.mistakes.keys import sentence
 from witw.settings.base import NAME, FilePath, Section, as_the_shell

@@ -22,9 +22,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from witw import shapes
 from witw.errors import UserError
 from witw.forgotten import digest
+from witw.ground import shapes
 from witw.paths import folder_state, weights
 from witw.settings.base import KINDS
 
@@ -105,7 +105,7 @@ def build(config: Config, stage: str, aoi: str | None = None, part: str | None =
         nested as in the config. Some paths are derived: ``utm_epsg``, ``strip`` (that strip
         alone, bands and nodata resolved), ``strip_names`` (in config order), ``need_px`` (side of
         the chips that strips are read for, None where all is read), ``shape`` (of an area that is
-        more than a box, see :mod:`witw.shapes`; else left out), ``weights`` (the
+        more than a box, see :mod:`witw.ground.shapes`; else left out), ``weights`` (the
         checkpoint's address), ``areas`` (what the joint stages say of each AOI), ``chip_m`` and
         ``forgotten`` (a digest of the removals asked for in the AOI), ``sources`` and
         ``photo_hosts`` (where photos come from, and their hosts).

@@ -9,13 +9,13 @@ from made_city import BBOX, CENTRE, EPSG, GSD_M, SIDE_M
 from matplotlib.path import Path as Outline
 from pyproj import Transformer
 
-from witw import shapes
 from witw.cvig import index
 from witw.cvig.grid import pictures, plan
 from witw.cvig.network.model import Model
 from witw.cvig.search.index_file import Index
 from witw.errors import UserError
-from witw.shapes import Ground
+from witw.ground import shapes
+from witw.ground.shapes import Ground
 
 SPEC = {"stage": "index", "version": 1, "aoi": "made", "bbox_deg": BBOX, "index": {"step_m": 28.0}}
 CHIP_M, CHIP_PX = 225.0, 32

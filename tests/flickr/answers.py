@@ -12,7 +12,7 @@ from witw.flickr.crawl.journal import Journal
 from witw.flickr.crawl.listing import Listing
 from witw.flickr.crawl.pages import Query
 from witw.flickr.crawl.service import Service
-from witw.shapes import Ground
+from witw.ground.shapes import Ground
 
 KEY = "0123456789abcdef0123456789abcdef"
 BBOX = (10.0, 50.0, 10.2, 50.1)

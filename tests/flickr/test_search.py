@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from matplotlib.path import Path as Outline
 
-from witw import files, forgotten, shapes, tables
+from witw import files, forgotten, tables
 from witw.demo.fake_flickr.behaviour import Behaviour
 from witw.demo.fake_flickr.server import CatalogPhoto, Faults, FlickrServer
 from witw.errors import UserError
 from witw.flickr import search
 from witw.flickr.api.client import Client
 from witw.flickr.crawl.journal import Journal
+from witw.ground import shapes
 
 KEY = "0123456789abcdef0123456789abcdef"
 SECRET = "fedcba9876543210"

@@ -17,7 +17,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
 from witw.errors import UserError
-from witw.shapes import Ground
+from witw.ground.shapes import Ground
 
 
 @dataclass(frozen=True)

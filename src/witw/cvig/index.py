@@ -12,13 +12,14 @@ import rasterio
 import torch
 from numpy.typing import NDArray
 
-from witw import shapes, stage
+from witw import stage
 from witw.cvig import batches
 from witw.cvig.grid import Grid, pictures, plan
 from witw.cvig.network import model
 from witw.cvig.network.model import ChipCode, Model, device
 from witw.cvig.search import index_file
 from witw.cvig.search.compact import Packing
+from witw.ground import shapes
 from witw.settings.index import Index
 
 VERSION = 2

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from witw import environment, forgotten, shapes, stage
+from witw import environment, forgotten, stage
 from witw.environment import CONFIRMED
 from witw.errors import UserError
 from witw.flickr.api.client import Client, unwatched
@@ -30,6 +30,7 @@ from witw.flickr.crawl.pages import PER_PAGE, Page, Query, query_of
 from witw.flickr.crawl.quadtree import Cell, Tree, WalkRules, walk
 from witw.flickr.crawl.service import Service, params
 from witw.flickr.crawl.verdict import verdict
+from witw.ground import shapes
 from witw.settings.search import Search
 from witw.store import journal_path
 

@@ -21,9 +21,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from witw.ground.shapes import Ground
 from witw.imagery import TILE
 from witw.imagery.warp.target_grid import TargetGrid
-from witw.shapes import Ground
 
 # So many blocks, of about 512 x 512 pixels, does `stats` count: 17 million pixels.
 SAMPLE = 64

@@ -13,8 +13,9 @@ from typing import Any
 from osgeo import gdal
 from rasterio.errors import RasterioError
 
-from witw import files, shapes, stage
+from witw import files, stage
 from witw.errors import UserError
+from witw.ground import shapes
 from witw.imagery import sparse as needs
 from witw.imagery.sparse import Bools
 from witw.imagery.strip import blocks, datum, decoded_cache, remote, source

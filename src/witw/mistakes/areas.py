@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import shapely
 
-from witw import shapes
 from witw.errors import UserError
 from witw.geo import EARTH_RADIUS_M
-from witw.shapes import Ground
+from witw.ground import shapes
+from witw.ground.shapes import Ground
 
 SPLITS = ("train", "val", "test")
 M_PER_DEGREE = math.pi * EARTH_RADIUS_M / 180

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from witw import tables
-from witw.shapes import Ground
+from witw.ground.shapes import Ground
 from witw.sources.terms import terms
 from witw.status import Status
 from witw.store import PHOTO_ID

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from witw import files, forgotten, shapes, stage, tables
+from witw import files, forgotten, stage, tables
 from witw.errors import UserError
 from witw.flickr import search as flickr
+from witw.ground import shapes
 from witw.sources import folder, ids, mapillary, table, yfcc100m
 from witw.sources.base import Listed, Place, Source, check_ids
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from test_quadtree import LICENSES, SNAPSHOT, Service
 
-from witw import shapes
 from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.cover import Cover, cheapest
 from witw.flickr.crawl.pages import Entry, Page
 from witw.flickr.crawl.quadtree import WalkRules, walk
+from witw.ground import shapes
 
 CENTRE, HALF = np.array([2.2, 48.76]), np.array([0.1, 0.3])
 

@@ -18,7 +18,7 @@ from witw.flickr.api.client import Client
 from witw.flickr.crawl import refresh
 from witw.flickr.crawl.journal import Journal
 from witw.flickr.crawl.pages import Entry, Page
-from witw.shapes import Ground
+from witw.ground.shapes import Ground
 from witw.store import journal_path
 
 FIRST, SECOND, THIRD, FOURTH = (f"2025-0{month}-01T00:00:00Z" for month in (1, 2, 3, 4))

@@ -21,7 +21,7 @@ from witw.flickr.crawl.probes import Probed
 from witw.flickr.crawl.quadtree import WalkRules, walk
 from witw.flickr.crawl.service import params
 from witw.flickr.crawl.verdict import balance, verdict
-from witw.shapes import Ground
+from witw.ground.shapes import Ground
 
 QUIET = Audit(12, 1_000, [], 0.0, 0.0066)
 NONE = Audit(0, 0, [], 0.0, 1.0)

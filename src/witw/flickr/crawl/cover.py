@@ -20,7 +20,7 @@ from shapely.geometry import box as rectangle
 
 from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.pages import PER_PAGE
-from witw.shapes import Ground, boxes
+from witw.ground.shapes import Ground, boxes
 
 CELLS = 32  # along each side of a box, where it may be cut
 # Calls that a box costs beside its full pages: its last page is half full on average.

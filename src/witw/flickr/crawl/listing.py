@@ -9,7 +9,7 @@ from typing import Any
 from witw.flickr.api.records import Photo, UnusableError, integer, parse, real, rows_of, text
 from witw.flickr.crawl.pages import PER_PAGE, Entry, Page, Query
 from witw.forgotten import ALIAS
-from witw.shapes import Ground
+from witw.ground.shapes import Ground
 from witw.store import FLICKR_ID
 
 # A service may cut off decimals of a box; what lies farther out was not asked for [degrees].

@@ -18,7 +18,7 @@ from typing import Any
 from witw.flickr.api.records import UnusableError, parse
 from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.pages import Ask, Query
-from witw.shapes import Ground
+from witw.ground.shapes import Ground
 
 TAKE = 10_000  # marks these questions as their own
 LOOKS = 2

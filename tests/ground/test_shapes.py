@@ -10,9 +10,9 @@ import shapely
 from matplotlib.path import Path as Outline
 from pyproj import Geod
 
-from witw import shapes
 from witw.config import load
 from witw.errors import UserError
+from witw.ground import shapes
 from witw.spec import build
 
 STRIPS = {"strips": ["a.tif"]}

@@ -1,0 +1,1 @@
+"""Where areas lie: boxes and shapes on the earth."""
