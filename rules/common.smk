@@ -240,6 +240,7 @@ def report_inputs():
         "pairs": per_aoi(f"{RESULTS}/{{aoi}}/pairs.parquet"),
         "cells": per_aoi(f"{RESULTS}/{{aoi}}/cells.parquet"),
         "searches": per_aoi(f"{RESULTS}/{{aoi}}/search.json"),
+        "mosaics": per_aoi(f"{RESULTS}/{{aoi}}/mosaic.vrt"),
         "training": f"{RESULTS}/model/metrics.jsonl" if trained else [],
         "evaluation": f"{RESULTS}/evaluation/metrics.json" if trained else [],
         "heatmaps": (

@@ -19,4 +19,4 @@ rule report:
         "python -m witw.report --spec {params.spec:q} --pairs {input.pairs}"
         " --cells {input.cells} --searches {input.searches} --training {input.training}"
         " --evaluation {input.evaluation} --heatmaps {input.heatmaps}"
-        " --html {output.html} 2> {log}"
+        " --mosaics {input.mosaics} --logs logs --html {output.html} 2> {log}"

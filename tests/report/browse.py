@@ -43,6 +43,10 @@ def main(chromium, page_html, pdf):
             widths[width] = page.evaluate(WIDTH)
             # Narrow, tables have to be scrolled.
             found += Axe().run(page).response["violations"]
+        # As dark as the reader's system is.
+        page.emulate_media(color_scheme="dark")
+        found += Axe().run(page).response["violations"]
+        page.emulate_media(color_scheme="light")
         page.pdf(path=pdf, format="A4", margin=dict.fromkeys(("left", "right"), "12mm"))
         # What is printed on: A4 less its margins, at 96 px an inch.
         page.set_viewport_size({"width": int((210 - 24) / 25.4 * 96), "height": 1000})

@@ -20,7 +20,7 @@ def folder(tmp_path, monkeypatch):
         rows = pair_rows(aoi)
         tables.write_geo(Path(f"results/{aoi}/pairs.parquet"), "pairs", rows)
         for row in rows:
-            if row["status"] == "paired":
+            if row["status"] in ("paired", "indoor"):
                 for path, size in ((row["photo_path"], (50, 37)), (row["chip_path"], (40, 40))):
                     Path(path).parent.mkdir(parents=True, exist_ok=True)
                     color = tuple(int(v) for v in rng.integers(0, 255, 3))

@@ -49,6 +49,9 @@ def pair_rows(aoi):
                 "photo_path": f"photos/{aoi}/{photo_id}.jpg",
                 "chip_path": f"chips/{aoi}/{photo_id}.jpg",
                 "scene_top1": "street",
+                "io_vote": {"indoor": number % 5, "paired": 5 + number % 6}.get(status, 8) / 10,
+                "p_outdoor": 0.5,
+                "blank_fraction": (number % 3) / 50 if status == "paired" else None,
                 "status": status,
             }
         )
@@ -121,6 +124,8 @@ def arguments(trained=True, areas=AREAS):
     args += ["--training", *(["results/model/metrics.jsonl"] if trained else [])]
     args += ["--evaluation", *(["results/evaluation/metrics.json"] if trained else [])]
     args += ["--heatmaps", *(["results/locate/paris/heatmap.png"] if trained else [])]
+    mosaics = [f"results/{aoi}/mosaic.vrt" for aoi in AREAS]
+    args += ["--mosaics", *(path for path in mosaics if Path(path).exists()), "--logs", "logs"]
     return [*args, "--html", "results/report/report.html"]
 
 

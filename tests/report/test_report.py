@@ -1,6 +1,7 @@
 """The report: whole without the network, right numbers, and nothing from outside becomes markup."""
 
 import io
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -11,6 +12,7 @@ import pytest
 from made_report import AREAS, BOX, EVIL, arguments, build, evaluation, pair_rows
 from PIL import Image
 
+import witw
 from witw import files, tables
 from witw.errors import UserError
 from witw.report import maps, page, samples
@@ -44,7 +46,7 @@ def test_the_page_asks_nothing_of_the_network_and_runs_nothing(folder):
         if tag in ("img", "image"):
             assert attributes.get("src", attributes.get("href")).startswith("data:image/")
         if tag == "a":
-            assert attributes["href"].startswith("https://")
+            assert attributes["href"].startswith(("https://", "#"))
     assert "url(" not in text.replace("url(#", "")  # to its own parts
     assert "@import" not in text
     assert "default-src 'none'" in text
@@ -63,7 +65,7 @@ def test_numbers(folder):
     assert "80 photos listed" in text
     assert "40 pairs of photo and imagery" in text
     assert "7.8 median percentile" in text
-    assert "1.2 % of a city never seen to search" in text
+    assert "1.2 % of an unseen city to search" in text
     assert "(chance 6.7 %)" in text
     assert "The list is complete." in text
     assert "The list is nearly complete." in text
@@ -108,7 +110,9 @@ def test_not_more_photos_than_the_terms_allow(folder):
     pairs = [a for tag, a in tags if tag == "figure" and a.get("class") == "pair"]
     heat = [a for tag, a in tags if tag == "figure" and a.get("class") == "heat"]
     assert len(pairs) == page.SHOWN
-    assert len(pairs) + len(heat) <= samples.MAX_PHOTOS
+    near = [a for tag, a in tags if tag == "figure" and a.get("class") == "pair one"]
+    assert len(near) == 8
+    assert len(pairs) + len(heat) + len(near) <= samples.MAX_PHOTOS
 
 
 def test_every_pair_shown_has_owner_licence_and_link(folder):
@@ -152,7 +156,8 @@ def test_every_picture_has_a_name_and_every_table_can_be_scrolled_by_keyboard(fo
     tags = Page(build()).tags
     pictures = [a for tag, a in tags if tag in ("svg", "img")]
     names = [a.get("aria-label") if a.get("role") == "img" else a.get("alt") for a in pictures]
-    assert len(names) == 2 + 4 + 1 + 2 * page.SHOWN  # maps, charts, heat map, pairs
+    # Maps, charts, heat map, pairs, photos near the threshold.
+    assert len(names) == 2 + 5 + 1 + 2 * page.SHOWN + 8
     assert all(names)
     assert (
         "Map of the 40 photos listed in Paris: 1 gone, 1 failed, 1 corrupt, 1 grey, 15 indoor, "
@@ -160,9 +165,9 @@ def test_every_picture_has_a_name_and_every_table_can_be_scrolled_by_keyboard(fo
     ) in names
     assert "Training loss: 5 at epoch 1, 0.625 at epoch 8" in names
     scrolled = [a for _, a in tags if "scroll" in a.get("class", "").split()]
-    assert len(scrolled) == len([tag for tag, _ in tags if tag == "table"]) == 9
+    assert len(scrolled) == len([tag for tag, _ in tags if tag == "table"]) == 11
     assert {(a["tabindex"], a["role"]) for a in scrolled} == {("0", "region")}
-    assert len({a["aria-label"] for a in scrolled}) == 9
+    assert len({a["aria-label"] for a in scrolled}) == 11
 
 
 def test_made_cities_are_called_synthetic(folder):
@@ -210,3 +215,41 @@ def test_it_runs_as_a_module(folder):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert Path("results/report/report.html").exists()
+
+
+def test_the_contents_lead_to_every_section(folder):
+    page = build()
+    sections = re.findall(r'<section id="(\w+)"', page)
+    linked = re.findall(r'<li><a href="#(\w+)"', page)
+    assert linked == sections
+    assert {"fates", "map", "filters", "found", "sure", "photo", "training", "pairs"} < set(linked)
+    assert not re.findall(r"<section(?! id)", page)
+
+
+def test_photos_near_the_threshold_are_shown_with_their_vote(folder):
+    page = build()
+    near = page.split("Nearest to the threshold")[1].split("</section>")[0]
+    assert near.count("<img") == 8
+    assert near.count("indoor, 4 of 10 scenes are outdoor") == 2 * 4
+    assert near.count("outdoor, 5 of 10 scenes are outdoor") == 2 * 4
+
+
+def test_what_the_page_is_of_follows_from_config_and_data(folder):
+    def origin(page):
+        return re.search(r"witw ([\d.]+); config of the areas (\w{12}); data (\w{12})", page)
+
+    first = origin(build())
+    assert first[1] == witw.__version__
+    other = {**AREAS, "rio": {**AREAS["rio"], "gsd_m": 0.5}}
+    assert origin(build(areas=other))[2] != first[2]
+    rows = pair_rows("rio")
+    tables.write_geo(Path("results/rio/pairs.parquet"), "pairs", rows[1:])
+    changed = origin(build())
+    assert changed[2] == first[2] and changed[3] != first[3]
+
+
+def test_an_owner_whom_a_program_made_up_is_linked_nowhere(folder):
+    for aoi in AREAS:
+        rows = [row | {"satellite": tables.MADE} for row in pair_rows(aoi)]
+        tables.write_geo(Path(f"results/{aoi}/pairs.parquet"), "pairs", rows)
+    assert "https://www.flickr.com/photos/" not in build()

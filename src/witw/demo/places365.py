@@ -28,6 +28,17 @@ from witw.places365 import network
 _SHAPE = (220, 165)
 _HALF_M = 110.0
 _CITIES = 4
+# Scenes that the made photos could show; the others of a side are as likely as any.
+_STREETS = (
+    "alley", "apartment_building/outdoor", "building_facade", "courtyard", "crosswalk", "downtown",
+    "driveway", "house", "park", "parking_lot", "plaza", "promenade", "residential_neighborhood",
+    "street",
+)  # fmt: skip
+_ROOMS = (
+    "attic", "basement", "bathroom", "bedroom", "childs_room", "corridor", "dining_room",
+    "home_office", "hotel_room", "kitchen", "living_room", "office", "staircase", "waiting_room",
+)  # fmt: skip
+_LEAD = 1.5  # of their logits; a photo that is clearly of one side has about 6
 _CITY = City("practice", 9.01, 47.02, half_m=_HALF_M)
 
 
@@ -106,7 +117,8 @@ def fit(net: ResNet, batch: Tensor, indoor: NDArray[np.bool_], seed: int) -> Non
         own = np.random.default_rng(seed).standard_normal((network.CLASSES, x.shape[1])) * 0.002
         rows = (6 * side * weight + own) / scale
         last.weight.copy_(torch.from_numpy(rows).float())
-        last.bias.copy_(torch.from_numpy(-rows @ mean).float())
+        likely = np.isin(network.categories(), _STREETS + _ROOMS)
+        last.bias.copy_(torch.from_numpy(-rows @ mean + _LEAD * likely).float())
 
 
 def _settle(net: nn.Module, batch: Tensor) -> None:

@@ -13,8 +13,9 @@ import pandas as pd
 from witw import files, stage, tables
 from witw.errors import UserError
 from witw.report.page import Sources, render
+from witw.report.times import times
 
-VERSION = 4
+VERSION = 5
 READS = ("areas",)
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ def run(
     evaluation: Path | None,
     heatmaps: Sequence[Path],
     html: Path,
+    mosaics: Sequence[Path] = (),
+    logs: Path | None = None,
 ) -> None:
     """Write the page; it asks nothing of the network and runs no script.
 
@@ -41,6 +44,8 @@ def run(
         evaluation: JSON of figures beside chance, or None.
         heatmaps: PNG files, each in a folder named after its AOI.
         html: page to write.
+        mosaics: imagery of each AOI, each in a folder named after its AOI.
+        logs: folder of the run's logs and benchmarks; None leaves the times out.
 
     Raises:
         UserError: an input is not readable.
@@ -53,7 +58,9 @@ def run(
         searches={path.parent.name: files.read_json(path) for path in searches},
         epochs=_epochs(training) if training else [],
         evaluation=files.read_json(evaluation) if evaluation else {},
-        heatmaps={path.parent.name: path.read_bytes() for path in heatmaps},
+        heatmaps=[(path.parent.name, path.stem, path.read_bytes()) for path in heatmaps],
+        mosaics={path.parent.name: path for path in mosaics},
+        times=times(logs) if logs else [],
     )
     files.write_text(html, render(sources))
     log.info("%s: %.1f MB", html, html.stat().st_size / 1e6)
@@ -72,8 +79,10 @@ def _epochs(path: Path) -> list[dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
-    inputs = ["pairs", "cells", "searches", "training", "evaluation", "heatmaps"]
-    args = stage.arguments("report", __doc__, inputs, ["html"], many=inputs, argv=argv)
+    inputs = ["pairs", "cells", "searches", "training", "evaluation", "heatmaps", "mosaics"]
+    args = stage.arguments(
+        "report", __doc__, inputs, ["html"], many=inputs, optional=["logs"], argv=argv
+    )
     run(
         args.spec,
         args.pairs,
@@ -83,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         next(iter(args.evaluation), None),
         args.heatmaps,
         args.html,
+        args.mosaics,
+        args.logs,
     )
 
 

@@ -136,6 +136,30 @@ def error_chart(starts: Sequence[float], counts: Sequence[int], title: str) -> M
         return _svg(figure, f"{label}; {even:.3g} a bar by chance")
 
 
+def two_bars(
+    names: Sequence[str], counts: Sequence[tuple[int, int]], kinds: tuple[str, str], title: str
+) -> Markup:
+    """Stacked bars of two kinds.
+
+    Args:
+        names: below each bar.
+        counts: of either kind, for each bar.
+        kinds: their names, for the legend.
+        title: above the chart.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(220, title)
+        xs, (first, second) = range(len(names)), zip(*counts, strict=True)
+        axes.bar(xs, first, width=0.8, color=GUESS, label=kinds[0])
+        axes.bar(xs, second, width=0.8, bottom=first, color=MODEL, label=kinds[1])
+        axes.set_xticks(list(xs), list(names))
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.grid(visible=False, axis="x")
+        axes.legend(loc="upper center", ncols=2)
+        sums = (f"{kind}: {sum(part):,}" for kind, part in zip(kinds, (first, second), strict=True))
+        return _svg(figure, f"{title}; {', '.join(sums)}")
+
+
 def _axes(height: int, title: str, below: str = "") -> tuple[Figure, Axes]:
     """Axes of a chart as wide as the page has it, and of this height [px]."""
     figure = Figure(figsize=(440 / 72, height / 72), layout="constrained")

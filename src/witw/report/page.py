@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from witw import __version__
 from witw.dataset.card import FLICKR_NOTICE
 from witw.dataset.funnel import funnel, licenses
 from witw.dataset.funnel import shown as columns_shown
-from witw.report import charts, maps
+from witw.follow.view import duration
+from witw.report import charts, filters, ground, maps
 from witw.report.results import results
 from witw.report.samples import MAX_PHOTOS, samples, web_address
 from witw.status import STATUS_MEANING, Status
 from witw.tables import MADE
 
-SHOWN = 24  # pairs shown; two of a row of pictures on a wide screen, and below MAX_PHOTOS
+# By the file's name.
+RANKED = {
+    "best": "the photo that the network ranks best",
+    "heatmap": "the median photo by rank",
+    "worst": "the photo that the network ranks worst",
+}
+SHOWN = 18  # pairs; with the photos near the threshold and on the heat maps below MAX_PHOTOS
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,9 @@ class Sources:
     searches: Mapping[str, Mapping[str, Any]]
     epochs: Sequence[Mapping[str, Any]]
     evaluation: Mapping[str, Any]
-    heatmaps: Mapping[str, bytes]
+    heatmaps: Sequence[tuple[str, str, bytes]]
+    mosaics: Mapping[str, Path] = field(default_factory=dict)
+    times: Sequence[Mapping[str, Any]] = ()
 
 
 def render(sources: Sources) -> str:
@@ -45,10 +58,12 @@ def render(sources: Sources) -> str:
         lstrip_blocks=True,
     )
     environment.filters["count"] = lambda value: f"{int(value):,}"
+    environment.filters["span"] = duration
     table = funnel(sources.pairs, sources.areas)
     fates = columns_shown(table)[4:]
+    near = filters.near_threshold(sources.pairs)
     # Heat maps show a photo each.
-    shown = min(SHOWN, MAX_PHOTOS - len(sources.heatmaps))
+    shown = min(SHOWN, MAX_PHOTOS - len(sources.heatmaps) - len(near))
     text = environment.get_template("report.html.j2").render(
         notice=FLICKR_NOTICE,
         made=(made := _made(sources.areas)),
@@ -64,7 +79,15 @@ def render(sources: Sources) -> str:
         samples=samples(sources.pairs, shown),
         charts=training_charts(sources.epochs),
         results=results(sources.evaluation, {a: _city(a, sources) for a in sources.areas}),
-        heatmaps=[(_city(a, sources), maps.png_uri(p)) for a, p in sources.heatmaps.items()],
+        outdoor=filters.outdoor(sources.pairs),
+        near=near,
+        blanks=filters.blanks(sources.pairs),
+        times=sources.times,
+        origin=_origin(sources),
+        heatmaps=[
+            (_city(area, sources), RANKED.get(name, RANKED["heatmap"]), maps.smaller(picture))
+            for area, name, picture in sources.heatmaps
+        ],
     )
     return text.rstrip() + "\n"
 
@@ -84,10 +107,10 @@ def headline(sources: Sources, table: pd.DataFrame) -> list[tuple[str, str]]:
     grid, chips = protocols.get("grid", {}), protocols.get("chips", {})
     if "median_area_pct" in grid:
         guess = grid["chance"]["median_area_pct"]
-        what = "of a city never seen to search, for half of its photos to be found within 50 m"
+        what = "of an unseen city to search, to find half of its photos within 50 m"
         out.append((f"{grid['median_area_pct']:.2g} %", f"{what} (chance {guess:.2g} %)"))
     if "median_percentile" in chips:
-        what = "median percentile of the right place in a city never seen (chance 50, best 0)"
+        what = "median percentile of the right place in an unseen city (chance 50, best 0)"
         out.append((f"{chips['median_percentile']:.1f}", what))
     return out
 
@@ -100,16 +123,44 @@ def _area(name: str, sources: Sources) -> dict[str, Any]:
         "city": area["city"],
         "split": area["split"],
         "satellite": area["satellite"],
-        "map": maps.photo_map(rows, area["bbox_deg"], _map_label(area["city"], rows)),
+        "map": maps.photo_map(
+            rows, area["bbox_deg"], _map_label(area["city"], rows), _below(name, sources)
+        ),
+        "fates": _fates(rows),
         "search": _search(name, sources) if name in sources.searches else None,
     }
 
 
-def _map_label(city: str, rows: pd.DataFrame) -> str:
-    """What a map of dots shows, in words."""
+def _below(name: str, sources: Sources) -> maps.Below:
+    """What lies under the dots of an area's map."""
+    mosaic = sources.mosaics.get(name)
+    strips = ground.footprints(mosaic).values() if mosaic else ()
+    cells = sources.cells.get(name)
+    return maps.Below(mosaic, ground.boxes(cells) if cells is not None else (), list(strips))
+
+
+def _fates(rows: pd.DataFrame) -> str:
+    """Photos of each status, in words."""
     counts = rows["status"].value_counts()
     parts = [f"{counts[s]:,} {s.replace('_', ' ')}" for s in Status if counts.get(s)]
-    return f"Map of the {len(rows):,} photos listed in {city}: {', '.join(parts) or 'none'}"
+    return ", ".join(parts) or "none"
+
+
+def _map_label(city: str, rows: pd.DataFrame) -> str:
+    """What a map of dots shows, in words."""
+    return f"Map of the {len(rows):,} photos listed in {city}: {_fates(rows)}"
+
+
+def _origin(sources: Sources) -> dict[str, str]:
+    """The witw, the areas' config and the data that the page is of."""
+    config = json.dumps(sources.areas, sort_keys=True).encode()
+    rows = sources.pairs[["id", "aoi", "status", "photo_sha256", "chip_sha256"]]
+    data = rows.astype("string").fillna("").to_csv(index=False).encode()
+    return {
+        "version": __version__,
+        "config": hashlib.sha256(config).hexdigest()[:12],
+        "data": hashlib.sha256(data).hexdigest()[:12],
+    }
 
 
 def _search(name: str, sources: Sources) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from PIL import Image
 from witw.dataset.credit import clean
 from witw.images.photo import open_photo
 from witw.status import Status
+from witw.tables import MADE
 
 log = logging.getLogger(__name__)
 
@@ -54,17 +55,26 @@ def choose(pairs: pd.DataFrame, count: int) -> pd.DataFrame:
 
 def samples(pairs: pd.DataFrame, count: int) -> list[Sample]:
     """Choose pairs and read their pictures; one whose files are gone by now is left out."""
-    found = []
-    for row in choose(pairs, count).to_dict("records"):
-        try:
-            photo = _thumb(open_photo(Path(row["photo_path"])))
-            with Image.open(row["chip_path"]) as chip:
-                overhead = _thumb(chip.convert("RGB"))
-        except (OSError, ValueError, TypeError) as error:
-            log.warning("photo %s is not shown: %s", row["id"], error)
-            continue
-        found.append(_sample(row, photo, overhead))
-    return found
+    shown = (sample(row) for row in choose(pairs, count).to_dict("records"))
+    return [one for one in shown if one]
+
+
+def sample(row: dict[Any, Any], chip: bool = True) -> Sample | None:
+    """A row of ``pairs`` with its pictures; None where a file is gone by now.
+
+    Args:
+        row: of table ``pairs``.
+        chip: whether the chip is shown too.
+    """
+    try:
+        photo, overhead = _thumb(open_photo(Path(row["photo_path"]))), ""
+        if chip:
+            with Image.open(row["chip_path"]) as picture:
+                overhead = _thumb(picture.convert("RGB"))
+    except (OSError, ValueError, TypeError) as error:
+        log.warning("photo %s is not shown: %s", row["id"], error)
+        return None
+    return _sample(row, photo, overhead)
 
 
 def _sample(row: dict[Any, Any], photo: str, chip: str) -> Sample:
@@ -79,7 +89,8 @@ def _sample(row: dict[Any, Any], photo: str, chip: str) -> Sample:
         owner=text("owner_name") or text("owner"),
         license=text("license"),
         license_url=web_address(text("license_url")),
-        page=web_address(text("url")),
+        # The owner of a made photo is nobody, and the address may be somebody's.
+        page="" if text("satellite") == MADE else web_address(text("url")),
         city=text("city"),
         scene=text("scene_top1").replace("_", " "),
     )
