@@ -24,15 +24,18 @@ rule pairs:
 
 
 rule dataset:
-    """Unite all areas in one data set with its funnel, licences, data card and Croissant."""
+    """Unite all areas in one folder: pictures, tables, credits, data card and Croissant."""
     input:
         pairs=per_aoi(f"{RESULTS}/{{aoi}}/pairs.parquet"),
     output:
         pairs=f"{RESULTS}/dataset/pairs.parquet",
         funnel=f"{RESULTS}/dataset/funnel.csv",
         licenses=f"{RESULTS}/dataset/licenses.csv",
+        credits=f"{RESULTS}/dataset/CREDITS.csv",
         card=f"{RESULTS}/dataset/README.md",
         croissant=f"{RESULTS}/dataset/croissant.json",
+        photos=directory(f"{RESULTS}/dataset/photos"),
+        chips=directory(f"{RESULTS}/dataset/chips"),
     log:
         "logs/dataset.log",
     localrule: True
@@ -43,7 +46,8 @@ rule dataset:
     shell:
         "python -m witw.dataset.dataset --spec {params.spec:q} --inputs {input.pairs}"
         " --pairs {output.pairs} --funnel {output.funnel} --licenses {output.licenses}"
-        " --card {output.card} --croissant {output.croissant} 2> {log}"
+        " --credits {output.credits} --card {output.card} --croissant {output.croissant}"
+        " --photos {output.photos} --chips {output.chips} 2> {log}"
 
 
 rule pack:

@@ -156,9 +156,13 @@ def tabular(bench: Bench) -> Iterator[Measured]:
     for name, rows in made.items():
         tables.write(at / f"{name}.parquet", name, rows)
     yield "pairs", bench.job("pairs", "paris", photos=photos, pairs=at / "pairs.parquet", **files)
-    union = {name: at / f"all.{name}" for name in ("pairs", "funnel", "licenses", "card")}
-    inputs = [at / "pairs.parquet"]
-    yield "dataset", bench.job("dataset", None, inputs=inputs, croissant=at / "c.json", **union)
+    names = ("pairs", "funnel", "licenses", "credits", "card", "croissant", "photos", "chips")
+    union = {name: at / "dataset" / name for name in names}
+    paired = tables.read(at / "pairs.parquet", "pairs").query("status == 'paired'")
+    for path in (at / name for name in [*paired["photo_path"], *paired["chip_path"]]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    yield "dataset", bench.job("dataset", None, inputs=[at / "pairs.parquet"], **union)
 
 
 def pictured(bench: Bench) -> Iterator[Measured]:
@@ -177,7 +181,7 @@ def pictured(bench: Bench) -> Iterator[Measured]:
     yield "scenes", bench.job("scenes", "paris", photos=at / "downloads.parquet", **table)
     pack = at / "pack"
     packed = {"pictures": pack / "pictures.arrow"}
-    table = {"pairs": at / "all.pairs", "table": pack / "pairs.parquet"}
+    table = {"pairs": at / "dataset" / "pairs", "table": pack / "pairs.parquet"}
     yield "pack", bench.job("pack", None, split="train", **table, **packed)
     # One epoch; validated on all that it is trained on, which no run does with so many.
     model = {"model": at / "model.safetensors", "metrics": at / "metrics.jsonl"}

@@ -27,6 +27,7 @@ from witw.mistakes import areas
 from witw.mistakes.keys import sentence
 from witw.settings.base import NAME, FilePath, Section, as_the_shell
 from witw.settings.chips import Chips
+from witw.settings.dataset import Dataset
 from witw.settings.download import Download
 from witw.settings.evaluate import Evaluate
 from witw.settings.flickr import Flickr
@@ -197,6 +198,7 @@ class Config(Section):
         default_factory=AoiDefaults, description="Overrides of the defaults below, for every area."
     )
     aois: dict[str, Aoi] = Field(min_length=1, description="The areas, by name.")
+    dataset: Dataset = Field(Dataset(), description=Dataset.__doc__)
     pack: Pack = Field(Pack(), description=Pack.__doc__)
     train: Train = Field(Train(), description=Train.__doc__)
     index: Index = Field(Index(), description=Index.__doc__)

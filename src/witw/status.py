@@ -32,6 +32,7 @@ class Status(StrEnum):
     OWNER = "owner"  # more photos of one owner than `pairs.max_per_owner`
     CLOSE = "close"  # nearer to another pair than `pairs.min_distance_m`
     LIMIT = "limit"  # more pairs than `pairs.limit`
+    SHARED = "shared"  # stands in another split too, see `dataset.shared`; in the data set alone
     PAIRED = "paired"  # photo and chip
 
 
@@ -53,6 +54,7 @@ STATUS_MEANING = {
     Status.OWNER: "one of too many photos by one person",
     Status.CLOSE: "too near to another pair",
     Status.LIMIT: "beyond the number asked for, by a hash of the id",
+    Status.SHARED: "left out, as the photo or its owner stands in another split",
     Status.PAIRED: "has its photo and its chip",
 }
 

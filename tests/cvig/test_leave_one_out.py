@@ -38,20 +38,59 @@ def test_two_cities_have_no_folds():
     assert folds({"a": "A", "b": "B", "b_2": "B"}) == {}
 
 
+def placed(step):
+    """The areas side by side, each a tenth of a degree wide and `step` east of the one before."""
+    boxes = {name: [step * n, 1.0, step * n + 0.1, 1.1] for n, name in enumerate(AREAS)}
+    return {name: area | {"bbox_deg": boxes[name]} for name, area in AREAS.items()}
+
+
+RESPLIT = {"stage": "resplit", "version": 2, "areas": placed(1.0), "dataset": {"shared": "keep"}}
+
+
+def test_areas_of_other_splits_that_share_ground_are_refused(tmp_path):
+    """Two cities whose boxes overlap are no harm in one split, but no fold may part them."""
+    tables.write_geo(tmp_path / "pairs.parquet", "pairs", [])
+    paths = tmp_path / "pairs.parquet", tmp_path / "out.parquet"
+    resplit.run(RESPLIT, "rio_1", *paths)
+    with pytest.raises(UserError, match=r"Fold 'rio_1'.*overlap"):
+        resplit.run(RESPLIT | {"areas": placed(0.05)}, "rio_1", *paths)
+
+
+def test_what_stands_in_several_splits_is_settled_for_each_fold(tmp_path):
+    """Photo 1 lies in two cities; of the data set's own splits the first has it."""
+    rows = [
+        dict.fromkeys(tables.PAIRS)
+        | {"id": "1", "aoi": aoi, "split": "train", "lon": 3.0, "lat": 45.0, "status": status}
+        for aoi, status in (("paris", "paired"), ("rio_1", "shared"))
+    ]
+    tables.write_geo(tmp_path / "pairs.parquet", "pairs", rows)
+    spec = RESPLIT | {"dataset": {"shared": "photos"}}
+    for fold, kept in (("rio_1", "rio_1"), ("paris", "paris")):
+        resplit.run(spec, fold, tmp_path / "pairs.parquet", tmp_path / "out.parquet")
+        found = tables.read(tmp_path / "out.parquet", "pairs").set_index("aoi")["status"]
+        assert found[kept] == "paired"
+        assert sorted(found) == ["paired", "shared"]
+
+
 def test_resplitting_changes_the_split_alone(tmp_path):
     rows = [
         dict.fromkeys(tables.PAIRS)
         | {"id": str(n), "aoi": aoi, "split": "train", "lon": 3.0, "lat": 45.0, "title": f"t{n}"}
+        | {"photo_path": f"photos/{n}.jpg", "chip_path": f"chips/{n}.jpg", "status": "paired"}
         for n, aoi in enumerate(CITIES)
     ]
     before = tables.write_geo(tmp_path / "pairs.parquet", "pairs", rows)
-    argv = ["--spec", json.dumps({"stage": "resplit", "version": 1, "areas": AREAS})]
+    argv = ["--spec", json.dumps(RESPLIT)]
     argv += ["--fold", "rio_1", "--pairs", str(tmp_path / "pairs.parquet")]
     resplit.main([*argv, "--out", str(tmp_path / "loo/pairs.parquet")])
     after = tables.read(tmp_path / "loo/pairs.parquet", "pairs")
     assert dict(zip(after["aoi"], after["split"], strict=True)) == splits(CITIES, "rio_1")
     assert set(after.loc[after["split"] == "test", "aoi"]) == {"rio_1", "rio_2"}
-    columns = [c for c in tables.PAIRS if c != "split"]
+    for name in ("photo_path", "chip_path"):
+        # The same files, seen from the fold's folder.
+        there = [(tmp_path / "loo" / path).resolve() for path in after[name]]
+        assert there == [tmp_path / path for path in before[name]]
+    columns = [c for c in tables.PAIRS if c not in ("split", "photo_path", "chip_path")]
     pd.testing.assert_frame_equal(after[columns], tables.frame("pairs", before)[columns])
 
 

@@ -1,8 +1,12 @@
 """The data set: the funnel adds up, licences are counted, card and Croissant say what is there."""
 
+import errno
 import hashlib
 import io
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from witw import tables
 from witw.dataset import dataset
 from witw.dataset.card import FLICKR_NOTICE, cell
+from witw.dataset.credits import license_class, spdx
 from witw.dataset.funnel import COLUMNS, funnel
 from witw.errors import UserError
 
@@ -26,10 +31,12 @@ AREAS = {
     "rio": {**AREA, "city": "Rio | de <b>Janeiro", "split": "train"},
     "empty": {**AREA, "city": "Nowhere", "split": "val", "imagery_license": ""},
 }
-SPEC = {"stage": "dataset", "version": 1, "areas": AREAS}
+SPEC = {"stage": "dataset", "version": 1, "areas": AREAS, "dataset": {"shared": "keep"}}
 PARIS = ["paired", "paired", "gone", "indoor", "blank"]
 RIO = ["paired", "off_imagery", "grey", "corrupt", "failed"]
-NAMES = ["pairs.parquet", "funnel.csv", "licenses.csv", "README.md", "croissant.json"]
+NAMES = ["pairs.parquet", "funnel.csv", "licenses.csv", "CREDITS.csv", "README.md"]
+NAMES += ["croissant.json", "photos", "chips"]
+FILES = NAMES[:-2]
 
 
 def rows(aoi, statuses):
@@ -71,11 +78,11 @@ def build(inputs, folder):
 def test_funnel_by_hand(inputs, tmp_path):
     out = build(inputs, tmp_path / "d")
     expected = """aoi,city,split,listed,no_position,gone,failed,corrupt,changed,grey,\
-indoor,off_imagery,blank,excluded,license,date,inaccurate,edge,owner,close,limit,paired
-empty,Nowhere,val,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0
-paris,Paris,test,5,0,1,0,0,0,0,1,0,1,0,0,0,0,0,0,0,0,2
-rio,Rio | de <b>Janeiro,train,5,0,0,1,1,0,1,0,1,0,0,0,0,0,0,0,0,0,1
-total,,,10,0,1,1,1,0,1,1,1,1,0,0,0,0,0,0,0,0,3
+indoor,off_imagery,blank,excluded,license,date,inaccurate,edge,owner,close,limit,shared,paired
+empty,Nowhere,val,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0
+paris,Paris,test,5,0,1,0,0,0,0,1,0,1,0,0,0,0,0,0,0,0,0,2
+rio,Rio | de <b>Janeiro,train,5,0,0,1,1,0,1,0,1,0,0,0,0,0,0,0,0,0,0,1
+total,,,10,0,1,1,1,0,1,1,1,1,0,0,0,0,0,0,0,0,0,3
 """
     assert (out / "funnel.csv").read_text() == expected
     table = pd.read_csv(io.StringIO(expected))
@@ -101,9 +108,10 @@ def test_an_area_of_no_config_is_told(inputs):
 def test_licences_are_counted(inputs, tmp_path):
     out = build(inputs, tmp_path / "d")
     assert (out / "licenses.csv").read_text() == (
-        "license_id,license,license_url,listed,paired\n"
-        "4,CC BY 2.0,https://by.example/,6,2\n"
-        "5,CC BY-SA 2.0,https://by-sa.example/,4,1\n"
+        "license_id,license,license_url,spdx,class,listed,paired\n"
+        "4,CC BY 2.0,https://by.example/,CC-BY-2.0,any use,6,2\n"
+        "5,CC BY-SA 2.0,https://by-sa.example/,CC-BY-SA-2.0,"
+        "changed versions under the same licence,4,1\n"
     )
 
 
@@ -117,7 +125,7 @@ def test_a_photo_of_two_areas_has_a_row_in_each(inputs, tmp_path):
 def test_the_order_of_inputs_does_not_show(inputs, tmp_path):
     one = build(inputs, tmp_path / "1")
     two = build(inputs[::-1], tmp_path / "2")
-    for name in NAMES:
+    for name in FILES:
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
 
 
@@ -191,8 +199,114 @@ def test_croissant(inputs, tmp_path):
 
 def test_command_line(inputs, tmp_path):
     args = ["--spec", json.dumps(SPEC), "--inputs", *map(str, inputs)]
-    options = ["pairs", "funnel", "licenses", "card", "croissant"]
+    options = ["pairs", "funnel", "licenses", "credits", "card", "croissant", "photos", "chips"]
     for option, name in zip(options, NAMES, strict=True):
         args += [f"--{option}", str(tmp_path / "cli" / name)]
     dataset.main(args)
     assert sorted(path.name for path in (tmp_path / "cli").iterdir()) == sorted(NAMES)
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """A run folder with a store and chips; its table of one area."""
+    monkeypatch.chdir(tmp_path)
+    table = rows("paris", ["paired", "indoor", "paired"])
+    for row in table:
+        row["photo_path"] = f"photos/paris/{row['id'][-2:]}/{row['id']}.jpg"
+        paths = [row["photo_path"]]
+        if row["status"] == "paired":
+            row["chip_path"] = f"results/paris/chips/0001/{row['id']}.jpg"
+            paths.append(row["chip_path"])
+        for path in paths:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_bytes(path.encode())
+    tables.write_geo(tmp_path / "paris.parquet", "pairs", table)
+    return tmp_path
+
+
+def test_the_folder_is_whole_without_the_run_folder(pictures):
+    out = build([pictures / "paris.parquet"], pictures / "results" / "dataset")
+    elsewhere = pictures / "elsewhere"
+    shutil.copytree(out, elsewhere)
+    shutil.rmtree(pictures / "photos")
+    shutil.rmtree(pictures / "results")
+    got = tables.read(elsewhere / "pairs.parquet", "pairs").set_index("id")
+    for photo_id in ("100", "102"):
+        photo, chip = got.loc[photo_id, ["photo_path", "chip_path"]]
+        here = f"photos/paris/{photo_id[-2:]}/{photo_id}.jpg"
+        assert (elsewhere / photo).read_bytes() == here.encode()
+        assert (elsewhere / chip).read_bytes().startswith(b"results/paris/chips/0001/")
+    assert got.loc["101", ["photo_path", "chip_path"]].isna().all()
+    assert len(list(elsewhere.rglob("*.jpg"))) == 4
+
+
+def test_pictures_are_links_where_the_disk_has_links(pictures, monkeypatch):
+    out = build([pictures / "paris.parquet"], pictures / "results" / "dataset")
+    store = pictures / "photos/paris/00/100.jpg"
+    assert (out / "photos/paris/00/100.jpg").samefile(store)
+
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr(os, "link", refuse)
+    build([pictures / "paris.parquet"], out)
+    copy = out / "photos/paris/00/100.jpg"
+    assert not copy.samefile(store)
+    assert copy.read_bytes() == store.read_bytes()
+
+
+def test_a_missing_picture_is_named_and_no_half_folder_is_left(pictures):
+    (pictures / "results/paris/chips/0001/102.jpg").unlink()
+    with pytest.raises(UserError, match=r"chips/0001/102\.jpg is missing"):
+        build([pictures / "paris.parquet"], pictures / "results" / "dataset")
+    assert not (pictures / "results/dataset/chips").exists()
+    assert not (pictures / "results/dataset/pairs.parquet").exists()
+
+
+def test_what_stands_in_several_splits_can_be_left_out_and_the_funnel_adds_up(
+    inputs, tmp_path, monkeypatch
+):
+    """Paired: paris (test) 100 by 0@N0 and 101 by 1@N0, rio (train) 100 by 0@N0."""
+    monkeypatch.setitem(SPEC, "dataset", {"shared": "photos"})
+    out = build(inputs, tmp_path / "d")
+    got = tables.read(out / "pairs.parquet", "pairs")
+    assert got.loc[got["status"] == "shared", ["aoi", "id"]].to_numpy().tolist() == [["rio", "100"]]
+    counts = pd.read_csv(out / "funnel.csv").set_index("aoi")
+    assert counts.loc["rio", ["shared", "paired"]].tolist() == [1, 0]
+    assert (counts[COLUMNS[4:]].sum(axis=1) == counts["listed"]).all()
+    text = (out / "README.md").read_text()
+    assert "0 of 2 people have photos in more than one split" in text
+    assert "no photo is in more than one split" in text
+    assert "shared |" in text
+
+
+def test_the_card_says_whom_to_write_to(inputs, tmp_path, monkeypatch):
+    monkeypatch.setitem(SPEC, "dataset", {"contact": "ann@example.org"})
+    assert "write to ann@example.org" in (build(inputs, tmp_path / "d") / "README.md").read_text()
+
+
+def test_credits_name_author_title_and_licence_of_every_pair(inputs, tmp_path):
+    got = pd.read_csv(build(inputs, tmp_path / "d") / "CREDITS.csv", dtype=str)
+    assert got[["id", "aoi", "author", "license"]].to_numpy().tolist() == [
+        ["100", "paris", "0@N0", "CC-BY-2.0"],
+        ["101", "paris", "1@N0", "CC-BY-SA-2.0"],
+        ["100", "rio", "0@N0", "CC-BY-2.0"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "identifier", "told"),
+    [
+        ("Attribution-NonCommercial-NoDerivs License",
+         "https://creativecommons.org/licenses/by-nc-nd/2.0/", "CC-BY-NC-ND-2.0",
+         "no commercial use, no changed versions"),
+        ("", "https://creativecommons.org/publicdomain/zero/1.0/", "CC0-1.0", "any use"),
+        ("Public Domain Mark", "https://creativecommons.org/publicdomain/mark/1.0/", "CC-PDM-1.0",
+         "any use"),
+        ("All rights (c) Ann", "", "LicenseRef-All-rights-c-Ann", "?"),
+        ("", "", "LicenseRef-unknown", "?"),
+    ],
+)  # fmt: skip
+def test_licences_have_an_identifier_and_a_class(name, url, identifier, told):
+    assert spdx(name, url) == identifier
+    assert license_class(name, url) == told

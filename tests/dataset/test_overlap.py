@@ -1,7 +1,7 @@
 import pandas as pd
 
 from witw import tables
-from witw.dataset.overlap import Overlap, overlap
+from witw.dataset.overlap import Overlap, exclude, overlap
 
 
 def pairs(*rows):
@@ -47,3 +47,26 @@ def test_splits_with_nothing_in_common():
 
 def test_no_photos_at_all():
     assert overlap(tables.frame("pairs")) == Overlap(0, 0, 0, 0, 0, 0, 0)
+
+
+def test_left_out_by_hand():
+    table = pairs(
+        ("1", "ann", "a", "train", "paired"),
+        ("1", "ann", "c", "test", "paired"),
+        ("2", "ann", "a", "train", "paired"),
+        ("3", "bob", "v", "val", "paired"),
+        ("4", "bob", "a", "train", "paired"),
+        ("5", "cyd", "a", "train", "paired"),
+        ("6", "cyd", "c", "test", "indoor"),  # no pair, so it does not count
+        ("7", None, "a", "train", "paired"),  # nobody knows whose
+        ("8", None, "c", "test", "paired"),
+        ("9", "dan", "a", "train", "shared"),  # of other splits: settled anew
+    )
+    kept = [p if p != "shared" else "paired" for p in table["status"]]
+    assert exclude(table, "keep").tolist() == kept
+
+    def out(what):
+        return table.index[exclude(table, what) == "shared"].tolist()
+
+    assert out("photos") == [0]
+    assert out("owners") == [0, 2, 4]

@@ -94,7 +94,8 @@ def commands(text):
 def outputs(rule, argv):
     """Paths of the command's outputs."""
     options = {"shards_2": ["--ids"], "search": ["--photos", "--cells", "--summary"]}
-    options["dataset"] = ["--pairs", "--funnel", "--licenses", "--card", "--croissant"]
+    options["dataset"] = ["--pairs", "--funnel", "--licenses", "--credits", "--card", "--croissant"]
+    options["dataset"] += ["--photos", "--chips"]
     options |= {"pack": ["--pictures", "--table"], "report": ["--html"]}
     names = {"download": ["--table"], "scenes": ["--table"], "chips": ["--chips", "--table"]}
     last = {"stats": "--stats", "stretch": "--stretch", "rgb8": "--vrt", "utm": "--tif"}

@@ -76,6 +76,8 @@ OF_ALL = {
     "flickr.calls_per_hour": (1000, [], set()),
     "pack.chip_px": (64, [], JOINT - {"dataset"}),
     "pack.photo_px": (64, [], JOINT - {"dataset"}),
+    "dataset.shared": ("photos", [], JOINT),
+    "dataset.contact": ("ann@example.org", [], JOINT),
     "pack.jpeg_quality": (80, [], JOINT - {"dataset"}),
     "evaluate.queries": (500, [], {"evaluate", "release", "locate:lima", "report"}),
     "index.step_m": (

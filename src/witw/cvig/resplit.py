@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from witw import stage, tables
 from witw.cvig.folds import splits
+from witw.dataset.overlap import exclude
+from witw.mistakes.areas import check_apart
 
-VERSION = 1
-READS = ("areas",)
+VERSION = 2
+READS = ("areas", "dataset.shared")
 
 
 def run(spec: dict[str, Any], fold: str, pairs: Path, out: Path) -> None:
     """Write the pairs with the column ``split`` of a fold.
 
     Args:
-        spec: ``areas``: the city of each AOI.
+        spec: ``areas``: the city and box of each AOI; ``dataset.shared``.
         fold: name of a fold, see :func:`witw.cvig.folds.folds`.
         pairs: the data set's table.
         out: output, the same table.
+
+    Raises:
+        UserError: areas of different splits share ground.
     """
-    chosen = splits({name: area["city"] for name, area in spec["areas"].items()}, fold)
+    areas = spec["areas"]
+    chosen = splits({name: area["city"] for name, area in areas.items()}, fold)
+    check_apart({name: area["bbox_deg"] for name, area in areas.items()}, chosen, f"Fold {fold!r}")
     table = tables.read(pairs, "pairs")
-    tables.write_geo(out, "pairs", table.assign(split=table["aoi"].map(chosen)))
+    table["split"] = table["aoi"].map(chosen)
+    table["status"] = exclude(table, spec["dataset"]["shared"])
+    # Its paths are relative to its own folder too.
+    to = os.path.relpath(pairs.parent, out.parent)
+    for name in ("photo_path", "chip_path"):
+        table[name] = to + "/" + table[name]
+    tables.write_geo(out, "pairs", table)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -40,25 +40,50 @@ Every listed photo has one row in `pairs.parquet` and one status; each row of th
 {splits}
 """
 
-_TAIL = """## Columns of `pairs.parquet`
+_LOAD = """```python
+import pandas as pd
+pairs = pd.read_parquet("pairs.parquet").query("status == 'paired'")
+photo, chip = pairs.iloc[0][["photo_path", "chip_path"]]  # JPEG files of this folder
+```
+
+For PyTorch, with witw installed:
+
+```python
+from torch.utils.data import DataLoader
+from witw import Pairs
+loader = DataLoader(Pairs(".", split="train", size=384), batch_size=64, shuffle=True)
+```"""
+
+_TAIL = """## Load it
+
+{load}
+
+{size}
+
+## Columns of `pairs.parquet`
 
 GeoParquet, one row a listed photo, sorted by `aoi` and `id`, with the geotag as point geometry in
-EPSG:4326. Paths are relative to the run folder. What a stage did not come to is null: the file of a
-photo that is gone, the scores of one without a file, chip and UTM coordinates of one that wanted no
-chip. Where areas overlap, a photo has a row in each of them.
+EPSG:4326. Paths are relative to this folder; only pairs have them. What a stage did not come to is
+null: the scores of a photo without a file, the UTM coordinates of one that wanted no chip. Where
+areas overlap, a photo has a row in each of them.
 
 {columns}
 
 ## Licences of the photos
 
 As given by Flickr at the time of the search; `license_url` leads to the text, `credit` holds the
-line of attribution to print with a photo. Licences differ: some forbid commercial use or changes.
+line of attribution to print with a photo; `CREDITS.csv` has author, title and SPDX identifier.
+Licences differ: `class` says what each forbids.
 
 {licenses}
 
 ## Licence of the imagery
 
 {imagery}
+
+## Removal of a photo
+
+{removal}
 
 ## Limits
 
@@ -79,6 +104,7 @@ def card(
     funnel: pd.DataFrame,
     licenses: pd.DataFrame,
     areas: Mapping[str, Mapping[str, Any]],
+    contact: str = "",
 ) -> str:
     """Markdown of the card.
 
@@ -87,6 +113,7 @@ def card(
         funnel: from :func:`witw.dataset.funnel.funnel`.
         licenses: from :func:`witw.dataset.funnel.licenses`.
         areas: what the config says of each AOI, by name.
+        contact: whom to write to for the removal of a photo.
     """
     ordered = [areas[name] for name in sorted(areas)]
     total, columns = funnel.iloc[-1], shown(funnel)
@@ -108,6 +135,9 @@ def card(
         (f"`{name}`", col.dtype, col.unit, col.meaning) for name, col in tables.PAIRS.items()
     ]
     tail = _TAIL.format(
+        load=_LOAD,
+        removal=_removal(contact),
+        size=_size(pairs),
         columns=markdown(["column", "dtype", "unit", "meaning"], described),
         licenses=markdown(licenses.columns, licenses.itertuples(index=False)),
         imagery=_imagery(areas),
@@ -168,6 +198,22 @@ def _imagery(areas: Mapping[str, Mapping[str, Any]]) -> str:
         f"- {cell(text) or 'not stated in the config'}: {', '.join(names)}"
         for text, names in sorted(by_license.items())
     )
+
+
+def _removal(contact: str) -> str:
+    who = f"write to {cell(contact)}" if contact else "write to whoever gave you this data set"
+    return (
+        f"Owners who want a photo out of this data set: {who}, with the photo's page. Whoever "
+        "builds the data set runs `witw forget ID`, which removes the photo, its chip and every "
+        "copy in exports; whoever holds a copy should delete the files and rows of that id."
+    )
+
+
+def _size(pairs: pd.DataFrame) -> str:
+    """How many files of which size there are."""
+    paired = pairs[pairs["status"] == status.Status.PAIRED]
+    gigabytes = float(paired["photo_bytes"].fillna(0).sum()) / 1e9
+    return f"Photos take {gigabytes:.2f} GB; chips are JPEG files of the size told above."
 
 
 def _spread(pairs: pd.DataFrame) -> str:

@@ -11,14 +11,17 @@ from typing import Any
 import pandas as pd
 
 from witw import files, stage, tables
+from witw.dataset import tree
 from witw.dataset.card import card
+from witw.dataset.credits import credits_table
 from witw.dataset.croissant import DataFile, croissant
 from witw.dataset.funnel import funnel as count_funnel
 from witw.dataset.funnel import licenses as count_licenses
-from witw.dataset.overlap import overlap
+from witw.dataset.overlap import exclude, overlap
+from witw.settings.dataset import Dataset
 
-VERSION = 2
-READS = ("areas",)
+VERSION = 3
+READS = ("areas", "dataset")
 
 log = logging.getLogger(__name__)
 
@@ -29,32 +32,47 @@ def run(
     pairs: Path,
     funnel: Path,
     licenses: Path,
+    credit_file: Path,
     card_file: Path,
     croissant_file: Path,
+    photos: Path,
+    chips: Path,
 ) -> None:
-    """Write the five files of the data set.
+    """Write the data set: a folder that needs nothing beside it.
 
     Args:
-        spec: ``areas``, what the config says of each AOI.
-        inputs: tables ``pairs``, one an AOI.
-        pairs: all of them as one (GeoParquet), sorted by AOI and id.
+        spec: ``areas``, what the config says of each AOI, and section ``dataset``.
+        inputs: tables ``pairs``, one an AOI; paths relative to the working folder.
+        pairs: all of them as one (GeoParquet), sorted by AOI and id; paths relative to its folder.
         funnel: CSV, how many photos were listed and what became of them.
         licenses: CSV, how many photos come under which licence.
+        credit_file: CSV, whom to name for each pair.
         card_file: Markdown.
         croissant_file: JSON-LD.
+        photos: folder of the pairs' photos, links to the photo store.
+        chips: folder of the pairs' chips, links too.
+
+    Raises:
+        UserError: a photo or chip is missing.
     """
     areas: Mapping[str, Mapping[str, Any]] = spec["areas"]
+    settings = Dataset.model_validate(spec["dataset"])
     frames = [tables.read(path, "pairs") for path in inputs]
     data = pd.concat([tables.frame("pairs"), *frames], ignore_index=True)
+    data = data.sort_values(["aoi", "id"], ignore_index=True)
+    data["status"] = exclude(data, settings.shared)
+    data = tree.lay(data, photos, chips)
     counts, terms = count_funnel(data, areas), count_licenses(data)
     tables.write_geo(pairs, "pairs", data)
-    files.write_text(funnel, counts.to_csv(index=False, lineterminator="\n"))
-    files.write_text(licenses, terms.to_csv(index=False, lineterminator="\n"))
-    files.write_text(card_file, card(data, counts, terms, areas))
+    credits_ = credits_table(data)
+    for path, table in ((funnel, counts), (licenses, terms), (credit_file, credits_)):
+        files.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    files.write_text(card_file, card(data, counts, terms, areas, settings.contact))
     described = [
         _describe(pairs, "One row a listed photo.", "application/x-parquet"),
         _describe(funnel, "What became of the listed photos, by area.", "text/csv"),
         _describe(licenses, "Photos under each licence.", "text/csv"),
+        _describe(credit_file, "Author, title and licence of each pair's photo.", "text/csv"),
     ]
     files.write_json(croissant_file, croissant(described, _summary(counts), *_terms(terms, areas)))
     total = counts.iloc[-1]
@@ -86,17 +104,9 @@ def _terms(terms: pd.DataFrame, areas: Mapping[str, Mapping[str, Any]]) -> tuple
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
-    outputs = ["pairs", "funnel", "licenses", "card", "croissant"]
+    outputs = ["pairs", "funnel", "licenses", "credits", "card", "croissant", "photos", "chips"]
     args = stage.arguments("dataset", __doc__, ["inputs"], outputs, ["inputs"], argv=argv)
-    run(
-        args.spec,
-        args.inputs,
-        args.pairs,
-        args.funnel,
-        args.licenses,
-        args.card,
-        args.croissant,
-    )
+    run(args.spec, args.inputs, *(getattr(args, name) for name in outputs))
 
 
 if __name__ == "__main__":

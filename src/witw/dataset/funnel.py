@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from witw.dataset.credits import license_class, spdx
 from witw.errors import UserError
 from witw.status import Status
 
@@ -78,8 +79,13 @@ def licenses(pairs: pd.DataFrame) -> pd.DataFrame:
     """Photos listed and paired under each licence.
 
     Returns:
-        ``license_id``, ``license``, ``license_url``, ``listed``, ``paired``, sorted by id.
+        ``license_id``, ``license``, ``license_url``, ``spdx``, ``class`` (what it forbids),
+        ``listed``, ``paired``, sorted by id.
     """
     keys = ["license_id", "license", "license_url"]
     marked = pairs[keys].assign(listed=1, paired=(pairs["status"] == Status.PAIRED).astype(int))
-    return marked.groupby(keys, dropna=False, sort=True)[["listed", "paired"]].sum().reset_index()
+    table = marked.groupby(keys, dropna=False, sort=True)[["listed", "paired"]].sum().reset_index()
+    told = list(zip(*(table[key].fillna("").astype(str) for key in keys[1:]), strict=True))
+    table.insert(3, "spdx", [spdx(*names) for names in told])
+    table.insert(4, "class", [license_class(*names) for names in told])
+    return table

@@ -8,6 +8,8 @@ import pandas as pd
 
 from witw.status import Status
 
+SPLITS = ("test", "val", "train")  # what stands in several belongs to the first of them
+
 
 @dataclass(frozen=True)
 class Overlap:
@@ -50,6 +52,28 @@ class Overlap:
             f"{self.shared_owners:,} of {self.owners:,} people have photos in more than one split"
             f"{test}; {photos}."
         )
+
+
+def exclude(pairs: pd.DataFrame, what: str) -> pd.Series[str]:
+    """Status of each photo once what stands in several splits is left out of all but one.
+
+    It stays in the first of :data:`SPLITS` that has it, so that nothing of the test is learnt from.
+
+    Args:
+        pairs: table ``pairs`` of all AOIs, with the splits that count.
+        what: ``keep`` (nothing is left out), ``photos``, or ``owners`` (their photos too).
+
+    Returns:
+        Column ``status``; where it was ``shared``, that is settled anew.
+    """
+    found = pairs["status"].mask(pairs["status"] == Status.SHARED, Status.PAIRED.value)
+    rank = pairs["split"].map({name: n for n, name in enumerate(SPLITS)}).astype("Float64")
+    rank = rank.where(found == Status.PAIRED)
+    for key in {"keep": (), "photos": ("id",), "owners": ("id", "owner")}[what]:
+        first = rank.groupby(pairs[key]).transform("min")
+        out = (rank > first).fillna(False).astype(bool)
+        found, rank = found.mask(out, Status.SHARED.value), rank.mask(out)
+    return found
 
 
 def overlap(pairs: pd.DataFrame) -> Overlap:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from witw import files, stage, tables
 from witw.dataset import packed
+from witw.dataset.overlap import SPLITS
 from witw.dataset.packed import Pair
 from witw.errors import UserError
 from witw.images.photo import fov_deg, open_photo, whole
@@ -30,7 +31,6 @@ from witw.status import Status
 VERSION = 5
 READS = ("pack",)
 
-SPLITS = ("test", "val", "train")  # a photo listed in several is packed in the first of them
 COLUMNS = ["id", "aoi", "owner", "easting", "northing", "lat", "lon"]
 AHEAD = 16  # pairs under way for each thread
 
@@ -43,7 +43,7 @@ def run(
     Args:
         spec: holds section ``pack``.
         split: ``train``, ``val`` or ``test``.
-        pairs: the data set's table; its paths are relative to the working folder.
+        pairs: the data set's table; its paths are relative to its folder.
         pictures: output, photos and chips (north up) with the rows of the table, Arrow IPC.
         table: output, table ``pack``.
         threads: pairs packed at a time.
@@ -57,7 +57,8 @@ def run(
     size = Pack.model_validate(spec["pack"])
     data = paired(tables.read(pairs, "pairs"), split)
     rows = data[COLUMNS].to_dict("records")
-    jobs = zip(rows, _sources(data, "photo"), _sources(data, "chip"), strict=True)
+    sources = (_sources(data, kind, pairs.parent) for kind in packed.KINDS)
+    jobs = zip(rows, *sources, strict=True)
     with ThreadPoolExecutor(max(1, threads)) as pool, files.atomic(pictures) as part:
         done = _in_order(pool, partial(_pair, size), list(jobs), threads * AHEAD)
         shown = stage.progress(done, "pack", total=len(rows))
@@ -104,28 +105,33 @@ class _Source:
     """A picture's file.
 
     Attributes:
-        path: the file.
+        path: the file of the data set.
         sha256: its digest.
-        rule: the rule that makes it.
+        made: the file that it is a link to, or a copy of.
+        rule: the rule that makes that.
         table: the table of its shard, which that rule writes.
     """
 
     path: Path
     sha256: str
+    made: Path
     rule: str
     table: Path
 
 
-def _sources(data: pd.DataFrame, kind: str) -> list[_Source]:
+def _sources(data: pd.DataFrame, kind: str, folder: Path) -> list[_Source]:
     """The photos' or the chips' files; chips lie in a folder of their shard's name."""
-    rule, folder = {"photo": ("download", "photos"), "chip": ("chips", "chips")}[kind]
-    shards = [Path(chip).parent for chip in data["chip_path"]]
-    return [
-        _Source(Path(path), digest, rule, shard.parent.parent / folder / f"{shard.name}.parquet")
-        for path, digest, shard in zip(
-            data[f"{kind}_path"], data[f"{kind}_sha256"].fillna(""), shards, strict=True
-        )
-    ]
+    rule, name = {"photo": ("download", "photos"), "chip": ("chips", "chips")}[kind]
+    out = []
+    for aoi, path, chip, digest in zip(
+        data["aoi"], data[f"{kind}_path"], data["chip_path"], data[f"{kind}_sha256"].fillna(""),
+        strict=True,
+    ):  # fmt: skip
+        top = Path("photos", aoi) if kind == "photo" else Path("results", aoi, "chips")
+        made = top / Path(path).parent.name / Path(path).name
+        table = Path("results", aoi, name, f"{Path(chip).parent.name}.parquet")
+        out.append(_Source(folder / path, digest, made, rule, table))
+    return out
 
 
 def _in_order[A, T](
@@ -166,8 +172,8 @@ def _named(source: _Source) -> Iterator[None]:
         yield
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(
-            f"{source.path} cannot be read ({error}); delete it, run `snakemake --cores 1 -R "
-            f"{source.rule} {source.table}`, and then run again."
+            f"{source.path} cannot be read ({error}); delete it and {source.made}, run `snakemake "
+            f"--cores 1 -R {source.rule} {source.table}`, and then run again."
         ) from error
 
 

@@ -21,6 +21,7 @@ from witw.status import Status
 
 COLORS = {
     Status.PAIRED: "#15803d",
+    Status.SHARED: "#a7f3d0",
     Status.LIMIT: "#86efac",
     Status.CLOSE: "#4ade80",
     Status.OWNER: "#a3e635",
