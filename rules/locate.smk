@@ -63,18 +63,18 @@ rule index:
 
 
 rule locate:
-    """Draw a heat map over a test city for its median photo, neither the best nor the worst."""
+    """Locate the best, the median and the worst photo of a test city: pictures, files, a page."""
     input:
-        model=f"{RESULTS}/model/trained.safetensors",
+        model=f"{RESULTS}/model/witw.safetensors",
         cells=f"{RESULTS}/index/{{aoi}}.safetensors",
         mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",
         pairs=f"{RESULTS}/{{aoi}}/pairs.parquet",
         ranks=f"{RESULTS}/evaluation/ranks.parquet",
-        evaluation=f"{RESULTS}/evaluation/metrics.json",
     output:
-        tif=f"{RESULTS}/locate/{{aoi}}/heatmap.tif",
-        png=f"{RESULTS}/locate/{{aoi}}/heatmap.png",
-        geojson=f"{RESULTS}/locate/{{aoi}}/top.geojson",
+        best=f"{RESULTS}/locate/{{aoi}}/best.png",
+        median=f"{RESULTS}/locate/{{aoi}}/heatmap.png",
+        worst=f"{RESULTS}/locate/{{aoi}}/worst.png",
+        answers=directory(f"{RESULTS}/locate/{{aoi}}/answers"),
     log:
         "logs/locate/{aoi}.log",
     resources:
@@ -83,10 +83,9 @@ rule locate:
     params:
         spec=spec_of("locate"),
     message:
-        says("{params.spec.area}: drawing a heat map")
+        says("{params.spec.area}: locating the best, the median and the worst photo")
     shell:
         "python -m witw.cvig.locate --spec {params.spec:q} --model {input.model}"
         " --cells {input.cells} --mosaic {input.mosaic}"
-        " --pairs {input.pairs} --ranks {input.ranks}"
-        " --calibration {input.evaluation} --tif {output.tif}"
-        " --png {output.png} --geojson {output.geojson} 2> {log}"
+        " --pairs {input.pairs} --ranks {input.ranks} --best {output.best}"
+        " --median {output.median} --worst {output.worst} --answers {output.answers} 2> {log}"

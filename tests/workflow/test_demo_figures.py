@@ -33,4 +33,5 @@ def test_the_demo_finds_headings_that_training_was_never_given(demo):
 
 def test_the_demo_leaves_the_report_and_a_heat_map(demo):
     assert (demo / "report/report.html").stat().st_size > 10_000
-    assert list(demo.glob("locate/*/heatmap.png"))
+    for name in ("best.png", "heatmap.png", "worst.png", "answers/answer.html"):
+        assert list(demo.glob(f"locate/*/{name}"))

@@ -100,7 +100,7 @@ OF_VERSION = {
     "pack": ([], JOINT - {"dataset"}),
     "train": ([], MODEL),
     "index": ([], INDEXED),
-    "release": ([], {"release"}),
+    "release": ([], {"release", "locate:lima", "report"}),
     "evaluate": ([], {"evaluate", "release", "locate:lima", "report"}),
     "locate": ([], {"locate:lima", "report"}),
     "report": ([], {"report"}),

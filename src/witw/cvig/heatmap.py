@@ -37,8 +37,7 @@ class Scene:
     photo: Image.Image
     credit: str
     place: tuple[float, float] | None  # geotag in the area's UTM zone [m]
-    rank: int | None  # of the photo's own chip among the area's test chips
-    gallery: int | None
+    note: str  # sentence about the photo
     probability: NDArray[np.float64]  # (N,) of the grid's cells
     heading_deg: NDArray[np.float64]  # (N,), clockwise from grid north
     fov_deg: float  # across the photo
@@ -108,11 +107,8 @@ def _words(scene: Scene, grid: Grid) -> list[tuple[str, str]]:
             (f"\u25cb Geotag, {distance_m[best]:,.0f} m from the best cell; {share:.2g} % of the "
              "area scores higher.", TRUTH)
         )  # fmt: skip
-    if scene.rank is not None:
-        out.append(
-            (f"Its own chip ranks {scene.rank} of {scene.gallery}: the median photo of this test "
-             "city, neither the best nor the worst.", INK)
-        )  # fmt: skip
+    if scene.note:
+        out.append((scene.note, INK))
     return out
 
 

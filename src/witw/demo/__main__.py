@@ -70,7 +70,7 @@ def summary(run_dir: Path, cities: Sequence[City], server: FlickrServer) -> str:
         lines += ["", *_scores(json.loads(metrics.read_text(encoding="utf-8")))]
     lines += ["", "To open:"]
     shown = [results / "report" / "report.html", results / "dataset" / "README.md"]
-    shown += sorted(results.glob("locate/*/heatmap.png"))
+    shown += sorted(results.glob("locate/*/answers/answer.html"))
     lines += [f"  {path}" for path in shown if path.is_file()]
     return "\n".join([*lines, *_next(run_dir, cities)])
 
@@ -84,11 +84,27 @@ def _next(run_dir: Path, cities: Sequence[City]) -> list[str]:
     return [
         "",
         "To try next:",
+        *_locating(run_dir, command),
         f"  {command} status --directory {run_dir}",
         f"  change one area in {run_dir / 'config.yaml'}, for example",
         f"    aois.{train}.chips: {{jpeg_quality: 80}}, then",
         f"  {command} diff --directory {run_dir}   # which jobs would run, and why",
         "  README.md, Your own area               # the same on your own imagery",
+    ]
+
+
+def _locating(run_dir: Path, command: str) -> list[str]:
+    """Two commands: locate the test city's best photo, and open the answer."""
+    ranks = run_dir / "results" / "evaluation" / "ranks.parquet"
+    if not ranks.is_file():
+        return []
+    best = pd.read_parquet(ranks).sort_values(["rank", "id"]).iloc[0]
+    rows = pd.read_parquet(run_dir / "results" / best["aoi"] / "pairs.parquet")
+    photo = rows.loc[rows["id"] == best["id"], "photo_path"].iloc[0]
+    opener = "open" if sys.platform == "darwin" else "xdg-open"
+    return [
+        f"  {command} locate {run_dir / photo} --directory {run_dir} --area {best['aoi']}",
+        f"  {opener} located/answer.html",
     ]
 
 

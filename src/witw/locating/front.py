@@ -32,12 +32,12 @@ class Locator(locator.Locator):
         Args:
             area: its name; default: the only test area.
             folder: the run folder.
-            model: another network than the run's.
+            model: another network than the run's: a file, or hf://OWNER/NAME.
 
         Raises:
             UserError: something is missing; says which command makes it.
         """
-        given = Path(model).absolute() if model else None
+        given = _network(model).absolute() if model else None
         before = Path.cwd()
         os.chdir(folder)
         try:
@@ -62,7 +62,7 @@ class Locator(locator.Locator):
 
         Args:
             imagery: any raster that GDAL opens, in any CRS.
-            model: the network's file.
+            model: the network: a file, or hf://OWNER/NAME.
             bands: numbers of red, green and blue; default: what the file tells.
             nodata: number of pixels without data; default: what the file tells.
             cache: folder for what is made; default: the imagery's.
@@ -71,7 +71,7 @@ class Locator(locator.Locator):
         Raises:
             UserError: a file cannot be used.
         """
-        model, raster = Path(model), Path(imagery)
+        model, raster = _network(model), Path(imagery)
         kept = Path(cache) if cache else None
         # Told before minutes of preparing.
         own.index_key(model, 0)
@@ -80,6 +80,15 @@ class Locator(locator.Locator):
         cells = own.indexed(prepared, model, own.folder_of(raster, kept), threads=cores())
         looker = Scenes(Path(scenes)) if scenes else None
         return cls.open(model, cells, prepared.mosaic, prepared.name, scenes=looker)
+
+
+def _network(model: str | Path) -> Path:
+    """The file of a network, fetched where it is an address."""
+    if isinstance(model, str) and "://" in model:
+        from witw.locating.hub import fetch  # huggingface_hub takes half a second
+
+        return fetch(model)
+    return Path(model)
 
 
 def cores() -> int:

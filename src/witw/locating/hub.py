@@ -6,6 +6,7 @@ Through huggingface_hub: its cache, its token (``HF_TOKEN`` or ``hf auth login``
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from huggingface_hub.errors import (
 from witw.errors import UserError
 from witw.locating.model_card import card
 from witw.model_facts import read_facts
+
+# It tells of every request.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 FILE = "witw.safetensors"
 _ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+?)(?:/([\w./-]+?))?(?:@([\w./-]+))?")
