@@ -25,6 +25,7 @@ from witw.geo import utm_epsg
 from witw.ground import shapes
 from witw.mistakes import areas
 from witw.mistakes.keys import sentence
+from witw.settings import extent
 from witw.settings.base import NAME, FilePath, Section, as_the_shell
 from witw.settings.chips import Chips
 from witw.settings.dataset import Dataset
@@ -108,7 +109,8 @@ class Aoi(AoiDefaults):
     city: str = Field("", description="Name for people; default: the area's name.")
     bbox_deg: tuple[float, float, float, float] = Field(
         description="west, south, east, north, EPSG:4326 [degrees], unless `area` is given. A box "
-        "across the 180th meridian has its west east of its east, as 179, -17, -179, -16."
+        "across the 180th meridian has its west east of its east, as 179, -17, -179, -16. Left "
+        "out, it is the box around the strips if they are local files.",
     )
     epsg: int | None = Field(
         None, description="UTM zone of the area's rasters; default: the one of the box's centre."
@@ -259,7 +261,8 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
     _validate(AoiDefaults, defaults, source, ("defaults",))
     named = {n: {"city": n.replace("_", " ").title(), **b} for n, b in aois.items()}
     data["defaults"] = defaults
-    data["aois"] = {n: merge(_without_photos(defaults, b), b) for n, b in named.items()}
+    merged = {n: merge(_without_photos(defaults, b), b) for n, b in named.items()}
+    data["aois"] = {n: _placed(n, body, source) for n, body in merged.items()}
     config = _validate(Config, data, source, ())
     areas.check_apart(
         {name: area.ground for name, area in config.aois.items()},
@@ -267,6 +270,14 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
         source,
     )
     return config
+
+
+def _placed(aoi: str, body: dict[str, Any], source: str) -> dict[str, Any]:
+    """An area's keys with a box: one that names no place lies where its local imagery does."""
+    if "bbox_deg" in body or body.get("area"):
+        return body
+    box = extent.of_imagery(aoi, body, source)
+    return body if box is None else {**body, "bbox_deg": box}
 
 
 def _without_photos(defaults: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:

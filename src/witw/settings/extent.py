@@ -1,0 +1,79 @@
+"""Where an area lies that names no box: as its imagery does.
+
+The strips are opened in a process of its own, as :mod:`witw.preflight` does, and only where no box
+is given; the answer is kept until a file changes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from witw.errors import UserError
+
+DIGITS = 7  # of a degree: a centimetre
+
+
+def of_imagery(aoi: str, body: Mapping[str, Any], source: str) -> list[float] | None:
+    """Box around an area's strips, or None: there are no local files to take it from.
+
+    Args:
+        aoi: its name.
+        body: its keys as in the YAML file, defaults merged in.
+        source: name of the config file.
+
+    Raises:
+        UserError: a strip cannot be read.
+    """
+    strips = body.get("strips")
+    if not isinstance(strips, Sequence) or isinstance(strips, str):
+        return None
+    specs: list[dict[str, Any]] = []
+    paths: list[str] = []
+    for number, strip in enumerate(strips):
+        given = {"path": strip} if isinstance(strip, str) else strip
+        path = given.get("path") if isinstance(given, Mapping) else None
+        # Remote imagery would be asked at every start of every job.
+        if not isinstance(path, str) or "://" in path or path.startswith("/vsi"):
+            return None
+        paths.append(path)
+        told: dict[str, Any] = {"name": str(number), "path": path}
+        told["bands"] = given.get("bands") or body.get("bands") or [5, 3, 2]
+        told["nodata"] = given.get("nodata", body.get("nodata", "auto"))
+        specs.append({"stage": "stats", "aoi": aoi, "strip": told})
+    states = tuple(_state(path) for path in paths)
+    return list(_looked(json.dumps(specs), states, f"{source}: ")) if specs else None
+
+
+def _state(path: str) -> tuple[int, int]:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+@cache
+def _looked(specs: str, _states: tuple[tuple[int, int], ...], begin: str) -> tuple[float, ...]:
+    done = subprocess.run(
+        [sys.executable, "-m", "witw.imagery.strip.look"],
+        input=specs,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = [line[6:] for line in done.stderr.splitlines() if line.startswith("witw: ")]
+    if done.returncode or told:
+        why = told[0] if told else f"the look at them ended with code {done.returncode}."
+        raise UserError(f"{begin}there is no `bbox_deg`, and the imagery does not tell it: {why}")
+    boxes = [json.loads(line)["box_deg"] for line in done.stdout.splitlines()]
+    west, south, east, north = (
+        pick(column)
+        for pick, column in zip((min, min, max, max), zip(*boxes, strict=True), strict=True)
+    )
+    return tuple(round(edge, DIGITS) for edge in (west, south, east, north))
