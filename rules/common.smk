@@ -138,6 +138,19 @@ def photo_source(wildcards):
     return stop_on(paths.photo_files, CONFIG, wildcards.aoi)
 
 
+def excluded_photos(wildcards):
+    """Input function: the list of photos to leave out, so that a changed one reruns."""
+    return stop_on(paths.exclusion_file, CONFIG, wildcards.aoi)
+
+
+def edge_of_imagery(wildcards):
+    """Input function: the mosaic and its strips, if pairs must lie off its edge."""
+    if not CONFIG.aois[wildcards.aoi].pairs.min_edge_m:
+        return []
+    pattern = f"{RESULTS}/{{aoi}}/strips/{{strip}}.utm.tif"
+    return [f"{RESULTS}/{wildcards.aoi}/mosaic.vrt", *strips(pattern)(wildcards)]
+
+
 def sparse_photos(wildcards):
     """Input function: the photos whose chips alone are wanted of the AOI's strips, if so."""
     if CONFIG.aois[wildcards.aoi].extent == "all":

@@ -8,6 +8,9 @@ rule pairs:
         downloads=shards(PER_SHARD % "photos"),
         scenes=shards(PER_SHARD % "scenes"),
         chips=shards(PER_SHARD % "chips"),
+        # Where a filter asks for them.
+        exclude=excluded_photos,
+        mosaic=edge_of_imagery,
     output:
         pairs=f"{RESULTS}/{{aoi}}/pairs.parquet",
     log:
@@ -20,7 +23,7 @@ rule pairs:
     shell:
         "python -m witw.dataset.pairs --spec {params.spec:q} --photos {input.photos}"
         " --downloads {input.downloads} --scenes {input.scenes} --chips {input.chips}"
-        " --pairs {output.pairs} 2> {log}"
+        " --mosaic {input.mosaic} --pairs {output.pairs} 2> {log}"
 
 
 rule dataset:
@@ -34,6 +37,7 @@ rule dataset:
         credits=f"{RESULTS}/dataset/CREDITS.csv",
         card=f"{RESULTS}/dataset/README.md",
         croissant=f"{RESULTS}/dataset/croissant.json",
+        ids=f"{RESULTS}/dataset/ids.csv",
         photos=directory(f"{RESULTS}/dataset/photos"),
         chips=directory(f"{RESULTS}/dataset/chips"),
     log:
@@ -47,6 +51,7 @@ rule dataset:
         "python -m witw.dataset.dataset --spec {params.spec:q} --inputs {input.pairs}"
         " --pairs {output.pairs} --funnel {output.funnel} --licenses {output.licenses}"
         " --credits {output.credits} --card {output.card} --croissant {output.croissant}"
+        " --ids {output.ids}"
         " --photos {output.photos} --chips {output.chips} 2> {log}"
 
 

@@ -102,6 +102,21 @@ def photo_files(config: Config, aoi: str) -> list[str]:
     return out
 
 
+def exclusion_file(config: Config, aoi: str) -> list[str]:
+    """The list of photos that an area leaves out; none where there is none.
+
+    Raises:
+        UserError: it is missing; names the key.
+    """
+    path = config.aois[aoi].pairs.exclude
+    if path and not Path(path).is_file():
+        raise UserError(
+            f"Area {aoi!r}: `pairs.exclude` {path} does not exist (relative to {Path.cwd()}); "
+            "correct the path, or leave the key out."
+        )
+    return [path] if path else []
+
+
 def folder_state(path: str) -> str:
     """What a change in a folder of photos changes: names, sizes and times of all its files."""
     digest = hashlib.sha256()

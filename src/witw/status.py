@@ -29,8 +29,8 @@ class Status(StrEnum):
     DATE = "date"  # not taken within `pairs.taken_from` to `pairs.taken_until`
     INACCURATE = "inaccurate"  # a geotag less accurate than `pairs.min_accuracy`
     EDGE = "edge"  # nearer to ground without imagery than `pairs.min_edge_m`
-    OWNER = "owner"  # more photos of one owner than `pairs.max_per_owner`
     CLOSE = "close"  # nearer to another pair than `pairs.min_distance_m`
+    OWNER = "owner"  # more pairs of one owner than `pairs.max_per_owner`
     LIMIT = "limit"  # more pairs than `pairs.limit`
     SHARED = "shared"  # stands in another split too, see `dataset.shared`; in the data set alone
     PAIRED = "paired"  # photo and chip
@@ -51,8 +51,8 @@ STATUS_MEANING = {
     Status.DATE: "not taken in the years asked for, or at no known time",
     Status.INACCURATE: "a geotag less accurate than asked for",
     Status.EDGE: "too near to the edge of the imagery",
-    Status.OWNER: "one of too many photos by one person",
     Status.CLOSE: "too near to another pair",
+    Status.OWNER: "one of too many pairs of one person",
     Status.LIMIT: "beyond the number asked for, by a hash of the id",
     Status.SHARED: "left out, as the photo or its owner stands in another split",
     Status.PAIRED: "has its photo and its chip",

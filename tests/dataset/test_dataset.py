@@ -13,9 +13,10 @@ import pytest
 
 from witw import tables
 from witw.dataset import dataset
-from witw.dataset.card import FLICKR_NOTICE, cell
+from witw.dataset.card import cell
 from witw.dataset.credits import license_class, spdx
 from witw.dataset.funnel import COLUMNS, funnel
+from witw.dataset.notices import FLICKR_NOTICE
 from witw.errors import UserError
 
 AREA = {
@@ -35,7 +36,7 @@ SPEC = {"stage": "dataset", "version": 1, "areas": AREAS, "dataset": {"shared": 
 PARIS = ["paired", "paired", "gone", "indoor", "blank"]
 RIO = ["paired", "off_imagery", "grey", "corrupt", "failed"]
 NAMES = ["pairs.parquet", "funnel.csv", "licenses.csv", "CREDITS.csv", "README.md"]
-NAMES += ["croissant.json", "photos", "chips"]
+NAMES += ["croissant.json", "ids.csv", "photos", "chips"]
 FILES = NAMES[:-2]
 
 
@@ -78,7 +79,7 @@ def build(inputs, folder):
 def test_funnel_by_hand(inputs, tmp_path):
     out = build(inputs, tmp_path / "d")
     expected = """aoi,city,split,listed,no_position,gone,failed,corrupt,changed,grey,\
-indoor,off_imagery,blank,excluded,license,date,inaccurate,edge,owner,close,limit,shared,paired
+indoor,off_imagery,blank,excluded,license,date,inaccurate,edge,close,owner,limit,shared,paired
 empty,Nowhere,val,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0
 paris,Paris,test,5,0,1,0,0,0,0,1,0,1,0,0,0,0,0,0,0,0,0,2
 rio,Rio | de <b>Janeiro,train,5,0,0,1,1,0,1,0,1,0,0,0,0,0,0,0,0,0,0,1
@@ -199,7 +200,8 @@ def test_croissant(inputs, tmp_path):
 
 def test_command_line(inputs, tmp_path):
     args = ["--spec", json.dumps(SPEC), "--inputs", *map(str, inputs)]
-    options = ["pairs", "funnel", "licenses", "credits", "card", "croissant", "photos", "chips"]
+    options = ["pairs", "funnel", "licenses", "credits", "card", "croissant", "ids"]
+    options += ["photos", "chips"]
     for option, name in zip(options, NAMES, strict=True):
         args += [f"--{option}", str(tmp_path / "cli" / name)]
     dataset.main(args)

@@ -216,5 +216,5 @@ def test_command_line(world, tmp_path):
     args = ["--spec", json.dumps(SPEC), "--photos", str(tmp_path / "photos.parquet")]
     for name in ("downloads", "scenes", "chips"):
         args += [f"--{name}", *(str(tmp_path / name / f"000{n}.parquet") for n in (0, 1))]
-    pairs.main([*args, "--pairs", str(tmp_path / "out.parquet")])
+    pairs.main([*args, "--mosaic", "--pairs", str(tmp_path / "out.parquet")])
     assert len(tables.read(Path(tmp_path / "out.parquet"), "pairs")) == len(CASES)

@@ -1,4 +1,4 @@
-"""As a new user: a folder of own photos, an own GeoTIFF, three lines of YAML, one command, no key."""
+"""As a new user: own photos, own imagery, three lines of YAML, one command, no key."""
 
 import json
 import os
@@ -20,10 +20,11 @@ from witw.demo.fake_flickr.server import load_catalog
 pytestmark = pytest.mark.workflow
 REPO = Path(__file__).parents[2]
 CONFIG = """\
-aois: {mine: {photos: {folder: pics}, strips: [city.tif], shards: 2}}
+aois: {mine: {photos: {folder: pics}, strips: [east.tif, west.tif], shards: 2}}
 defaults: {scenes: {checkpoint: places.pth.tar}}
 """
 GPS = 0x8825
+STRIPS = ("east.tif", "west.tif")
 
 
 def dms(value):
@@ -45,8 +46,9 @@ def folder(tmp_path_factory):
     """A folder as a person has it: photos, one GeoTIFF, a checkpoint, a config."""
     world = shared_world(tmp_path_factory, WORLD)
     place = tmp_path_factory.mktemp("own")
-    strip = sorted((world / "world" / "strips").glob("*.tif"))[0]
-    shutil.copy(strip, place / "city.tif")
+    strips = sorted((world / "world" / "strips").glob("*.tif"))
+    for name, strip in zip(STRIPS, strips, strict=True):
+        shutil.copy(strip, place / name)
     shutil.copy(world / "models" / CHECKPOINT, place / "places.pth.tar")
     (place / "pics" / "summer").mkdir(parents=True)
     for number, photo in enumerate(load_catalog(world / "world" / "catalog.parquet")):
@@ -111,6 +113,7 @@ def test_a_second_run_has_nothing_to_do(finished):
 
 def test_what_is_told_of_flickr_is_not_told(finished):
     card = (finished / "results" / "dataset" / "README.md").read_text()
+    card = card[: card.index("## Columns")]  # those of every data set
     page = (finished / "results" / "report" / "report.html").read_text()
     croissant = json.loads((finished / "results" / "dataset" / "croissant.json").read_text())
     assert "Flickr" not in card
@@ -134,7 +137,7 @@ def test_a_folder_and_a_table_together_and_the_list_of_ids_builds_them_again(fin
     """The table names the photos of the sub-folder; a colleague has the list and the photos."""
     place = tmp_path / "place"
     place.mkdir()
-    for name in ("city.tif", "places.pth.tar"):
+    for name in (*STRIPS, "places.pth.tar"):
         shutil.copy(finished / name, place)
     shutil.copytree(finished / "pics", place / "pics")
     shutil.move(place / "pics" / "summer", place / "summer")
@@ -158,7 +161,7 @@ def test_a_folder_and_a_table_together_and_the_list_of_ids_builds_them_again(fin
 
     colleague = tmp_path / "colleague"
     colleague.mkdir()
-    for name in ("city.tif", "places.pth.tar"):
+    for name in (*STRIPS, "places.pth.tar"):
         shutil.copy(finished / name, colleague)
     for name in ("pics", "summer"):
         shutil.copytree(place / name, colleague / name)

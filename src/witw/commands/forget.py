@@ -93,20 +93,26 @@ def check(ids: Collection[str], owners: Collection[str]) -> None:
     for photo_id in ids:
         if not store.PHOTO_ID.fullmatch(photo_id):
             raise UserError(
-                f"{photo_id!r} is not a photo's id: it is a number, the last part of its page's "
-                "address (an owner is named with --owner)."
+                f"{photo_id!r} is not a photo's id: on Flickr it is a number, the last part of its "
+                "page's address, else as in the column `id` of a table pairs.parquet (an owner is "
+                "named with --owner)."
             )
     for owner in owners:
-        if not NSID.fullmatch(owner):
+        if not NSID.fullmatch(owner) and not _owns(owner):
             raise UserError(
-                f"{owner!r} is not an owner's NSID: it is like 12345678@N00, in the column `owner` "
-                "of every table pairs.parquet."
+                f"{owner!r} is not an owner's NSID, which is like 12345678@N00, and owns no photo "
+                "here: see the column `owner` of the tables pairs.parquet."
             )
     if not any(path.is_dir() for path in (RESULTS, store.ROOT, store.JOURNALS)):
         raise UserError(
             f"{Path.cwd()} is not a run folder, as it has neither {RESULTS}/ nor {store.ROOT}/; "
             "name it with --directory."
         )
+
+
+def _owns(owner: str) -> bool:
+    """Whether somebody who is no member of Flickr owns a photo of any table."""
+    return bool(owner) and any(len(_rows(p, "owner", [owner])) for p in RESULTS.rglob("*.parquet"))
 
 
 def find(ids: Collection[str], owners: Collection[str]) -> Traces:
@@ -130,7 +136,7 @@ def find(ids: Collection[str], owners: Collection[str]) -> Traces:
             traces.tables[path] = len(rows)
             traces.known |= set(rows["id"])
     for aoi in aois:
-        # What is not a number has no file, whatever a table says.
+        # What is no id has no file, whatever a table says.
         files = store.find(aoi, {i for i in traces.ids if store.PHOTO_ID.fullmatch(i)})
         if files:
             traces.files[aoi] = files

@@ -22,7 +22,10 @@ from witw.config import Config
 from witw.errors import UserError
 from witw.flickr.api.client import Client
 from witw.flickr.search import total_of
+from witw.ground import shapes
 from witw.mistakes import yaml_files
+from witw.sources.base import Place
+from witw.sources.search import read
 
 RESULTS = Path("results")
 # A person waits for the table, so a service that is down is told within a minute.
@@ -36,7 +39,7 @@ class Row:
 
     Attributes:
         aoi: its name.
-        photos: what Flickr counts now.
+        photos: what Flickr counts now, and other sources hold.
         calls: API calls of a search from the start.
         hours: they take at the quota.
         photo_bytes: of all photos.
@@ -110,10 +113,10 @@ def _listed(aoi: str) -> int | None:
     return len(column(path, "id"))
 
 
-def row(config: Config, aoi: str, photos: int, bytes_per_photo: int) -> Row:
+def row(config: Config, aoi: str, photos: int, of_flickr: int, bytes_per_photo: int) -> Row:
     """What an AOI with so many photos comes to, and what is there of it."""
     area = config.aois[aoi]
-    asked = calls(photos, area.search)
+    asked = calls(of_flickr, area.search) if area.has_photos_of("flickr") else 0
     stored, cut = store.usage(store.ROOT / aoi), store.usage(RESULTS / aoi / "chips")
     return Row(
         aoi=aoi,
@@ -131,22 +134,43 @@ def row(config: Config, aoi: str, photos: int, bytes_per_photo: int) -> Row:
     )
 
 
-def run(config: Config, aois: Sequence[str], client: Client) -> RunPlan:
+def expected(spec: Mapping[str, Any], client: Client | None) -> tuple[int, int]:
+    """Photos that an AOI's sources have of it, and how many of them are Flickr's.
+
+    Args:
+        spec: of stage ``search``.
+        client: of Flickr, for AOIs that have photos from there; one call.
+
+    Raises:
+        UserError: a service refuses or does not answer, or a source cannot be read.
+    """
+    of_flickr = others = 0
+    for source in spec["sources"]:
+        if source["kind"] == "flickr" and client:
+            of_flickr = total_of(spec, client)
+        elif source["kind"] != "flickr":
+            box = tuple(spec["bbox_deg"])
+            place = Place(spec["aoi"], box, spec, shapes.ground(spec))
+            others += len(read(source, place).rows)
+    return of_flickr + others, of_flickr
+
+
+def run(config: Config, aois: Sequence[str], client: Client | None) -> RunPlan:
     """Ask how many photos there are and reckon.
 
     Args:
         config: the validated config.
         aois: some of its AOIs.
-        client: of the service; one call an AOI.
+        client: of Flickr; None where no AOI has photos from there.
 
     Raises:
-        UserError: the service refuses or does not answer, or a table is not readable.
+        UserError: as :func:`expected`, or a table is not readable.
     """
     mean, measured_on = mean_photo([RESULTS / aoi / "photos" for aoi in config.aois])
     rows = []
-    for aoi in stage.progress(aois, "Flickr", total=len(aois)):
+    for aoi in stage.progress(aois, "photos", total=len(aois)):
         spec: Mapping[str, Any] = json.loads(spec_module.build(config, "search", aoi))
-        rows.append(row(config, aoi, total_of(spec, client), mean))
+        rows.append(row(config, aoi, *expected(spec, client), mean))
     free = shutil.disk_usage(Path.cwd()).free
     imagery = imagery_size.measured(config, aois)
     return RunPlan(rows, mean, measured_on, free, config.flickr.calls_per_hour, imagery)
@@ -187,8 +211,9 @@ def text(plan: RunPlan) -> str:
         [
             *lines,
             "",
-            "photos: as Flickr counts them now, which is nearly right. API calls and hours: of a "
-            f"search from the start, at {plan.calls_per_hour:,} an hour.",
+            "photos: as Flickr counts them now, which is nearly right, and as other sources hold "
+            "them. API calls and hours: of a search of Flickr from the start, at "
+            f"{plan.calls_per_hour:,} an hour.",
             f"Download of the photos that are missing: {told}; the photo host decides which.",
             f"GB: about, of 10^9 bytes; a photo taken as {plan.bytes_per_photo / 1000:.0f} kB, "
             f"{measured if plan.measured_on else 'as is usual'}; chips at most, were every photo "
@@ -286,5 +311,7 @@ def command(args: argparse.Namespace) -> None:
     config = read_config(args.configfile or Path("config.yaml"))
     environment.announce(config)
     aois = choose(config, args.aois)
-    plan = run(config, aois, Client.from_environment(config.flickr.api_url, TRIES))
+    is_asked = any(config.aois[aoi].has_photos_of("flickr") for aoi in aois)
+    client = Client.from_environment(config.flickr.api_url, TRIES) if is_asked else None
+    plan = run(config, aois, client)
     print(as_json(plan) if args.json else text(plan))  # noqa: T201

@@ -9,19 +9,18 @@ import numpy as np
 import pandas as pd
 
 from witw import status, tables
+from witw.dataset import notices
 from witw.dataset.credit import clean
 from witw.dataset.funnel import shown
 from witw.dataset.overlap import overlap
 from witw.mistakes.areas import card_sentence
 
-FLICKR_NOTICE = "This product uses the Flickr API but is not endorsed or certified by SmugMug, Inc."
-
 _HEAD = """# witw: photos and the imagery around them
 
-Openly licensed, geotagged Flickr photos of {cities}, each paired with the square of satellite or
+{noun} of {cities}, each paired with the square of satellite or
 aerial imagery centred on its geotag: for learning, and testing, where an ordinary photo was taken.
 
-**{paired:,} pairs** out of {listed:,} photos listed. Photos uploaded up to {snapshot} were listed.
+**{paired:,} pairs** out of {listed:,} photos listed.{snapshot}
 
 {synthetic}{notice}
 
@@ -71,8 +70,8 @@ areas overlap, a photo has a row in each of them.
 
 ## Licences of the photos
 
-As given by Flickr at the time of the search; `license_url` leads to the text, `credit` holds the
-line of attribution to print with a photo; `CREDITS.csv` has author, title and SPDX identifier.
+As their source gave them when they were listed; `license_url` leads to the text, `credit` holds
+the line of attribution to print with a photo; `CREDITS.csv` has author, title and SPDX identifier.
 Licences differ: `class` says what each forbids.
 
 {licenses}
@@ -89,13 +88,13 @@ Licences differ: `class` says what each forbids.
 
 - Geotags are set by cameras and people; errors of tens of metres are common, of kilometres
   possible.
-- Photos show what Flickr's members photographed: centres, sights and events, few of them in winter
+- Photos show what people chose to photograph: centres, sights and events, few of them in winter
   or at night, many of them by few people.
 - Indoor photos are told by a network's vote, which errs in a few of a hundred.
 - Photo and imagery were not taken on the same day, often not in the same year.
 - Owners may remove a photo or change its licence at any time; whoever keeps the data set has to
   follow. Photos may show people; do not use them to identify anyone.
-- The heading of a photo is not known.
+- The heading of a photo is known only where its source tells it (`heading_deg`).
 """
 
 
@@ -116,14 +115,16 @@ def card(
         contact: whom to write to for the removal of a photo.
     """
     ordered = [areas[name] for name in sorted(areas)]
+    dates = notices.snapshots(areas, pairs)
     total, columns = funnel.iloc[-1], shown(funnel)
     head = _HEAD.format(
         cities=_and([cell(area["city"]) for area in ordered]),
         paired=int(total["paired"]),
         listed=int(total["listed"]),
-        snapshot=_and(sorted({area["snapshot"] for area in ordered})),
+        noun=notices.noun(pairs),
+        snapshot=f" Photos uploaded up to {_and(dates)} were listed." if dates else "",
         synthetic=_synthetic(ordered),
-        notice=FLICKR_NOTICE,
+        notice=notices.joined(notices.notices(pairs)),
         areas=_areas(areas),
         funnel=markdown(columns, funnel[columns].itertuples(index=False)),
         splits=f"{card_sentence(areas)}\n\n{overlap(pairs).sentence}",

@@ -34,7 +34,11 @@ def credit(title: str, owner: str, license_name: str, page: str) -> str:
         owner: the owner's name.
         license_name: name of the licence.
         page: address of the photo's page.
+
+    Returns:
+        The line, without the parts that are not known.
     """
     name = clean(title).replace('"', "'")
     start = f'"{name}"' if name else "Untitled"
-    return f"{start} by {clean(owner)}, {clean(license_name)}, {clean(page)}"
+    by = f"{start} by {clean(owner)}" if clean(owner) else start
+    return ", ".join(filter(None, (by, clean(license_name), clean(page))))

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from witw import files, stage, tables
-from witw.dataset import tree
+from witw.dataset import notices, tree
 from witw.dataset.card import card
 from witw.dataset.credits import credits_table
 from witw.dataset.croissant import DataFile, croissant
@@ -19,6 +19,7 @@ from witw.dataset.funnel import funnel as count_funnel
 from witw.dataset.funnel import licenses as count_licenses
 from witw.dataset.overlap import exclude, overlap
 from witw.settings.dataset import Dataset
+from witw.sources import ids
 
 VERSION = 3
 READS = ("areas", "dataset")
@@ -35,6 +36,7 @@ def run(
     credit_file: Path,
     card_file: Path,
     croissant_file: Path,
+    ids_file: Path,
     photos: Path,
     chips: Path,
 ) -> None:
@@ -49,6 +51,7 @@ def run(
         credit_file: CSV, whom to name for each pair.
         card_file: Markdown.
         croissant_file: JSON-LD.
+        ids_file: CSV, the photos with their sources, from which they are built again.
         photos: folder of the pairs' photos, links to the photo store.
         chips: folder of the pairs' chips, links too.
 
@@ -67,14 +70,18 @@ def run(
     credits_ = credits_table(data)
     for path, table in ((funnel, counts), (licenses, terms), (credit_file, credits_)):
         files.write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    files.write_text(ids_file, ids.table(data).to_csv(index=False, lineterminator="\n"))
     files.write_text(card_file, card(data, counts, terms, areas, settings.contact))
     described = [
         _describe(pairs, "One row a listed photo.", "application/x-parquet"),
         _describe(funnel, "What became of the listed photos, by area.", "text/csv"),
         _describe(licenses, "Photos under each licence.", "text/csv"),
         _describe(credit_file, "Author, title and licence of each pair's photo.", "text/csv"),
+        _describe(ids_file, "Photos and their sources, to build the set again.", "text/csv"),
     ]
-    files.write_json(croissant_file, croissant(described, _summary(counts), *_terms(terms, areas)))
+    files.write_json(
+        croissant_file, croissant(described, _summary(data, counts), *_terms(terms, areas))
+    )
     total = counts.iloc[-1]
     log.info("%d areas: %d listed, %d paired", len(areas), total["listed"], total["paired"])
     log.info("%s", overlap(data).sentence)
@@ -86,10 +93,10 @@ def _describe(path: Path, description: str, encoding: str) -> DataFile:
     return DataFile(path.name, description, encoding, len(data), digest)
 
 
-def _summary(counts: pd.DataFrame) -> str:
+def _summary(pairs: pd.DataFrame, counts: pd.DataFrame) -> str:
     total, cities = counts.iloc[-1], ", ".join(counts["city"].iloc[:-1])
     return (
-        f"{total['paired']} openly licensed, geotagged Flickr photos, each paired with the square "
+        f"{notices.noun(pairs)}: {total['paired']}, each paired with the square "
         f"of overhead imagery centred on its geotag, and the {total['listed']} photos they were "
         f"chosen from; areas: {cities}."
     )
@@ -104,7 +111,8 @@ def _terms(terms: pd.DataFrame, areas: Mapping[str, Mapping[str, Any]]) -> tuple
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
-    outputs = ["pairs", "funnel", "licenses", "credits", "card", "croissant", "photos", "chips"]
+    outputs = ["pairs", "funnel", "licenses", "credits", "card", "croissant", "ids"]
+    outputs += ["photos", "chips"]
     args = stage.arguments("dataset", __doc__, ["inputs"], outputs, ["inputs"], argv=argv)
     run(args.spec, args.inputs, *(getattr(args, name) for name in outputs))
 

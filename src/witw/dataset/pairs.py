@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 
 from witw import stage, status, tables
+from witw.dataset import filters
 from witw.dataset.credit import credit
 from witw.errors import UserError
 from witw.settings.pairs import Pairs
+from witw.sources.base import pinned
 
 VERSION = 3
 READS = ("pairs", "city", "satellite", "split")
@@ -43,6 +47,7 @@ def run(
     scenes: Sequence[Path],
     chips: Sequence[Path],
     pairs: Path,
+    mosaic: Path | None = None,
 ) -> gpd.GeoDataFrame:
     """Join the AOI's tables and write ``pairs`` (GeoParquet).
 
@@ -53,6 +58,7 @@ def run(
         scenes: tables ``scenes``, one a shard.
         chips: tables ``chips``, one a shard.
         pairs: table to write.
+        mosaic: of the area, where `min_edge_m` is set.
 
     Raises:
         UserError: a table lacks a photo it should have, or has one it should not.
@@ -69,11 +75,43 @@ def run(
     _match(aoi, "scenes", scored["id"], fetched.loc[status.has_file(fetched), "id"], scenes)
     _match(aoi, "chips", cut["id"], wanted, chips)
     rows = join(listed, fetched, scored, cut, settings)
+    edge_m = _edge_m(rows, mosaic, settings.min_edge_m) if mosaic else None
+    rows["status"] = filters.status_of(rows, settings, excluded(settings.exclude), edge_m)
     rows = rows.assign(**{key: spec[key] for key in ("aoi", "city", "satellite", "split")})
     out = tables.write_geo(pairs, "pairs", rows)
     counts = out["status"].value_counts()
     log.info("%s: %d listed; %s", aoi, len(out), ", ".join(f"{n} {s}" for s, n in counts.items()))
     return out
+
+
+def excluded(path: str) -> set[str]:
+    """Ids of the list of photos to leave out; none where there is no list.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if not path:
+        return set()
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise UserError(
+            f"`pairs.exclude`: {path} cannot be read as text; it must hold a photo's id a line."
+        ) from None
+    rows = [re.split(r"[,;\s]+", line.strip()) for line in lines if line.strip()]
+    head = [name.strip('"').lower() for name in rows[0]] if rows else []
+    place = head.index("id") if "id" in head else 0
+    rows = rows[1:] if "id" in head else rows
+    return {row[place].strip('"') for row in rows if len(row) > place}
+
+
+def _edge_m(rows: pd.DataFrame, mosaic: Path, reach_m: float) -> np.ndarray:
+    """Distance of each photo to ground without imagery [m], NaN of one without coordinates."""
+    # GDAL, for whoever asks for this filter alone.
+    from witw.imagery.edge import distance_m
+
+    at = rows[["easting", "northing"]].to_numpy(float, na_value=np.nan)
+    return distance_m(mosaic, at[:, 0], at[:, 1], reach_m)
 
 
 def outdoor(settings: Pairs) -> status.Outdoor:
@@ -100,11 +138,14 @@ def join(
         chips: table ``chips``, a row for each that is fetched, in colour and outdoor.
         settings: section ``pairs``.
     """
+    places = photos["url"].map(lambda url: pinned(url)[0], na_action="ignore")
     rows = photos.drop(columns=["url", "cell"]).rename(columns={"photo_page": "url"})
     joined = ((downloads, _FROM_DOWNLOADS), (scenes, _FROM_SCENES), (chips, _FROM_CHIPS))
     for table, names in joined:
         columns = table[["id", *names]].rename(columns=names)
         rows = rows.merge(columns, on="id", how="left", validate="1:1")
+    # One that was not fetched has no row in `downloads`.
+    rows["photo_url"] = rows["photo_url"].fillna(places)
     rows["status"] = status.final_status(rows, outdoor(settings), settings.max_blank_fraction)
     rows["credit"] = [
         credit(title, name or owner, license_name, page)
@@ -145,8 +186,11 @@ def _match(
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     many = ["downloads", "scenes", "chips"]
-    args = stage.arguments("pairs", __doc__, ["photos", *many], ["pairs"], many, argv=argv)
-    run(args.spec, args.photos, args.downloads, args.scenes, args.chips, args.pairs)
+    # The mosaic comes with its strips, or not at all.
+    names = ["photos", *many, "mosaic"]
+    args = stage.arguments("pairs", __doc__, names, ["pairs"], [*many, "mosaic"], argv=argv)
+    tables_of = args.downloads, args.scenes, args.chips
+    run(args.spec, args.photos, *tables_of, args.pairs, next(iter(args.mosaic), None))
 
 
 if __name__ == "__main__":

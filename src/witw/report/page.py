@@ -14,7 +14,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from witw import __version__
-from witw.dataset.card import FLICKR_NOTICE
+from witw.dataset import notices
 from witw.dataset.funnel import funnel, licenses
 from witw.dataset.funnel import shown as columns_shown
 from witw.follow.view import duration
@@ -65,10 +65,11 @@ def render(sources: Sources) -> str:
     # Heat maps show a photo each.
     shown = min(SHOWN, MAX_PHOTOS - len(sources.heatmaps) - len(near))
     text = environment.get_template("report.html.j2").render(
-        notice=FLICKR_NOTICE,
+        notice=notices.joined(notices.notices(sources.pairs)),
+        noun=notices.noun(sources.pairs),
         made=(made := _made(sources.areas)),
         all_made=len(made) == len(sources.areas),
-        snapshots=sorted({area["snapshot"] for area in sources.areas.values()}),
+        snapshots=notices.snapshots(sources.areas, sources.pairs),
         statuses=[(s.value, STATUS_MEANING[s], c) for s, c in maps.COLORS.items() if s in fates],
         headline=headline(sources, table),
         funnel=table.to_dict("records"),
@@ -168,7 +169,7 @@ def _search(name: str, sources: Sources) -> dict[str, Any]:
     said = sources.searches[name]
     return {
         **{key: said[key] for key in ("photos", "calls", "verdict", "reasons", "gone", "left_out")},
-        "ratio": said["calls"] / said["calls_least"],
+        "ratio": said["calls"] / max(1, said["calls_least"]),
         "audit_calls": said["audit"]["calls"],
         "boxes": int(sources.cells[name]["is_leaf"].sum()),
     }

@@ -7,6 +7,7 @@ is given; the answer is kept until a file changes.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,9 @@ def of_imagery(aoi: str, body: Mapping[str, Any], source: str) -> list[float] | 
         path = given.get("path") if isinstance(given, Mapping) else None
         # Remote imagery would be asked at every start of every job.
         if not isinstance(path, str) or "://" in path or path.startswith("/vsi"):
+            return None
+        path = os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
+        if "*" not in path and not Path(path).is_file():
             return None
         paths.append(path)
         told: dict[str, Any] = {"name": str(number), "path": path}

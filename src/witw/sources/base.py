@@ -85,6 +85,8 @@ def chosen(place: Place, lon: Floats, lat: Floats) -> tuple[Bools, Bools]:
 def complete(rows: pd.DataFrame, source: Source) -> pd.DataFrame:
     """Rows with all columns of table ``photos``, licences and owners of the source put in.
 
+    Text that is not known is empty, as in Flickr's rows.
+
     Args:
         rows: some of the columns.
         source: its entry in the spec.
@@ -92,7 +94,8 @@ def complete(rows: pd.DataFrame, source: Source) -> pd.DataFrame:
     out = rows.assign(source=source["name"], cell=source["name"], is_gone=False)
     for key, column in tables.PHOTOS.items():
         if key not in out:
-            out[key] = pd.Series(pd.NA, index=out.index, dtype=column.dtype)
+            empty = "" if column.dtype == "string" else pd.NA
+            out[key] = pd.Series(empty, index=out.index, dtype=column.dtype)
     owner = out["owner"].fillna("").where(lambda o: o != "", source["owner"])
     shown = out["owner_name"].fillna("").where(lambda o: o != "", owner)
     license_name = out["license"].fillna("").where(lambda o: o != "", source["license"])

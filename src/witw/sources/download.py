@@ -15,6 +15,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from witw.flickr.photo_host.resolver import PrivateAddress
 from witw.flickr.photo_host.stored_files import is_there, remove, verify
 from witw.flickr.photo_host.throttle import Limits
 from witw.settings.download import Download
-from witw.sources import local_files
+from witw.sources import local_files, mapillary
 from witw.sources.base import is_local, pinned
 from witw.sources.hosts import FEW, Hosts, check_hosts, check_share
 from witw.store import FLICKR_ID, PHOTO_ID, photo_path
@@ -169,10 +170,16 @@ def _triage(
         looked = pool.map(lambda job: verify(job.path, min_side_px), kept)
         found = list(stage.progress(looked, "verify", total=len(kept)))
     good = {job.id: outcome for job, outcome in zip(kept, found, strict=True) if outcome}
+    fresh = mapillary.addresses(
+        [j.url for j in jobs if j.id not in good and j.url.startswith(mapillary.SCHEME)], aoi
+    )
     missing = []
-    for job in jobs:
+    for listed_job in jobs:
+        job = replace(listed_job, url=fresh.get(listed_job.url, listed_job.url))
         if job.id in good:
             outcomes[job.id] = good[job.id]
+        elif listed_job.url in fresh and not job.url:
+            outcomes[job.id] = Outcome("gone", "no longer on Mapillary")
         elif reason := hosts.refusal(job):
             outcomes[job.id] = Outcome("failed", reason, refused=True)
         else:

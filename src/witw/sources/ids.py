@@ -80,7 +80,7 @@ def photos(rows: pd.DataFrame, source: Source) -> pd.DataFrame:
     # One that had no file then is not asked for: it keeps its status.
     unusable = rows["status"].where(rows["sha256"] == "", "")
     out = rows.assign(url=urls, cell=source["name"], is_gone=False, unusable=unusable)
-    out[["first_seen", "last_seen"]] = pd.NA
+    out[["first_seen", "last_seen"]] = ""
     for name, column in tables.PHOTOS.items():
         if column.dtype in ("Float64", "Int64", "Int16"):
             out[name] = pd.to_numeric(out[name].where(out[name] != "", None))
@@ -88,6 +88,6 @@ def photos(rows: pd.DataFrame, source: Source) -> pd.DataFrame:
 
 
 def table(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The list of the photos of a table ``pairs``, sorted as it is."""
+    """The list of the photos of a table ``pairs``, sorted by area and id."""
     names = {"url": "photo_page", "photo_url": "url", "photo_sha256": "sha256"}
-    return pairs.rename(columns=names)[COLUMNS]
+    return pairs.rename(columns=names)[COLUMNS].sort_values(["aoi", "id"])
