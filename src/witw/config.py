@@ -22,10 +22,9 @@ from pydantic import (
 
 from witw.errors import UserError
 from witw.geo import utm_epsg
-from witw.ground import shapes
+from witw.ground import extent, shapes
 from witw.mistakes import areas
 from witw.mistakes.keys import sentence
-from witw.settings import extent
 from witw.settings.base import NAME, FilePath, Section, as_the_shell
 from witw.settings.chips import Chips
 from witw.settings.dataset import Dataset
