@@ -29,7 +29,12 @@ PRESENCE = {
     "auroc": 0.95, "fitted_on": ["oak"],
     "test": {"own": 9, "strangers": 9, "auroc": 0.94, "own_kept_pct": 94.0, "strangers_pct": 24.0},
 }  # fmt: skip
-FACTS = {"trained_on": ["Alder", "Birch"], "reliability": RELIABILITY, "presence": PRESENCE}
+AREAS = {
+    "alder": {"city": "Alder", "split": "train", "satellite": "made", "pairs": 900},
+    "birch": {"city": "Birch", "split": "train", "satellite": "made", "pairs": 300},
+    "oak": {"city": "Oak", "split": "val", "satellite": "made", "pairs": 200},
+}
+FACTS = {"areas": AREAS, "reliability": RELIABILITY, "presence": PRESENCE}
 
 
 def grid(rows=20, columns=24, left_out=(0, 1, 2, 24), epsg=EPSG, west=WEST, step=STEP):

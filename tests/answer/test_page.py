@@ -124,7 +124,7 @@ def test_on_paper_all_places_are_there(seen):
 
 
 def test_nothing_from_outside_becomes_markup(tmp_path):
-    facts = {**FACTS, "trained_on": ["<img src=x>"]}
+    facts = {**FACTS, "areas": {"a": {"city": "<img src=x>", "split": "train"}}}
     found = answer(tmp_path, name=EVIL, area="<b>", facts=facts)
     text = page.render([Shown(found, Known(note=EVIL, credit=EVIL))])
     parsed = Page(text)
@@ -152,7 +152,8 @@ def test_it_says_how_far_to_trust_it(tmp_path):
     heat = hills(grid(), height=9)
     found = answer(tmp_path, heat)
     text = Page(page.render([Shown(found)])).text
-    assert "The model was trained on Alder, Birch." in text
+    told = "The model was trained on 1,200 photos of Alder, Birch, cities that a program drew."
+    assert told in text
     assert "Counted on 57 photos of cities never seen" in text
     assert "82 % within 100 m of one of five" in text
     assert "lets through 24 % of photos of other cities" in text

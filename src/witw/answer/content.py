@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from witw.tables import MADE
+
 if TYPE_CHECKING:
     from witw.cvig.locating.located import Located, Place
 
 LEVELS = (50, 80, 95)  # regions that are named [%]
 PLACES = 5
+NAMED = 12  # cities
 COMPASS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
 WEAK_PCT = 70  # of strangers let through: from here on the measure of presence says little
 LEAD = (
@@ -191,9 +194,15 @@ def as_sharp(told: Mapping[str, Any], region_pct: float) -> Mapping[str, Any]:
 
 def _learned(facts: Mapping[str, Any]) -> str:
     """What the model was trained on."""
-    names = facts.get("trained_on")
-    if isinstance(names, Mapping):
-        names = names.get("cities") or names.get("areas")
-    if not names or isinstance(names, str):
-        return f"The model was trained on {names}." if names else ""
-    return f"The model was trained on {', '.join(str(n) for n in names)}."
+    areas = [area for area in facts.get("areas", {}).values() if area["split"] == "train"]
+    if not areas:
+        return ""
+    cities = sorted({str(area["city"]) for area in areas})
+    named = ", ".join(cities[:NAMED])
+    if len(cities) > NAMED:
+        named += f" and {len(cities) - NAMED} more"
+    pairs = sum(int(area.get("pairs", 0)) for area in areas)
+    drawn = all(area.get("satellite") == MADE for area in areas)
+    return f"The model was trained on {pairs:,} photos of {named}" + (
+        ", cities that a program drew." if drawn else "."
+    )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from witw.cvig.locating.located import Located
 
 ON_A_PAGE = 40  # answers
+PAGE = "answer.html"
 NAMES = ("probability.tif", "places.geojson", "regions.geojson", "places.kml")
 
 
@@ -68,10 +69,19 @@ class Folder:
 
     def _turn(self) -> None:
         number = len(self._pages) + 1
-        path = self.path / ("answer.html" if number == 1 else f"answer-{number}.html")
+        path = self.path / (PAGE if number == 1 else f"answer-{number}.html")
         files.write_text(path, page.render(self._shown, self.notice))
         self._pages.append(path)
         self._shown.clear()
+
+
+def new_folder(above: Path, found: Located) -> Path:
+    """A folder for an answer that is not there yet, named after its photo; it is made."""
+    above.mkdir(parents=True, exist_ok=True)
+    taken = {path.name.casefold() for path in above.iterdir()}
+    path = above / _free(_plain(content.title(found)), taken)
+    path.mkdir()
+    return path
 
 
 def _plain(name: str) -> str:
