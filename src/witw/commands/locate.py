@@ -3,7 +3,8 @@
 In a run folder, ``witw locate photo.jpg --area rowan``. With imagery of one's own and a model that
 somebody trained, ``witw locate photo.jpg --imagery city.tif --model witw.safetensors``: the imagery
 is prepared and indexed beside it at the first call. Positions in a photo's EXIF data are not looked
-at.
+at. The answers are written as files for a GIS and as a page, see docs/answer.md. With ``--serve``,
+photos are dropped on a page instead.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ PATHS = ("photos", "imagery", "model", "within", "out", "scenes", "cache")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photos, or folders")
+    parser.add_argument("photos", nargs="*", type=Path, metavar="PHOTO", help="photos, or folders")
     where = parser.add_argument_group("where to search")
     where.add_argument("--area", help="area of the run folder; default: its only test area")
     where.add_argument("--imagery", type=Path, metavar="FILE", help="raster of your own, any CRS")
@@ -62,8 +63,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--cache", type=Path, metavar="FOLDER", help="for what is made; default: the imagery's"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="write the answers here; default: located/"
+        "--out",
+        type=Path,
+        default=Path("located"),
+        metavar="FOLDER",
+        help="write the answers here; default: located/",
     )
+    page = parser.add_argument_group("a page instead")
+    page.add_argument(
+        "--serve", action="store_true",
+        help="serve a page on this machine that photos are dropped on, until Ctrl-C",
+    )  # fmt: skip
+    page.add_argument("--port", type=int, default=0, help="of that page; default: any free one")
 
 
 def file_or_address(text: str) -> Path | str:
@@ -74,7 +85,12 @@ def file_or_address(text: str) -> Path | str:
 def command(args: argparse.Namespace) -> None:
     """``witw locate``."""
     _check(args)
+    if args.serve:
+        _serve(args)
+        return
     # The network's libraries take seconds to import, and a mistake above is told without.
+    from witw.answer import terminal
+    from witw.answer.write import Folder
     from witw.cvig.locating.regions import parse_around, read_polygons
 
     within: Region | None = parse_around(args.around) if args.around else None
@@ -82,12 +98,29 @@ def command(args: argparse.Namespace) -> None:
     paths = photos_of(args.photos)
     locator = _locator(args)
     opened = opened_ahead(paths, args.fov)
-    found = 0
+    folder = Folder(args.out)
     for located in _located(locator, opened, args.together, within):
-        found += len(located.photos)
-        print(text(located))  # noqa: T201
-    if not found:
+        folder.add(located)
+        print("\n".join(terminal.lines(located)), end="\n\n")  # noqa: T201
+    pages = folder.close()
+    if not pages:
         raise UserError("None of the files is a readable photo.")
+    print("Open " + ", ".join(shown(path) for path in pages))  # noqa: T201
+
+
+def _serve(args: argparse.Namespace) -> None:
+    """Serve the page: the areas of the run folder, or the imagery that is named."""
+    from witw.commands.serve import serve  # aiohttp, and the page's pictures
+
+    if args.imagery:
+        name = args.imagery.stem
+        serve([name], lambda _: _locator(args), args.out, args.port)
+        return
+    from witw.locating import run_folder  # as above
+    from witw.locating.front import Locator  # torch
+
+    areas = run_folder.searchable(args.area)
+    serve(areas, lambda area: Locator.of_run(area, model=args.model), args.out, args.port)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -96,6 +129,17 @@ def _check(args: argparse.Namespace) -> None:
     Raises:
         UserError: they do.
     """
+    if args.serve and (args.photos or args.around or args.within or args.together):
+        raise UserError(
+            "--serve takes no photos, --around, --within or --together: photos are dropped on the "
+            "page."
+        )
+    if not args.serve and not args.photos:
+        raise UserError("Name photos to locate, or give --serve for a page to drop them on.")
+    if args.port and not args.serve:
+        raise UserError("--port belongs to --serve.")
+    if not 0 <= args.port <= 65_535:
+        raise UserError(f"--port {args.port} must lie between 0 and 65535.")
     if args.imagery and args.area:
         raise UserError("Give --area (of a run folder) or --imagery (a file), not both.")
     if args.imagery and not args.model:
@@ -190,18 +234,3 @@ def _located(
         yield from locator.locate(list(photos), together=True, within=within)
     else:
         yield from locator.stream(photos, within)
-
-
-def text(located: Located) -> str:
-    """An answer in a few lines."""
-    names = ", ".join(photo.name for photo in located.photos)
-    lines = [f"{names}: {len(located.grid.cells):,} cells of {located.area}"]
-    for place in located.places(5):
-        heading = ", ".join(f"{h:.0f}" for h in place.heading_deg)
-        lines.append(
-            f"  {place.rank}  {place.lat:10.6f} {place.lon:11.6f}  looking {heading:>3} degrees  "
-            f"{100 * place.probability:.2g} %"
-        )
-    share = 100 * located.area_share(0.8)
-    lines.append(f"  The 80 % region covers {share:.2g} % of what was searched.")
-    return "\n".join(lines)

@@ -79,6 +79,29 @@ def _checkpoint(config: Config, name: str) -> Path | None:
     return path if path.is_file() else None
 
 
+def searchable(first: str | None, config_file: Path = CONFIG_FILE) -> list[str]:
+    """Names of the areas in the working folder that have imagery.
+
+    Args:
+        first: goes first; None: the only test area, or whichever is first by name.
+        config_file: the run's.
+
+    Raises:
+        UserError: the folder is no run folder, or no area has imagery.
+    """
+    config = _config(config_file)
+    chosen = _chosen(config, first) if first else None
+    test = [name for name, area in config.aois.items() if area.split == "test"]
+    front = [chosen] if chosen else test
+    names = sorted(config.aois, key=lambda name: (name not in front, name))
+    found = [name for name in names if (RESULTS / name / "mosaic.vrt").is_file()]
+    if not found or (chosen and found[0] != chosen):
+        wanted = chosen or names[0]
+        mosaic = RESULTS / wanted / "mosaic.vrt"
+        raise UserError(f"Area {wanted!r} has no imagery yet; {_make(mosaic)}.")
+    return found
+
+
 def _config(path: Path) -> Config:
     if not path.is_file():
         raise UserError(

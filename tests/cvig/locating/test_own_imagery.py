@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import requests
 import torch
 import yaml
 from made_city import BBOX, CENTRE, EPSG, shoot
@@ -58,7 +60,7 @@ def home(trained, city, tmp_path_factory):
 
 def best_m(text):
     """How far the first place of an answer is from where the photo was taken [m]."""
-    lat, lon = map(float, re.search(r"^\s+1\s+(-?[\d.]+)\s+(-?[\d.]+)", text, re.M).groups())
+    lat, lon = map(float, re.search(r"^\s+1\s+(-?[\d.]+),\s+(-?[\d.]+)", text, re.M).groups())
     return np.hypot(*(np.array(TO_UTM.transform(lon, lat)) - CENTRE - OFFSET))
 
 
@@ -177,11 +179,16 @@ def test_a_folder_of_photos_of_which_one_is_none(home, tmp_path, monkeypatch, ca
     command = ["--imagery", "city.tif", "--model", "witw.safetensors"]
     run(["locate", str(tmp_path / "many"), *command])
     told = capsys.readouterr()
-    assert len(re.findall(r"^.*\.JPG: [\d,]+ cells of city$", told.out, re.M)) == 3
+    assert len(re.findall(r"^\d\.JPG, in City: [\d,]+ cells of 28 m$", told.out, re.M)) == 3
+    for n in range(3):
+        assert (home / f"located/{n}/regions.geojson").is_file()
+    assert told.out.rstrip().endswith("Open located/answer.html")
+    assert (home / "located/answer.html").read_text().count("<section") == 3
     assert "notes.txt" not in told.out + told.err
     assert re.search(r"^witw: .*bad\.png is not a readable photo", told.err, re.M)
     run(["locate", str(tmp_path / "many"), "--together", *command])
-    assert len(re.findall(r"cells of city$", capsys.readouterr().out, re.M)) == 1
+    assert len(re.findall(r", in City: ", capsys.readouterr().out)) == 1
+    assert (home / "located/0.JPG and 2 more/probability.tif").is_file()
 
 
 def test_mistakes_are_one_sentence_each(home, tmp_path, monkeypatch):
@@ -220,6 +227,47 @@ def test_mistakes_are_one_sentence_each(home, tmp_path, monkeypatch):
         run(["locate", "photo.jpg"])
     with pytest.raises(UserError, match="--imagery needs a network"):
         run(["locate", "photo.jpg", "--imagery", "city.tif"])
+
+
+def test_photos_are_dropped_on_a_page(home, trained, city, tmp_path):
+    """The whole way: an area of a run folder, its page's server, a photo, Ctrl-C."""
+    folder = run_folder(home, trained, city, tmp_path / "run")
+    config = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(config.replace("places.pth", "http://127.0.0.1:9/p.pth"))
+    command = [sys.executable, "-m", "witw", "locate", "--serve", "--area", "made"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    pipes = {"stdout": subprocess.PIPE, "text": True, "env": environment}
+    with subprocess.Popen([*command, "--directory", folder], **pipes) as server:
+        address = server.stdout.readline().removeprefix("Open ").strip()
+        origin = address[: address.index("/", 8)]
+        page = requests.get(address, timeout=20)
+        assert '<option value="made">' in page.text
+        body = {"photo": ("photo.jpg", (home / "photo.jpg").read_bytes())}
+        asked = {"url": f"{address}ask?area=made", "files": body, "timeout": 120}
+        told = requests.post(**asked, headers={"Origin": origin}).json()
+        lat, lon = map(float, told["places"][0]["coordinates"].split(","))
+        off = np.array(TO_UTM.transform(lon, lat)) - CENTRE - OFFSET
+        assert np.hypot(*off) < 60
+        assert requests.get(address + told["page"], timeout=20).text.startswith("<!doctype html>")
+        server.send_signal(signal.SIGINT)
+        rest = server.communicate(timeout=60)[0]
+    assert server.returncode == 0
+    kept = folder / "located/photo"
+    assert f"1 answered; their files are in {kept.parent}" in rest
+    assert {p.name for p in kept.iterdir()} >= {"answer.html", "probability.tif"}
+
+
+def test_options_of_the_page_are_checked(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for options, said in (
+        (["--serve", "photo.jpg"], "--serve takes no photos"),
+        ([], "Name photos to locate, or give --serve"),
+        (["photo.jpg", "--port", "8000"], "--port belongs to --serve"),
+        (["--serve", "--port", "99999"], "must lie between 0 and 65535"),
+        (["--serve"], "is no run folder"),
+    ):
+        with pytest.raises(UserError, match=re.escape(said)):
+            run(["locate", *options])
 
 
 THREE_LINES = """
