@@ -86,7 +86,7 @@ def new_folder(above: Path, found: Located) -> Path:
 
 def _plain(name: str) -> str:
     """A name that any file system takes."""
-    stem = name.rsplit(".", 1)[0] if "." in name[1:] else name
+    stem = re.sub(r"(?<=.)\.\w{1,5}$", "", name)
     kept = re.sub(r"[^\w .()+-]+", "_", stem).strip(" ._")[:80]
     return kept or "photo"
 

@@ -236,7 +236,7 @@ def test_photos_are_dropped_on_a_page(home, trained, city, tmp_path):
     (folder / "config.yaml").write_text(config.replace("places.pth", "http://127.0.0.1:9/p.pth"))
     command = [sys.executable, "-m", "witw", "locate", "--serve", "--area", "made"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    pipes = {"stdout": subprocess.PIPE, "text": True, "env": environment}
+    pipes = {"stdout": subprocess.PIPE, "text": True, "env": environment, "cwd": tmp_path}
     with subprocess.Popen([*command, "--directory", folder], **pipes) as server:
         address = server.stdout.readline().removeprefix("Open ").strip()
         origin = address[: address.index("/", 8)]
@@ -252,7 +252,8 @@ def test_photos_are_dropped_on_a_page(home, trained, city, tmp_path):
         server.send_signal(signal.SIGINT)
         rest = server.communicate(timeout=60)[0]
     assert server.returncode == 0
-    kept = folder / "located/photo"
+    # Where the person stands, not in the run folder.
+    kept = tmp_path / "located/photo"
     assert f"1 answered; their files are in {kept.parent}" in rest
     assert {p.name for p in kept.iterdir()} >= {"answer.html", "probability.tif"}
 
