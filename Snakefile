@@ -54,6 +54,7 @@ onstart:
     follow.set_plan(planned_jobs())
     if not workflow.touch:
         stop_on(preflight.check, choice(), CONFIG, jobs_to_run())
+        tell_training(jobs_to_run())
 
 
 onsuccess:

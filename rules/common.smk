@@ -247,6 +247,17 @@ def tell_notes(again=False):
             print(f"Note: {note}", file=sys.stderr)
 
 
+def tell_training(jobs):
+    """Tell what a training that is about to run will take, and what to do better."""
+    if not {"train", "loo_train"} & {rule for rule, _ in jobs}:
+        return
+    # Not with the file, which every job of a cluster reads: it imports pandas.
+    from witw.commands import forecast
+
+    for text in stop_on(forecast.sentences, CONFIG, workflow.local_exec):
+        print(text, file=sys.stderr)
+
+
 def report_inputs():
     trained = can_train()
     return {
@@ -286,6 +297,7 @@ def check_dry_run():
         if not workflow.execution_settings.no_hooks:
             for note in stop_on(preflight.check_dry, choice(), jobs_to_run()):
                 print(f"Note: {note}", file=sys.stderr)
+            tell_training(jobs_to_run())
         diff.hand_over(workflow)
 
     # The last that a dry run calls, and only a dry run does.

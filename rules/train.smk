@@ -18,8 +18,8 @@ rule train:
     threads: 8
     resources:
         gpu=1,
-        mem_mb=growing(16000),
-        runtime=1440,
+        mem_mb=growing(24000),
+        runtime=2880,
     params:
         spec=spec_of("train"),
     message:

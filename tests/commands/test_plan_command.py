@@ -337,3 +337,22 @@ def test_chips_grow_with_quality_and_area(subsampling):
     assert sizes[0] > 0 and math.isfinite(sizes[-1])
     half = estimate.chip_bytes(Chips(size_px=375, jpeg_quality=50, subsampling=subsampling))
     assert half == pytest.approx(sizes[49] / 4, rel=0.01)
+
+
+def test_pack_and_training_are_counted_where_a_network_is_trained(server, folder, capsys):
+    configure(folder / "config.yaml", server.api_url)
+    assert planned(capsys, folder)["training"] is None  # no area is for validation or the test
+    path = folder / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["aois"]["bern"]["split"] = "val"
+    config["aois"]["lima"] = {"bbox_deg": [0, 0, 0.1, 0.1], "strips": ["c.tif"], "split": "test"}
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    told = planned(capsys, folder)
+    found = told["training"]
+    assert found["pairs"] == 300
+    assert found["pack_bytes"] == pytest.approx(0.49 * 2 * 256**2 * told["total"]["photos"])
+    assert 0 < found["hours"] < 1
+    __main__.run(["plan", "--directory", str(folder)])
+    text = capsys.readouterr().out
+    assert "Training: small, from scratch; 30 epochs of at most 300 pairs" in text
+    assert "rasters and packed pairs" in text

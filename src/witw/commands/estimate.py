@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from witw.errors import UserError
 from witw.flickr.crawl.audit import LEAST
@@ -89,6 +90,16 @@ def mean_photo(folders: Iterable[Path]) -> tuple[int, int]:
             sizes.append(column(path, "bytes"))
     known = pd.concat(sizes).dropna()
     return (round(float(known.mean())), len(known)) if len(known) else (PHOTO_BYTES, 0)
+
+
+def listed(aoi: str) -> int | None:
+    """Photos of the AOI's finished search, those that are gone left out."""
+    path = Path("results") / aoi / "photos.parquet"
+    if not path.is_file():
+        return None
+    if "is_gone" in pq.read_schema(path).names:
+        return int((~column(path, "is_gone").fillna(False)).sum())
+    return len(column(path, "id"))
 
 
 def column(path: Path, name: str) -> pd.Series[Any]:

@@ -10,13 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from witw import config as config_module
 from witw import environment, stage, store
 from witw import spec as spec_module
-from witw.commands import imagery_size
-from witw.commands.estimate import calls, chip_bytes, column, download_hours, mean_photo
+from witw.commands import forecast, imagery_size
+from witw.commands.estimate import calls, chip_bytes, download_hours, listed, mean_photo
+from witw.commands.forecast import Training
 from witw.commands.imagery_size import Imagery
 from witw.config import Config
 from witw.errors import UserError
@@ -88,6 +87,7 @@ class RunPlan:
         free_bytes: on the file system of the run folder.
         calls_per_hour: the quota.
         imagery: of all the AOIs.
+        training: of the network on these AOIs; None: nothing is trained.
     """
 
     rows: list[Row]
@@ -96,21 +96,14 @@ class RunPlan:
     free_bytes: int
     calls_per_hour: int
     imagery: Imagery = NO_IMAGERY
+    training: Training | None = None
 
     @property
     def missing_bytes(self) -> int:
         """What is still to be written."""
-        return sum(r.missing_bytes for r in self.rows) + self.imagery.missing_bytes
-
-
-def _listed(aoi: str) -> int | None:
-    """Photos of the AOI's finished search, those that are gone left out."""
-    path = RESULTS / aoi / "photos.parquet"
-    if not path.is_file():
-        return None
-    if "is_gone" in pq.read_schema(path).names:
-        return int((~column(path, "is_gone").fillna(False)).sum())
-    return len(column(path, "id"))
+        packed = self.training.pack_bytes if self.training else 0.0
+        packed = max(0, round(packed) - store.usage(RESULTS / "pack").bytes)
+        return sum(r.missing_bytes for r in self.rows) + self.imagery.missing_bytes + packed
 
 
 def row(config: Config, aoi: str, photos: int, of_flickr: int, bytes_per_photo: int) -> Row:
@@ -129,7 +122,7 @@ def row(config: Config, aoi: str, photos: int, of_flickr: int, bytes_per_photo: 
         stored_bytes=stored.bytes,
         cut=cut.files,
         cut_bytes=cut.bytes,
-        listed=_listed(aoi),
+        listed=listed(aoi),
         is_begun=store.journal_path(aoi).is_file(),
     )
 
@@ -173,7 +166,19 @@ def run(config: Config, aois: Sequence[str], client: Client | None) -> RunPlan:
         rows.append(row(config, aoi, *expected(spec, client), mean))
     free = shutil.disk_usage(Path.cwd()).free
     imagery = imagery_size.measured(config, aois)
-    return RunPlan(rows, mean, measured_on, free, config.flickr.calls_per_hour, imagery)
+    per_hour = config.flickr.calls_per_hour
+    return RunPlan(rows, mean, measured_on, free, per_hour, imagery, _training(config, rows))
+
+
+def _training(config: Config, rows: Sequence[Row]) -> Training | None:
+    """What training on all of these photos would come to, were every one a pair."""
+    splits = {area.split for area in config.aois.values()}
+    if splits != {"train", "val", "test"} or len(rows) < len(config.aois):
+        return None
+    pairs = dict.fromkeys(splits, 0)
+    for one in rows:
+        pairs[config.aois[one.aoi].split] += one.photos
+    return forecast.forecast(config, pairs["train"], sum(pairs.values()), is_local=True)
 
 
 def total(rows: Sequence[Row]) -> Row:
@@ -219,7 +224,8 @@ def text(plan: RunPlan) -> str:
             f"{measured if plan.measured_on else 'as is usual'}; chips at most, were every photo "
             "outdoors and on the imagery.",
             *imagery_size.text(found, sizes),
-            f"Disk: about {_gb(missing)} GB more for photos, chips and rasters; "
+            *([f"{plan.training.told} That is, were every photo a pair."] if plan.training else []),
+            f"Disk: about {_gb(missing)} GB more for photos, chips, rasters and packed pairs; "
             f"{_gb(plan.free_bytes)} GB are free on the run folder's, {verdict}.",
         ]
     )

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Literal, Self
 
-from witw.cvig.network.backbones import OWN, STEM, view_columns
+from witw.cvig.network.backbones import OWN
 from witw.cvig.network.heads import OriginalHead
+from witw.cvig.network.sizes import STEM, view_columns
 from witw.cvig.network.timm_backbone import facts
 from witw.cvig.network.views import RADIUS_EXPONENT, photo_columns
 from witw.settings.train import Train

@@ -10,21 +10,13 @@ from torch import Tensor, nn
 
 from witw.cvig.network import weights_file
 from witw.cvig.network.dropout import Dropout
+from witw.cvig.network.sizes import STEM
 from witw.cvig.network.timm_backbone import Timm
 from witw.errors import UserError
 
 OWN = ("small", "original")  # all others are timm's
 
-STEM = 4  # a patch stem: small channels at full resolution are what is slow on a CPU
 GROUP = 8  # channels normalised together; unlike a batch's statistics, no other pair's business
-
-
-def view_columns(columns: int, pixels: int) -> int:
-    """Columns of a view nearest to ``pixels`` that the small backbone can halve to ``columns``."""
-    size = columns * STEM
-    while size * 1.5 <= pixels:
-        size *= 2
-    return size
 
 
 def norm(width: int) -> nn.GroupNorm:

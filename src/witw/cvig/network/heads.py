@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from witw.cvig.network.dropout import Dropout
+from witw.cvig.network.sizes import MAPS
 
 # Temperature of the soft maximum over headings in training.
 SOFT_MAX_T = 0.05
-MAPS = 64  # of attention, of the global head
 
 
 class PolarHead(nn.Module):

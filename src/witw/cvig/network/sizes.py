@@ -1,0 +1,39 @@
+"""Sizes of views and the work of the small backbone; no torch, as plans need them too."""
+
+from __future__ import annotations
+
+import math
+
+MAPS = 64  # of attention, of the head that makes a vector
+STEM = 4  # a patch stem: small channels at full resolution are what is slow on a CPU
+
+
+def view_columns(columns: int, pixels: int) -> int:
+    """Columns of a view nearest to ``pixels`` that the small backbone can halve to ``columns``."""
+    size = columns * STEM
+    while size * 1.5 <= pixels:
+        size *= 2
+    return size
+
+
+def small_flop(
+    view: tuple[int, int], columns: int, width: int, blocks: int, dims: tuple[int, int]
+) -> float:
+    """FLOP of a small tower for one view.
+
+    Args:
+        view: rows and columns of the view [px].
+        columns: of the features.
+        width: channels at the first resolution.
+        blocks: residual blocks at each resolution, of two 3 x 3 convolutions.
+        dims: lengths of a column's descriptor and of the vector; 0: there are none.
+    """
+    rows, pixels = view[0] // STEM, view[1] // STEM
+    work = 3 * STEM**2 * width * rows * pixels + blocks * 18 * width**2 * rows * pixels
+    while pixels > columns:
+        rows, pixels = rows // 2, pixels // 2
+        work += (8 + blocks * 18 * 4) * width**2 * rows * pixels
+        width *= 2
+    places, (column, vector) = rows * pixels, dims
+    work += places * width * (column + (vector + math.gcd(MAPS, vector) if vector else 0))
+    return 2.0 * work

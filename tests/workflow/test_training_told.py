@@ -1,0 +1,35 @@
+"""Before the first job: what will be trained, where, how long, how large, and what to do better."""
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+
+def test_a_run_that_trains_says_so_first_and_any_other_does_not(finished, tmp_path):
+    def train(config):
+        config["train"] = {"epochs": 3}
+
+    place = finished.copy(tmp_path / "place")
+    path = place.configure(train, "changed.yaml")
+    for args in (("-n",), ("--cores", 2)):
+        done = place.snakemake(*args, "--configfile", path)
+        assert done.returncode == 0, done.stderr
+        told = [line for line in done.text.splitlines() if line.startswith("Training: ")]
+        assert len(told) == 1
+        assert "small, from scratch; 3 epochs of at most" in told[0]
+    assert done.stderr.index(told[0]) < done.stderr.index("Training the network")
+    again = place.snakemake("-n", "--configfile", path)
+    assert "Training: " not in again.text
+
+
+def test_a_network_that_does_not_exist_stops_before_the_first_job(finished, tmp_path):
+    def strange(config):
+        config["train"] = {"backbone": "vit_of_no_size"}
+
+    place = finished.copy(tmp_path / "place")
+    path = place.configure(strange, "changed.yaml")
+    done = place.snakemake("--cores", 2, "--configfile", path)
+    assert done.returncode == 1
+    (line,) = done.complaints
+    assert "timm has no model 'vit_of_no_size'" in line
+    assert "train" not in done.jobs
