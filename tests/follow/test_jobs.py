@@ -23,6 +23,13 @@ def test_the_latest_line_is_short(tmp_path, line, told):
     assert jobs.latest(str(path)) == told
 
 
+def test_the_bar_of_a_training_is_told_rather_than_its_notes(tmp_path):
+    path = tmp_path / "a.log"
+    bar = "train:  41%|####1     | 82/200 [00:31<00:44,  2.61step/s, loss=2.130]"
+    path.write_text(f'{bar}\n12:00:01 {{"epoch": 3, "loss": 2.1}}  84 pairs/s\n')
+    assert jobs.latest(str(path)) == "41 %, 82/200, 2.61step/s, loss=2.130, 00:44 left"
+
+
 def test_a_failure_is_told_by_its_sentence_else_by_its_last_line(tmp_path):
     path = tmp_path / "a.log"
     path.write_text("12:00:00 begun\nwitw: Area 'rio': put it right.\n")

@@ -122,6 +122,7 @@ def _train(trainer: Trainer, train: Packed, val: Packed, chip_m: float, saved: P
             keep()
             if processes.first:
                 watch.events.add(trainer.step, {f"epoch/{k}": v for k, v in line.items()})
+                watch.validated(line)
                 speed = watch.figures.get("pairs/s", 0.0)
                 stage.log.info("%s  %.0f pairs/s", json.dumps(line), speed)
     watch.close()

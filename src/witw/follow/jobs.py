@@ -27,8 +27,10 @@ def tail(path: str) -> list[str]:
 
 def latest(path: str) -> str:
     """Latest line of a log, its clock left out; of a bar its figures alone."""
-    lines = tail(path)
-    return shorten(_CLOCK.sub("", lines[-1])) if lines else ""
+    lines = [_CLOCK.sub("", line) for line in tail(path)]
+    # Between the lines of its bar a training notes each epoch as JSON.
+    told = [line for line in lines if not line.startswith("{")]
+    return shorten(told[-1]) if told else ""
 
 
 def shorten(line: str) -> str:

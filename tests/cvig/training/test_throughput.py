@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from made_pairs import SMALL, write_pack
@@ -78,3 +80,20 @@ def test_a_process_that_shows_nothing_reads_nothing(capsys):
     watch.close()
     assert watch.figures == {}
     assert capsys.readouterr().err == ""
+
+
+def test_the_bar_shows_all_that_a_person_watches(monkeypatch, capsys):
+    """Loss, pairs a second, data wait, time left, and the last epoch's validation."""
+    now = [100.0]
+    monkeypatch.setattr(throughput.time, "monotonic", lambda: now[0])
+    watch = ThroughputMeter(Events(None), 4, 0, 2000.0)
+    watch.bar.mininterval = 0
+    watch.validated({"epoch": 3, "loss": 1.0, "val_median_percentile": 6.44})
+    for step in range(3):
+        now[0] += 2.0
+        watch.step(step + 1, 40, torch.tensor(2.5), 1e-3)
+    watch.close()
+    line = capsys.readouterr().err.splitlines()[-1]
+    for part in ("loss=2.500", "pairs/s=20", "data wait %=0", "val median rank=6.4% (epoch 3)"):
+        assert part in line, line
+    assert re.search(r"3/4 \[[\d:]+<[\d:]+", line), line

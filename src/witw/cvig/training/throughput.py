@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -46,6 +46,7 @@ class ThroughputMeter:
             self.bar = stage.bar("train", total, "step")
             self.bar.update(done)
         self.figures: dict[str, float] = {}
+        self.validation: dict[str, str] = {}
         self._restart()
 
     def _restart(self) -> None:
@@ -67,6 +68,16 @@ class ThroughputMeter:
         """Begin to measure anew, after what is not training."""
         self._restart()
 
+    def validated(self, line: Mapping[str, float]) -> None:
+        """Show from now on what the last epoch reached on the validation areas.
+
+        Args:
+            line: of the epoch; ``val_median_percentile`` is the median rank in % of the gallery.
+        """
+        rank = line.get("val_median_percentile")
+        if rank is not None:
+            self.validation = {"val median rank": f"{rank:.1f}% (epoch {line['epoch']:g})"}
+
     def step(self, number: int, pairs: int, loss: torch.Tensor, rate: float) -> None:
         """Note a step, and show what was measured if it is time."""
         self.pairs += pairs
@@ -85,7 +96,9 @@ class ThroughputMeter:
         }
         if self.bar is not None:
             shown = {name: f"{number:.3g}" for name, number in self.figures.items()}
-            self.bar.set_postfix({"loss": f"{value:.3f}", **shown}, refresh=False)
+            self.bar.set_postfix(
+                {"loss": f"{value:.3f}", **shown, **self.validation}, refresh=False
+            )
         scalars = {"train/loss": value, "train/rate": rate}
         self.events.add(number, scalars | {f"speed/{k}": v for k, v in self.figures.items()})
         self._restart()
