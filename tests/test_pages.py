@@ -26,7 +26,7 @@ def test_the_readme_says_what_a_newcomer_asks():
         "Try it: two commands",
         "The real job",
         "What you get",
-        "Your own area",
+        "Your own photos and area",
     ]
     assert {"Everyday tasks", "Measured", "Limits", "Words", "Licence and credit"} <= set(heads)
     first = re.findall(r"```sh\n(.*?)```", README, re.S)[0]

@@ -89,7 +89,7 @@ def _next(run_dir: Path, cities: Sequence[City]) -> list[str]:
         f"  change one area in {run_dir / 'config.yaml'}, for example",
         f"    aois.{train}.chips: {{jpeg_quality: 80}}, then",
         f"  {command} diff --directory {run_dir}   # which jobs would run, and why",
-        "  README.md, Your own area               # the same on your own imagery",
+        "  README.md, Your own photos and area    # the same on your own",
     ]
 
 
