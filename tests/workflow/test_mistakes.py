@@ -422,7 +422,7 @@ def test_the_note_stands_at_the_end_of_the_run_too(workplace):
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     notes = [n for n, line in enumerate(lines) if line.startswith("Note: No model")]
-    jobs = [n for n, line in enumerate(lines) if "writing the data set: done" in line]
+    jobs = [n for n, line in enumerate(lines) if "jobs to run in " in line]
     assert len(notes) == 2 and notes[0] < jobs[0] < notes[1], done.stderr
 
 

@@ -75,8 +75,8 @@ class Follower:
     def _on_job_finished(self, record: Any) -> None:
         job = self.state.running.get(record.job_id)
         self._add("finish", job=record.job_id)
-        if job and not job.area and not self._live:
-            self._print(lines.joint(job, time.time()))
+        if job and not self._live and (line := lines.joint(job, time.time())):
+            self._print(line)
 
     def _on_job_error(self, record: Any) -> None:
         self._begin()

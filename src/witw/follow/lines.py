@@ -8,8 +8,10 @@ from witw.follow import jobs
 from witw.follow.state import Failure, Job, State
 from witw.follow.view import headline
 
-# A line at most this often [s] in the first ten minutes, in the first two hours, and after that.
-PACES = ((600.0, 30.0), (7200.0, 120.0), (float("inf"), 600.0))
+# A line at most this often [s] in the first three minutes, in the next twelve, and so on.
+PACES = ((180.0, 30.0), (900.0, 60.0), (7200.0, 120.0), (float("inf"), 600.0))
+TOLD = ("train", "evaluate", "report")  # joint jobs that are told of however short they are
+LEAST_S = 10.0
 
 
 class Lines:
@@ -50,8 +52,11 @@ def first(state: State) -> str:
 
 
 def joint(job: Job, now: float) -> str:
-    """The line of a joint job that is finished: there are few, and each is a step of the whole."""
-    return f"{_clock(now)}  {job.says}: done in {now - job.began:.0f} s"
+    """The line of a joint job that is finished; empty if it is not worth one."""
+    if job.area or (job.stage not in TOLD and now - job.began < LEAST_S):
+        return ""
+    told = jobs.latest(job.log) if job.stage == "train" else ""
+    return f"{_clock(now)}  {job.says}: done in {now - job.began:.0f} s{told and f'; {told}'}"
 
 
 def failure(failed: Failure) -> str:
