@@ -47,12 +47,13 @@ class Packing:
         room = CELL_BYTES - _FIXED - vector_dim
         if dim * headings <= room:
             return cls(np.eye(dim, dtype=np.float32), headings, 8)
-        if not cls.must_see(sample, vector_dim):
-            return cls(np.eye(dim, dtype=np.float32), headings, 4)
-        flat = sample.transpose(0, 2, 1).reshape(-1, dim).astype(np.float64)
-        _, vectors = np.linalg.eigh(flat.T @ flat)
-        kept = vectors[:, ::-1][:, : 2 * room // headings].T
-        return cls(np.ascontiguousarray(kept, np.float32), headings, 4)
+        kept = np.eye(dim)
+        if cls.must_see(sample, vector_dim):
+            flat = sample.transpose(0, 2, 1).reshape(-1, dim).astype(np.float64)
+            kept = np.linalg.eigh(flat.T @ flat)[1][:, ::-1][:, : 2 * room // headings].T
+        # Turned at random, so that all values have much the same spread: 16 levels are for one.
+        turn = np.linalg.qr(np.random.default_rng(0).normal(size=(len(kept), len(kept))))[0]
+        return cls(np.ascontiguousarray(turn @ kept, np.float32), headings, 4)
 
     @staticmethod
     def must_see(sample: NDArray[np.floating], vector_dim: int) -> bool:

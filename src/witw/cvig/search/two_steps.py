@@ -26,6 +26,7 @@ from witw.cvig.network.model import Blend, PhotoCode
 CANDIDATES, SHARE = 2000, 0.02  # at least so many, and this share of the cells
 WORST = 0.25  # share of the candidates that stand for the cells beyond them
 SCORES = 2**22  # of photos at cells held at a time: 17 MB
+_NORMAL = 1.4826  # spread of a normal distribution by the median of its deviations
 CELLS = 4096  # whose columns are compared at a time: 50 MB of 48 x 64
 
 
@@ -227,7 +228,9 @@ def _correlations(photos: PhotoCode, gallery: Gallery, rows: NDArray[np.int64]) 
 def _floor(scores: NDArray[np.float32], cosines: NDArray[np.float32], blend: Blend) -> float:
     """What columns show of cells beyond the candidates: what the worst candidates do.
 
-    The mean is that of exponentials, as a map is made of them.
+    A map weighs cells by exponentials, so it is their mean that counts, ``m + s^2 / 2 t`` of a
+    normal distribution. Middle and spread are those of the ranks (median and its deviations), as
+    the photo's own place may be among the worst candidates, too.
 
     Args:
         scores: ``(K,)`` of the candidates' columns.
@@ -236,5 +239,6 @@ def _floor(scores: NDArray[np.float32], cosines: NDArray[np.float32], blend: Ble
     """
     count = max(1, round(WORST * len(cosines)))
     worst = scores[np.argpartition(cosines, count - 1)[:count]].astype(np.float64)
-    t = blend.temperature * (1 + blend.weight)
-    return float(t * (np.logaddexp.reduce(worst / t) - math.log(count)))
+    middle = float(np.median(worst))
+    spread = _NORMAL * float(np.median(np.abs(worst - middle)))
+    return middle + spread**2 / (2 * blend.temperature * (1 + blend.weight))
