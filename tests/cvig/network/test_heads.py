@@ -115,6 +115,19 @@ def test_the_global_head_does_not_mind_where_things_are(pooling):
     assert not torch.allclose(code[0], code[1])
 
 
+def test_attention_pools_values_of_places():
+    """By the definition: each map's mean of the values of all places."""
+    torch.manual_seed(3)
+    head = GlobalHead(12, 8, 0.0, "attention", maps=4).eval()
+    features = torch.randn(2, 12, 5, 7)
+    places = head.norm(features.flatten(2).transpose(1, 2))
+    weights, values = head.maps(places).softmax(dim=1), head.values(places)
+    expected = [
+        (weights[:, :, d // 2, None] * values[:, :, d : d + 1]).sum(dim=1) for d in range(8)
+    ]
+    torch.testing.assert_close(head(features)[..., 0], torch.cat(expected, dim=1))
+
+
 def test_gem_with_power_one_is_the_mean():
     torch.manual_seed(0)
     head = GlobalHead(8, 16, 0.0, "gem")

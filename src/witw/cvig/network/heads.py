@@ -53,21 +53,23 @@ class GlobalHead(nn.Module):
         channels: of the features.
         embed_dim: length of the vector.
         dropout: of the vector, in training.
-        pooling: ``attention``: each of :data:`MAPS` learned maps, a softmax over all places, pools
+        pooling: ``attention``: each of some learned maps, a softmax over all places, pools
             its own share of the vector (Fervers et al. 2024); ``gem``: the generalised mean of
             Radenovic et al. 2018, its exponent learned.
+        maps: of attention.
     """
 
     def __init__(
-        self, channels: int, embed_dim: int, dropout: float, pooling: Literal["attention", "gem"]
-    ) -> None:
+        self, channels: int, embed_dim: int, dropout: float,
+        pooling: Literal["attention", "gem"], maps: int = MAPS,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.pooling = pooling
         self.norm = nn.LayerNorm(channels)
         self.values = nn.Linear(channels, embed_dim)
         if pooling == "attention":
             # Without a bias, which a softmax over places does not see.
-            self.maps = nn.Linear(channels, math.gcd(MAPS, embed_dim), bias=False)
+            self.maps = nn.Linear(channels, math.gcd(maps, embed_dim), bias=False)
         else:
             self.power = nn.Parameter(torch.tensor(3.0))
         self.drop = Dropout(dropout)
@@ -81,8 +83,12 @@ class GlobalHead(nn.Module):
         else:
             places = self.norm(features.flatten(2).transpose(1, 2))  # (B, h w, channels)
             weights = self.maps(places).float().softmax(dim=1)  # (B, h w, maps)
-            values = self.values(places).unflatten(2, (weights.shape[2], -1))
-            code = torch.einsum("bpm,bpmd->bmd", weights, values.float()).flatten(1)
+            # Pooled first, as values are linear: the same sum, of maps instead of places.
+            pooled = torch.einsum("bpm,bpc->bmc", weights, places.float())
+            shape = (weights.shape[2], -1, features.shape[1])  # (maps, d, channels)
+            kernel = self.values.weight.view(shape)
+            code = torch.einsum("bmc,mdc->bmd", pooled, kernel.float()).flatten(1)
+            code = code + self.values.bias
         return cast(Tensor, self.drop(code[:, :, None], seeds))
 
 

@@ -27,6 +27,7 @@ from witw.cvig.network.heads import (
     plain_score,
     soft_score,
 )
+from witw.cvig.network.sizes import FEW_MAPS
 from witw.cvig.network.views import column_mask, photo_view, polar_view, stretched_view, turned_view
 from witw.errors import UserError
 
@@ -76,7 +77,9 @@ class Tower(nn.Module):
         self.head = self._head(shape, view, columns, ring)
         # Pooled over all places, so that a turn of the overhead view changes nothing.
         self.vector_head = (
-            GlobalHead(self.backbone.channels, shape.vector_dim, shape.dropout, shape.pooling)
+            GlobalHead(
+                self.backbone.channels, shape.vector_dim, shape.dropout, shape.pooling, FEW_MAPS
+            )
             if shape.vector_dim
             else None
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-MAPS = 64  # of attention, of the head that makes a vector
+MAPS = 64  # of attention, of the head `global`
+FEW_MAPS = 16  # of the vector beside columns, which is to cost little
 STEM = 4  # a patch stem: small channels at full resolution are what is slow on a CPU
 
 
@@ -35,5 +36,8 @@ def small_flop(
         work += (8 + blocks * 18 * 4) * width**2 * rows * pixels
         width *= 2
     places, (column, vector) = rows * pixels, dims
-    work += places * width * (column + (vector + math.gcd(MAPS, vector) if vector else 0))
+    work += places * width * column
+    if vector:  # maps are made and used at every place, values of the maps alone
+        maps = math.gcd(FEW_MAPS if column else MAPS, vector)
+        work += (2 * places * maps + vector) * width
     return 2.0 * work
