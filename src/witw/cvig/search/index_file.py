@@ -35,15 +35,47 @@ _GRID = ("epsg", "step_m", "west", "north", "rows", "columns")
 
 
 @dataclass(frozen=True)
+class Rows:
+    """A tensor in a file, of which some rows are read at a time."""
+
+    path: Path
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    def some(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+        """Rows that follow each other, or any.
+
+        Raises:
+            UserError: the file ends before them, as it has been cut off since it was opened.
+        """
+        picked = rows.indices(self.shape[0])[:2] if isinstance(rows, slice) else None
+        count = picked[1] - picked[0] if picked else len(rows)  # type: ignore[arg-type]
+        out = np.empty((max(0, count), *self.shape[1:]), self.dtype)
+        parts = out[None] if picked else out
+        size = math.prod(self.shape[1:]) * self.dtype.itemsize
+        starts = [picked[0]] if picked else rows.tolist()  # type: ignore[union-attr]
+        with self.path.open("rb", buffering=0) as file:
+            handle = file.fileno()
+            for part, row in zip(parts, starts, strict=True):
+                if os.preadv(handle, [part.reshape(-1)], self.offset + row * size) != part.nbytes:
+                    raise UserError(f"{self.path} is not a whole index; delete it and run again.")
+        return out
+
+
+@dataclass(frozen=True)
 class Index:
-    """An area's cells, mapped from disk; a gallery of :mod:`witw.cvig.search.two_steps`."""
+    """An area's cells on disk; a gallery of :mod:`witw.cvig.search.two_steps`.
+
+    Read, not mapped: pages that are mapped count as memory of the process.
+    """
 
     path: Path
     grid: Grid
     packing: Packing
-    vectors: NDArray[np.int8]  # (N, V)
-    scales: NDArray[np.float32]  # (N,)
-    packed: NDArray[np.uint8]  # (N, bytes)
+    vectors: Rows  # (N, V) int8
+    scales: Rows  # (N,) float32
+    packed: Rows  # (N, bytes) uint8
     fingerprint: str  # of the network
     rows: NDArray[np.int64] | None = None  # of the file, of the cells; None: all
 
@@ -59,10 +91,12 @@ class Index:
             UserError: it is no index, not whole, or another network's.
         """
         try:
-            about, tensors = _mapped(path)
+            about, tensors = _tensors(path)
             told = json.loads(about["witw"])
-            grid = Grid(**{n: told["grid"][n] for n in _GRID}, cells=np.array(tensors["cells"]))
-            packing = Packing(np.array(tensors["basis"]), told["headings"], told["bits"])
+            cells = tensors["cells"].some(slice(None))
+            grid = Grid(**{n: told["grid"][n] for n in _GRID}, cells=cells)
+            basis = tensors["basis"].some(slice(None))
+            packing = Packing(basis, told["headings"], told["bits"])
             found = cls(
                 path, grid, packing, tensors["vectors"], tensors["scales"], tensors["columns"],
                 told["network"],
@@ -94,7 +128,7 @@ class Index:
     @property
     def has_vectors(self) -> bool:
         """Whether cells have vectors."""
-        return bool(self.vectors.shape[1])
+        return self.vectors.shape[1] > 0
 
     def cosines(self, vectors: Tensor) -> NDArray[np.float32]:
         """Cosines of photos' vectors ``(P, V)`` with all cells', ``(P, N)``, block by block."""
@@ -103,15 +137,15 @@ class Index:
         for at in range(0, len(self), BLOCK):
             part = slice(at, at + BLOCK)
             rows = part if self.rows is None else self.rows[part]
-            block = torch.from_numpy(self.vectors[rows].astype(np.float32)).to(photos.device)
-            scale = torch.from_numpy(np.array(self.scales[rows])).to(photos.device)
+            block = torch.from_numpy(self.vectors.some(rows).astype(np.float32)).to(photos.device)
+            scale = torch.from_numpy(self.scales.some(rows)).to(photos.device)
             out[:, part] = ((photos @ block.T) * scale).cpu().numpy()
         return out
 
     def columns(self, rows: NDArray[np.int64]) -> Tensor:
         """Columns of some cells, ``(n, W, D')`` float32."""
         rows = rows if self.rows is None else self.rows[rows]
-        return self.packing.unpack(np.asarray(self.packed[rows]))
+        return self.packing.unpack(self.packed.some(rows))
 
     def project(self, columns: Tensor) -> Tensor:
         """Columns of photos ``(P, D, w)`` as they compare with the cells', ``(P, D', w)``."""
@@ -189,7 +223,7 @@ def _write(handle: int, data: bytes, offset: int) -> None:
         view, offset = view[done:], offset + done
 
 
-def _mapped(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+def _tensors(path: Path) -> tuple[dict[str, str], dict[str, Rows]]:
     """Metadata and tensors of a safetensors file.
 
     Raises:
@@ -207,8 +241,5 @@ def _mapped(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
         start, end = entry["data_offsets"]
         if end - start != math.prod(shape) * dtype.itemsize or base + end > size:
             raise ValueError(f"{name} is cut off")
-        empty = not math.prod(shape)
-        out[name] = (
-            np.zeros(shape, dtype) if empty else np.memmap(path, dtype, "r", base + start, shape)
-        )
+        out[name] = Rows(path, base + start, dtype, shape)
     return about, out

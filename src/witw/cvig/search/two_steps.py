@@ -25,9 +25,9 @@ from witw.cvig.network.model import Blend, PhotoCode
 
 CANDIDATES, SHARE = 2000, 0.02  # at least so many, and this share of the cells
 WORST = 0.25  # share of the candidates that stand for the cells beyond them
-SCORES = 2**22  # of photos at cells held at a time: 17 MB
+SCORES = 2**23  # of photos at cells held at a time: 34 MB
 _NORMAL = 1.4826  # spread of a normal distribution by the median of its deviations
-CELLS = 4096  # whose columns are compared at a time: 50 MB of 48 x 64
+CELLS = 512  # whose columns are compared at a time: 6 MB of 48 x 64
 
 
 class Gallery(Protocol):
@@ -89,7 +89,7 @@ def scored(
         most: candidates; default: :func:`candidates_of`.
 
     Yields:
-        Which photos, and their scores: at most 4 million, or one photo's.
+        Which photos, and their scores: at most 8 million, or one photo's.
     """
     few = max(1, SCORES // max(1, len(gallery)))
     for start in range(0, len(photos.columns), few):
@@ -212,7 +212,7 @@ def _correlations(photos: PhotoCode, gallery: Gallery, rows: NDArray[np.int64]) 
     photo = gallery.project(photos.columns * photos.mask[:, None])
     photo = F.normalize(photo.flatten(1), dim=1).view_as(photo)  # (P, D', w)
     cells = gallery.columns(rows).to(photo.device)  # (n, W, D')
-    energy = cells.square().sum(dim=2)  # (n, W)
+    energy = torch.linalg.vector_norm(cells, dim=2).square()  # (n, W)
     out = []
     for one, seen in zip(photo, mask, strict=True):
         products = cells @ one  # (n, W, w)
