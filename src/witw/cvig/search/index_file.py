@@ -52,13 +52,13 @@ class Rows:
         picked = rows.indices(self.shape[0])[:2] if isinstance(rows, slice) else None
         count = picked[1] - picked[0] if picked else len(rows)  # type: ignore[arg-type]
         out = np.empty((max(0, count), *self.shape[1:]), self.dtype)
-        parts = out[None] if picked else out
+        parts = out.reshape(1, out.size) if picked else out.reshape(len(out), out[:1].size)
         size = math.prod(self.shape[1:]) * self.dtype.itemsize
         starts = [picked[0]] if picked else rows.tolist()  # type: ignore[union-attr]
         with self.path.open("rb", buffering=0) as file:
             handle = file.fileno()
             for part, row in zip(parts, starts, strict=True):
-                if os.preadv(handle, [part.reshape(-1)], self.offset + row * size) != part.nbytes:
+                if os.preadv(handle, [part], self.offset + row * size) != part.nbytes:
                     raise UserError(f"{self.path} is not a whole index; delete it and run again.")
         return out
 
