@@ -135,9 +135,22 @@ CONFIGS = {
     "name 2024-01-01": (renamed("2024-01-01"), ["area name 2024-01-01", "a date", "quote it"]),
     "name yes": (renamed("yes"), ["area name yes", "true or false", "quote it: 'yes'"]),
     "name New York": (renamed("New York"), ["'New York'", "lower-case"]),
+    "name Paris": (renamed("Paris"), ["'Paris'", "lower-case"]),
+    "name münchen": (renamed("münchen"), ["'münchen'", "lower-case"]),
+    "name a-b": (renamed("a-b"), ["'a-b'", "lower-case letters, digits and _"]),
     "name dataset": (renamed("dataset"), ["'dataset'", "none of"]),
     "name loo": (renamed("loo"), ["'loo'", "none of"]),
     "an area without keys": ("aois:\n  oslo:\n", ["'oslo'", "`bbox_deg`", "`strips`"]),
+    "a box and a shape": (
+        with_keys("area: town.geojson"), ["'oslo'", "`bbox_deg` and `area`", "one of the two"]
+    ),
+    "a shape that is not there": (
+        MINE.replace("bbox_deg: [10.7, 59.9, 10.8, 59.95]", "area: town.geojson"),
+        ["'oslo'", "`area` town.geojson does not exist"],
+    ),
+    "a strip without a place": (
+        MINE.replace("[strips/oslo.tif]", "[{name: a}]"), ["'oslo'", "`path`", "`any_of`"]
+    ),
     "overlapping boxes of different splits": (
         two("test"),
         ["mine.yaml", "'lima' (test)", "'oslo' (train)", "overlap", "same `split`"],
@@ -336,6 +349,66 @@ def test_every_bad_strip_of_every_area_is_named_without_a_key(real_strips, how):
         assert "strips/lima.tif lies outside" in told
         assert "latitude and longitude seem swapped" in told
         assert "`bbox_deg: [-77.1, -12.1, -77.0, -12.0]`" in told
+
+
+BAD_STRIPS = {
+    "band 9 of 8": (8, IN_OSLO, {"bands": [9, 3, 2]}, ["has 8 bands", "[9, 3, 2]", "`bands`"]),
+    "three bands without `bands`": (3, IN_OSLO, {}, ["has 3 bands", "[5, 3, 2]", "`bands`"]),
+    "one band": (1, IN_OSLO, {}, ["has 1 band,", "`bands: [1]`"]),
+    "strips of another city": (8, IN_LIMA, {}, ["outside the area", "-77.1", "correct the box"]),
+    "no CRS": (8, None, {}, ["not georeferenced", "CRS"]),
+}
+
+
+def test_each_bad_strip_is_told_what_is_wrong_with_it(workplace):
+    """One plan with an area for each: none of them hides another."""
+    areas = {}
+    for number, (bands, box, keys, _) in enumerate(BAD_STRIPS.values()):
+        path = workplace.folder / f"strips/bad_{number}.tif"
+        if box is None:
+            with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+                rasterio.open(
+                    path, "w", driver="GTiff", width=4, height=4, count=bands, dtype="uint16"
+                ).close()
+        else:
+            write_strip(path, box, bands)
+        areas[f"a{number}"] = {"bbox_deg": list(IN_OSLO), "strips": [f"strips/{path.name}"]} | keys
+
+    def change(config):
+        config["aois"] = areas
+
+    workplace.configure(change)
+    targets = [f"results/{name}/mosaic.vrt" for name in areas]
+    args = [*targets, "--snakefile", REPO / "Snakefile", "-n"]
+    done = command(workplace.folder, args, workplace.environment(None))
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    for number, (name, (_, _, _, words)) in enumerate(BAD_STRIPS.items()):
+        told = [line for line in lines if f"strips/bad_{number}.tif" in line and "Area " in line]
+        assert told and not [word for word in words if word not in told[-1]], (name, told)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], ["Name photos by their ids", "--owner"]),
+        (["abc"], ["abc"]),
+        (["--owner"], ["--owner"]),
+    ],
+)
+def test_forget_says_what_it_wants(workplace, args, words):
+    done = subprocess.run(
+        [sys.executable, "-m", "witw", "forget", *args], cwd=workplace.folder, check=False,
+        env=workplace.environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stderr
+    assert not [word for word in words if word not in done.stderr], done.stderr
+
+
+def test_a_run_without_cores_is_told_so(workplace):
+    args = ["--snakefile", REPO / "Snakefile", "--profile", "none", "--executor", "local"]
+    done = command(workplace.folder, args, workplace.environment())
+    assert done.returncode and "cores" in done.stdout + done.stderr, done.stderr
 
 
 def test_good_strips_need_no_key(real_strips):

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from osgeo import gdal
 from rasterio.windows import Window
 
 from witw.imagery.jit import njit
-from witw.imagery.strip import decoded_cache, single_file
+from witw.imagery.strip import decoded_cache, formats, single_file
 from witw.imagery.strip.eight_bit import EightBit
 from witw.imagery.strip.layers import Layers
 from witw.imagery.strip.single_file import Plain
@@ -30,11 +29,6 @@ Pixels = NDArray[np.uint8]
 # What GDAL keeps of decoded blocks: whole rows of a file in strips, neighbours of a tile set.
 CACHE_BYTES = 96 << 20
 UNIT_PX = 512
-OPTIONS = (
-    "AWS_NO_SIGN_REQUEST", "AWS_REGION", "AWS_S3_ENDPOINT", "AWS_HTTPS", "AWS_VIRTUAL_HOSTING",
-    "GDAL_HTTP_MAX_RETRY", "GDAL_HTTP_RETRY_DELAY", "GDAL_HTTP_CONNECTTIMEOUT",
-    "GDAL_HTTP_LOW_SPEED_LIMIT", "GDAL_HTTP_LOW_SPEED_TIME", "GDAL_DISABLE_READDIR_ON_OPEN",
-)  # fmt: skip
 
 
 @njit
@@ -225,7 +219,7 @@ def opened(
     Raises:
         rasterio.errors.RasterioIOError: it does not open.
     """
-    options = {key: value for key in OPTIONS if (value := gdal.GetConfigOption(key))}
+    options = formats.options()
     plain = single_file.plain(raster)
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, **options), ExitStack() as stack:
         handles = [

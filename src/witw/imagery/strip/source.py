@@ -14,7 +14,7 @@ from osgeo import gdal, osr
 
 from witw.errors import UserError
 from witw.files import read_json
-from witw.imagery.strip import remote
+from witw.imagery.strip import formats, remote
 from witw.imagery.strip.eight_bit import EightBit
 from witw.imagery.strip.footprint import grid
 from witw.imagery.strip.vrt import Part, Raster, Triple
@@ -119,12 +119,14 @@ class _Tile:
 
 def _tile(name: str, bands: tuple[int, ...], nodata: Nodata, where: str) -> _Tile:
     try:
-        ds = gdal.Open(name)
+        found = formats.opened(name, bands[0])
+        ds = found.ds
         _check(ds, bands, where)
     except RuntimeError as error:
         raise RuntimeError(remote.reason(name, str(error))) from None
     place, srs = tuple(ds.GetGeoTransform()), ds.GetSpatialRef()
-    return _Tile(place, srs, _part(ds, name, bands, nodata), bands, *_physical(ds, bands, where))
+    part = replace(_part(ds, name, bands, nodata), block=found.block)
+    return _Tile(place, srs, part, bands, *_physical(ds, bands, where))
 
 
 def _assemble(tiles: list[_Tile]) -> Raster:
@@ -220,7 +222,7 @@ def _part(ds: gdal.Dataset, name: str, bands: tuple[int, ...], nodata: Nodata) -
     return Part(
         file=name,
         size=(ds.RasterXSize, ds.RasterYSize),
-        block=tuple(band.GetBlockSize()),
+        block=(1, 1),  # of formats that GDAL's wheel does not read, rasterio knows it
         dtype=gdal.GetDataTypeName(band.DataType),
         src=whole,
         dst=whole,
