@@ -10,7 +10,7 @@ from witw.config import RESERVED, load as load_config
 from witw.cvig.folds import folds
 from witw.errors import stop_on
 from witw.follow import events as follow
-from witw.imagery.choice import Choice
+from witw.imagery.choice import Choice, has_stac
 from witw.mistakes import command_line
 
 environment.load()
@@ -45,9 +45,17 @@ def imagery():
     return stop_on(getattr, choice(), "config")
 
 
+def strip_names(aoi):
+    """Names of an area's strips, in config order."""
+    config = imagery() if has_stac(CONFIG, aoi) else CONFIG
+    return [strip.name for strip in config.aois[aoi].strips]
+
+
 @cache
 def spec(stage, aoi=None, part=None):
-    config = imagery() if stage in ("stats", "rgb8", "utm") else CONFIG
+    names_strips = stage in ("mosaic", "chips") and has_stac(CONFIG, aoi)
+    is_settled = stage in ("stats", "rgb8", "utm") or names_strips
+    config = imagery() if is_settled else CONFIG
     return stop_on(spec_module.build, config, stage, aoi, part)
 
 
@@ -69,7 +77,7 @@ class Spec(str):
         if "shard" in wildcards.keys():
             self.shard = f"shard {int(wildcards.shard) + 1} of {self.shards}"
         if "strip" in wildcards.keys():
-            names = [strip.name for strip in CONFIG.aois[wildcards.aoi].strips]
+            names = strip_names(wildcards.aoi)
             number = names.index(wildcards.strip) + 1
             self.strip = f"strip {wildcards.strip} ({number} of {len(names)})"
         return self
@@ -122,8 +130,8 @@ def strips(pattern):
     """Input function: one file per strip of the AOI, in config order."""
 
     def files(wildcards):
-        area = CONFIG.aois[wildcards.aoi]
-        return [pattern.format(aoi=wildcards.aoi, strip=s.name) for s in area.strips]
+        names = strip_names(wildcards.aoi)
+        return [pattern.format(aoi=wildcards.aoi, strip=name) for name in names]
 
     return files
 
@@ -216,9 +224,9 @@ def targets(wildcards):
         ),
         # For people with a GIS: no stage reads them.
         *(
-            f"{RESULTS}/{name}/strips/{strip.name}.rgb8.vrt"
-            for name, area in CONFIG.aois.items()
-            for strip in area.strips
+            f"{RESULTS}/{name}/strips/{strip}.rgb8.vrt"
+            for name in CONFIG.aois
+            for strip in strip_names(name)
         ),
     ]
     if can_train():

@@ -46,6 +46,14 @@ def strip_files(config: Config, aoi: str, strip: str) -> list[str]:
     if files is None:
         others = [a for a in config.aois if a != aoi]
         raise UserError(_sentence([m for name in (aoi, *others) for m in _missing(config, name)]))
+    if chosen[0].mask:
+        masks = local_files(chosen[0].mask.path)
+        if masks is None:
+            raise UserError(
+                f"Area {aoi!r}: `mask` {chosen[0].mask.path} of strip {strip} does not exist "
+                f"(relative to {Path.cwd()}); correct the path or put the file there."
+            )
+        files = [*files, *masks]
     named = [source for name in files for source in vrt_sources(name)]
     if missing := [name for name in named if not Path(name).is_file()]:
         raise UserError(

@@ -73,7 +73,7 @@ def notes(config: Config) -> list[str]:
     """What a person should know of a whole run before and after it, as sentences."""
     splits = {name: area.split for name, area in config.aois.items()}
     strips = {
-        name: [source.path for strip in area.strips for source in strip.sources()]
+        name: [source.path for strip in area.strips for source in strip.sources() if source.path]
         for name, area in config.aois.items()
     }
     if config.model:

@@ -154,6 +154,7 @@ def _strip(_config: Config, area: Aoi | None, part: str | None) -> dict[str, Any
         "path": chosen.path,
         "bands": list(chosen.bands or area.bands),
         "nodata": area.nodata if chosen.nodata is None else chosen.nodata,
+        **({"mask": chosen.mask.model_dump()} if chosen.mask else {}),
     }
 
 

@@ -1,5 +1,6 @@
 """Mistakes of a newcomer, as typed: each ends in one sentence that says what to do."""
 
+import json
 import shlex
 import subprocess
 import sys
@@ -403,6 +404,30 @@ def test_forget_says_what_it_wants(workplace, args, words):
     )  # fmt: skip
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stderr
     assert not [word for word in words if word not in done.stderr], done.stderr
+
+
+def test_a_stac_is_planned_as_the_strips_that_it_was_found_to_have(workplace):
+    asked = {"name": "made", "stac": "http://127.0.0.1:9", "collection": "made", "asset": "visual",
+             "datetime": "", "max_cloud_pct": None, "max_items": 20, "items": []}  # fmt: skip
+    items = [{"name": f"made_{n}", "path": f"strips/bern_{n}.tif"} for n in (1, 2)]
+    record = workplace.folder / "results/oslo/strips/made.source.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"stac": asked, "items": items}))
+
+    def change(config):
+        config["aois"]["oslo"]["strips"] = [{"stac": asked["stac"], "collection": "made"}]
+
+    workplace.configure(change)
+    args = ["results/oslo/mosaic.vrt", "--snakefile", REPO / "Snakefile", "-n", "--no-hooks"]
+    done = command(workplace.folder, args, workplace.environment(None))
+    assert done.returncode == 0, done.stderr
+    text = done.stdout + done.stderr
+    for number in (1, 2):
+        assert f"results/oslo/strips/made_{number}.utm.tif" in text
+        assert f"strip made_{number} ({number} of 2)" in text
+    record.unlink()
+    told = assert_told(command(workplace.folder, args, workplace.environment(None)))
+    assert "Area 'oslo': the STAC http://127.0.0.1:9 gives no strips" in told
 
 
 def test_a_run_without_cores_is_told_so(workplace):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from witw.config import Config
+from witw.errors import UserError
 from witw.geo import box_area_km2
 from witw.imagery.choice import Choice
 
@@ -45,9 +46,12 @@ class Imagery:
 
 def measured(config: Config, aois: Iterable[str]) -> Imagery:
     """Look at the strips of areas as a run does before its first job."""
-    names = [(aoi, strip.name) for aoi in aois for strip in config.aois[aoi].strips]
     choice = Choice(config, is_kept=False)
-    _ = choice.config  # strips that may lie in several places are looked for
+    try:
+        config = choice.config  # strips that may lie in several places are looked for
+    except UserError as error:
+        return Imagery(0, 0, 0, 0, 0, [str(error)])
+    names = [(aoi, strip.name) for aoi in aois for strip in config.aois[aoi].strips]
     reports = choice.look(names)
     good = {name: report for name, report in reports.items() if "told" not in report}
     return Imagery(

@@ -48,7 +48,12 @@ class Choice:
 
     @cached_property
     def config(self) -> Config:
-        """The config; a strip whose place is not known yet is looked for, all such at once."""
+        """The config; a strip whose place is not known yet is looked for, all such at once.
+
+        Raises:
+            UserError: a STAC cannot be searched, so that nobody knows which strips there are.
+        """
+        self._config = self._with_items()
         chosen = {name: self._known(*name) for name in self._several()}
         unknown = [name for name, number in chosen.items() if number is None]
         if unknown:
@@ -92,6 +97,27 @@ class Choice:
         bad += unsure
         raise UserError("\n  ".join(_headed(bad)))
 
+    def _with_items(self) -> Config:
+        """The config with a strip for each item of a STAC."""
+        stacs = [(a, s) for a, area in self._config.aois.items() for s in area.strips if s.stac]
+        items = {(aoi, strip.name): _recorded(aoi, strip) for aoi, strip in stacs}
+        unknown = [(aoi, strip) for aoi, strip in stacs if items[aoi, strip.name] is None]
+        boxes = {aoi: self._config.aois[aoi].bbox_deg for aoi, _ in unknown}
+        asked = [
+            {"aoi": aoi, "strip": {"name": s.name}, "stac": s.asked, "bbox_deg": boxes[aoi]}
+            for aoi, s in unknown
+        ]
+        told = looked(asked) if asked else []
+        if bad := [one["told"] for one in told if "told" in one]:
+            raise UserError("\n  ".join(_headed(bad)))
+        for (aoi, strip), one in zip(unknown, told, strict=True):
+            items[aoi, strip.name] = one["items"]
+            if self._is_kept:
+                path = record_path(aoi, strip.name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                files.write_json(path, {"stac": strip.asked, "items": one["items"]})
+        return expanded(self._config, items) if items else self._config
+
     def _several(self) -> list[Name]:
         return [
             (aoi, strip.name)
@@ -133,6 +159,33 @@ class Choice:
         if not path.is_file() or files.read_json(path) != value:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_json(path, value)
+
+
+def _recorded(aoi: str, strip: Strip) -> list[dict[str, str]] | None:
+    """The items of a STAC that are recorded, if it was asked for the same."""
+    path = record_path(aoi, strip.name)
+    record = files.read_json(path) if path.is_file() else None
+    if not isinstance(record, Mapping) or record.get("stac") != strip.asked:
+        return None
+    items: list[dict[str, str]] | None = record.get("items")
+    return items
+
+
+def expanded(config: Config, items: Mapping[Name, list[dict[str, str]] | None]) -> Config:
+    """The config with the rasters of its STACs as strips, where the STACs stood."""
+    areas = {}
+    for aoi, area in config.aois.items():
+        strips: list[Strip] = []
+        for strip in area.strips:
+            found = items.get((aoi, strip.name)) if strip.stac else None
+            strips += [strip] if found is None else [strip.of_item(**one) for one in found]
+        areas[aoi] = area.model_copy(update={"strips": strips})
+    return config.model_copy(update={"aois": areas})
+
+
+def has_stac(config: Config, aoi: str) -> bool:
+    """Whether it takes a look to know which strips an area has."""
+    return any(strip.stac for strip in config.aois[aoi].strips)
 
 
 def _headed(sentences: list[str]) -> list[str]:

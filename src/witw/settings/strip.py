@@ -22,7 +22,28 @@ Bands = Annotated[
     tuple[Band, Band, Band],
     BeforeValidator(_grey, json_schema_input_type=tuple[Band, Band, Band] | tuple[Band]),
 ]
+Share100 = Annotated[float, Field(ge=0, le=100)]
 Nodata = float | Literal["auto", "none"]
+
+
+class Usable(Section):
+    """A raster that says which pixels of a strip are usable, such as Planet's UDM2."""
+
+    path: FilePath = Field(
+        description="On the strip's grid of pixels; for a set of tiles as many, with `*`."
+    )
+    band: Band = Field(1, description="Its band. Band 1 of a UDM2 is `clear`.")
+    usable: int = Field(1, description="Value of usable pixels; 0 for an older UDM.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @field_validator("path")
+    @classmethod
+    def _without_secrets(cls, value: str) -> str:
+        return without_secrets(value)
 
 
 class Source(Section):
@@ -58,6 +79,27 @@ class Strip(Section):
         "`bands` and `nodata`. The first that exists is taken and recorded in the run folder "
         "(`results/AREA/strips/NAME.source.json`), so that later runs take the same.",
     )
+    mask: Usable | None = Field(
+        None,
+        description="Raster of usable pixels, its path or `path`, `band` and `usable`; what else "
+        "hides pixels counts as well.",
+    )
+    stac: str = Field(
+        "",
+        description="Instead of `path`: the address of a STAC API, or of one item (`.json`). Each "
+        "item found in the area is a strip of its own, the newest on top. What is found is "
+        "recorded in the run folder, as with `any_of`.",
+    )
+    collection: str = Field("", description="Of a STAC: the collection that is searched.")
+    asset: str = Field("visual", description="Of a STAC: the asset of an item that is read.")
+    datetime: str = Field("", description="Of a STAC: a date, or two with a slash between them.")
+    items: tuple[str, ...] = Field((), description="Of a STAC: ids of the items; then no search.")
+    max_cloud_pct: Share100 | None = Field(
+        None, description="Of a STAC: items with more clouds (`eo:cloud_cover`) are left out [%]."
+    )
+    max_items: int = Field(
+        20, ge=1, le=500, description="Of a STAC: if more items are found, the run stops."
+    )
     name: str = Field("", description="Name in results/; default: made from the path.")
     bands: Bands | None = Field(
         None,
@@ -78,13 +120,15 @@ class Strip(Section):
                 raise ValueError("`path` is a list and there is `any_of`: give one of the two")
             data = {k: v for k, v in data.items() if k != "path"} | {"any_of": data["path"]}
         first = data.get("path") or _first(data.get("any_of"))
+        if not first and isinstance(data.get("stac"), str):
+            first = data.get("collection") or data["stac"].rstrip("/")
         if isinstance(first, str) and not data.get("name"):
             path = PurePosixPath(first)
             stem = path.parent.name if "*" in path.name else path.name.split(".")[0]
             data = {**data, "name": re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_") or "strip"}
         return data
 
-    @field_validator("path")
+    @field_validator("path", "stac")
     @classmethod
     def _without_secrets(cls, value: str) -> str:
         return without_secrets(value)
@@ -98,9 +142,21 @@ class Strip(Section):
 
     @model_validator(mode="after")
     def _somewhere(self) -> Strip:
-        if bool(self.path) == bool(self.any_of):
-            raise ValueError("it must have `path`, a file or an address, or else `any_of`")
+        if sum(map(bool, (self.path, self.any_of, self.stac))) != 1:
+            raise ValueError(
+                "it must have `path`, a file or an address, or else `any_of`, or else `stac`"
+            )
         return self
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What a STAC is asked for."""
+        keys = ("name", "stac", "collection", "asset", "datetime", "max_cloud_pct", "max_items")
+        return {key: getattr(self, key) for key in keys} | {"items": list(self.items)}
+
+    def of_item(self, name: str, path: str) -> Strip:
+        """The strip of one item of this STAC."""
+        return Strip(path=path, name=name, bands=self.bands, nodata=self.nodata)
 
     def sources(self) -> tuple[Strip, ...]:
         """The strip read from each of its places, in the order of the config; else itself."""
@@ -110,6 +166,7 @@ class Strip(Section):
                 name=self.name,
                 bands=one.bands or self.bands,
                 nodata=self.nodata if one.nodata is None else one.nodata,
+                mask=self.mask,
             )
             for one in self.any_of
         ) or (self,)

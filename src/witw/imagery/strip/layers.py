@@ -1,8 +1,9 @@
 """Read a strip of any kind window by window: which pixels have data is decided pixel by pixel.
 
-A pixel is blank where the file's mask or alpha band is 0, where all three bands hold the nodata
-value, and, in floats, where any of the three is NaN or infinite: it has no colour. Where tiles
-overlap, a pixel is that of the last tile that has data there, with all of its three bands.
+A pixel is blank where the file's mask or alpha band is 0, where a raster of usable pixels says so,
+where all three bands hold the nodata value, and, in floats, where any of the three is NaN or
+infinite: it has no colour. Where tiles overlap, a pixel is that of the last tile that has data
+there, with all of its three bands.
 """
 
 from __future__ import annotations
@@ -81,6 +82,9 @@ class Layers:
             valid &= file.read_masks(int(part.mask.removeprefix("mask,")), window=window) > 0
         elif part.mask:
             valid &= file.read(int(part.mask), window=window) > 0
+        if part.usable:
+            name, number, value = part.usable
+            valid &= self._opened(name).read(number, window=window) == value
         return values, valid
 
     def _opened(self, name: str) -> Any:

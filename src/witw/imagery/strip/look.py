@@ -117,6 +117,8 @@ def report(spec: Mapping[str, Any]) -> dict[str, Any]:
     `is_unsure` is true where a server did not say whether a strip is there.
     """
     names = {"aoi": spec["aoi"], "strip": spec["strip"]["name"]}
+    if "stac" in spec:
+        return names | _items(spec)
     try:
         number, raster = found(spec)
     except UserError as error:
@@ -132,6 +134,18 @@ def report(spec: Mapping[str, Any]) -> dict[str, Any]:
         "box_deg": [west, south, east, north],
         **size(raster),
     }
+
+
+def _items(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The `items` of a STAC, or what is wrong with it."""
+    # A second to import, which only those wait for who ask a STAC.
+    from witw.imagery.strip import stac
+
+    try:
+        return {"items": stac.found(spec["stac"], spec["bbox_deg"])}
+    except RuntimeError as error:
+        where = f"Area {spec['aoi']!r}: the STAC {remote.shown(spec['stac']['stac'])}"
+        return {"told": f"{where} gives no strips: {error}."}
 
 
 def looked(specs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ class Plain:
 def plain(raster: Raster) -> Plain | None:
     """The strip as :class:`Plain`, if it is so plain."""
     part = raster.parts[0]
-    if len(raster.parts) > 1 or part.mask or part.dtype not in WHOLE:
+    if len(raster.parts) > 1 or part.mask or part.usable or part.dtype not in WHOLE:
         return None
     low, high = WHOLE[part.dtype]
     one, two, three = (

@@ -14,7 +14,7 @@ from osgeo import gdal, osr
 
 from witw.errors import UserError
 from witw.files import read_json
-from witw.imagery.strip import formats, remote
+from witw.imagery.strip import formats, masks, remote
 from witw.imagery.strip.eight_bit import EightBit
 from witw.imagery.strip.footprint import grid
 from witw.imagery.strip.vrt import Part, Raster, Triple
@@ -90,10 +90,13 @@ def load(aoi: str, strip: Mapping[str, Any]) -> Raster:
     """
     where = f"Area {aoi!r}: strip file {remote.shown(strip['path'])}"
     names = files(aoi, strip["path"])
+    usable = masks.of_files(aoi, strip, len(names), files)
     with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
         try:
             tiles = pool.map(
-                lambda n: _tile(n, tuple(strip["bands"]), strip["nodata"], where), names
+                lambda n, u: _tile(n, tuple(strip["bands"]), strip["nodata"], where, u),
+                names,
+                usable,
             )
             return _assemble(list(tiles))
         except RuntimeError as error:
@@ -117,7 +120,13 @@ class _Tile:
     white: int | None
 
 
-def _tile(name: str, bands: tuple[int, ...], nodata: Nodata, where: str) -> _Tile:
+def _tile(
+    name: str,
+    bands: tuple[int, ...],
+    nodata: Nodata,
+    where: str,
+    usable: masks.Usable | None = None,
+) -> _Tile:
     try:
         found = formats.opened(name, bands[0])
         ds = found.ds
@@ -125,7 +134,9 @@ def _tile(name: str, bands: tuple[int, ...], nodata: Nodata, where: str) -> _Til
     except RuntimeError as error:
         raise RuntimeError(remote.reason(name, str(error))) from None
     place, srs = tuple(ds.GetGeoTransform()), ds.GetSpatialRef()
-    part = replace(_part(ds, name, bands, nodata), block=found.block)
+    if usable:
+        masks.check(usable, ds, where)
+    part = replace(_part(ds, name, bands, nodata), block=found.block, usable=usable)
     return _Tile(place, srs, part, bands, *_physical(ds, bands, where))
 
 
@@ -279,6 +290,7 @@ def unchanged(aoi: str, names: Sequence[str]) -> Iterator[None]:
 def local_files(raster: Raster) -> list[str]:
     """Local files that are read of a strip, those that a VRT among them names included."""
     names = [part.file for part in raster.parts]
+    names += [part.usable[0] for part in raster.parts if part.usable]
     return [*names, *(found for name in names for found in vrt_sources(name))]
 
 

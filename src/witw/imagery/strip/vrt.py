@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -36,6 +36,8 @@ class Part:
         blank: A pixel is blank where red, green and blue all hold these numbers; None: never.
         mask: GDAL's name of the band that is 0 where a pixel is blank, as "mask,1" for the mask of
             band 1 or "4" for an alpha band; None: no such band.
+        usable: GDAL's name of another raster, its band, and the value of its usable pixels; None:
+            no such raster.
     """
 
     file: str
@@ -46,6 +48,7 @@ class Part:
     dst: Rect
     blank: Triple | None = None
     mask: str | None = None
+    usable: tuple[str, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def describe(
     alpha = add_band(root, 4, "Byte", "Alpha")
     for part, overlaps in zip(raster.parts, overlapping, strict=True):
         _alpha(alpha, raster, part, overlaps, folder)
+        _unusable(alpha, part, folder)
     return to_text(root)
 
 
@@ -161,6 +165,17 @@ def _alpha(band: Element, raster: Raster, part: Part, overlaps: bool, folder: Pa
         source = add_source(band, "ComplexSource", part, part.mask, folder)
         SubElement(source, "NODATA").text = "255"
         SubElement(source, "LUT").text = "0:0,1:255"
+
+
+def _unusable(band: Element, part: Part, folder: Path | None) -> None:
+    """Paint 0 where another raster says that a file's pixels are not usable."""
+    if part.usable is None:
+        return
+    file, number, value = part.usable
+    other = replace(part, file=file, dtype="Byte")
+    source = add_source(band, "ComplexSource", other, number, folder)
+    SubElement(source, "NODATA").text = str(value)
+    SubElement(source, "LUT").text = "0:0,255:0"
 
 
 def _hidden(part: Part, index: int, overlaps: bool) -> float | None:
