@@ -97,6 +97,11 @@ def config_schema() -> dict[str, Any]:
         "anyOf": [{"type": "string", "description": "The path alone."}, source],
         "description": source["description"],
     }
+    usable = schema["$defs"]["Usable"]
+    schema["$defs"]["Usable"] = {
+        "anyOf": [{"type": "string", "description": "The path alone."}, usable],
+        "description": usable["description"],
+    }
     body["properties"]["path"] = {
         "anyOf": [{"type": "string"}, places],
         **{key: body["properties"]["path"][key] for key in ("default", "description")},
@@ -132,11 +137,11 @@ def config_page(schema: dict[str, Any]) -> str:
     strip = parts["Strip"]["anyOf"][1]
     about = f"{strip['description']} Its path alone does as well."
     text.append(_section("aois.NAME.strips", about, strip["properties"], strip.get("required", [])))
-    source = parts["Source"]["anyOf"][1]
-    about = f"{source['description']} Its path alone does as well."
-    text.append(
-        _section("aois.NAME.strips.any_of", about, source["properties"], source["required"])
-    )
+    for key, kind in (("any_of", "Source"), ("mask", "Usable")):
+        inner = parts[kind]["anyOf"][1]
+        about = f"{inner['description']} Its path alone does as well."
+        name = f"aois.NAME.strips.{key}"
+        text.append(_section(name, about, inner["properties"], inner["required"]))
     source = parts["PhotoSource"]["anyOf"][1]
     text.append(_section("aois.NAME.photos", source["description"], source["properties"], []))
     joint = [name for name in top if name not in ("model", "defaults", "aois")]
