@@ -82,6 +82,13 @@ def notes(config: Config) -> list[str]:
             "areas' imagery is prepared and indexed for `witw locate`."
         ]
     told = [areas.no_training(splits), *areas.shared_strips(strips, splits)]
+    told += [
+        f"Area {name!r} reads tiles of {strip.tiles} ({strip.attribution}): its terms must allow "
+        "to store them, to derive a data set and to train on it."
+        for name, area in config.aois.items()
+        for strip in area.strips
+        if strip.tiles
+    ]
     return [sentence for sentence in told if sentence]
 
 

@@ -7,6 +7,7 @@ server that is away for a minute, would rerun the imagery of an area.
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from witw import files
 from witw.errors import UserError
+from witw.imagery.strip import tile_service
 from witw.paths import is_remote, local_files
 from witw.spec import build
 
@@ -53,7 +55,7 @@ class Choice:
         Raises:
             UserError: a STAC cannot be searched, so that nobody knows which strips there are.
         """
-        self._config = self._with_items()
+        self._config = self._with_tiles(self._with_items())
         chosen = {name: self._known(*name) for name in self._several()}
         unknown = [name for name, number in chosen.items() if number is None]
         if unknown:
@@ -117,6 +119,35 @@ class Choice:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 files.write_json(path, {"stac": strip.asked, "items": one["items"]})
         return expanded(self._config, items) if items else self._config
+
+    def _with_tiles(self, config: Config) -> Config:
+        """The config with a description, as a file, of each tile service; a plan needs it too."""
+        areas = {}
+        for aoi, area in config.aois.items():
+            strips = [self._described(config, aoi, s) if s.tiles else s for s in area.strips]
+            areas[aoi] = area.model_copy(update={"strips": strips})
+        return config.model_copy(update={"aois": areas})
+
+    def _described(self, config: Config, aoi: str, strip: Strip) -> Strip:
+        path = record_path(aoi, strip.name).with_suffix("").with_suffix(".tiles.xml")
+        area = config.aois[aoi]
+        margin = area.chips.size_px * area.utm.gsd_m / 2 / 111_000
+        west, south, east, north = area.bbox_deg
+        wide = margin / max(0.1, math.cos(math.radians(max(abs(south), abs(north)))))
+        text = tile_service.describe(
+            aoi,
+            strip.tiles,
+            strip.zoom,
+            strip.max_tiles,
+            (west - wide, south - margin, east + wide, north + margin),
+            Path("journal/tiles") / aoi / strip.name,
+            config.flickr.contact,
+        )
+        # Written anew only if it says something new: its time would rerun the strip.
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_text(path, text)
+        return strip.of_file(str(path))
 
     def _several(self) -> list[Name]:
         return [

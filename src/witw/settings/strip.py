@@ -84,6 +84,19 @@ class Strip(Section):
         description="Raster of usable pixels, its path or `path`, `band` and `usable`; what else "
         "hides pixels counts as well.",
     )
+    tiles: str = Field(
+        "",
+        description="Instead of `path`: a tile service in web mercator, its address with {z}, {x} "
+        "and {y} (WMTS: {TileMatrix}, {TileCol}, {TileRow}). Its "
+        "terms must allow that tiles are stored and used so. Tiles are kept in `journal/tiles`.",
+    )
+    zoom: int = Field(18, ge=0, le=24, description="Of a tile service: the level.")
+    attribution: str = Field(
+        "", description="Of a tile service, required: whom its terms want named."
+    )
+    max_tiles: int = Field(
+        20_000, ge=1, description="Of a tile service: with more tiles over the area the run stops."
+    )
     stac: str = Field(
         "",
         description="Instead of `path`: the address of a STAC API, or of one item (`.json`). Each "
@@ -120,6 +133,8 @@ class Strip(Section):
                 raise ValueError("`path` is a list and there is `any_of`: give one of the two")
             data = {k: v for k, v in data.items() if k != "path"} | {"any_of": data["path"]}
         first = data.get("path") or _first(data.get("any_of"))
+        if not first and isinstance(data.get("tiles"), str):
+            first = re.sub(r"^\w+://([^/:]*).*", r"\1", data["tiles"]).replace(".", "_")
         if not first and isinstance(data.get("stac"), str):
             first = data.get("collection") or data["stac"].rstrip("/")
         if isinstance(first, str) and not data.get("name"):
@@ -128,7 +143,15 @@ class Strip(Section):
             data = {**data, "name": re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_") or "strip"}
         return data
 
-    @field_validator("path", "stac")
+    @field_validator("tiles")
+    @classmethod
+    def _template(cls, value: str) -> str:
+        sets = ({"z", "x", "y"}, {"TileMatrix", "TileCol", "TileRow"})
+        if value and set(re.findall(r"\{(\w+)\}", value)) not in sets:
+            raise ValueError("the address of a tile service must hold {z}, {x} and {y}")
+        return value
+
+    @field_validator("path", "stac", "tiles")
     @classmethod
     def _without_secrets(cls, value: str) -> str:
         return without_secrets(value)
@@ -142,10 +165,12 @@ class Strip(Section):
 
     @model_validator(mode="after")
     def _somewhere(self) -> Strip:
-        if sum(map(bool, (self.path, self.any_of, self.stac))) != 1:
+        if sum(map(bool, (self.path, self.any_of, self.stac, self.tiles))) != 1:
             raise ValueError(
-                "it must have `path`, a file or an address, or else `any_of`, or else `stac`"
+                "it must have one of `path` (a file or an address), `any_of`, `stac` and `tiles`"
             )
+        if self.tiles and not self.attribution:
+            raise ValueError("a tile service needs `attribution`: whom its terms want named")
         return self
 
     @property
@@ -153,6 +178,11 @@ class Strip(Section):
         """What a STAC is asked for."""
         keys = ("name", "stac", "collection", "asset", "datetime", "max_cloud_pct", "max_items")
         return {key: getattr(self, key) for key in keys} | {"items": list(self.items)}
+
+    def of_file(self, path: str) -> Strip:
+        """The strip of this tile service, by the file that describes it."""
+        nodata = 0 if self.nodata is None else self.nodata
+        return Strip(path=path, name=self.name, bands=self.bands or (1, 2, 3), nodata=nodata)
 
     def of_item(self, name: str, path: str) -> Strip:
         """The strip of one item of this STAC."""
