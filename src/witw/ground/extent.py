@@ -47,7 +47,9 @@ def of_imagery(aoi: str, body: Mapping[str, Any], source: str) -> list[float] | 
             return None
         paths.append(path)
         told: dict[str, Any] = {"name": str(number), "path": path}
-        told["bands"] = given.get("bands") or body.get("bands") or [5, 3, 2]
+        bands = given.get("bands") or body.get("bands") or [5, 3, 2]
+        is_grey = isinstance(bands, list) and len(bands) == 1
+        told["bands"] = bands * 3 if is_grey else bands
         told["nodata"] = given.get("nodata", body.get("nodata", "auto"))
         specs.append({"stage": "stats", "aoi": aoi, "strip": told})
     states = tuple(_state(path) for path in paths)

@@ -79,6 +79,9 @@ def _unknown(
     known = _known_keys(model, area)
     wanted = [name for name in absent if last in name or name in last]
     near = wanted or difflib.get_close_matches(last, absent, 1)
+    if last not in known:
+        # Of two keys that are as near, the one that may stand here.
+        near = near or difflib.get_close_matches(last, _beside(loc, model, area), 1)
     near = near or difflib.get_close_matches(last, known, 1)
     if near and near[0] != last:
         return f"unknown key `{key}`; did you mean `{near[0]}`?"
@@ -86,6 +89,13 @@ def _unknown(
     if homes:
         return f"unknown key `{key}`; its place is `{homes[0]}`."
     return f"unknown key `{key}`; docs/config.md lists the keys."
+
+
+def _beside(loc: Sequence[int | str], model: type[BaseModel], area: type[BaseModel]) -> list[str]:
+    """The keys of the section that a key stands in; of an area's keys all that stand in areas."""
+    outer = [str(part) for part in loc[:-1] if not isinstance(part, int)]
+    paths = [path.split(".") for path in _paths(model, area)]
+    return [path[-1] for path in paths if path[:-1] == outer]
 
 
 def _wrong(found: ErrorDetails, loc: Sequence[int | str]) -> str:
