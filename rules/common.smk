@@ -275,9 +275,12 @@ def report_inputs():
         "mosaics": per_aoi(f"{RESULTS}/{{aoi}}/mosaic.vrt"),
         "training": f"{RESULTS}/model/metrics.jsonl" if trained else [],
         "evaluation": f"{RESULTS}/evaluation/metrics.json" if trained else [],
-        "heatmaps": (
-            per_aoi(f"{RESULTS}/locate/{{aoi}}/heatmap.png", "test") if trained else []
-        ),
+        "heatmaps": [
+            file
+            for name in ("best", "heatmap", "worst")
+            for file in per_aoi(f"{RESULTS}/locate/{{aoi}}/{name}.png", "test")
+            if trained
+        ],
     }
 
 

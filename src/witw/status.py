@@ -17,7 +17,7 @@ class Status(StrEnum):
     NO_POSITION = "no_position"  # listed by a folder or table without a position that can be
     GONE = "gone"  # the host says it no longer exists, or serves its placeholder
     FAILED = "failed"  # the host did not answer usefully in many tries; asked again when rerun
-    CORRUPT = "corrupt"  # what came is not a whole, decodable still picture of usable size
+    CORRUPT = "corrupt"  # not a complete, decodable still image of usable size
     CHANGED = "changed"  # a list of photos tells of another file than the one that came
     GREY = "grey"  # a single-band picture
     INDOOR = "indoor"  # the Places365 vote is below the threshold
@@ -39,11 +39,11 @@ class Status(StrEnum):
 STATUS_MEANING = {
     Status.NO_POSITION: "no position, or one that cannot be (0/0, latitude 213)",
     Status.GONE: "no longer on the photo host, or its file is no longer there",
-    Status.FAILED: "the photo host did not deliver it, after many tries",
-    Status.CORRUPT: "what came is not a whole still picture of usable size",
+    Status.FAILED: "not delivered by the photo host after many attempts",
+    Status.CORRUPT: "not a complete still image of usable size",
     Status.CHANGED: "not the file that the list of photos tells of",
     Status.GREY: "a single-band picture",
-    Status.INDOOR: "taken indoors, by the Places365 vote",
+    Status.INDOOR: "indoor, according to the Places365 vote",
     Status.OFF_IMAGERY: "no imagery at all around its geotag",
     Status.BLANK: "too little imagery around its geotag",
     Status.EXCLUDED: "on the list of photos to leave out",
@@ -55,7 +55,7 @@ STATUS_MEANING = {
     Status.OWNER: "one of too many pairs of one person",
     Status.LIMIT: "beyond the number asked for, by a hash of the id",
     Status.SHARED: "left out, as the photo or its owner stands in another split",
-    Status.PAIRED: "has its photo and its chip",
+    Status.PAIRED: "has a photo and a chip",
 }
 
 

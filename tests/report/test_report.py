@@ -69,7 +69,7 @@ def test_numbers(folder):
     assert "(chance 6.7 %)" in text
     assert "The list is complete." in text
     assert "The list is nearly complete." in text
-    assert "40 photos in 2 calls, 2.00 times the least possible; 1 box, 1 calls to audit" in text
+    assert "40 photos in 2 calls, 2.00 times the least possible; 1 box, 1 call to audit" in text
     assert "Totals & photos agree." in text
     assert "5 listed once are gone." in text
     assert "2 answered but not listed: no <geotag>." in text
@@ -85,7 +85,7 @@ def test_figures_stand_beside_interval_and_chance(folder):
     assert "Median error of the best cell 70 m 63 to 77 400 m" in text
     assert "Among the chips of the city: 250 photos" in text
     assert "one photo a square of 25 m: 222 photos" in text
-    assert "(there are 9; none is given below 10)" in text
+    assert "(given from 10 squares on; here there are 9)" in text
     assert "Paris 150 6 chance 1.5 15 chance 1.5 1.23 chance 6.7" in text
     assert "The heading of 55 photos whose camera noted it" in text
     assert "Median error 21.5\u00b0 19.4 to 23.7 90\u00b0" in text
@@ -179,7 +179,7 @@ def test_made_cities_are_called_synthetic(folder):
     assert "Synthetic, not real: Rio. A program drew" in Page(build(areas=half)).text
     text = Page(build(areas={k: {**v, "satellite": "made"} for k, v in AREAS.items()})).text
     assert "Every city on this page is synthetic. A program drew" in text
-    assert "they say nothing about a real place" in text
+    assert "They say nothing about a real place" in text
 
 
 def test_same_inputs_same_bytes(folder):
@@ -253,3 +253,24 @@ def test_an_owner_whom_a_program_made_up_is_linked_nowhere(folder):
         rows = [row | {"satellite": tables.MADE} for row in pair_rows(aoi)]
         tables.write_geo(Path(f"results/{aoi}/pairs.parquet"), "pairs", rows)
     assert "https://www.flickr.com/photos/" not in build()
+
+
+def test_the_best_the_median_and_the_worst_photo_are_called_so(folder):
+    for name, color in (("best", (0, 90, 0)), ("worst", (90, 0, 0))):
+        Image.new("RGB", (2000, 1000), color).save(f"results/locate/paris/{name}.png")
+    captions = re.findall(r'class="heat">.*?<figcaption>(.*?)</figcaption>', build())
+    assert captions == [
+        "<b>Paris</b>, the photo that the network ranks best",
+        "<b>Paris</b>, the median photo by rank",
+        "<b>Paris</b>, the photo that the network ranks worst",
+    ]
+
+
+def test_of_many_test_areas_no_more_photos_are_shown_than_the_terms_allow(folder):
+    picture = Path("results/locate/paris/heatmap.png").read_bytes()
+    located = [(f"a{n}", name, picture) for n in range(12) for name in ("best", "heatmap", "worst")]
+    pairs = pd.concat([tables.read(Path(f"results/{aoi}/pairs.parquet"), "pairs") for aoi in AREAS])
+    text = page.render(page.Sources(AREAS, pairs, {}, {}, [], {}, located))
+    photos = text.count('class="heat"') + text.count('class="pair"') + text.count('"pair one"')
+    assert text.count('class="heat"') == 12
+    assert photos <= samples.MAX_PHOTOS

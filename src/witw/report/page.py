@@ -62,8 +62,12 @@ def render(sources: Sources) -> str:
     table = funnel(sources.pairs, sources.areas)
     fates = columns_shown(table)[4:]
     near = filters.near_threshold(sources.pairs)
-    # Heat maps show a photo each.
-    shown = min(SHOWN, MAX_PHOTOS - len(sources.heatmaps) - len(near))
+    # Heat maps show a photo each; of many test areas the median photo alone, while there is room.
+    maps_shown = list(sources.heatmaps)
+    if len(maps_shown) + len(near) > MAX_PHOTOS:
+        medians = [one for one in maps_shown if one[1] == "heatmap"]
+        maps_shown = medians[: MAX_PHOTOS - len(near)]
+    shown = min(SHOWN, MAX_PHOTOS - len(maps_shown) - len(near))
     text = environment.get_template("report.html.j2").render(
         notice=notices.joined(notices.notices(sources.pairs)),
         noun=notices.noun(sources.pairs),
@@ -87,7 +91,7 @@ def render(sources: Sources) -> str:
         origin=_origin(sources),
         heatmaps=[
             (_city(area, sources), RANKED.get(name, RANKED["heatmap"]), maps.smaller(picture))
-            for area, name, picture in sources.heatmaps
+            for area, name, picture in maps_shown
         ],
     )
     return text.rstrip() + "\n"

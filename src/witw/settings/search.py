@@ -40,8 +40,8 @@ class Search(Section):
         1,
         ge=1,
         le=4,
-        description="Times the area is searched, each with other boxes: what one server does not "
-        "know yet, another may.",
+        description="Number of sweeps. Each uses different boxes, because replicas may lag behind "
+        "each other.",
     )
     confirm_gone: Moment | None = Field(
         None,

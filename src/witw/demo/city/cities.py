@@ -135,7 +135,7 @@ def choose(count: int) -> tuple[City, ...]:
         ValueError: there are not as many.
     """
     if not 1 <= count <= len(ALL):
-        raise ValueError(f"{count} made cities are not to be had, only 1 to {len(ALL)}")
+        raise ValueError(f"{count} synthetic cities cannot be built: choose 1 to {len(ALL)}")
     if count < 3:
         return _TRAIN[:count]
     return (*_TRAIN[: count - 2], _VAL, _TEST)

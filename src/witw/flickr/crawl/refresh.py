@@ -1,11 +1,10 @@
 """Compare a search with an earlier one: which photos are missed, which are gone.
 
 A full sweep asks for 250 photos a call, so it is itself the cheapest check of what is gone; only
-the photos it lacks are looked for once more, together with their neighbours in upload date. No
-search is believed alone: a photo that is missed stays in the list, and only if the next search
-misses it too and the service, asked for it by its id, does not show it, is it gone. Where many
-photos are missed at once, it is more likely the service's index that lacks them, so a person has to
-say that they are gone.
+the photos it lacks are looked for once more, together with their neighbours in upload date. One
+search is not enough: a missed photo stays in the list. It is gone only if the next search misses it
+too and the service does not show it by its id. If many photos are missed at once, the service's
+index probably lacks them, so a person has to confirm that they are gone.
 """
 
 from __future__ import annotations

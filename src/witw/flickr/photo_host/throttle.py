@@ -29,16 +29,15 @@ class Limits:
     """Patience and eagerness.
 
     Attributes:
-        slots: Requests under way at the start.
-        most_slots: Requests under way at most.
-        tries: Requests spent on a photo before it is given up, at least; refusals (HTTP 429)
-            are not counted, because they say nothing about the photo.
-        refusals: Refusals after which a photo is given up all the same.
-        span_s: A photo is tried for at least this long.
-        base_s: The first pause before another try is at most this long, each next one up to twice
-            as long.
-        cap_s: No such pause is longer.
-        steady_s: An answer that comes again, byte by byte, after this time is final.
+        slots: Number of parallel requests at the start.
+        most_slots: Largest number of parallel requests.
+        tries: Least number of requests for a photo before it fails. Refusals (HTTP 429) do not
+            count, because they say nothing about the photo.
+        refusals: Number of refusals after which a photo fails in any case.
+        span_s: Least time for which a photo is tried.
+        base_s: Longest first pause between tries. Each later one is up to twice as long.
+        cap_s: Longest pause between tries.
+        steady_s: Time after which an identical answer is final.
         connect_s: A connection not made by then is a failure.
         read_s: A silence of this length within an answer is a failure.
         total_s: An answer not complete by then is a failure.
@@ -179,8 +178,7 @@ class Throttle:
 
         Args:
             asked_at: when the request was made.
-            own: whether the photo has failed before, and others have not since; then it says
-                nothing about the host.
+            own: this photo failed before while others succeeded, so the host is not to blame.
         """
         if not own and self._halve(asked_at) and self._rounds > ROUNDS:
             self._shut(self._limits.gate_s(1))
