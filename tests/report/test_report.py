@@ -87,7 +87,7 @@ def test_figures_stand_beside_interval_and_chance(folder):
     assert "one photo a square of 25 m: 222 photos" in text
     assert "(given from 10 squares on; here there are 9)" in text
     assert "Paris 150 6 chance 1.5 15 chance 1.5 1.23 chance 6.7" in text
-    assert "The heading of 55 photos whose camera noted it" in text
+    assert "Heading of the 55 photos whose camera recorded it" in text
     assert "Median error 21.5\u00b0 19.4 to 23.7 90\u00b0" in text
     assert "Temperature 0.0654 and a geotag error of 14.2 m, fitted on Rio." in text
     assert "Bits gained over the uniform map 2.25 2.02 to 2.48 2.25" in text
