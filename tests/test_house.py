@@ -248,3 +248,9 @@ def test_a_crossed_wall_is_seen(tree, name, text):
 )
 def test_a_hidden_import_is_seen(tree, text, count):
     assert len(list(unexplained(tree(witw__a=text)))) == count
+
+
+def test_no_two_files_of_tests_share_a_name():
+    """Pytest imports them by their bare names: of two, the second cannot be collected."""
+    names = sorted(path.name for path in (REPO / "tests").rglob("test_*.py"))
+    assert sorted(set(names)) == names
