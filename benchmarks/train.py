@@ -1,6 +1,7 @@
 """Training: against the original's loss and head, and against the hardware.
 
     .venv/bin/python -m benchmarks.train compare     # minutes on two cores; needs a demo-run/
+    .venv/bin/python -m benchmarks.train pretrained --weights FILE   # hours; needs a demo-run/
     .venv/bin/python -m benchmarks.train path        # the loader against tensors that are there
     .venv/bin/python -m benchmarks.train speed       # images/s and FLOP/s; meant for a GPU
 
@@ -122,6 +123,33 @@ def compare(args: argparse.Namespace) -> None:
         summary(name, rows["ours"], rows[name], block)
 
 
+def pretrained(args: argparse.Namespace) -> None:
+    """One backbone with pretrained weights, without, and the demo's own, for as much CPU time."""
+    config = yaml.safe_load((args.run / "config.yaml").read_text())["train"]
+    packs = (args.run / "results" / "pack").resolve()
+    test = Packed.open(packs / args.split)
+    # Geometry that these networks can have at the demo's sizes; the recipe of the head stays.
+    common = {"backbone": args.backbone, "stride": 16, "headings": 32, "polar_rows": 0,
+              "photo_rows": 0, "weight_decay": 0.05, "epochs": args.epochs}  # fmt: skip
+    rows: dict[str, list[dict[str, Any]]] = {"pretrained": [], "scratch": [], "own": []}
+    for seed in range(args.seeds):
+        first = Train(**config | common | {"weights": str(args.weights.resolve()), "seed": seed,
+                      "learning_rate": 2e-3, "backbone_rate": 0.1})  # fmt: skip
+        model, budget = fit(first, packs, args.threads)
+        found = figures(model, test)
+        rows["pretrained"].append(report("pretrained", seed, first.epochs, budget, found))
+        scratch = first.model_copy(update={"weights": "none", "backbone_rate": 1.0})
+        for name, settings in (("scratch", scratch), ("own", Train(**config | {"seed": seed}))):
+            _, two = fit(settings.model_copy(update={"epochs": 2}), packs, args.threads)
+            epochs = max(2, round(budget / (two / 2)))
+            settings = settings.model_copy(update={"epochs": epochs})
+            model, spent = fit(settings, packs, args.threads)
+            rows[name].append(report(name, seed, epochs, spent, figures(model, test)))
+    block = intervals.blocks(test.lon_lat)
+    for name in ("scratch", "own"):
+        summary(name, rows["pretrained"], rows[name], block, "pretrained")
+
+
 def report(
     name: str, seed: int, epochs: int, seconds: float, found: dict[str, Any]
 ) -> dict[str, Any]:
@@ -131,14 +159,18 @@ def report(
         low, high = found["interval"].get(key, [np.nan, np.nan])
         parts.append(f"{key} {found['values'][key]:.1f} [{low:.1f}, {high:.1f}]")
     print(
-        f"{name:9} seed {seed}  {epochs} epochs  {seconds:.0f} CPU-s  " + "  ".join(parts),
+        f"{name:10} seed {seed}  {epochs} epochs  {seconds:.0f} CPU-s  " + "  ".join(parts),
         flush=True,
     )
     return found
 
 
 def summary(
-    name: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]], block: np.ndarray
+    name: str,
+    ours: list[dict[str, Any]],
+    theirs: list[dict[str, Any]],
+    block: np.ndarray,
+    first: str = "ours",
 ) -> None:
     """Print ratios over all seeds, and the interval of the paired differences."""
 
@@ -165,7 +197,7 @@ def summary(
                for a, b in zip(ours, theirs, strict=True)]  # fmt: skip
     ratio = mine[0].mean() / max(other[0].mean(), 1e-9)
     lower = sum(a < b for a, b in medians)
-    print(f"ours against {name}: R@1 {100 * mine[0].mean():.1f} / {100 * other[0].mean():.1f} = "
+    print(f"{first} against {name}: R@1 {100 * mine[0].mean():.1f} / {100 * other[0].mean():.1f} = "
           f"{ratio:.2f} x, gain {100 * (mine[0] - other[0]).mean():.1f} "
           f"{interval('recall_at_1')}; "
           f"mean percentile {mine[1].mean():.1f} / {other[1].mean():.1f}, "
@@ -277,7 +309,7 @@ def speed(args: argparse.Namespace) -> None:
         for compiled in (False, True):
             # A chip and a photo, both squares of this side: two images a pair, all else left out.
             settings = Train(backbone=backbone, head="global", embed_dim=1024, batch=int(batch),
-                             stride=32, compile=compiled, learning_rate=1e-4)  # fmt: skip
+                             compile=compiled, learning_rate=1e-4)  # fmt: skip
             with folder() as run:
                 data = made(max(2 * int(batch), 4), int(side), int(side), run)
                 trainer = trainer_of(settings, data)
@@ -317,6 +349,14 @@ def main() -> None:
     part.add_argument("--rows", nargs="+", default=["original", "finer", "augmented"])
     part.add_argument("--epochs", type=int, default=0, help="default: the demo's")
     part.set_defaults(call=compare)
+    part = parts.add_parser("pretrained", help=pretrained.__doc__)
+    part.add_argument("--run", type=Path, default=Path("demo-run"), help="a finished demo")
+    part.add_argument("--split", default="test")
+    part.add_argument("--backbone", default="mobilenetv2_100")
+    part.add_argument("--weights", type=Path, required=True, help="its file, as timm names them")
+    part.add_argument("--seeds", type=int, default=3)
+    part.add_argument("--epochs", type=int, default=10)
+    part.set_defaults(call=pretrained)
     part = parts.add_parser("path", help=path.__doc__)
     part.add_argument("--pairs", type=int, default=2000)
     part.add_argument("--batch", type=int, default=64)
