@@ -62,6 +62,17 @@ OF_AN_AREA = {
     "chips.jpeg_quality": (80, imagery("chips")),
     "chips.subsampling": (None, imagery("chips")),
     "pairs.max_blank_fraction": (0.2, ["pairs"]),
+    "pairs.exclude": ("out.txt", ["pairs"]),
+    "pairs.commercial_use": (True, ["pairs"]),
+    "pairs.derivatives": (True, ["pairs"]),
+    "pairs.share_alike": (False, ["pairs"]),
+    "pairs.taken_from": ("2020-01-01", ["pairs"]),
+    "pairs.taken_until": ("2021-01-01", ["pairs"]),
+    "pairs.min_accuracy": (14, ["pairs"]),
+    "pairs.min_edge_m": (200.0, ["pairs"]),
+    "pairs.min_distance_m": (10.0, ["pairs"]),
+    "pairs.max_per_owner": (50, ["pairs"]),
+    "pairs.limit": (100, ["pairs"]),
     # Photos that the vote leaves out get no chip.
     "pairs.min_outdoor_vote": (0.7, imagery("chips")),
     "pairs.min_outdoor_mass": (0.2, imagery("chips")),
@@ -151,6 +162,7 @@ TRIPLES = [list(OF_AN_AREA)[n : n + 3] for n in range(0, len(OF_AN_AREA), 3)]
 def test_a_key_of_one_area(finished, chosen):
     finished.touch("other.pth.tar")
     finished.touch("pics/one.jpg")
+    finished.touch("out.txt")
     expected = set(JOINT)
 
     def change(config):

@@ -160,6 +160,29 @@ CONFIGS = {
         MINE.replace("strips/oslo", "strips/olso"),
         ["'oslo'", "strips/olso.tif does not exist", "`aois.oslo.strips`"],
     ),
+    "a folder of photos that is not there": (
+        with_keys("photos: {folder: pisc}"),
+        ["'oslo'", "folder: pisc is no folder", "correct the path"],
+    ),
+    "a table of photos that is not there": (
+        with_keys("photos: [flickr, {table: mine.csv}]"),
+        ["'oslo'", "table: mine.csv is no file", "correct the path"],
+    ),
+    "a source that does not exist": (
+        with_keys("photos: flikr"), ["entry 1 of `photos`", "'flikr'", "{folder: my/photos}"]
+    ),
+    "a path for a source": (
+        with_keys("photos: my/photos"), ["entry 1 of `photos`", "{folder: my/photos}"]
+    ),
+    "two sources in one entry": (
+        with_keys("photos: {folder: a, table: b.csv}"), ["names `table` and `folder`"]
+    ),
+    "two sources of one name": (
+        with_keys("photos: [{folder: a}, {folder: b}]"), ["named 'folder'", "give each a `name`"]
+    ),
+    "a list to leave out that is not there": (
+        with_keys("pairs: {exclude: out.txt}"), ["'oslo'", "`pairs.exclude` out.txt does not exist"]
+    ),
     "a home folder": (
         MINE.replace("strips/oslo", "~/olso"), ["'oslo'", "{home}/olso.tif does not exist"]
     ),
