@@ -121,6 +121,7 @@ def test_what_is_told_of_flickr_is_not_told(finished):
     assert "Flickr" not in croissant["description"]
 
 
+@pytest.mark.long
 def test_a_new_photo_reruns_the_area(finished, tmp_path):
     place = tmp_path / "place"
     shutil.copytree(finished, place)
@@ -133,6 +134,7 @@ def test_a_new_photo_reruns_the_area(finished, tmp_path):
     assert set(before["id"]) < set(after["id"])
 
 
+@pytest.mark.long
 def test_a_folder_and_a_table_together_and_the_list_of_ids_builds_them_again(finished, tmp_path):
     """The table names the photos of the sub-folder; a colleague has the list and the photos."""
     place = tmp_path / "place"
