@@ -159,6 +159,20 @@ def test_a_place_that_exists_and_is_wrong_is_told_not_passed_over(tif):
         Choice(config).check([("town", "a")])
 
 
+def test_a_strip_in_the_box_of_a_shape_but_not_at_it_is_refused(tif):
+    data = np.ones((3, 10, 10), "u2")
+    tif("in.tif", data, (3.02, 1e-5, 0, 36.02, 0, -1e-5), epsg=4326)
+    tif("out.tif", data, (3.09, 1e-5, 0, 36.09, 0, -1e-5), epsg=4326)
+    # The lower left half of a box; 80 m beyond its edge chips still show something of a strip.
+    corner = [[3.0, 36.0], [3.1, 36.0], [3.0, 36.1]]
+    tif("edge.tif", data, (3.0505, 1e-5, 0, 36.0505, 0, -1e-5), epsg=4326)
+    strips = ["in.tif", "out.tif", "edge.tif"]
+    config = load({"aois": {"town": {"area": corner, "bands": [1, 2, 3], "strips": strips}}})
+    with pytest.raises(UserError, match=r"out\.tif lies outside the area.*`area`") as caught:
+        Choice(config).check([("town", name) for name in ("in", "out", "edge")])
+    assert "in.tif" not in str(caught.value) and "edge.tif" not in str(caught.value)
+
+
 def test_local_places_are_decided_without_looking(tif, monkeypatch):
     monkeypatch.setattr(choice, "looked", None)
     tif("b.tif", np.ones((3, 10, 10), "u2"), (3, 1e-5, 0, 36.1, 0, -1e-5), epsg=4326)

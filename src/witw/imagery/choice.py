@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from witw import files
 from witw.errors import UserError
+from witw.ground import shapes
 from witw.imagery.strip import tile_service
 from witw.paths import is_remote, local_files
 from witw.spec import build
@@ -249,6 +250,8 @@ def spec(config: Config, aoi: str, name: str) -> dict[str, Any]:
     # Of a shape's strips, as of photos', a part is reprojected.
     is_whole = area.extent == "all" and area.ground.geometry is None
     place |= {"gsd_m": area.utm.gsd_m, "extent": "all" if is_whole else "photos"}
+    if area.area is not None and area.ground.geometry is not None:
+        place["shape"] = shapes.told(area.area, area.buffer_m)
     told: dict[str, Any] = json.loads(build(config, "stats", aoi, name)) | place
     told["sources"] = [
         json.loads(build(settled(config, {(aoi, name): number}), "stats", aoi, name))["strip"]

@@ -9,6 +9,7 @@ each strip that cannot be used.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from osgeo import gdal
+from shapely.geometry import box as rectangle
 
 from witw.errors import UserError
+from witw.ground import shapes
 from witw.imagery.strip import remote, source
-from witw.imagery.strip.footprint import MOST_SIDE_PX, box_deg, near, sides_m, too_large
+from witw.imagery.strip.footprint import MOST_SIDE_PX, Box, box_deg, near, sides_m, too_large
 from witw.imagery.strip.vrt import Raster
 from witw.paths import is_remote
 
@@ -37,8 +40,8 @@ def check(spec: Mapping[str, Any]) -> Raster:
     """Check a strip before any work: it opens, and shows something of its area.
 
     Args:
-        spec: of `stats`; with `bbox_deg` and `chip_m` its place is checked too, with `gsd_m` and
-            `extent` its size.
+        spec: of `stats`; with `bbox_deg`, `shape` and `chip_m` its place is checked too, with
+            `gsd_m` and `extent` its size.
 
     Raises:
         UserError: names AOI and path.
@@ -62,12 +65,29 @@ def check(spec: Mapping[str, Any]) -> Raster:
             f"{where} lies outside the area: it covers {', '.join(f'{v:.4f}' for v in found)} "
             f"(west, south, east, north), `bbox_deg` is {list(box)}; {advice}"
         )
+    if spec.get("shape") and not _meets(found, shapes.ground(spec), spec["chip_m"] / 2):
+        raise UserError(
+            f"{where} lies outside the area: it covers {', '.join(f'{v:.4f}' for v in found)} "
+            "(west, south, east, north), where the shape that `area` gives has nothing; take it "
+            "out of `strips` or correct `area`."
+        )
     gsd_m = spec.get("gsd_m")
     if gsd_m and spec.get("extent", "all") == "all":
         width, height = (side / gsd_m for side in sides_m(found))
         if max(width, height) > MOST_SIDE_PX:
             raise UserError(f"{where} is too large: {too_large(width, height, gsd_m)}.")
     return raster
+
+
+def _meets(box: Box, ground: shapes.Ground, margin_m: float) -> bool:
+    """Whether a box [degrees] is at most so far from an area's shape [m]."""
+    dy = margin_m / 111_000
+    dx = dy / max(0.1, math.cos(math.radians(max(abs(box[1]), abs(box[3])))))
+    west, south, east, north = box[0] - dx, box[1] - dy, box[2] + dx, box[3] + dy
+    return any(
+        bool(ground.polygons.intersects(rectangle(west + turn, south, east + turn, north)))
+        for turn in (-360, 0, 360)
+    )
 
 
 def found(spec: Mapping[str, Any]) -> tuple[int, Raster]:
