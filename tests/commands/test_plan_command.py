@@ -246,13 +246,15 @@ def test_too_small_a_disk_is_said_aloud():
 @pytest.mark.parametrize(
     ("key", "words"), [("", "FLICKR_API_KEY is not set"), ("wrong", "does not accept")]
 )
-def test_without_a_good_key_there_is_one_sentence(server, folder, monkeypatch, key, words):
+def test_without_a_good_key_there_is_one_sentence(server, folder, monkeypatch, capsys, key, words):
     configure(folder / "config.yaml", server.api_url)
     monkeypatch.setenv("FLICKR_API_KEY", key)
     with pytest.raises(UserError, match=words) as error:
         __main__.run(["plan", "--directory", str(folder)])
     assert "\n" not in str(error.value)
     assert "wrong" not in str(error.value)
+    # What is known without a key is told all the same.
+    assert capsys.readouterr().out.startswith("Imagery: 2 strips; ")
 
 
 def test_a_key_in_the_run_folders_env_file_is_used(server, folder, monkeypatch, capsys):

@@ -148,13 +148,16 @@ def expected(spec: Mapping[str, Any], client: Client | None) -> tuple[int, int]:
     return of_flickr + others, of_flickr
 
 
-def run(config: Config, aois: Sequence[str], client: Client | None) -> RunPlan:
+def run(
+    config: Config, aois: Sequence[str], client: Client | None, imagery: Imagery = NO_IMAGERY
+) -> RunPlan:
     """Ask how many photos there are and reckon.
 
     Args:
         config: the validated config.
         aois: some of its AOIs.
         client: of Flickr; None where no AOI has photos from there.
+        imagery: of the AOIs.
 
     Raises:
         UserError: as :func:`expected`, or a table is not readable.
@@ -165,7 +168,6 @@ def run(config: Config, aois: Sequence[str], client: Client | None) -> RunPlan:
         spec: Mapping[str, Any] = json.loads(spec_module.build(config, "search", aoi))
         rows.append(row(config, aoi, *expected(spec, client), mean))
     free = shutil.disk_usage(Path.cwd()).free
-    imagery = imagery_size.measured(config, aois)
     per_hour = config.flickr.calls_per_hour
     return RunPlan(rows, mean, measured_on, free, per_hour, imagery, _training(config, rows))
 
@@ -208,8 +210,7 @@ def text(plan: RunPlan) -> str:
     lines = _aligned([head, *(_cells(r) for r in rows)])
     paces = download_hours(sum(r.missing_photos for r in plan.rows))
     told = ", ".join(f"{_short(hours)} h at {pace}" for pace, hours in paces.items())
-    found, missing = plan.imagery, plan.missing_bytes
-    sizes = [_gb(n) for n in (found.remote_bytes, found.local_bytes, found.utm_bytes)]
+    missing = plan.missing_bytes
     measured = f"as the {plan.measured_on:,} photos here have"
     verdict = "which is enough" if missing < plan.free_bytes else "WHICH IS NOT ENOUGH"
     return "\n".join(
@@ -223,12 +224,17 @@ def text(plan: RunPlan) -> str:
             f"GB: about, of 10^9 bytes; a photo taken as {plan.bytes_per_photo / 1000:.0f} kB, "
             f"{measured if plan.measured_on else 'as is usual'}; chips at most, were every photo "
             "outdoors and on the imagery.",
-            *imagery_size.text(found, sizes),
+            *_imagery(plan.imagery),
             *([f"{plan.training.told} That is, were every photo a pair."] if plan.training else []),
             f"Disk: about {_gb(missing)} GB more for photos, chips, rasters and packed pairs; "
             f"{_gb(plan.free_bytes)} GB are free on the run folder's, {verdict}.",
         ]
     )
+
+
+def _imagery(found: Imagery) -> list[str]:
+    sizes = [_gb(n) for n in (found.remote_bytes, found.local_bytes, found.utm_bytes)]
+    return imagery_size.text(found, sizes)
 
 
 def _cells(r: Row) -> list[str]:
@@ -317,7 +323,13 @@ def command(args: argparse.Namespace) -> None:
     config = read_config(args.configfile or Path("config.yaml"))
     environment.announce(config)
     aois = choose(config, args.aois)
+    imagery = imagery_size.measured(config, aois)
     is_asked = any(config.aois[aoi].has_photos_of("flickr") for aoi in aois)
-    client = Client.from_environment(config.flickr.api_url, TRIES) if is_asked else None
-    plan = run(config, aois, client)
+    try:
+        client = Client.from_environment(config.flickr.api_url, TRIES) if is_asked else None
+        plan = run(config, aois, client, imagery)
+    except UserError:
+        if not args.json:  # what is known without a key
+            print("\n".join(_imagery(imagery)))  # noqa: T201
+        raise
     print(as_json(plan) if args.json else text(plan))  # noqa: T201
