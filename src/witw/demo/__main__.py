@@ -80,13 +80,11 @@ def _next(run_dir: Path, cities: Sequence[City]) -> list[str]:
     command = f"{Path(sys.executable).parent / 'witw'}"
     if Path(command).is_relative_to(Path.cwd()):
         command = str(Path(command).relative_to(Path.cwd()))
-    photo = _a_photo(run_dir, [city.name for city in cities if city.split == "test"])
     train = next(city.name for city in cities if city.split == "train")
     return [
         "",
         "To try next:",
         *_locating(run_dir, command),
-        *([f"  {command} locate {photo} --directory {run_dir}"] if photo else []),
         f"  {command} status --directory {run_dir}",
         f"  change one area in {run_dir / 'config.yaml'}, for example",
         f"    aois.{train}.chips: {{jpeg_quality: 80}}, then",
@@ -108,17 +106,6 @@ def _locating(run_dir: Path, command: str) -> list[str]:
         f"  {command} locate {run_dir / photo} --directory {run_dir} --area {best['aoi']}",
         f"  {opener} located/answer.html",
     ]
-
-
-def _a_photo(run_dir: Path, cities: Sequence[str]) -> Path | None:
-    """A photo of the test city, the first that has a pair."""
-    for city in cities:
-        table = run_dir / "results" / city / "pairs.parquet"
-        if (run_dir / "results" / "model").is_dir() and table.is_file():
-            pairs = pd.read_parquet(table, columns=["status", "photo_path"])
-            paths = pairs.loc[pairs["status"] == Status.PAIRED, "photo_path"]
-            return run_dir / paths.iloc[0] if len(paths) else None
-    return None
 
 
 def _scores(metrics: dict[str, dict[str, dict[str, float | dict[str, float]]]]) -> list[str]:
