@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
@@ -78,12 +79,26 @@ def places(found: Located) -> dict[str, Any]:
     return {"type": "FeatureCollection", "presence": _shown(here), "features": features}
 
 
-def region_features(found: Located) -> dict[str, Any]:
-    """The named regions as a GeoJSON FeatureCollection (EPSG:4326, RFC 7946), the widest first."""
+def region_shapes(found: Located) -> dict[int, shapely.MultiPolygon]:
+    """Level [%] -> its region, the widest first."""
+    return {
+        level: regions.polygons(found.region(level / 100), found.grid)
+        for level in sorted(content.LEVELS, reverse=True)
+    }
+
+
+def region_features(
+    found: Located, shapes: Mapping[int, shapely.MultiPolygon] | None = None
+) -> dict[str, Any]:
+    """The named regions as a GeoJSON FeatureCollection (EPSG:4326, RFC 7946), the widest first.
+
+    Args:
+        found: the answer.
+        shapes: its regions, where they are at hand.
+    """
     features = []
-    for level in sorted(content.LEVELS, reverse=True):
+    for level, shape in (shapes or region_shapes(found)).items():
         inside = found.region(level / 100)
-        shape = regions.polygons(inside, found.grid)
         features.append(
             {
                 "type": "Feature",
@@ -99,8 +114,13 @@ def region_features(found: Located) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": features}
 
 
-def kml(found: Located) -> str:
-    """Places and regions for Google Earth and its like (KML 2.2)."""
+def kml(found: Located, shapes: Mapping[int, shapely.MultiPolygon] | None = None) -> str:
+    """Places and regions for Google Earth and its like (KML 2.2).
+
+    Args:
+        found: the answer.
+        shapes: its regions, where they are at hand.
+    """
     said = content.verdict(found)
     parts = [
         '<?xml version="1.0" encoding="UTF-8"?>',
@@ -113,9 +133,8 @@ def kml(found: Located) -> str:
             f'<Style id="region{level}"><LineStyle><color>ff{colour[2:]}</color><width>2</width>'
             f"</LineStyle><PolyStyle><color>{colour}</color></PolyStyle></Style>"
         )
-    for level in sorted(content.LEVELS, reverse=True):
-        shape = regions.polygons(found.region(level / 100), found.grid)
-        polygons = "".join(_polygon(part) for part in shapely.get_parts(shape))
+    for level, shape in (shapes or region_shapes(found)).items():
+        polygons = _polygons(shape)
         hidden = "" if level == 80 else "<visibility>0</visibility>"
         parts.append(
             f"<Placemark><name>{level} % region</name>{hidden}<styleUrl>#region{level}</styleUrl>"
@@ -134,13 +153,21 @@ def kml(found: Located) -> str:
     return "\n".join([*parts, "</Document></kml>"]) + "\n"
 
 
-def _polygon(shape: shapely.Polygon) -> str:
-    def ring(line: Any) -> str:
-        text = " ".join(f"{x:.7f},{y:.7f}" for x, y in line.coords)
-        return f"<LinearRing><coordinates>{text}</coordinates></LinearRing>"
-
-    inner = "".join(f"<innerBoundaryIs>{ring(r)}</innerBoundaryIs>" for r in shape.interiors)
-    return f"<Polygon><outerBoundaryIs>{ring(shape.exterior)}</outerBoundaryIs>{inner}</Polygon>"
+def _polygons(shape: shapely.MultiPolygon) -> str:
+    """Polygons in KML, cut out of their GeoJSON: a noisy map has a million corners."""
+    if shape.is_empty:
+        return ""
+    text = shapely.to_geojson(shape).replace(" ", "")
+    text = text[text.index("[[[[") + 4 : text.rindex("]]]]")]
+    out = []
+    for polygon in text.split("]]],[[["):
+        outer, *inner = (
+            f"<LinearRing><coordinates>{ring.replace('],[', ' ')}</coordinates></LinearRing>"
+            for ring in polygon.split("]],[[")
+        )
+        holes = "".join(f"<innerBoundaryIs>{ring}</innerBoundaryIs>" for ring in inner)
+        out.append(f"<Polygon><outerBoundaryIs>{outer}</outerBoundaryIs>{holes}</Polygon>")
+    return "".join(out)
 
 
 def _digits(value: float) -> float:

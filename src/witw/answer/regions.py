@@ -29,17 +29,30 @@ def polygons(inside: NDArray[np.bool_], grid: Grid) -> shapely.MultiPolygon:
     """
     mask = np.zeros((grid.rows, grid.columns), np.uint8)
     mask.reshape(-1)[grid.cells[inside]] = 1
-    rings = rasterio.features.shapes(mask, mask.astype(bool), 4, grid.transform)
-    parts = [shapely.geometry.shape(geometry) for geometry, _ in rings]
+    found = rasterio.features.shapes(mask, mask.astype(bool), 4, grid.transform)
+    parts = _built([geometry["coordinates"] for geometry, _ in found])
     # Holes that touch the outside at a corner are one ring too many for the standard.
-    whole = [shapely.make_valid(part) for part in parts]
-    united = shapely.MultiPolygon([p for part in whole for p in _flat(part)])
-    return _degrees(united, grid.epsg)
+    broken = ~shapely.is_valid(parts)
+    mended = [p for part in shapely.make_valid(parts[broken]) for p in _flat(part)]
+    return _degrees(shapely.MultiPolygon([*parts[~broken], *mended]), grid.epsg)
+
+
+def _built(polygons: list[list[list[tuple[float, float]]]]) -> NDArray[np.object_]:
+    """Polygons of lists of rings of points, all at once: a noisy map has a hundred thousand."""
+    if not polygons:
+        return np.empty(0, object)
+    rings = [ring for polygon in polygons for ring in polygon]
+    points = np.array([point for ring in rings for point in ring], np.float64)
+    of_ring = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    of_polygon = np.repeat(np.arange(len(polygons)), [len(polygon) for polygon in polygons])
+    lines = shapely.linearrings(points, indices=of_ring)
+    return np.asarray(shapely.polygons(lines, indices=of_polygon))
 
 
 def _flat(shape: shapely.Geometry) -> list[shapely.Polygon]:
     """The polygons of a shape; points and lines are left out."""
-    return [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
+    parts = shapely.get_parts(shape)
+    return list(parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON])
 
 
 def _degrees(shape: shapely.MultiPolygon, epsg: int) -> shapely.MultiPolygon:
@@ -54,8 +67,9 @@ def _degrees(shape: shapely.MultiPolygon, epsg: int) -> shapely.MultiPolygon:
     west, _, east, _ = shapely.bounds(out)
     if east - west > 180:
         out = _cut(out)
-    parts = [shapely.geometry.polygon.orient(p, 1.0) for p in _flat(out)]
-    return shapely.MultiPolygon(parts)
+    # Anticlockwise outside; `exterior_cw` is the other way round.
+    whole: shapely.MultiPolygon = shapely.orient_polygons(out, exterior_cw=False)
+    return whole
 
 
 def _cut(shape: shapely.Geometry) -> shapely.Geometry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +30,11 @@ def files_of(folder: Path, found: Located) -> list[Path]:
     tif, places, regions, kml = (folder / name for name in NAMES)
     exports.write_tif(tif, found)
     files.write_json(places, exports.places(found))
-    files.write_json(regions, exports.region_features(found))
-    files.write_text(kml, exports.kml(found))
+    shapes = exports.region_shapes(found)
+    # In one line: a corner a line would be three times as many bytes.
+    told = json.dumps(exports.region_features(found, shapes), sort_keys=True, allow_nan=False)
+    files.write_text(regions, told + "\n")
+    files.write_text(kml, exports.kml(found, shapes))
     return [tif, places, regions, kml]
 
 
