@@ -21,7 +21,17 @@ RAW = {
     }
 }
 PER_STRIP = ("stats", "rgb8", "utm")
-JOINT = ("dataset", "pack", "backbone", "train", "evaluate", "report")
+JOINT = (
+    "dataset",
+    "export_folder",
+    "export_webdataset",
+    "export_hf",
+    "pack",
+    "backbone",
+    "train",
+    "evaluate",
+    "report",
+)
 
 
 def build(config, stage):

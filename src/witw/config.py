@@ -44,7 +44,18 @@ from witw.settings.utm import Utm
 
 # Folders of results/ that are not AOIs.
 RESERVED = frozenset(
-    {"dataset", "pack", "model", "evaluation", "index", "locate", "loo", "report", "total"}
+    {
+        "dataset",
+        "export",
+        "pack",
+        "model",
+        "evaluation",
+        "index",
+        "locate",
+        "loo",
+        "report",
+        "total",
+    }
 )
 
 

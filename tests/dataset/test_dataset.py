@@ -14,7 +14,7 @@ import pytest
 from witw import tables
 from witw.dataset import dataset
 from witw.dataset.card import cell
-from witw.dataset.credits import license_class, spdx
+from witw.dataset.credit import license_class, spdx
 from witw.dataset.funnel import COLUMNS, funnel
 from witw.dataset.notices import FLICKR_NOTICE
 from witw.errors import UserError

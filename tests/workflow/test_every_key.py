@@ -203,8 +203,9 @@ def test_a_raised_version(finished, tmp_path, stage):
 
 
 def test_every_version_is_told_of():
-    # Not planned here: what is fetched, and the folds of leave_one_out.
+    # Not planned here: what is fetched, the folds of leave_one_out, exports.
     other = {"weights", "backbone", "fetch_model", "resplit", "leave_one_out"}
+    other |= {"export_folder", "export_webdataset", "export_hf"}
     assert set(spec.STAGES) == set(OF_VERSION) | other
 
 

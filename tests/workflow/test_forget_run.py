@@ -23,18 +23,23 @@ REPO = Path(__file__).parents[2]
 KEY = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
 OWNER = "87654321@N07"
 TOPS = ("results", "photos", "journal")
+# A network of its own, in which nothing is up.
+ALONE = ("unshare", "--user", "--map-root-user", "--net")
+CAN_BE_ALONE = not subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode
 
 
 class Run:
     """A finished run of two made cities; in the first one, two photos are :data:`OWNER`'s.
 
     Attributes:
+        is_alone: whether commands have neither key nor network, not even this machine's.
         photo: a paired photo of the first city, of another owner.
         theirs: the owner's photos.
     """
 
     def __init__(self, folder: Path, areas: list[str]) -> None:
         self.folder, self.areas = folder, areas
+        self.is_alone = False
         path = folder / "world" / "catalog.parquet"
         catalog = load_catalog(path)
         here = self._inside(catalog, areas[0])
@@ -52,12 +57,10 @@ class Run:
         )
 
     def command(self, *args: str) -> str:
-        environ = os.environ | {
-            "FLICKR_API_KEY": KEY,
-            "XDG_STATE_HOME": str(self.folder.parent / "state"),
-        }
+        environ = os.environ | {"XDG_STATE_HOME": str(self.folder.parent / "state")}
+        environ |= {} if self.is_alone else {"FLICKR_API_KEY": KEY}
         done = subprocess.run(
-            [sys.executable, "-m", *args],
+            [*(ALONE if self.is_alone else ()), sys.executable, "-m", *args],
             env=environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -86,6 +89,29 @@ class Run:
             for path in paths
             if path.is_file()
         }
+
+    def pictures(self) -> list[bytes]:
+        """The middle of every file of the photos: as served, chips, and as packed."""
+        gone = {self.photo, *self.theirs}
+        bodies = [
+            path.read_bytes()
+            for top in ("results", "photos")
+            for path in (self.folder / top).rglob("*.jpg")
+            if path.stem in gone
+        ]
+        for path in (self.folder / "results").rglob("pictures.arrow"):
+            rows = pd.read_feather(path).query("id in @gone")
+            bodies += [*rows["photo"], *rows["chip"]]
+        return sorted({body[len(body) // 2 :][:64] for body in bodies})
+
+    def holding(self, pictures: list[bytes]) -> list[str]:
+        """Files of the run folder with one of these in them; `world` is the photo host's."""
+        found = []
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file() and path.relative_to(self.folder).parts[0] != "world":
+                content = path.read_bytes()
+                found += [str(path) for picture in pictures if picture in content]
+        return found
 
     def traces(self, *words: str) -> list[str]:
         """Files in which, unpacked, any of the words stand, their names included."""
@@ -148,7 +174,11 @@ def test_forgotten_photos_leave_no_trace_and_the_other_area_untouched(run):
     first, second = run.areas
     untouched = run.files(second)
     asked = len(run.server.calls)
+    pictures = run.pictures()
+    assert len(pictures) > 4
+    run.is_alone = CAN_BE_ALONE
     said = run.forget(run.photo) + run.forget("--owner", OWNER)
+    assert run.holding(pictures) == []
     assert "Removed from the photo store: 1 file" in said
     assert f"Removed from the photo store: 2 files ({first} 2)." in said
     assert not [photo for photo in run.theirs if photo in said]
@@ -156,7 +186,9 @@ def test_forgotten_photos_leave_no_trace_and_the_other_area_untouched(run):
     assert not [p for p in (run.folder / "photos").rglob("*.jpg") if p.stem in gone]
 
     logs = run.snakemake()
+    run.is_alone = False
     assert run.traces(*gone, OWNER) == []
+    assert run.holding(pictures) == []
     assert run.files(second) == untouched
     assert "flickr.photos.search" not in asked_for(run.server, asked, "api")
     fetched = asked_for(run.server, asked, "photo")

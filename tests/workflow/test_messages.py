@@ -8,6 +8,8 @@ from witw import spec
 
 pytestmark = pytest.mark.workflow
 
+EXPORTS = ("export_folder", "export_webdataset", "export_hf")
+
 
 @pytest.fixture(scope="module")
 def plan(module_workplace):
@@ -17,7 +19,7 @@ def plan(module_workplace):
         config["aois"]["lima"] |= {"city": "Lima, Perú", "shards": 3}
 
     module_workplace.configure(name)
-    done = module_workplace.snakemake("-n", "--no-hooks", "all", "leave_one_out")
+    done = module_workplace.snakemake("-n", "--no-hooks", "all", "leave_one_out", *EXPORTS)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -48,8 +50,8 @@ def test_a_person_reads_city_shard_and_total(plan, output, sentence):
 def test_every_rule_has_a_message(plan):
     told = {job.split(":")[0] for job in plan.jobs}
     stages = {re.sub(r"^loo_|_\d+$", "", rule) for rule in told}
-    # Fetched are only a checkpoint given by address and weights from timm.
-    assert stages == set(spec.STAGES) - {"weights", "backbone"}
+    # Fetched are only a checkpoint given by address, weights from timm and a model of others.
+    assert stages == set(spec.STAGES) - {"weights", "backbone", "fetch_model"}
     # Without a message, Snakemake would print its own block, as it does for `all`.
     assert re.findall(r"^(?:local)?rule (\w+):$", plan.stdout, re.M) == ["all"]
 

@@ -1,8 +1,8 @@
 """Honour an owner's request: remove photos from the run folder and never fetch them again.
 
 Flickr's terms ask for it within a day (https://www.flickr.com/help/terms/api). At once go the files
-of the photo store and what the searches' journals hold; tables, chips and whatever else is made
-from them are right after the next run, which asks Flickr nothing for it.
+of the photo store, chips, packed pictures, exports, rows of tables and what the searches' journals
+hold. The next run, which needs neither key nor network for it, makes sums, packs and pages anew.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from witw import forgotten, store
+from witw.commands.erase import erase
 from witw.config import RESERVED
 from witw.errors import UserError
 from witw.files import sync_folders
@@ -30,7 +31,7 @@ RESULTS = Path("results")
 # Splits that make the model: the weights, and the choice of the epoch.
 LEARNT = ("train", "val")
 # Results of all AOIs together, in the order of the flow.
-JOINT = ("dataset", "pack", "model", "evaluation", "index", "locate", "report")
+JOINT = ("dataset", "pack", "model", "evaluation", "index")
 
 
 @dataclass
@@ -43,6 +44,8 @@ class Traces:
         journals: photos that the journal of an AOI holds, by AOI.
         tables: rows of each table.
         known: those of the named ids and owners that are anywhere.
+        erased: what was removed below ``results/``, see :func:`witw.commands.erase.erase`.
+        trained: how many of them the model has learnt from.
     """
 
     ids: set[str]
@@ -50,6 +53,8 @@ class Traces:
     journals: dict[str, set[str]] = field(default_factory=dict)
     tables: dict[Path, int] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
+    erased: dict[str, int] = field(default_factory=dict)
+    trained: int = 0
 
     @property
     def aois(self) -> list[str]:
@@ -68,7 +73,7 @@ def run(ids: Collection[str], owners: Collection[str]) -> Traces:
         owners: NSIDs, found good.
 
     Returns:
-        What there was; its files are gone, the rows of its tables are not yet.
+        What there was.
 
     Raises:
         UserError: a table is not readable.
@@ -81,6 +86,8 @@ def run(ids: Collection[str], owners: Collection[str]) -> Traces:
     sync_folders({path.parent for paths in traces.files.values() for path in paths})
     for aoi in traces.journals:
         journal.scrub(aoi, traces.ids, owners)
+    traces.trained = _trained(traces)
+    traces.erased = erase(RESULTS, traces.ids, traces.tables)
     return traces
 
 
@@ -188,21 +195,20 @@ def report(traces: Traces, ids: Collection[str], owners: Collection[str]) -> str
         f"Removed from the photo store: {_by_aoi(files, 'file')}.",
         f"Removed from the journals of the searches: {_by_aoi(entries, 'photo')}.",
     ]
+    if any(traces.erased.values()):
+        lines.append(f"Removed from {RESULTS}/: {_told(traces.erased)}.")
     if traces.tables:
         joint = [name for name in JOINT if (RESULTS / name).exists()]
-        made = ", ".join(["tables and chips", *joint])
         lines += [
             "",
-            f"Still to go: {_count(sum(traces.tables.values()), 'row')} in these tables, with "
-            "what is made from them.",
-            *(f"  {path}: {rows}" for path, rows in traces.tables.items()),
-            f"Run `snakemake` again: from the journals it lists {', '.join(traces.aois)} anew, and "
-            f"rebuilds what follows ({made}).",
+            f"Run `snakemake` again, which needs neither key nor network for it: it lists "
+            f"{', '.join(traces.aois)} anew from the journals and rebuilds what follows "
+            f"({', '.join(['tables', *joint, 'report'])}).",
         ]
         lines += _model(traces)
     lines += [
         "",
-        "Yours to delete: copies outside this folder (exports, archives, backups), and results "
+        "Yours to delete: copies outside this folder (archives, backups), and results "
         "that your config no longer asks for.",
     ]
     return "\n".join(_unknown(traces, ids, owners) + lines)
@@ -215,9 +221,19 @@ def _unknown(traces: Traces, ids: Collection[str], owners: Collection[str]) -> l
     return [f"Nothing found here of {', '.join(missing)}; remembered all the same."]
 
 
-def _model(traces: Traces) -> list[str]:
+def _told(erased: dict[str, int]) -> str:
+    words = {"files": "file", "rows": "row", "packs": "packed split", "exports": "export"}
+    parts = [_count(erased[key], one) for key, one in words.items() if erased[key]]
+    return ", ".join([*parts, *(["report and maps"] if erased["pages"] else [])])
+
+
+def _trained(traces: Traces) -> int:
     packed = (traces.tables.get(RESULTS / f"pack/{split}/pairs.parquet") for split in LEARNT)
-    count = sum(rows for rows in packed if rows)
+    return sum(rows for rows in packed if rows)
+
+
+def _model(traces: Traces) -> list[str]:
+    count = traces.trained
     if not count or not (RESULTS / "model").is_dir():
         return []
     return [

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, get_worker_info
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
 from witw.cvig.scoring.heading import grid_headings
-from witw.dataset.folder import Folder
+from witw.dataset.layout.folder import Folder
 from witw.dataset.packed import PICTURES, Packed
 from witw.errors import UserError
 

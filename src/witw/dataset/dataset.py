@@ -13,7 +13,7 @@ import pandas as pd
 from witw import files, stage, tables
 from witw.dataset import notices, tree
 from witw.dataset.card import card
-from witw.dataset.credits import credits_table
+from witw.dataset.credit import credits_table
 from witw.dataset.croissant import DataFile, croissant
 from witw.dataset.funnel import funnel as count_funnel
 from witw.dataset.funnel import licenses as count_licenses

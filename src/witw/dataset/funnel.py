@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from witw.dataset.credits import license_class, spdx
+from witw.dataset.credit import license_class, spdx
 from witw.errors import UserError
 from witw.status import Status
 

@@ -1,0 +1,1 @@
+"""The data set's own files: laid out as links, and read back."""
