@@ -83,7 +83,7 @@ def fit(settings: Train, packs: Path, threads: int) -> tuple[Model, float]:
 def figures(model: Model, test: Packed) -> dict[str, Any]:
     """Ranks among the chips of an area never seen."""
     codes = retrieval.encode(model.network, test, device())
-    found = retrieval.find(codes, test.areas)
+    found = retrieval.find(codes, test.areas, model.blend)
     values = metrics.of_ranks(found.rank, found.gallery)
     block = intervals.blocks(test.lon_lat)
     return {
