@@ -26,7 +26,8 @@ from witw.locating.model_card import card
 from witw.model_facts import read_facts
 
 # It tells of every request.
-logging.getLogger("httpx").setLevel(logging.WARNING)
+for _name in ("httpx", "httpx2"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 FILE = "witw.safetensors"
 _ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+?)(?:/([\w./-]+?))?(?:@([\w./-]+))?")
