@@ -97,6 +97,11 @@ def command(args: argparse.Namespace) -> None:
     within = read_polygons(args.within) if args.within else within
     paths = photos_of(args.photos)
     locator = _locator(args)
+    if locator.scenes is None:
+        print(  # noqa: T201
+            "witw: indoor photos are not told, as no Places365 checkpoint is at hand (--scenes).",
+            file=sys.stderr,
+        )
     opened = opened_ahead(paths, args.fov)
     folder = Folder(args.out)
     for located in _located(locator, opened, args.together, within):
@@ -200,7 +205,7 @@ def _locator(args: argparse.Namespace) -> Locator:
     from witw.locating.front import Locator  # torch
 
     if not args.imagery:
-        return Locator.of_run(args.area, model=args.model)
+        return Locator.of_run(args.area, model=args.model, scenes=args.scenes)
     return Locator.of_imagery(
         args.imagery, args.model, _bands(args.bands), _nodata(args.nodata), args.cache, args.scenes
     )

@@ -25,7 +25,11 @@ class Locator(locator.Locator):
 
     @classmethod
     def of_run(
-        cls, area: str | None = None, folder: str | Path = ".", model: str | Path | None = None
+        cls,
+        area: str | None = None,
+        folder: str | Path = ".",
+        model: str | Path | None = None,
+        scenes: str | Path | None = None,
     ) -> Self:
         """Open an area of a run folder.
 
@@ -33,18 +37,21 @@ class Locator(locator.Locator):
             area: its name; default: the only test area.
             folder: the run folder.
             model: another network than the run's: a file, or hf://OWNER/NAME.
+            scenes: checkpoint of a Places365 network; default: the run's, where it is there.
 
         Raises:
             UserError: something is missing; says which command makes it.
         """
         given = _network(model).absolute() if model else None
+        looker = Scenes(Path(scenes)) if scenes else None
         before = Path.cwd()
         os.chdir(folder)
         try:
             found = run_folder.find(area, given, threads=cores())
-            scenes = Scenes(found.checkpoint, found.arch) if found.checkpoint else None
+            if looker is None and found.checkpoint:
+                looker = Scenes(found.checkpoint, found.arch)
             files = found.cells.absolute(), found.mosaic.absolute()
-            return cls.open(found.model.absolute(), *files, found.name, scenes=scenes)
+            return cls.open(found.model.absolute(), *files, found.name, scenes=looker)
         finally:
             os.chdir(before)
 
