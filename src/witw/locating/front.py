@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from witw.cvig.locating import locator
+from witw.cvig.network.model import Model, device
 from witw.locating import imagery as own
 from witw.locating import run_folder
 from witw.locating.scenes import Scenes
@@ -80,8 +81,8 @@ class Locator(locator.Locator):
         """
         model, raster = _network(model), Path(imagery)
         kept = Path(cache) if cache else None
-        # Told before minutes of preparing.
-        own.index_key(model, 0)
+        # A model of another version is told before minutes of preparing.
+        Model.load(model, device())
         prepared = own.prepare(raster, bands, nodata, kept, cores())
         own.warn_of_pixels(prepared, model)
         cells = own.indexed(prepared, model, own.folder_of(raster, kept), threads=cores())
