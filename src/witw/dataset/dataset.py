@@ -11,12 +11,13 @@ from typing import Any
 import pandas as pd
 
 from witw import files, stage, tables
-from witw.dataset import notices, tree
+from witw.dataset import notices
 from witw.dataset.card import card
 from witw.dataset.credit import credits_table
 from witw.dataset.croissant import DataFile, croissant
 from witw.dataset.funnel import funnel as count_funnel
 from witw.dataset.funnel import licenses as count_licenses
+from witw.dataset.layout import tree
 from witw.dataset.overlap import exclude, overlap
 from witw.settings.dataset import Dataset
 from witw.sources import ids
