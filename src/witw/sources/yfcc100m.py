@@ -143,8 +143,9 @@ def _wanted(batch: pa.RecordBatch, place: Place) -> np.ndarray:
     lon, lat = (
         batch.column(name).to_numpy(zero_copy_only=False) for name in ("longitude", "latitude")
     )
-    inside = place.holds(lon, lat) & ~flawed(lon, lat)
+    inside = place.holds(lon, lat)
     if inside.any():
+        inside = inside & ~flawed(lon, lat)
         inside &= pc.equal(batch.column("marker"), "0").to_numpy(zero_copy_only=False)
     return np.asarray(inside)
 
