@@ -8,6 +8,7 @@ BIN        := .venv/bin
 CORES      ?= $(shell nproc 2>/dev/null || echo 2)
 
 S3         := .s3/bin/moto_server
+READERS    := .readers/.stamp
 # Real weights of two small networks.
 WEIGHTS    := .weights/.stamp
 # What drives a browser, where there is one.
@@ -49,6 +50,12 @@ $(S3): tests/s3.lock .venv/.stamp | $(UV)
 $(WEIGHTS): tests/weights.lock .venv/.stamp | $(UV)
 	test -x .weights/bin/python || $(UV) venv --quiet --python $(PY) .weights
 	$(UV) pip sync --quiet --python .weights/bin/python tests/weights.lock
+	touch $@
+
+# What reads the exports: for their tests alone.
+$(READERS): tests/readers.lock .venv/.stamp | $(UV)
+	test -x .readers/bin/python || $(UV) venv --quiet --python $(PY) .readers
+	$(UV) pip sync --quiet --python .readers/bin/python tests/readers.lock
 	touch $@
 
 # Apart from .venv too, as 160 MB that only the report's tests need.
@@ -104,6 +111,8 @@ lock: $(UV) ## resolve the newest versions pyproject.toml allows into the lock f
 		--group dev pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
 		--group s3 -o tests/s3.lock
+	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
+		--group readers -o tests/readers.lock
 	$(UV) pip compile --quiet --no-deps --python-version 3.12 --generate-hashes --upgrade \
 		--group weights -o tests/weights.lock
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
@@ -112,4 +121,4 @@ lock: $(UV) ## resolve the newest versions pyproject.toml allows into the lock f
 		--group site -o docs/site.lock
 
 clean: ## remove the environment, the demo and every cache (never results/ or photos/)
-	rm -rf .venv .tools .s3 .weights .browser .site site demo-run .snakemake .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .tools .s3 .readers .weights .browser .site site demo-run .snakemake .mypy_cache .ruff_cache .pytest_cache
