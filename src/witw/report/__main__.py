@@ -15,7 +15,7 @@ from witw.errors import UserError
 from witw.report.page import Sources, render
 from witw.report.times import times
 
-VERSION = 5
+VERSION = 6
 READS = ("areas",)
 
 log = logging.getLogger(__name__)

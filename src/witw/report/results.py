@@ -40,14 +40,30 @@ CITIES = {
     "recall_at_10_within_50m": "one of 10 within 50 m [%]",
     "median_area_pct": "area to search [%]",
 }
+WINDOWS = {
+    "p90_error_m": ("90th percentile of the error", " m"),
+    "median_error_m": ("Median error", " m"),
+}
 PROTOCOLS = {
     "chips": (
         "Among the chips of the city",
         "The original project's protocol: the gallery is the city's own chips, one a photo.",
+        RANKS,
     ),
     "thinned": (
         "Among chips of one photo a square of 25 m",
         "The same protocol, thinned, so that the gallery has no near copies.",
+        RANKS,
+    ),
+    "window": (
+        "In a window of 420 m",
+        "As in the WRIVA-CVGL challenge: the photo is somewhere in the window, not in its middle.",
+        WINDOWS,
+    ),
+    "window_several": (
+        "In a window of 420 m, up to eight photos of one place",
+        "The same, with the photos of a square of 25 m as one query.",
+        WINDOWS,
     ),
 }
 
@@ -71,8 +87,8 @@ def results(evaluation: Mapping[str, Any], cities: Mapping[str, str]) -> dict[st
         "curve": _curve(grid),
         "ranks": [
             {"title": title, "lead": lead, "n": protocols[name]["n"], "rows": rows}
-            for name, (title, lead) in PROTOCOLS.items()
-            if name in protocols and (rows := _rows(protocols[name], RANKS))
+            for name, (title, lead, labels) in PROTOCOLS.items()
+            if name in protocols and (rows := _rows(protocols[name], labels))
         ],
         "cities": _cities(grid, cities),
         "city_columns": list(CITIES.values()),
