@@ -267,7 +267,7 @@ def test_the_report_says_what_went_and_what_is_left(place, capsys):
     assert "Removed from the photo store: 4 files (east 1, west 3)." in said
     assert "Removed from the journals of the searches: 4 photos (east 1, west 3)." in said
     assert "Removed from results/: 5 rows, report and maps." in said
-    assert "needs neither key nor network" in said
+    assert "needs no key for it" in said
     assert "lists east, west anew" in said
     assert "(tables, dataset, pack, model, report)" in said
     assert "The model in results/model was made with 1 of them" in said

@@ -32,7 +32,7 @@ class Run:
     """A finished run of two made cities; in the first one, two photos are :data:`OWNER`'s.
 
     Attributes:
-        is_alone: whether commands have neither key nor network, not even this machine's.
+        is_alone: whether commands have no key, and `forget` no network, not even this machine's.
         photo: a paired photo of the first city, of another owner.
         theirs: the owner's photos.
     """
@@ -60,7 +60,8 @@ class Run:
         environ = os.environ | {"XDG_STATE_HOME": str(self.folder.parent / "state")}
         environ |= {} if self.is_alone else {"FLICKR_API_KEY": KEY}
         done = subprocess.run(
-            [*(ALONE if self.is_alone else ()), sys.executable, "-m", *args],
+            # `download` still asks the photo host for what it never got.
+            [*(ALONE if self.is_alone and "forget" in args else ()), sys.executable, "-m", *args],
             env=environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

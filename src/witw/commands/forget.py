@@ -2,7 +2,7 @@
 
 Flickr's terms ask for it within a day (https://www.flickr.com/help/terms/api). At once go the files
 of the photo store, chips, packed pictures, exports, rows of tables and what the searches' journals
-hold. The next run, which needs neither key nor network for it, makes sums, packs and pages anew.
+hold. The next run, which needs no key for it, makes sums, packs and pages anew.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def report(traces: Traces, ids: Collection[str], owners: Collection[str]) -> str
         joint = [name for name in JOINT if (RESULTS / name).exists()]
         lines += [
             "",
-            f"Run `snakemake` again, which needs neither key nor network for it: it lists "
+            f"Run `snakemake` again, which needs no key for it: it lists "
             f"{', '.join(traces.aois)} anew from the journals and rebuilds what follows "
             f"({', '.join(['tables', *joint, 'report'])}).",
         ]
