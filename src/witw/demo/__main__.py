@@ -86,8 +86,7 @@ def _next(run_dir: Path, cities: Sequence[City]) -> list[str]:
         "To try next:",
         *_locating(run_dir, command),
         f"  {command} status --directory {run_dir}",
-        f"  change one area in {run_dir / 'config.yaml'}, for example",
-        f"    aois.{train}.chips: {{jpeg_quality: 80}}, then",
+        f"  (add `chips: {{jpeg_quality: 80}}` to {train} in {run_dir / 'config.yaml'})",
         f"  {command} diff --directory {run_dir}   # which jobs would run, and why",
         "  README.md, Your own photos and area    # the same on your own",
     ]
@@ -120,7 +119,6 @@ def _scores(metrics: dict[str, dict[str, dict[str, float | dict[str, float]]]]) 
         "recall_at_1": ("right at once", "%"),
         "recall_at_5": ("among the first 5", "%"),
         "recall_at_10": ("among the first 10", "%"),
-        "recall_at_1pct": ("among the first 1 %", "%"),
         "median_percentile": ("median rank", "% of the city"),
     }
     for key, (label, unit) in rows.items():

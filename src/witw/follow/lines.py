@@ -8,8 +8,8 @@ from witw.follow import jobs
 from witw.follow.state import Failure, Job, State
 from witw.follow.view import headline
 
-# A line at most this often [s] in the first three minutes, in the next twelve, and so on.
-PACES = ((180.0, 30.0), (900.0, 60.0), (7200.0, 120.0), (float("inf"), 600.0))
+# A line at most this often [s] in the first two minutes, in the next eight, and so on.
+PACES = ((120.0, 30.0), (600.0, 60.0), (7200.0, 120.0), (float("inf"), 600.0))
 TOLD = ("train", "evaluate", "report")  # joint jobs that are told of however short they are
 LEAST_S = 10.0
 
