@@ -257,7 +257,7 @@ def tell_notes(again=False):
 
 def tell_training(jobs):
     """Tell what a training that is about to run will take, and what to do better."""
-    if not {"train", "loo_train"} & {rule for rule, _ in jobs}:
+    if not {"train", "loo_train"} & {name for name, _ in jobs}:
         return
     # Not with the file, which every job of a cluster reads: it imports pandas.
     from witw.commands import forecast
