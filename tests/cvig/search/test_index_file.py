@@ -100,3 +100,13 @@ def test_a_failed_writing_leaves_nothing(model, tmp_path):
         out.put(0, ChipCode(torch.zeros(2, 32, 16), torch.zeros(2, 24)))
         raise RuntimeError
     assert not list(tmp_path.iterdir())
+
+
+def test_columns_that_a_small_area_keeps_are_those_of_the_file(model, tmp_path, monkeypatch):
+    write(tmp_path / "a.safetensors", model, code(model))
+    rows = np.array([49, 0, 7])
+    kept = Index.open(tmp_path / "a.safetensors", model).columns(rows)
+    monkeypatch.setattr(index_file, "HELD", 0)
+    large = Index.open(tmp_path / "a.safetensors", model)
+    part = large.take(np.array([0, 7, 49])).columns(np.array([2, 0, 1]))
+    assert torch.equal(kept, large.columns(rows)) and torch.equal(kept, part)
