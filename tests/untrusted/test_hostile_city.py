@@ -159,7 +159,8 @@ def test_the_report_runs_nothing_and_reads_straight(city):
     for tag, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
         if tag == "a":
-            assert attributes["href"].startswith("https://"), attributes
+            # Out of the page by https alone; its own sections by anchors.
+            assert attributes["href"].startswith(("https://", "#")), attributes
     assert "49" not in page.text.split("{{ 7 * 7 }}")[-1][:5]
 
 
