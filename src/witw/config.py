@@ -284,7 +284,8 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
 
 def _placed(aoi: str, body: dict[str, Any], source: str) -> dict[str, Any]:
     """An area's keys with a box: one that names no place lies where its local imagery does."""
-    if "bbox_deg" in body or body.get("area"):
+    # A key that does not exist may be a misspelt `bbox_deg`: that is told first.
+    if "bbox_deg" in body or body.get("area") or not Aoi.model_fields.keys() >= body.keys():
         return body
     box = extent.of_imagery(aoi, body, source)
     return body if box is None else {**body, "bbox_deg": box}
