@@ -54,7 +54,7 @@ def strip_names(aoi):
 @cache
 def spec(stage, aoi=None, part=None):
     names_strips = stage in ("mosaic", "chips") and has_stac(CONFIG, aoi)
-    is_settled = stage in ("stats", "rgb8", "utm") or names_strips
+    is_settled = stage in ("stats", "rgb8", "utm", "dataset") or names_strips
     config = imagery() if is_settled else CONFIG
     return stop_on(spec_module.build, config, stage, aoi, part)
 
@@ -169,6 +169,11 @@ def sparse_photos(wildcards):
 def checkpoint_source(wildcards):
     """Input function: the AOI's Places365 checkpoint."""
     return stop_on(paths.checkpoint_file, CONFIG, wildcards.aoi)
+
+
+def checkpoints(wildcards):
+    """Input function: the Places365 checkpoints of all areas, each once."""
+    return sorted({stop_on(paths.checkpoint_file, CONFIG, name) for name in CONFIG.aois})
 
 
 def backbone_source(wildcards):

@@ -30,6 +30,7 @@ rule dataset:
     """Unite all areas in one folder: pictures, tables, credits, data card and Croissant."""
     input:
         pairs=per_aoi(f"{RESULTS}/{{aoi}}/pairs.parquet"),
+        weights=checkpoints,
     output:
         pairs=f"{RESULTS}/dataset/pairs.parquet",
         funnel=f"{RESULTS}/dataset/funnel.csv",
@@ -38,6 +39,7 @@ rule dataset:
         card=f"{RESULTS}/dataset/README.md",
         croissant=f"{RESULTS}/dataset/croissant.json",
         ids=f"{RESULTS}/dataset/ids.csv",
+        provenance=f"{RESULTS}/dataset/provenance.json",
         photos=directory(f"{RESULTS}/dataset/photos"),
         chips=directory(f"{RESULTS}/dataset/chips"),
     log:
@@ -51,7 +53,7 @@ rule dataset:
         "python -m witw.dataset.dataset --spec {params.spec:q} --inputs {input.pairs}"
         " --pairs {output.pairs} --funnel {output.funnel} --licenses {output.licenses}"
         " --credits {output.credits} --card {output.card} --croissant {output.croissant}"
-        " --ids {output.ids}"
+        " --ids {output.ids} --provenance {output.provenance} --weights {input.weights}"
         " --photos {output.photos} --chips {output.chips} 2> {log}"
 
 

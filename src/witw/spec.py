@@ -70,6 +70,13 @@ SOURCE_READS = {
 }
 # Of a source, what `search` does not read.
 _NOT_LISTED = {*KINDS, "hosts"}
+# Stages before `dataset`, of whose keys its provenance tells, and what it does not repeat: removals
+# are no setting, and strips are told all at once.
+MADE_BY = (
+    *("search", "shards", "download", "scenes"),
+    *("stats", "stretch", "utm", "mosaic", "chips", "pairs"),
+)
+_NOT_TOLD = {"forgotten", "strip", "strip_names", "sources"}
 
 
 @cache
@@ -111,7 +118,8 @@ def build(config: Config, stage: str, aoi: str | None = None, part: str | None =
         more than a box, see :mod:`witw.ground.shapes`; else left out), ``weights`` (the
         checkpoint's address), ``areas`` (what the joint stages say of each AOI), ``chip_m`` and
         ``forgotten`` (a digest of the removals asked for in the AOI), ``sources`` and
-        ``photo_hosts`` (where photos come from, and their hosts).
+        ``photo_hosts`` (where photos come from, and their hosts), ``made`` (what the stages before
+        `dataset` read).
     """
     version, reads = literals(stage)
     out: dict[str, Any] = {"stage": stage, "version": version}
@@ -189,6 +197,37 @@ def _areas(config: Config, _area: Aoi | None, _part: str | None) -> dict[str, An
     }
 
 
+def _made(config: Config, _area: Aoi | None, _part: str | None) -> dict[str, Any]:
+    """What the stages before `dataset` read, for its provenance: what areas share is told once.
+
+    Each key reruns one of those stages, and `dataset` after it, so none reruns more by this.
+    """
+    told = {name: _made_of(config, area) for name, area in config.aois.items()}
+    first = next(iter(told.values()), {})
+    shared = [key for key in first if all(own.get(key) == first[key] for own in told.values())]
+    return {
+        "stages": {stage: literals(stage)[0] for stage in MADE_BY},
+        "config": {key: first[key] for key in shared},
+        "areas": {
+            name: {key: value for key, value in own.items() if key not in shared}
+            for name, own in told.items()
+        },
+    }
+
+
+def _made_of(config: Config, area: Aoi) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for stage in MADE_BY:
+        reads = literals(stage)[1]
+        for path in _in_use(reads, area) if stage == "search" else reads:
+            value = None if path in _NOT_TOLD else _value(config, area, path, None)
+            if value is not None:
+                _put(out, path, value)
+    photos = [{k: v for k, v in s.items() if k != "state"} for s in _sources(config, area, None)]
+    strips = [_strip(config, area, strip.name) for strip in area.strips]
+    return out | {"photos": photos, "strips": strips}
+
+
 def _sources(_config: Config, area: Aoi | None, _part: str | None) -> list[dict[str, Any]]:
     """The area's sources as `search` reads them, with what a changed folder changes."""
     out = []
@@ -214,6 +253,7 @@ _DERIVED: dict[str, Callable[[Config, Aoi | None, str | None], Any]] = {
     "shape": _shape,
     "strip": _strip,
     "sources": _sources,
+    "made": _made,
     "photo_hosts": _photo_hosts,
     "areas": _areas,
     "chip_m": lambda config, _, __: config.chip_m,

@@ -32,11 +32,13 @@ AREAS = {
     "rio": {**AREA, "city": "Rio | de <b>Janeiro", "split": "train"},
     "empty": {**AREA, "city": "Nowhere", "split": "val", "imagery_license": ""},
 }
+MADE = {"stages": {"chips": 3}, "config": {"chips": {"size_px": 750}}, "areas": {}}
 SPEC = {"stage": "dataset", "version": 1, "areas": AREAS, "dataset": {"shared": "keep"}}
+SPEC["made"] = MADE
 PARIS = ["paired", "paired", "gone", "indoor", "blank"]
 RIO = ["paired", "off_imagery", "grey", "corrupt", "failed"]
 NAMES = ["pairs.parquet", "funnel.csv", "licenses.csv", "CREDITS.csv", "README.md"]
-NAMES += ["croissant.json", "ids.csv", "photos", "chips"]
+NAMES += ["croissant.json", "ids.csv", "provenance.json", "photos", "chips"]
 FILES = NAMES[:-2]
 
 
@@ -201,7 +203,9 @@ def test_croissant(inputs, tmp_path):
 def test_command_line(inputs, tmp_path):
     args = ["--spec", json.dumps(SPEC), "--inputs", *map(str, inputs)]
     options = ["pairs", "funnel", "licenses", "credits", "card", "croissant", "ids"]
-    options += ["photos", "chips"]
+    options += ["provenance", "photos", "chips"]
+    (tmp_path / "net.pth").write_bytes(b"weights")
+    args += ["--weights", str(tmp_path / "net.pth")]
     for option, name in zip(options, NAMES, strict=True):
         args += [f"--{option}", str(tmp_path / "cli" / name)]
     dataset.main(args)

@@ -19,11 +19,12 @@ from witw.dataset.funnel import funnel as count_funnel
 from witw.dataset.funnel import licenses as count_licenses
 from witw.dataset.layout import tree
 from witw.dataset.overlap import exclude, overlap
+from witw.dataset.provenance import provenance
 from witw.settings.dataset import Dataset
 from witw.sources import ids
 
-VERSION = 3
-READS = ("areas", "dataset")
+VERSION = 4
+READS = ("areas", "dataset", "made")
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +39,17 @@ def run(
     card_file: Path,
     croissant_file: Path,
     ids_file: Path,
+    provenance_file: Path,
     photos: Path,
     chips: Path,
+    *,
+    weights: Sequence[Path] = (),
 ) -> None:
     """Write the data set: a folder that needs nothing beside it.
 
     Args:
-        spec: ``areas``, what the config says of each AOI, and section ``dataset``.
+        spec: ``areas``, what the config says of each AOI, section ``dataset``, and ``made``, what
+            the stages before this one read.
         inputs: tables ``pairs``, one an AOI; paths relative to the working folder.
         pairs: all of them as one (GeoParquet), sorted by AOI and id; paths relative to its folder.
         funnel: CSV, how many photos were listed and what became of them.
@@ -53,8 +58,10 @@ def run(
         card_file: Markdown.
         croissant_file: JSON-LD.
         ids_file: CSV, the photos with their sources, from which they are built again.
+        provenance_file: JSON, the settings, the versions and the SHA-256 of the inputs.
         photos: folder of the pairs' photos, links to the photo store.
         chips: folder of the pairs' chips, links too.
+        weights: checkpoints that told indoor from outdoor photos.
 
     Raises:
         UserError: a photo or chip is missing.
@@ -72,6 +79,8 @@ def run(
     for path, table in ((funnel, counts), (licenses, terms), (credit_file, credits_)):
         files.write_text(path, table.to_csv(index=False, lineterminator="\n"))
     files.write_text(ids_file, ids.table(data).to_csv(index=False, lineterminator="\n"))
+    origin = {path.parent.name: path for path in inputs}
+    files.write_json(provenance_file, provenance(spec["made"], spec["dataset"], origin, weights))
     files.write_text(card_file, card(data, counts, terms, areas, settings.contact))
     described = [
         _describe(pairs, "One row a listed photo.", "application/x-parquet"),
@@ -79,6 +88,7 @@ def run(
         _describe(licenses, "Photos under each licence.", "text/csv"),
         _describe(credit_file, "Author, title and licence of each pair's photo.", "text/csv"),
         _describe(ids_file, "Photos and their sources, to build the set again.", "text/csv"),
+        _describe(provenance_file, "Settings, versions and inputs.", "application/json"),
     ]
     files.write_json(
         croissant_file, croissant(described, _summary(data, counts), *_terms(terms, areas))
@@ -113,9 +123,10 @@ def _terms(terms: pd.DataFrame, areas: Mapping[str, Mapping[str, Any]]) -> tuple
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     outputs = ["pairs", "funnel", "licenses", "credits", "card", "croissant", "ids"]
-    outputs += ["photos", "chips"]
-    args = stage.arguments("dataset", __doc__, ["inputs"], outputs, ["inputs"], argv=argv)
-    run(args.spec, args.inputs, *(getattr(args, name) for name in outputs))
+    outputs += ["provenance", "photos", "chips"]
+    inputs = ["inputs", "weights"]
+    args = stage.arguments("dataset", __doc__, inputs, outputs, inputs, argv=argv)
+    run(args.spec, args.inputs, *(getattr(args, name) for name in outputs), weights=args.weights)
 
 
 if __name__ == "__main__":
