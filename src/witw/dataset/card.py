@@ -217,14 +217,20 @@ def _size(pairs: pd.DataFrame) -> str:
     return f"Photos take {gigabytes:.2f} GB; chips are JPEG files of the size told above."
 
 
+def taken(pairs: pd.DataFrame) -> tuple[str, str] | None:
+    """ISO dates of the first and the last paired photo by their cameras' clocks, where known."""
+    days = pairs.loc[pairs["status"] == status.Status.PAIRED, "date_taken"].str[:10].dropna()
+    days = days[days.str.fullmatch(r"[12]\d{3}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")]
+    return (str(days.min()), str(days.max())) if len(days) else None
+
+
 def _spread(pairs: pd.DataFrame) -> str:
     """When the paired photos were taken and by how many people."""
     paired = pairs[pairs["status"] == status.Status.PAIRED]
     if not len(paired):
         return ""
-    years = paired["date_taken"].str[:4].dropna()
-    years = years[years.str.fullmatch(r"[12]\d{3}")]
-    span = f", taken {years.min()} to {years.max()} by their cameras' clocks" if len(years) else ""
+    days = taken(pairs)
+    span = f", taken {days[0][:4]} to {days[1][:4]} by their cameras' clocks" if days else ""
     return f"The pairs are photos of {paired['owner'].nunique():,} people{span}.\n\n"
 
 

@@ -1,19 +1,35 @@
-"""Croissant 1.0 metadata (https://docs.mlcommons.org/croissant/docs/croissant-spec.html)."""
+"""Croissant 1.1 metadata with images and the geo extension.
+
+https://docs.mlcommons.org/croissant/docs/croissant-spec.html, .../croissant-geo-spec.html
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from witw import tables
 
-CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
+CONFORMS_TO = ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/geo/1.0"]
+CITATION = (
+    "@misc{witw, title = {witw: photos and the imagery around them}, author = {{The witw authors}},"
+    " year = {%s}, note = {version %s}}"
+)
+# Kind of picture -> its files, below the folder.
+FILES = {"photo": "photos/*/*/*.jpg", "chip": "chips/*/*/*.jpg"}
+_MEANING = {
+    "photo": "Photos of all pairs, as their source served them.",
+    "chip": "Squares of imagery centred on the photos' geotags, north up.",
+}
 # Terms of the standard's own JSON-LD context: those of its vocabulary that mean themselves ...
 _TERMS = [
+    "arrayShape",
     "citeAs",
     "column",
     "conformsTo",
+    "containedIn",
+    "equivalentProperty",
     "extract",
     "field",
     "fileObject",
@@ -21,6 +37,7 @@ _TERMS = [
     "fileSet",
     "format",
     "includes",
+    "isArray",
     "isLiveDataset",
     "jsonPath",
     "key",
@@ -32,6 +49,7 @@ _TERMS = [
     "regex",
     "repeated",
     "replace",
+    "samplingRate",
     "separator",
     "source",
     "subField",
@@ -45,11 +63,14 @@ CONTEXT: dict[str, Any] = {
     "cr": "http://mlcommons.org/croissant/",
     "rai": "http://mlcommons.org/croissant/RAI/",
     "dct": "http://purl.org/dc/terms/",
+    "geocr": "http://mlcommons.org/croissant/geo/",
     **{term: f"cr:{term}" for term in _TERMS},
     "conformsTo": "dct:conformsTo",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "description": {"@container": "@language"},
     "examples": {"@id": "cr:examples", "@type": "@json"},
+    "name": {"@container": "@language"},
 }
 _TYPES = {"string": "sc:Text", "Float64": "sc:Float", "boolean": "sc:Boolean"}
 _ADDRESSES = ("url", "license_url")
@@ -67,7 +88,12 @@ class DataFile:
 
 
 def croissant(
-    files: Sequence[DataFile], description: str, licenses: Sequence[str], snapshot: str
+    files: Sequence[DataFile],
+    description: str,
+    licenses: Sequence[str],
+    snapshot: str,
+    areas: Mapping[str, Mapping[str, Any]],
+    taken: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
     """Croissant JSON-LD of the data set.
 
@@ -76,8 +102,9 @@ def croissant(
         description: a paragraph.
         licenses: addresses or names of the licences of photos and imagery.
         snapshot: ISO date and time of the listing; it gives date and version.
+        areas: what the config says of each AOI: ``city``, ``bbox_deg``, ``gsd_m``, ``chip_px``.
+        taken: ISO dates of the first and the last photo, where known.
     """
-    year, month, day = snapshot[:10].split("-")
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -88,10 +115,42 @@ def croissant(
         "url": "README.md",
         "creator": {"@type": "sc:Organization", "name": "witw"},
         "datePublished": snapshot[:10],
-        "version": f"{int(year)}.{int(month)}.{int(day)}",
+        "version": edition(snapshot),
+        "citeAs": citation(snapshot),
         "isLiveDataset": False,
-        "distribution": [_file(file) for file in files],
-        "recordSet": [_records(files[0].name)],
+        **_geo(areas),
+        **({"temporalCoverage": "/".join(taken)} if taken else {}),
+        "distribution": [*(_file(file) for file in files), *map(_file_set, FILES)],
+        "recordSet": [_records(files[0].name), *(_pictures(kind, areas) for kind in FILES)],
+    }
+
+
+def edition(snapshot: str) -> str:
+    """Version of the data set, from the date of its listing."""
+    return ".".join(str(int(part)) for part in snapshot[:10].split("-"))
+
+
+def citation(snapshot: str) -> str:
+    """BibTeX entry of the data set."""
+    return CITATION % (snapshot[:4], edition(snapshot))
+
+
+def _geo(areas: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Where the areas lie and how fine their imagery is; boxes are south, west, north, east."""
+    places = []
+    for _, area in sorted(areas.items()):
+        west, south, east, north = area["bbox_deg"]
+        box = f"{south} {west} {north} {east}"
+        shape = {"@type": "sc:GeoShape", "box": box}
+        places.append({"@type": "sc:Place", "name": area["city"], "geo": shape})
+    sizes = sorted({float(area["gsd_m"]) for area in areas.values()})
+    resolution: Any = {"@type": "sc:QuantitativeValue", "value": sizes[0], "unitText": "m"}
+    if len(sizes) > 1:  # the standard has one value, or text
+        resolution = f"{sizes[0]:g} to {sizes[-1]:g} m"
+    return {
+        "spatialCoverage": places,
+        "geocr:coordinateReferenceSystem": "EPSG:4326",
+        "geocr:spatialResolution": resolution,
     }
 
 
@@ -105,6 +164,56 @@ def _file(file: DataFile) -> dict[str, Any]:
         "contentSize": f"{file.size} B",
         "encodingFormat": file.encoding,
         "sha256": file.sha256,
+    }
+
+
+def _file_set(kind: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileSet",
+        "@id": f"{kind}-files",
+        "name": f"{kind}-files",
+        "description": _MEANING[kind],
+        "encodingFormat": "image/jpeg",
+        "includes": FILES[kind],
+    }
+
+
+def _pictures(kind: str, areas: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Records of the pictures, by the path that the table names them with.
+
+    The table's paths are no `references`: readers would open every picture to list the rows.
+    """
+    path = _property(f"{kind}s/path", "sc:Text", "Path below the folder.", f"{kind}-files")
+    path["source"]["extract"]["fileProperty"] = "fullpath"
+    image = _property(f"{kind}s/image", "sc:ImageObject", _MEANING[kind], f"{kind}-files")
+    sides = {int(area["chip_px"]) for area in areas.values()}
+    if kind == "chip":
+        image["geocr:bandConfiguration"] = {
+            "@type": "geocr:BandConfiguration",
+            "geocr:totalBands": 3,
+            "geocr:bandNameList": ["Red", "Green", "Blue"],
+        }
+    if kind == "chip" and len(sides) == 1:
+        side = sides.pop()
+        image |= {"isArray": True, "arrayShape": f"{side},{side},3"}
+    return {
+        "@type": "cr:RecordSet",
+        "@id": f"{kind}s",
+        "name": f"{kind}s",
+        "description": _MEANING[kind],
+        "key": {"@id": f"{kind}s/path"},
+        "field": [path, image],
+    }
+
+
+def _property(name: str, kind: str, meaning: str, source: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:Field",
+        "@id": name,
+        "name": name.rpartition("/")[2],
+        "description": meaning,
+        "dataType": kind,
+        "source": {"fileSet": {"@id": source}, "extract": {"fileProperty": "content"}},
     }
 
 

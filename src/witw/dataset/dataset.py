@@ -12,7 +12,7 @@ import pandas as pd
 
 from witw import files, stage, tables
 from witw.dataset import notices
-from witw.dataset.card import card
+from witw.dataset.card import card, taken
 from witw.dataset.credit import credits_table
 from witw.dataset.croissant import DataFile, croissant
 from witw.dataset.funnel import funnel as count_funnel
@@ -90,9 +90,8 @@ def run(
         _describe(ids_file, "Photos and their sources, to build the set again.", "text/csv"),
         _describe(provenance_file, "Settings, versions and inputs.", "application/json"),
     ]
-    files.write_json(
-        croissant_file, croissant(described, _summary(data, counts), *_terms(terms, areas))
-    )
+    told = croissant(described, _summary(data, counts), *_terms(terms, areas), areas, taken(data))
+    files.write_json(croissant_file, told)
     total = counts.iloc[-1]
     log.info("%d areas: %d listed, %d paired", len(areas), total["listed"], total["paired"])
     log.info("%s", overlap(data).sentence)
