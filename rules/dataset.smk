@@ -40,6 +40,7 @@ rule dataset:
         croissant=f"{RESULTS}/dataset/croissant.json",
         ids=f"{RESULTS}/dataset/ids.csv",
         provenance=f"{RESULTS}/dataset/provenance.json",
+        example=f"{RESULTS}/dataset/example.jpg",
         photos=directory(f"{RESULTS}/dataset/photos"),
         chips=directory(f"{RESULTS}/dataset/chips"),
     log:
@@ -54,7 +55,7 @@ rule dataset:
         " --pairs {output.pairs} --funnel {output.funnel} --licenses {output.licenses}"
         " --credits {output.credits} --card {output.card} --croissant {output.croissant}"
         " --ids {output.ids} --provenance {output.provenance} --weights {input.weights}"
-        " --photos {output.photos} --chips {output.chips} 2> {log}"
+        " --example {output.example} --photos {output.photos} --chips {output.chips} 2> {log}"
 
 
 rule pack:

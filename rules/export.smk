@@ -45,6 +45,7 @@ rule export_hf:
     input:
         pairs=f"{DATASET}/pairs.parquet",
         card=f"{DATASET}/README.md",
+        example=f"{DATASET}/example.jpg",
     output:
         folder=directory(f"{RESULTS}/export/hf"),
     log:
@@ -58,4 +59,4 @@ rule export_hf:
         says("Exporting the data set as Parquet with pictures")
     shell:
         "python -m witw.dataset.export_hf --spec {params.spec:q} --pairs {input.pairs}"
-        " --card {input.card} --folder {output.folder} 2> {log}"
+        " --card {input.card} --example {input.example} --folder {output.folder} 2> {log}"

@@ -146,6 +146,17 @@ def test_a_photo_goes_from_every_area_at_once(place):
     assert forgotten.load() == forgotten.Forgotten(frozenset({"52800000501"}), frozenset())
 
 
+def test_the_data_set_s_card_goes_as_it_may_show_the_photo(place):
+    folder = Path("results/dataset")
+    folder.mkdir()
+    for name in ("README.md", "example.jpg", "funnel.csv"):
+        (folder / name).write_text("aoi\n")
+    forget.run(["999"], [])  # in no table
+    assert (folder / "README.md").is_file()
+    forget.run(["52800000501"], [])
+    assert [path.name for path in folder.iterdir()] == ["funnel.csv"]
+
+
 def test_an_owner_goes_with_every_photo(place):
     before = stored()
     found = forget.run([], [ANA])

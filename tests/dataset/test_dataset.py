@@ -38,7 +38,7 @@ SPEC["made"] = MADE
 PARIS = ["paired", "paired", "gone", "indoor", "blank"]
 RIO = ["paired", "off_imagery", "grey", "corrupt", "failed"]
 NAMES = ["pairs.parquet", "funnel.csv", "licenses.csv", "CREDITS.csv", "README.md"]
-NAMES += ["croissant.json", "ids.csv", "provenance.json", "photos", "chips"]
+NAMES += ["croissant.json", "ids.csv", "provenance.json", "example.jpg", "photos", "chips"]
 FILES = NAMES[:-2]
 
 
@@ -241,7 +241,7 @@ def test_croissant_finds_every_picture(pictures):
 def test_command_line(inputs, tmp_path):
     args = ["--spec", json.dumps(SPEC), "--inputs", *map(str, inputs)]
     options = ["pairs", "funnel", "licenses", "credits", "card", "croissant", "ids"]
-    options += ["provenance", "photos", "chips"]
+    options += ["provenance", "example", "photos", "chips"]
     (tmp_path / "net.pth").write_bytes(b"weights")
     args += ["--weights", str(tmp_path / "net.pth")]
     for option, name in zip(options, NAMES, strict=True):
@@ -281,7 +281,7 @@ def test_the_folder_is_whole_without_the_run_folder(pictures):
         assert (elsewhere / photo).read_bytes() == here.encode()
         assert (elsewhere / chip).read_bytes().startswith(b"results/paris/chips/0001/")
     assert got.loc["101", ["photo_path", "chip_path"]].isna().all()
-    assert len(list(elsewhere.rglob("*.jpg"))) == 4
+    assert len(list(elsewhere.glob("*/*/*/*.jpg"))) == 4
 
 
 def test_pictures_are_links_where_the_disk_has_links(pictures, monkeypatch):

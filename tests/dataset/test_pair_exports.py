@@ -87,7 +87,9 @@ def export(name, dataset, out):
     elif name == "webdataset":
         export_webdataset.run(dataset / "pairs.parquet", out)
     else:
-        export_hf.run(dataset / "pairs.parquet", dataset / "README.md", out)
+        (dataset / "example.jpg").write_bytes(b"a picture")
+        card, example = dataset / "README.md", dataset / "example.jpg"
+        export_hf.run(dataset / "pairs.parquet", card, example, out)
     return out
 
 
@@ -158,6 +160,7 @@ def test_sizes_are_bounded_and_nothing_is_lost(dataset):
 
 def test_parquet_with_pictures(dataset, tmp_path):
     out = export("hf", dataset, tmp_path / "out")
+    assert (out / "example.jpg").read_bytes() == b"a picture"  # the card shows it
     table = pq.read_table(out / "data/test-00000-of-00001.parquet").to_pylist()
     assert sorted(row["id"] for row in table) == ["11", "31"]
     for row in table:

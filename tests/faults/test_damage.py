@@ -95,7 +95,7 @@ def outputs(rule, argv):
     """Paths of the command's outputs."""
     options = {"shards_2": ["--ids"], "search": ["--photos", "--cells", "--summary"]}
     options["dataset"] = ["--pairs", "--funnel", "--licenses", "--credits", "--card", "--croissant"]
-    options["dataset"] += ["--ids", "--provenance", "--photos", "--chips"]
+    options["dataset"] += ["--ids", "--provenance", "--example", "--photos", "--chips"]
     options |= {"pack": ["--pictures", "--table"], "report": ["--html"]}
     names = {"download": ["--table"], "scenes": ["--table"], "chips": ["--chips", "--table"]}
     last = {"stats": "--stats", "stretch": "--stretch", "rgb8": "--vrt", "utm": "--tif"}

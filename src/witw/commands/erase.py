@@ -17,6 +17,7 @@ from witw.errors import UserError
 # Below results/: made anew as a whole by the next run, or on request, as they mix many photos.
 EXPORTS = "export"
 PAGES = ("report", "locate")
+CARD = ("README.md", "example.jpg")  # of the data set: a picture of one pair, and whose it is
 
 
 def erase(results: Path, ids: Collection[str], tables: Iterable[Path]) -> dict[str, int]:
@@ -46,6 +47,8 @@ def erase(results: Path, ids: Collection[str], tables: Iterable[Path]) -> dict[s
         if (results / name).is_dir():
             shutil.rmtree(results / name)
             done["pages"] += 1
+    for name in CARD if held else ():
+        (results / "dataset" / name).unlink(missing_ok=True)
     for path in _of_photos(results, chosen):
         path.unlink()
         done["files"] += 1

@@ -10,19 +10,21 @@ import pandas as pd
 
 from witw import status, tables
 from witw.dataset import notices
-from witw.dataset.credit import clean
+from witw.dataset.credit import clean, spdx
+from witw.dataset.croissant import citation
 from witw.dataset.funnel import shown
 from witw.dataset.overlap import overlap
 from witw.mistakes.areas import card_sentence
 
+_LICENSE = ("license", "license_url")
 _HEAD = """# witw: photos and the imagery around them
 
 {noun} of {cities}, each paired with the square of satellite or
 aerial imagery centred on its geotag: for learning, and testing, where an ordinary photo was taken.
 
-**{paired:,} pairs** out of {listed:,} photos listed.{snapshot}
+**{paired:,} pairs** out of {listed:,} photos listed.{snapshot} {size}
 
-{synthetic}{notice}
+{example}{synthetic}{notice}
 
 ## Areas
 
@@ -56,8 +58,6 @@ loader = DataLoader(Pairs(".", split="train", size=384), batch_size=64, shuffle=
 _TAIL = """## Load it
 
 {load}
-
-{size}
 
 ## Columns of `pairs.parquet`
 
@@ -95,6 +95,14 @@ Licences differ: `class` says what each forbids.
 - Owners may remove a photo or change its licence at any time; whoever keeps the data set has to
   follow. Photos may show people; do not use them to identify anyone.
 - The heading of a photo is known only where its source tells it (`heading_deg`).
+
+## Citation
+
+```bibtex
+{citation}
+```
+
+`provenance.json` tells the settings, the versions and the inputs that it was made with.
 """
 
 
@@ -104,6 +112,8 @@ def card(
     licenses: pd.DataFrame,
     areas: Mapping[str, Mapping[str, Any]],
     contact: str = "",
+    example: pd.Series | None = None,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> str:
     """Markdown of the card.
 
@@ -113,6 +123,8 @@ def card(
         licenses: from :func:`witw.dataset.funnel.licenses`.
         areas: what the config says of each AOI, by name.
         contact: whom to write to for the removal of a photo.
+        example: the pair that ``example.jpg`` shows.
+        sizes: kind of picture -> number of files and bytes.
     """
     ordered = [areas[name] for name in sorted(areas)]
     dates = notices.snapshots(areas, pairs)
@@ -125,6 +137,8 @@ def card(
         snapshot=f" Photos uploaded up to {_and(dates)} were listed." if dates else "",
         synthetic=_synthetic(ordered),
         notice=notices.joined(notices.notices(pairs)),
+        size=_size(sizes or {}),
+        example=_example(example),
         areas=_areas(areas),
         funnel=markdown(columns, funnel[columns].itertuples(index=False)),
         splits=f"{card_sentence(areas)}\n\n{overlap(pairs).sentence}",
@@ -138,10 +152,10 @@ def card(
     tail = _TAIL.format(
         load=_LOAD,
         removal=_removal(contact),
-        size=_size(pairs),
         columns=markdown(["column", "dtype", "unit", "meaning"], described),
         licenses=markdown(licenses.columns, licenses.itertuples(index=False)),
         imagery=_imagery(areas),
+        citation=citation(max(area["snapshot"] for area in ordered)),
     )
     return head + "\n" + _spread(pairs) + tail
 
@@ -210,11 +224,24 @@ def _removal(contact: str) -> str:
     )
 
 
-def _size(pairs: pd.DataFrame) -> str:
+def _size(sizes: Mapping[str, tuple[int, int]]) -> str:
     """How many files of which size there are."""
-    paired = pairs[pairs["status"] == status.Status.PAIRED]
-    gigabytes = float(paired["photo_bytes"].fillna(0).sum()) / 1e9
-    return f"Photos take {gigabytes:.2f} GB; chips are JPEG files of the size told above."
+    told = [f"{count:,} {kind} ({size / 1e9:.2f} GB)" for kind, (count, size) in sizes.items()]
+    return f"Files: {_and(told)}." if told else ""
+
+
+def _example(row: pd.Series | None) -> str:
+    """The picture of one pair and whose it is; empty if there is none."""
+    if row is None:
+        return ""
+    known = [str(row[name]) for name in ("owner_name", "owner") if pd.notna(row[name])]
+    license_ = spdx(*(str(row[key]) if pd.notna(row[key]) else "" for key in _LICENSE))
+    page = f", {cell(row['url'])}" if pd.notna(row["url"]) else ""
+    return (
+        "![A photo and the square of imagery around its geotag](example.jpg)\n\n"
+        f"Photo: {cell(known[0]) if known else 'unknown'}, {license_}{page}. "
+        f"Imagery: {cell(row['satellite'])}.\n\n"
+    )
 
 
 def taken(pairs: pd.DataFrame) -> tuple[str, str] | None:

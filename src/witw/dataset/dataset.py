@@ -18,6 +18,7 @@ from witw.dataset.croissant import DataFile, croissant
 from witw.dataset.funnel import funnel as count_funnel
 from witw.dataset.funnel import licenses as count_licenses
 from witw.dataset.layout import tree
+from witw.dataset.layout.example import draw
 from witw.dataset.overlap import exclude, overlap
 from witw.dataset.provenance import provenance
 from witw.settings.dataset import Dataset
@@ -40,6 +41,7 @@ def run(
     croissant_file: Path,
     ids_file: Path,
     provenance_file: Path,
+    example: Path,
     photos: Path,
     chips: Path,
     *,
@@ -59,6 +61,7 @@ def run(
         croissant_file: JSON-LD.
         ids_file: CSV, the photos with their sources, from which they are built again.
         provenance_file: JSON, the settings, the versions and the SHA-256 of the inputs.
+        example: JPEG, a pair side by side.
         photos: folder of the pairs' photos, links to the photo store.
         chips: folder of the pairs' chips, links too.
         weights: checkpoints that told indoor from outdoor photos.
@@ -81,7 +84,10 @@ def run(
     files.write_text(ids_file, ids.table(data).to_csv(index=False, lineterminator="\n"))
     origin = {path.parent.name: path for path in inputs}
     files.write_json(provenance_file, provenance(spec["made"], spec["dataset"], origin, weights))
-    files.write_text(card_file, card(data, counts, terms, areas, settings.contact))
+    shown = draw(example, data, pairs.parent)
+    sizes = {path.name: tree.size(path) for path in (photos, chips)}
+    text = card(data, counts, terms, areas, settings.contact, shown, sizes)
+    files.write_text(card_file, text)
     described = [
         _describe(pairs, "One row a listed photo.", "application/x-parquet"),
         _describe(funnel, "What became of the listed photos, by area.", "text/csv"),
@@ -89,6 +95,7 @@ def run(
         _describe(credit_file, "Author, title and licence of each pair's photo.", "text/csv"),
         _describe(ids_file, "Photos and their sources, to build the set again.", "text/csv"),
         _describe(provenance_file, "Settings, versions and inputs.", "application/json"),
+        _describe(example, "A pair side by side, for the card.", "image/jpeg"),
     ]
     told = croissant(described, _summary(data, counts), *_terms(terms, areas), areas, taken(data))
     files.write_json(croissant_file, told)
@@ -122,7 +129,7 @@ def _terms(terms: pd.DataFrame, areas: Mapping[str, Mapping[str, Any]]) -> tuple
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     outputs = ["pairs", "funnel", "licenses", "credits", "card", "croissant", "ids"]
-    outputs += ["provenance", "photos", "chips"]
+    outputs += ["provenance", "example", "photos", "chips"]
     inputs = ["inputs", "weights"]
     args = stage.arguments("dataset", __doc__, inputs, outputs, inputs, argv=argv)
     run(args.spec, args.inputs, *(getattr(args, name) for name in outputs), weights=args.weights)

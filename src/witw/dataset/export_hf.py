@@ -7,6 +7,7 @@ columns of table ``pairs`` but for paths and status, and ``photo`` and ``chip``.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from witw import files, stage, tables
 from witw.dataset.exports import chosen, mixed, note_ids, parts
 
-VERSION = 1
+VERSION = 2
 READS = ()
 
 MOST = 500_000_000  # bytes of pictures in a file
@@ -55,12 +56,13 @@ configs:
 """
 
 
-def run(pairs: Path, card: Path, folder: Path, most: int = MOST) -> None:
+def run(pairs: Path, card: Path, example: Path, folder: Path, most: int = MOST) -> None:
     """Write the Parquet files and the card; equal pairs give equal bytes.
 
     Args:
         pairs: the data set's table.
         card: the data set's card.
+        example: the picture that the card shows.
         folder: output.
         most: bytes of pictures in a file.
 
@@ -80,6 +82,7 @@ def run(pairs: Path, card: Path, folder: Path, most: int = MOST) -> None:
             lines.append(f"  - split: {name}\n    path: data/{split}-*.parquet")
         head = _HEAD.format(files="\n".join(lines))
         files.write_text(part / "README.md", head + card.read_text(encoding="utf-8"))
+        shutil.copyfile(example, part / example.name)
         note_ids(part, rows)
     stage.log.info("%d pairs as Parquet in %s", len(rows), folder)
 
@@ -110,9 +113,9 @@ def _write(path: Path, rows: pd.DataFrame) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     args = stage.arguments(
-        "export_hf", __doc__, inputs=["pairs", "card"], outputs=["folder"], argv=argv
+        "export_hf", __doc__, inputs=["pairs", "card", "example"], outputs=["folder"], argv=argv
     )
-    run(args.pairs, args.card, args.folder)
+    run(args.pairs, args.card, args.example, args.folder)
 
 
 if __name__ == "__main__":

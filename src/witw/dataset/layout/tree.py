@@ -53,6 +53,12 @@ def lay(pairs: pd.DataFrame, photos: Path, chips: Path) -> pd.DataFrame:
     return out
 
 
+def size(folder: Path) -> tuple[int, int]:
+    """Number of pictures below a folder, and their bytes."""
+    sizes = [path.stat().st_size for path in folder.rglob("*.jpg")]
+    return len(sizes), sum(sizes)
+
+
 def link(pairs: Iterable[tuple[Path, Path]]) -> None:
     """Make each second path a hard link to the first, or a copy where the disk has no links.
 
