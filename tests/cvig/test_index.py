@@ -113,6 +113,13 @@ def test_codes_are_those_of_the_pictures(trained, city):
             assert own.max() < 1 + 1e-5
 
 
+def test_progress_counts_the_cells(trained, city, tmp_path, capsys):
+    """Of all there are, so that the time left is told: a real city takes hours."""
+    grid = index.run(SPEC, trained / "model.pt", city / "mosaic.tif", tmp_path / "c", threads=1)
+    count = len(grid.cells)
+    assert f"| {count}/{count} [" in capsys.readouterr().err
+
+
 def test_the_same_inputs_give_the_same_bytes(trained, city, tmp_path):
     out = tmp_path / "cells.safetensors"
     index.run(SPEC, trained / "model.pt", city / "mosaic.tif", out, threads=1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -156,6 +157,20 @@ def _check(args: argparse.Namespace) -> None:
     for name in ("bands", "nodata", "cache"):
         if not args.imagery and getattr(args, name) != ("auto" if name == "nodata" else None):
             raise UserError(f"--{name} belongs to --imagery; an area has its own in the config.")
+    _check_out(args.out)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a folder that answers cannot be written to: later, hours of indexing may lie before.
+
+    Raises:
+        UserError: it is a file, lies in one, or is closed to this user.
+    """
+    there = next(path for path in (out, *out.parents) if path.exists())
+    if not there.is_dir():
+        raise UserError(f"--out {shown(out)}: {shown(there)} is a file; name a folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"--out {shown(out)} cannot be written; name another folder.")
 
 
 def photos_of(given: Sequence[Path]) -> list[Path]:
@@ -171,12 +186,12 @@ def photos_of(given: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in known and p.is_file())
             if not inside:
-                raise UserError(f"Folder {path} holds no photo.")
+                raise UserError(f"Folder {shown(path)} holds no photo; name one that does.")
             out += inside
         elif path.is_file():
             out.append(path)
         else:
-            raise UserError(f"Photo {path} does not exist.")
+            raise UserError(f"Photo {shown(path)} does not exist; correct its path.")
     return out
 
 

@@ -54,9 +54,11 @@ def run(
         pixel_m = shape.chip_m / shape.chip_px
         grid = plan(mosaic, shapes.ground(spec), step_m, pixel_m, spec["aoi"])
         packing = _packing(trained, mosaic, grid)
-        with index_file.writer(cells, grid, packing, trained) as out:
-            for at, code in stage.progress(encoded(trained, mosaic, grid), "cells"):
+        bar = stage.bar("cells", len(grid.cells), " cells")
+        with bar, index_file.writer(cells, grid, packing, trained) as out:
+            for at, code in encoded(trained, mosaic, grid):
                 out.put(int(at[0]), code)
+                bar.update(len(at))
     return grid
 
 

@@ -15,6 +15,7 @@ from typing import Self
 
 from witw.cvig.locating import locator
 from witw.cvig.network.model import Model, device
+from witw.errors import UserError
 from witw.locating import imagery as own
 from witw.locating import run_folder
 from witw.locating.scenes import Scenes
@@ -44,7 +45,7 @@ class Locator(locator.Locator):
             UserError: something is missing; says which command makes it.
         """
         given = _network(model).absolute() if model else None
-        looker = Scenes(Path(scenes)) if scenes else None
+        looker = _scenes(scenes)
         before = Path.cwd()
         os.chdir(folder)
         try:
@@ -81,12 +82,12 @@ class Locator(locator.Locator):
         """
         model, raster = _network(model), Path(imagery)
         kept = Path(cache) if cache else None
-        # A model of another version is told before minutes of preparing.
+        # A model of another version or a wrong checkpoint is told before minutes of preparing.
         Model.load(model, device())
+        looker = _scenes(scenes)
         prepared = own.prepare(raster, bands, nodata, kept, cores())
         own.warn_of_pixels(prepared, model)
         cells = own.indexed(prepared, model, own.folder_of(raster, kept), threads=cores())
-        looker = Scenes(Path(scenes)) if scenes else None
         return cls.open(model, cells, prepared.mosaic, prepared.name, scenes=looker)
 
 
@@ -97,6 +98,22 @@ def _network(model: str | Path) -> Path:
 
         return fetch(model)
     return Path(model)
+
+
+def _scenes(checkpoint: str | Path | None) -> Scenes | None:
+    """The scene network of a checkpoint that is named outside a config.
+
+    Raises:
+        UserError: it is of no use; without words of a config's keys.
+    """
+    if not checkpoint:
+        return None
+    try:
+        return Scenes(Path(checkpoint))
+    except UserError as error:
+        text = str(error).replace("`scenes.checkpoint`", "Places365 checkpoint")
+        text = text.replace("correct the key", "name another")
+        raise UserError(text.replace("`scenes.arch`", "the network")) from None
 
 
 def cores() -> int:

@@ -74,6 +74,8 @@ def prepare(
     Raises:
         UserError: the raster cannot be used, or the folder cannot be written.
     """
+    if imagery.is_dir():
+        raise UserError(f"Imagery {imagery} is a folder; name a raster file in it.")
     if not imagery.is_file():
         raise UserError(f"Imagery {imagery} does not exist; give a raster file.")
     if cache is not None and not cache.is_dir():

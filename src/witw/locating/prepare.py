@@ -112,9 +112,10 @@ def choose_bands(imagery: Path) -> list[int]:
     if len(seen) == 8:
         log.info("%s names no colours; taken as of WorldView, bands 5, 3, 2", imagery)
         return list(WORLDVIEW)
+    example = "3,2,1" if len(found) > 2 else "1,1,1 for grey"
     raise UserError(
         f"Imagery {imagery} has {len(found)} bands and does not tell which are red, green and "
-        "blue: give --bands, as in --bands 3,2,1."
+        f"blue: give --bands, as in --bands {example}."
     )
 
 
@@ -141,7 +142,11 @@ def in_own_words(text: str, name: str) -> str:
         (f"Area {name!r}: strip file ", "Imagery "),
         (f"Area {name!r}: no strip has", f"Imagery {name} does not have"),
         (f"Area {name!r}: ", f"Imagery {name}: "),
-        ("set `bands` of the area or the strip", "give --bands"),
+        (
+            "set `bands` of the area or the strip, as in `bands: [1, 2, 3]`",
+            "correct it, as in --bands 1,2,3",
+        ),
+        ("set `bands: [1]` of the strip", "leave --bands out"),
         ("`bands`", "--bands"),
         ("`nodata`", "--nodata"),
     ):

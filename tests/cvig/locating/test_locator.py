@@ -138,8 +138,9 @@ def test_around_is_read_from_text():
         parse_around("52.37,4.9")
     with pytest.raises(UserError, match="latitude comes first"):
         parse_around("152.37,4.9,1")
-    with pytest.raises(UserError, match="is no place on the earth with a distance"):
-        parse_around("52.37,4.9,-1")
+    for km in ("-1", "0", "nan"):
+        with pytest.raises(UserError, match="must end with a distance of more than 0"):
+            parse_around(f"52.37,4.9,{km}")
 
 
 def test_several_photos_of_one_place_are_one_result(locator, tmp_path):

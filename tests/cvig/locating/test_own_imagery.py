@@ -201,27 +201,43 @@ def test_mistakes_are_one_sentence_each(home, tmp_path, monkeypatch):
         profile = source.profile | {"nodata": 0}
         with rasterio.open(tmp_path / "blank.tif", "w", **profile) as out:
             out.write(np.zeros((3, source.height, source.width), np.uint8))
+        two = source.profile | {"count": 2, "photometric": "minisblack"}
+        with rasterio.open(tmp_path / "two.tif", "w", **two) as out:
+            out.colorinterp = [ColorInterp.gray, ColorInterp.undefined]
+            out.write(source.read([1, 2]))
     right = {"--imagery": "city.tif", "--model": "witw.safetensors"}
     for photo, changes, said in (
         (tmp_path / "bad.tif", {}, "bad.tif is not a readable photo: it is not in a known format"),
-        (tmp_path / "none.jpg", {}, "none.jpg does not exist"),
-        (tmp_path / "empty", {}, "empty holds no photo"),
+        (tmp_path / "none.jpg", {}, "none.jpg does not exist; correct its path"),
+        (tmp_path / "empty", {}, "empty holds no photo; name one that does"),
         ("photo.jpg", {"--imagery": tmp_path / "bad.tif"}, "bad.tif cannot be read: "),
         ("photo.jpg", {"--imagery": tmp_path / "none.tif"}, "none.tif does not exist"),
+        ("photo.jpg", {"--imagery": tmp_path / "empty"}, "empty is a folder; name a raster file"),
+        ("photo.jpg", {"--imagery": tmp_path / "two.tif"}, "as in --bands 1,1,1 for grey"),
         ("photo.jpg", {"--imagery": tmp_path / "plain.tif"}, "plain.tif is not georeferenced"),
         ("photo.jpg", {"--imagery": tmp_path / "blank.tif"}, "does not have a valid pixel"),
         ("photo.jpg", {"--model": tmp_path / "bad.safetensors"}, "is no model of witw"),
         ("photo.jpg", {"--around": "10,10,1"}, "No cell of city lies in the part to search"),
         ("photo.jpg", {"--fov": "200"}, "--fov 200 must lie between 1 and 150 degrees"),
         ("photo.jpg", {"--bands": "1,2"}, "must be three numbers"),
+        ("photo.jpg", {"--bands": "9,1,2"}, "but --bands asks for [9, 1, 2]; correct it, as in"),
+        (
+            "photo.jpg",
+            {"--imagery": tmp_path / "two.tif", "--bands": "3,2,1"},
+            "to use it as grey leave --bands out, else give a file with red",
+        ),
+        ("photo.jpg", {"--out": "photo.jpg"}, "--out photo.jpg: photo.jpg is a file; name a fold"),
+        ("photo.jpg", {"--out": "photo.jpg/a/b"}, "photo.jpg is a file; name a folder"),
+        ("photo.jpg", {"--scenes": "no.pth"}, "Places365 checkpoint {home}/no.pth does not exist"),
         ("photo.jpg", {"--area": "made"}, "not both"),
     ):
         options = [str(word) for pair in (right | changes).items() for word in pair]
         with pytest.raises(UserError) as caught:
             run(["locate", str(photo), *options])
         text = str(caught.value)
-        assert said in text
+        assert said.format(home=home) in text
         assert "\n" not in text
+        assert "`bands" not in text and "`scenes" not in text and "the key" not in text
         assert "aois." not in text
     with pytest.raises(UserError, match="is no run folder"):
         run(["locate", "photo.jpg"])

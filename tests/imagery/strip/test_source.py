@@ -63,12 +63,18 @@ def test_buckets_are_read_without_keys_unless_there_are_keys():
 def test_what_is_wrong_is_one_sentence_with_area_and_path(tif):
     flat = tif("flat.tif", DATA, None)
     one = tif("one.tif", DATA[:1], PLACE)
+    rgb = tif("rgb.tif", DATA[:3], PLACE)
     Path("text.tif").write_text("hello")
     for path, bands, text in (
         ("gone.tif", (1, 2, 3), "cannot be read"),
         ("text.tif", (1, 2, 3), "cannot be read"),
         (flat, (1, 2, 3), "is not georeferenced"),
         (one, (5, 3, 2), "has 1 band, but `bands` asks for [5, 3, 2]"),
+        (
+            rgb,
+            (5, 3, 2),
+            "asks for [5, 3, 2]; set `bands` of the area or the strip, as in `bands: [",
+        ),
         ("*/none.tif", (1, 2, 3), "no file matches"),
     ):
         with pytest.raises(UserError) as caught:

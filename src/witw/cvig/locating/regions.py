@@ -72,9 +72,15 @@ def parse_around(text: str) -> Around:
         raise UserError(
             f"--around {text!r} must be latitude, longitude and kilometres, as in 52.37,4.90,1.5."
         ) from None
-    if not (-90 <= lat <= 90 and -180 <= lon <= 180 and 0 < km < 20_000):
-        swapped = " (latitude comes first)" if abs(lat) > 90 and abs(lon) <= 90 else ""
-        raise UserError(f"--around {text!r} is no place on the earth with a distance{swapped}.")
+    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+        swapped = "latitude comes first, " if abs(lat) > 90 and abs(lon) <= 90 else ""
+        raise UserError(
+            f"--around {text!r} is no place on the earth; {swapped}as in 52.37,4.90,1.5."
+        )
+    if not 0 < km < 20_000:
+        raise UserError(
+            f"--around {text!r} must end with a distance of more than 0 and less than 20,000 km."
+        )
     return Around(lat, lon, km)
 
 

@@ -201,7 +201,7 @@ def _physical(
 def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
     count = ds.RasterCount
     if max(bands) > count:
-        advice = "set `bands` of the area or the strip."
+        advice = "set `bands` of the area or the strip, as in `bands: [1, 2, 3]`."
         if count < 3:
             advice = (
                 "it has no colours; to use it as grey set `bands: [1]` of the strip, else "
