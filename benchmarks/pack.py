@@ -3,6 +3,7 @@
     .venv/bin/python -m benchmarks.pack read       # made pictures of 384 px, two threads, a loader
     .venv/bin/python -m benchmarks.pack read --pictures DIR   # your own JPEGs: photos/, chips/
     .venv/bin/python -m benchmarks.pack training   # 164,455 pairs: first step, memory
+    .venv/bin/python -m benchmarks.pack exports    # 10,000 pairs to links and to tars, twice
 
 See benchmarks/README.md.
 """
@@ -25,9 +26,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from benchmarks.train import made, trainer_of
-from witw import Pairs, tables
+from witw import Pairs, files, tables
 from witw.cvig import batches
-from witw.dataset import packed
+from witw.dataset import export_folder, export_webdataset, packed
 from witw.dataset.packed import Packed
 from witw.images.resize import fit, shrink
 from witw.settings.train import Train
@@ -37,10 +38,10 @@ BATCH = 64
 
 def of_pictures(folder: Path, count: int, side: int, where: Path) -> None:
     """Pack a folder's JPEGs, again and again under other names."""
-    files = {kind: sorted((folder / f"{kind}s").glob("*.jpg")) for kind in packed.KINDS}
+    found = {kind: sorted((folder / f"{kind}s").glob("*.jpg")) for kind in packed.KINDS}
     made_ = {
-        "photo": [fit(Image.open(f).convert("RGB"), side) for f in files["photo"]],
-        "chip": [shrink(Image.open(f).convert("RGB"), side) for f in files["chip"]],
+        "photo": [fit(Image.open(f).convert("RGB"), side) for f in found["photo"]],
+        "chip": [shrink(Image.open(f).convert("RGB"), side) for f in found["chip"]],
     }
     bodies = {k: [packed.encode(picture, 90) for picture in v] for k, v in made_.items()}
 
@@ -133,8 +134,8 @@ def memory_mb() -> tuple[float, float]:
     """Memory of this process that is no page of a file, and all of it [MB]."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     told = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Rss")}
-    anonymous, files = (int(told[name]) / 1e3 for name in ("RssAnon", "RssFile"))
-    return anonymous, anonymous + files
+    anonymous, of_files = (int(told[name]) / 1e3 for name in ("RssAnon", "RssFile"))
+    return anonymous, anonymous + of_files
 
 
 def training(args: argparse.Namespace) -> None:
@@ -167,6 +168,56 @@ def training(args: argparse.Namespace) -> None:
         print(f"own memory from step 40 to {args.steps}: {grown:+.0f} MB")
 
 
+def dataset(folder: Path, count: int) -> Path:
+    """A data set of made pairs as large as real ones: its table; pictures are written once."""
+    noise = np.random.default_rng(0)
+    bodies = {"photo": noise.bytes(138_000), "chip": noise.bytes(142_000)}
+    rows = []
+    for n in range(count):
+        row = dict.fromkeys(tables.PAIRS) | {"id": f"{n:08d}", "aoi": "made", "status": "paired"}
+        row |= {"split": "train", "lat": 1.0, "lon": 3.0, "city": "Made", "owner": "1@N00"}
+        row |= {"license_id": 4, "license": "CC BY 2.0", "satellite": "made", "license_url": ""}
+        for kind in packed.KINDS:
+            place = f"{kind}s/made/{n % 100:02d}/{n:08d}.jpg"
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            (folder / place).write_bytes(bodies[kind])
+            row[f"{kind}_path"] = place
+        rows.append(row)
+    tables.write_geo(folder / "pairs.parquet", "pairs", rows)
+    return folder / "pairs.parquet"
+
+
+def same(one: Path, two: Path) -> bool:
+    """Whether two folders hold the same files with the same bytes."""
+    names = [
+        sorted(p.relative_to(top) for p in top.rglob("*") if p.is_file()) for top in (one, two)
+    ]
+    return names[0] == names[1] and all(
+        files.sha256(one / name) == files.sha256(two / name) for name in names[0]
+    )
+
+
+def exports(args: argparse.Namespace) -> None:
+    """Pairs/s to links and to tars, by the clock and by CPU time; bytes of two turns compared."""
+    spec = {"areas": {"made": {"imagery_license": "CC0"}}}
+    with tempfile.TemporaryDirectory(dir=args.dir) as name:
+        folder = Path(name)
+        table = dataset(folder / "dataset", args.pairs)
+        cases: dict[str, Callable[[Path], None]] = {
+            "links": lambda out: export_folder.run(spec, table, out),
+            "tars": lambda out: export_webdataset.run(table, out),
+        }
+        for case, write in cases.items():
+            for turn in ("1", "2"):
+                start, spent = time.perf_counter(), cpu_s()
+                write(folder / case / turn)
+                wall, cpu = time.perf_counter() - start, cpu_s() - spent
+                print(
+                    f"{case}: {args.pairs / wall:.0f} pairs/s, {args.pairs / cpu:.0f} a CPU second"
+                )
+            print(f"{case}, twice the same bytes: {same(folder / case / '1', folder / case / '2')}")
+
+
 def main() -> None:
     """Run one part."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -184,6 +235,9 @@ def main() -> None:
     part.add_argument("--threads", type=int, default=2)
     part.add_argument("--bucket-m", type=float, default=10.0)
     part.set_defaults(call=training)
+    part = parts.add_parser("exports", help=exports.__doc__)
+    part.add_argument("--pairs", type=int, default=10_000)
+    part.set_defaults(call=exports)
     args = parser.parse_args()
     args.call(args)
 

@@ -30,7 +30,7 @@ GPUS = {
     "T4": 15e12,
 }  # fmt: skip
 USUAL = "3090"  # a GPU of 24 GB, of which nothing is known
-CORE = 40e9  # FLOP/s of a processor's core, measured with the small network
+CORE = 40e9  # FLOP/s of a processor's core, assumed: not calibrated against a training
 THREADS = 8  # of rule `train`
 # Bytes of a packed pair for each pixel of both squares, at quality 90: measured on real textures.
 PACK_BYTES = 0.49
