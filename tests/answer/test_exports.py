@@ -3,6 +3,7 @@
 import json
 import math
 import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import geopandas
@@ -173,7 +174,7 @@ def test_gdal_opens_them(found, tmp_path):
     assert [p.name for p in paths] == list(write.NAMES)
     for path in paths[1:3]:
         done = subprocess.run(
-            ["python", "-c", f"from osgeo import ogr; d = ogr.Open({str(path)!r}); "
+            [sys.executable, "-c", f"from osgeo import ogr; d = ogr.Open({str(path)!r}); "
              "print(d.GetLayer().GetFeatureCount())"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip

@@ -85,7 +85,8 @@ def test_everything_that_is_known_is_in_the_file(inputs, tmp_path):
     one, two = (Model.load(path, torch.device("cpu")) for path in (inputs[0], out))
     chips = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
     with torch.inference_mode():
-        assert torch.equal(one.network.encode_chips(chips), two.network.encode_chips(chips))
+        codes = [model.network.encode_chips(chips) for model in (one, two)]
+    assert all(map(torch.equal, *codes))
     assert (two.temperature, two.epoch, two.val) == (0.1, 3, {"recall_at_1": 5.0})
 
 

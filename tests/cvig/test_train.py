@@ -251,9 +251,9 @@ def test_batches_are_mined_when_it_is_time(packs, monkeypatch):
     mined = []
     plain = Trainer._mine
 
-    def noting(self, train_data, buckets, epoch):
+    def noting(self, train_data, epoch):
         mined.append(epoch)
-        return plain(self, train_data, buckets, epoch)
+        return plain(self, train_data, epoch)
 
     monkeypatch.setattr(Trainer, "_mine", noting)
     hard = fit(packs, "hard", epochs=6, hard_every=2)[1].read_text().splitlines()

@@ -27,7 +27,7 @@ WAITING = STUB.replace(
 )
 FAILING = STUB.replace(
     "for path; do\n",
-    'case "$*" in *witw.flickr.search*lima*)\n'
+    'case "$*" in *witw.sources.search*lima*)\n'
     "    echo \"witw: Area 'lima': the key is refused.\" >&2; exit 1 ;; esac\nfor path; do\n",
     1,
 )

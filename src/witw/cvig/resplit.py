@@ -10,6 +10,7 @@ from typing import Any
 from witw import stage, tables
 from witw.cvig.folds import splits
 from witw.dataset.overlap import exclude
+from witw.ground import shapes
 from witw.mistakes.areas import check_apart
 
 VERSION = 2
@@ -30,7 +31,8 @@ def run(spec: dict[str, Any], fold: str, pairs: Path, out: Path) -> None:
     """
     areas = spec["areas"]
     chosen = splits({name: area["city"] for name, area in areas.items()}, fold)
-    check_apart({name: area["bbox_deg"] for name, area in areas.items()}, chosen, f"Fold {fold!r}")
+    grounds = {name: shapes.ground({"aoi": name, **area}) for name, area in areas.items()}
+    check_apart(grounds, chosen, f"Fold {fold!r}")
     table = tables.read(pairs, "pairs")
     table["split"] = table["aoi"].map(chosen)
     table["status"] = exclude(table, spec["dataset"]["shared"])

@@ -125,7 +125,7 @@ def test_every_heading_has_features_of_its_own(backbone, stride):
     assert abs(shape.photo_view[1] - 384) <= shape.stride / 2
     with torch.device("meta"):
         network = Network(shape).eval()
-        code = network.overhead(torch.zeros(1, 3, rows, pixels))
+        code, _ = network.overhead(torch.zeros(1, 3, rows, pixels))
     assert code.shape == (1, 32, 64)
 
 
@@ -182,10 +182,10 @@ def test_codes_of_a_whole_transformer():
     network = Network(Architecture.of(settings, 225.0, 32, 24)).eval()
     photos, chips = (torch.from_numpy(v) for v in make_pairs(3, 0)[:2])
     with torch.inference_mode():
-        code, mask = network.encode_photos(photos, torch.full((3, 2), 24))
-        assert network.encode_chips(chips).shape == (3, 32, 16)
-    assert code.shape == (3, 32, network.shape.columns)
-    assert mask.shape == (3, network.shape.columns)
+        photo = network.encode_photos(photos, torch.full((3, 2), 24))
+        assert network.encode_chips(chips).columns.shape == (3, 32, 16)
+    assert photo.columns.shape == (3, 32, network.shape.columns)
+    assert photo.mask.shape == (3, network.shape.columns)
 
 
 def test_batch_statistics_stay_where_weights_stay():
