@@ -107,7 +107,10 @@ def spoilt(draw):
 def rows_of(found):
     """Rows of the table, as the search makes them."""
     names = Photo.__slots__
-    return [row(p.id) | {name: getattr(p, name) for name in names} for p in found.photos.values()]
+    same = {"source": "flickr", "heading_deg": None, "unusable": ""}
+    return [
+        row(p.id) | same | {name: getattr(p, name) for name in names} for p in found.photos.values()
+    ]
 
 
 def assert_sound(found, page, kept, folder):
