@@ -176,6 +176,16 @@ def test_doubts_are_said(tmp_path, more, said):
     assert said in Page(page.render([Shown(answer(tmp_path, **more))])).text
 
 
+@pytest.mark.parametrize(
+    ("here", "said"),
+    [(0.2, "It may have been taken elsewhere."), (0.05, "Probably not here.")],
+)
+def test_a_measure_that_can_hardly_tell_does_not_judge(tmp_path, here, said):
+    presence = {**FACTS["presence"], "test": {"strangers_pct": 92.0}}
+    found = answer(tmp_path, here=here, facts={**FACTS, "presence": presence})
+    assert said in Page(page.render([Shown(found)])).text
+
+
 def test_three_kilometres_square_fit_into_five_megabytes(tmp_path):
     """Of imagery that compresses as badly as real imagery does."""
     of = grid(107, 107, ())

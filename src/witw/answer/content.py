@@ -17,6 +17,7 @@ PLACES = 5
 NAMED = 12  # cities
 COMPASS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
 WEAK_PCT = 70  # of strangers let through: from here on the measure of presence says little
+SURE = 0.1  # below, even a weak measure says that a photo is not of the area
 LEAD = (
     "A lead, not proof: the network compares shapes and colours with old imagery. "
     "Confirm the place by other means before anybody relies on it."
@@ -123,6 +124,9 @@ def verdict(found: Located) -> Verdict:
     measure += ": it can hardly tell them apart." if through >= WEAK_PCT else "."
     if found.here < float(told["threshold"]) and found.here < 0.5:
         detail = f"How likely it was taken in the area searched: {odds}. {measure}"
+        # What can hardly tell does not judge, unless it is all but certain, as of an indoor photo.
+        if through >= WEAK_PCT and found.here >= SURE:
+            return Verdict("perhaps", "It may have been taken elsewhere", detail)
         return Verdict("not_here", "Probably not here", detail)
     detail = f"How likely it was taken in the area searched at all: {odds}. {measure}"
     return Verdict("perhaps", "It may have been taken here", detail)
