@@ -10,7 +10,7 @@ import torch
 
 from witw import tables
 from witw.config import load
-from witw.cvig.network import backbones
+from witw.cvig.network import weights_file
 from witw.cvig.training import checkpoint
 from witw.dataset.packed import PICTURES, TABLE, Packed
 from witw.errors import UserError
@@ -119,7 +119,7 @@ def test_weights_of_a_backbone_likewise(tmp_path, name):
     trace, path = tmp_path / "trace", tmp_path / name
     zipped(path, Command(trace))
     with pytest.raises(UserError):
-        backbones._read(str(path))
+        weights_file.read(str(path))
     assert not trace.exists()
 
 
