@@ -35,7 +35,7 @@ ASKED = {
     "utm": (4000, 480, 4, 0),
     "chips": (2000, 120, 2, 0),
     "pack": (4000, 240, 4, 0),
-    "train": (16000, 1440, 8, 1),
+    "train": (24000, 2880, 8, 1),
 }
 # Where a rule's jobs leave their logs, each its own.
 LOGS = {"search": "*/search.log", "pack": "pack/*.log", "train": "train.log"}
