@@ -100,4 +100,4 @@ def test_a_real_city_with_a_model_of_somebody_elses(tmp_path_factory, free_port,
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         run(["locate", str(photo), "--area", area])
-    assert f"cells of {area}" in capsys.readouterr().out
+    assert f"{photo.name}, in {area.title()}: " in capsys.readouterr().out
