@@ -137,6 +137,12 @@ def test_damaged_inputs_are_told_or_make_no_difference(shop, seed, rule):
     part, names = CASES[rule]
     module, argv = known[rule, part]
     made = outputs(rule, argv)
+    if rule == "report":
+        # Times are those of the run that it closed, not of its inputs: here it is made without.
+        at = argv.index("--logs")
+        argv = [*argv[:at], *argv[at + 2 :]]
+        again = [sys.executable, "-m", module, *argv]
+        subprocess.run(again, cwd=intact.folder, env=town.environment(), check=True)
     right = intact_digest(intact, made)
     task = {"module": module, "argv": argv, "outputs": made, "seed": seed, "hows": HOWS}
     task["inputs"] = files(town, rule, names)
