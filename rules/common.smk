@@ -173,7 +173,9 @@ def checkpoint_source(wildcards):
 
 def checkpoints(wildcards):
     """Input function: the Places365 checkpoints of all areas, each once."""
-    return sorted({stop_on(paths.checkpoint_file, CONFIG, name) for name in CONFIG.aois})
+    return sorted(
+        {stop_on(paths.checkpoint_file, CONFIG, name) for name in CONFIG.aois}
+    )
 
 
 def backbone_source(wildcards):
