@@ -79,7 +79,7 @@ demo: env ## run the whole workflow on made cities, in demo-run/
 plan: env ## what a run will ask for: photos, calls, hours, gigabytes (needs FLICKR_API_KEY)
 	$(PY) -m witw plan $(AOI)
 
-test: env $(S3) $(WEIGHTS) $(BROWSER) ## run the tests (what needs root or a daemon is skipped with its reason)
+test: env $(S3) $(WEIGHTS) $(READERS) $(BROWSER) ## run the tests (what needs root or a daemon is skipped with its reason)
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-long: env $(S3) $(WEIGHTS) ## run their long forms: more seeds, more kills, whole runs of the workflow
