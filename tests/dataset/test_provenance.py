@@ -16,8 +16,8 @@ AREA = {
     "bbox_deg": [7.4, 46.9, 7.5, 47.0],
     "satellite": "WorldView-3",
     "split": "train",
-    "strips": ["/home/ann/strips/east.tif"],
-    "scenes": {"checkpoint": "/home/ann/models/net.pth"},
+    "strips": ["/elsewhere/ann/strips/east.tif"],
+    "scenes": {"checkpoint": "/elsewhere/ann/models/net.pth"},
     "search": {"snapshot": "2026-11-01T00:00:00Z"},
 }
 LIMA = {**AREA, "city": "Lima", "bbox_deg": [-77.1, -12.1, -77.0, -12.0]}
@@ -58,7 +58,7 @@ def test_versions_are_those_of_the_software_and_the_stages(told):
 
 def test_nothing_of_this_machine_and_no_secret_is_told(told, tmp_path):
     assert str(tmp_path) not in json.dumps(told)
-    assert "/home/ann" not in json.dumps(told)
+    assert "/elsewhere/ann" not in json.dumps(told)
     address = "https://ann:pw@host.example:8/a.tif?sig=token#x"
     assert public({"api_url": address}) == {"api_url": "https://host.example:8/a.tif"}
     assert public([{"path": address}]) == [{"path": "https://host.example:8/a.tif"}]

@@ -26,7 +26,23 @@ Share100 = Annotated[float, Field(ge=0, le=100)]
 Nodata = float | Literal["auto", "none"]
 
 
-class Usable(Section):
+class _Located(Section):
+    """What lies at a path; a bare string is that path."""
+
+    path: FilePath
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @field_validator("path")
+    @classmethod
+    def _without_secrets(cls, value: str) -> str:
+        return without_secrets(value)
+
+
+class Usable(_Located):
     """A raster that says which pixels of a strip are usable, such as Planet's UDM2."""
 
     path: FilePath = Field(
@@ -35,33 +51,13 @@ class Usable(Section):
     band: Band = Field(1, description="Its band. Band 1 of a UDM2 is `clear`.")
     usable: int = Field(1, description="Value of usable pixels; 0 for an older UDM.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _bare(cls, value: Any) -> Any:
-        return {"path": value} if isinstance(value, str) else value
 
-    @field_validator("path")
-    @classmethod
-    def _without_secrets(cls, value: str) -> str:
-        return without_secrets(value)
-
-
-class Source(Section):
+class Source(_Located):
     """One of several places where a strip may lie."""
 
     path: FilePath = Field(description="As `path` of a strip.")
     bands: Bands | None = Field(None, description="Default: those of the strip.")
     nodata: Nodata | None = Field(None, description="Default: that of the strip.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare(cls, value: Any) -> Any:
-        return {"path": value} if isinstance(value, str) else value
-
-    @field_validator("path")
-    @classmethod
-    def _without_secrets(cls, value: str) -> str:
-        return without_secrets(value)
 
 
 class Strip(Section):
