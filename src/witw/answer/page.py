@@ -39,6 +39,17 @@ class Shown:
     known: Known = NOTHING
 
 
+def templates() -> Environment:
+    """The pages' templates; everything from outside is escaped."""
+    return Environment(
+        loader=PackageLoader("witw.answer"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
 def render(shown: Sequence[Shown], notice: str = "") -> str:
     """The page as HTML; everything from outside is escaped.
 
@@ -46,29 +57,26 @@ def render(shown: Sequence[Shown], notice: str = "") -> str:
         shown: the answers, in order.
         notice: sentence at its end, such as the imagery's licence.
     """
-    environment = Environment(
-        loader=PackageLoader("witw.answer"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     script, style = _own("answer.js"), _own("answer.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     maps: dict[str, str] = {}
     answers = [_answer(n + 1, one, maps, len(shown)) for n, one in enumerate(shown)]
-    text = environment.get_template("answer.html.j2").render(
-        answers=answers,
-        maps=maps.items(),
-        script=Markup(script),  # noqa: S704 - files of this package
-        style=Markup(style),  # noqa: S704
-        digest=digest,
-        heading="Where was this photo taken?" if len(shown) == 1 else "Where were they taken?",
-        marks=[(mark, 100 * math.log2(mark) / colours.MOST_BITS) for mark in colours.MARKS],
-        ramp=_ramp(),
-        level=LEVEL,
-        notice=notice,
-        lead=content.LEAD,
+    text = (
+        templates()
+        .get_template("answer.html.j2")
+        .render(
+            answers=answers,
+            maps=maps.items(),
+            script=Markup(script),  # noqa: S704 - files of this package
+            style=Markup(style),  # noqa: S704
+            digest=digest,
+            heading="Where was this photo taken?" if len(shown) == 1 else "Where were they taken?",
+            marks=[(mark, 100 * math.log2(mark) / colours.MOST_BITS) for mark in colours.MARKS],
+            ramp=_ramp(),
+            level=LEVEL,
+            notice=notice,
+            lead=content.LEAD,
+        )
     )
     return text.rstrip() + "\n"
 

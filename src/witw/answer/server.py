@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import BodyPartReader, web
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from witw import files
@@ -241,24 +240,21 @@ def _html(text: str, policy: str) -> web.Response:
 
 def drop_page(areas: Sequence[str]) -> tuple[str, str, str]:
     """The page to drop photos on, and the hashes of its script and its style."""
-    environment = Environment(
-        loader=PackageLoader("witw.answer"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     script, style = (
         resources("witw.answer").joinpath("templates", f"drop.{kind}").read_text(encoding="utf-8")
         for kind in ("js", "css")
     )
-    text = environment.get_template("drop.html.j2").render(
-        areas=areas,
-        script=Markup(script),  # noqa: S704 - files of this package
-        style=Markup(style),  # noqa: S704
-        most_mb=MAX_BYTES // 1_000_000,
-        most_photos=MAX_PHOTOS,
-        most_bytes=MAX_BYTES,
+    text = (
+        page.templates()
+        .get_template("drop.html.j2")
+        .render(
+            areas=areas,
+            script=Markup(script),  # noqa: S704 - files of this package
+            style=Markup(style),  # noqa: S704
+            most_mb=MAX_BYTES // 1_000_000,
+            most_photos=MAX_PHOTOS,
+            most_bytes=MAX_BYTES,
+        )
     )
     return text, _hash(script), _hash(style)
 

@@ -143,23 +143,26 @@ class State:
         tally.running += 1
         tally.total += not self.is_planned and before is None
 
-    def _on_finish(self, event: dict[str, Any]) -> None:
+    def _no_longer_running(self, event: dict[str, Any]) -> Job | None:
+        """The job that an event ends, no longer running; None: it was not."""
         job = self.running.pop(event["job"], None)
+        if job is not None:
+            self._tally(job.area, job.stage).running -= 1
+        return job
+
+    def _on_finish(self, event: dict[str, Any]) -> None:
+        job = self._no_longer_running(event)
         if job is None:
             return
-        tally = self._tally(job.area, job.stage)
-        tally.running -= 1
-        tally.done += 1
+        self._tally(job.area, job.stage).done += 1
         self.done += self.is_planned
         self._spent.setdefault(job.stage, []).append(event["time"] - job.began)
 
     def _on_error(self, event: dict[str, Any]) -> None:
-        job = self.running.pop(event["job"], None)
+        job = self._no_longer_running(event)
         if job is None:
             return
-        tally = self._tally(job.area, job.stage)
-        tally.running -= 1
-        tally.failed += 1
+        self._tally(job.area, job.stage).failed += 1
         self.failed[event["job"]] = Failure(job, event["sentence"])
 
     def _on_progress(self, event: dict[str, Any]) -> None:
