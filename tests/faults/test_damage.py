@@ -59,6 +59,8 @@ CASES = {
     "report": ("", [f"{R}/pairs.parquet", f"{R}/cells.parquet", f"{R}/search.json"]),
 }
 VRT = f"{R}/strips/alder_west.rgb8.vrt"  # for people; no stage wants it
+# What states the SHA-256 of the pairs; the card's metadata states that of the first.
+HASHING = {"provenance.json", "croissant.json"}
 HOWS = ["cut"] * 3 + ["flip"] * 5
 
 
@@ -163,7 +165,7 @@ def test_damaged_inputs_are_told_or_make_no_difference(shop, seed, rule):
             # Nothing half-done stands where a result belongs.
             assert not set(run["digest"]) - set(right), where
         elif is_found_out(rule, run) and not spoilt_photo(rule, run["file"]):
-            assert run["digest"] == right, where
+            assert without_input_hashes(run["digest"]) == without_input_hashes(right), where
 
 
 def named(file, said):
@@ -181,6 +183,12 @@ def is_found_out(rule, run):
 def spoilt_photo(rule, file):
     """A photo that does not decode is a row without scores, not a fault of the run."""
     return rule == "scenes" and file.startswith("photos/")
+
+
+def without_input_hashes(digest):
+    """Digests of the outputs but those that state the SHA-256 of the inputs: a bit of a table that
+    no value depends on makes them another file."""
+    return {name: value for name, value in digest.items() if Path(name).name not in HASHING}
 
 
 def intact_digest(intact, made):

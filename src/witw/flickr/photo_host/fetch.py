@@ -6,12 +6,14 @@ import asyncio
 import logging
 import math
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import uvloop
@@ -101,7 +103,7 @@ def fetch(jobs: Sequence[Job], rules: FetchRules, meter: ProgressMeter) -> dict[
                 return await _Fetcher(client, pool, rules, meter).all(jobs)
 
     try:
-        return asyncio.run(everything(), loop_factory=uvloop.new_event_loop)
+        return _run(everything())
     except ExceptionGroup as group:
         for error in group.exceptions:
             if isinstance(error, (HostDown, PrivateAddress)):
@@ -112,6 +114,29 @@ def fetch(jobs: Sequence[Job], rules: FetchRules, meter: ProgressMeter) -> dict[
                     "room or give access, then run again."
                 ) from error
         raise
+
+
+def _run[T](work: Coroutine[Any, Any, T]) -> T:
+    """As ``asyncio.run``, with a SIGTERM that cancels the work and then ends the process.
+
+    The process's own handler raises where the loop stands, which is in a callback as often as not.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return asyncio.run(work, loop_factory=uvloop.new_event_loop)
+
+    async def cancellable() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return asyncio.run(cancellable(), loop_factory=uvloop.new_event_loop)
+    except asyncio.CancelledError:
+        sys.exit(128 + signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _step_back() -> None:
