@@ -10,13 +10,13 @@ min_version("9.27")
 stop_on(preflight.read_command, workflow)
 
 
-# With --configfile, that file alone: merged with config.yaml, its eleven areas would be added.
+# With --configfile, do not read config.yaml: merging would add its eleven areas.
 if not workflow.overwrite_configfiles:
 
     configfile: "config.yaml"
 
 
-# For `snakemake --lint`, which wants one; never used, as --sdm apptainer is refused.
+# `snakemake --lint` requires a container; it is never used, because --sdm apptainer is refused.
 container: "docker://condaforge/miniforge3:latest"
 
 
@@ -68,7 +68,7 @@ check_dry_run()
 
 
 rule all:
-    """Everything: pairs of every area, the model, its figures, a heat map, the report."""
+    """Make everything: pairs of every area, the model, its scores, heat maps, the report."""
     default_target: True
     input:
         targets,

@@ -1,4 +1,4 @@
-# Binding only: names of files and specs of jobs. Logic lives in src/witw.
+# File names and specs of jobs. The logic is in src/witw.
 import re
 import sys
 from functools import cache
@@ -26,7 +26,7 @@ for variable in environment.secrets():
 
 RESULTS = "results"
 TOLD = []
-# The network: one that the config names, or the one that is trained here.
+# The network: the one that the config names, or the one that this run trains.
 GIVEN = stop_on(paths.model_file, CONFIG)
 NETWORK = GIVEN or f"{RESULTS}/model/trained.safetensors"
 FOLDS = folds({name: area.city for name, area in CONFIG.aois.items()})
@@ -34,14 +34,14 @@ FOLDS = folds({name: area.city for name, area in CONFIG.aois.items()})
 
 @cache
 def choice():
-    """Where each strip lies. A plan writes nothing; jobs find what their run has recorded."""
+    """The place of each strip. A plan writes nothing; jobs read the choice of their run."""
     return Choice(
         CONFIG, is_kept=workflow.executor_plugin is not None and not workflow.dryrun
     )
 
 
 def imagery():
-    """The config with one place for each strip; looks for those that are not known yet."""
+    """The config with one place for each strip; looks up places that are not recorded yet."""
     return stop_on(getattr, choice(), "config")
 
 
@@ -62,7 +62,7 @@ def spec(stage, aoi=None, part=None):
 class Spec(str):
     """A job's spec that also names area, shard, strip and fold for the rule's message.
 
-    Snakemake records and compares the string alone, so that these names rerun nothing.
+    Snakemake records and compares only the string, so these names rerun nothing.
     """
 
     area = fold = shard = shards = strip = ""
@@ -84,7 +84,7 @@ class Spec(str):
 
 
 def spec_of(stage):
-    """The `spec` param of a rule: what this stage reads, for this job's wildcards."""
+    """The `spec` param of a rule: the config keys that the stage reads, for a job's wildcards."""
 
     def params(wildcards):
         part = wildcards.get("strip") or wildcards.get("file")
@@ -96,16 +96,15 @@ def spec_of(stage):
 def says(text):
     """A rule's message: a sentence for people, then the job's rule, wildcards and output.
 
-    Snakemake prints a message instead of these, and a plan should tell what it will write.
+    Snakemake prints a message in place of rule and outputs, and a plan should list both.
     """
     return f"{text}\n    rule: {{rule}} {{wildcards}}\n    output: {{output}}"
 
 
 def growing(mem_mb):
-    """Memory of a job [MB]: so much at first, so much more each time it is tried again.
+    """Memory of a job [MB]: `mem_mb` times the attempt.
 
-    Again are tried only jobs of a profile with `retries`; one that ran out of memory would do so
-    again.
+    Only profiles with `retries` repeat a job. A job that ran out of memory needs more of it.
     """
 
     def memory(wildcards, attempt):
@@ -137,22 +136,22 @@ def strips(pattern):
 
 
 def strip_source(wildcards):
-    """Input function: the local files of a strip, so that a changed file reruns it."""
+    """Input function: the local files of a strip; a changed file reruns the strip."""
     return stop_on(paths.strip_files, imagery(), wildcards.aoi, wildcards.strip)
 
 
 def photo_source(wildcards):
-    """Input function: the local files that photos are listed from, so that a changed one reruns."""
+    """Input function: the local files of the photo sources; a changed file reruns the search."""
     return stop_on(paths.photo_files, CONFIG, wildcards.aoi)
 
 
 def excluded_photos(wildcards):
-    """Input function: the list of photos to leave out, so that a changed one reruns."""
+    """Input function: the list of photos to leave out; a changed list reruns the pairs."""
     return stop_on(paths.exclusion_file, CONFIG, wildcards.aoi)
 
 
 def edge_of_imagery(wildcards):
-    """Input function: the mosaic and its strips, if pairs must lie off its edge."""
+    """Input function: the mosaic and its strips, if `min_edge_m` needs their edge."""
     if not CONFIG.aois[wildcards.aoi].pairs.min_edge_m:
         return []
     pattern = f"{RESULTS}/{{aoi}}/strips/{{strip}}.utm.tif"
@@ -160,7 +159,7 @@ def edge_of_imagery(wildcards):
 
 
 def sparse_photos(wildcards):
-    """Input function: the photos whose chips alone are wanted of the AOI's strips, if so."""
+    """Input function: with `extent: photos`, the table of photos whose chips are needed."""
     if CONFIG.aois[wildcards.aoi].extent == "all":
         return []
     return f"{RESULTS}/{wildcards.aoi}/photos.parquet"
@@ -172,19 +171,19 @@ def checkpoint_source(wildcards):
 
 
 def checkpoints(wildcards):
-    """Input function: the Places365 checkpoints of all areas, each once."""
+    """Input function: the Places365 checkpoints of all areas, without duplicates."""
     return sorted(
         {stop_on(paths.checkpoint_file, CONFIG, name) for name in CONFIG.aois}
     )
 
 
 def backbone_source(wildcards):
-    """Input function: the weights that training begins with, if any."""
+    """Input function: the initial weights of the training, if any."""
     return stop_on(paths.backbone_file, CONFIG)
 
 
 def per_aoi(pattern, *splits):
-    """One file per AOI, of all or of the named splits."""
+    """One file per AOI, for all or for the named splits."""
     return [
         pattern.format(aoi=name)
         for name, area in CONFIG.aois.items()
@@ -207,7 +206,7 @@ def fold_pairs(wildcards):
 
 
 def can_train():
-    """Whether there is a city to train on, one to choose the epoch on, and one never seen."""
+    """Whether there are areas to train on, to choose the epoch on, and to test on."""
     return not GIVEN and {area.split for area in CONFIG.aois.values()} == {
         "train",
         "val",
@@ -216,20 +215,20 @@ def can_train():
 
 
 def targets(wildcards):
-    """Input function of `all`: what a run without a target is to make."""
+    """Input function of `all`: the targets of a run without targets."""
     tell_notes()
     if GIVEN:
         return given_targets()
     files = [
         f"{RESULTS}/dataset/pairs.parquet",
         f"{RESULTS}/report/report.html",
-        # By name: chips that a failed run removed are not missed where the pairs are there.
+        # Explicit: if the pairs exist, Snakemake does not notice chips that a failed run removed.
         *(
             f"{RESULTS}/{name}/chips/{n:04d}"
             for name, area in CONFIG.aois.items()
             for n in range(area.shards)
         ),
-        # For people with a GIS: no stage reads them.
+        # For users of a GIS: no stage reads these files.
         *(
             f"{RESULTS}/{name}/strips/{strip}.rgb8.vrt"
             for name in CONFIG.aois
@@ -243,7 +242,7 @@ def targets(wildcards):
 
 
 def given_targets():
-    """What a run is to make with a network that the config names."""
+    """The targets of a run with a network that the config names."""
     return [
         *per_aoi(f"{RESULTS}/index/{{aoi}}.safetensors"),
         *(
@@ -255,7 +254,7 @@ def given_targets():
 
 
 def tell_notes(again=False):
-    """Tell what holds for a run of everything: when it is planned, and at its end again."""
+    """Print the notes for a run of everything: once when planned, and again at its end."""
     if again or not TOLD:
         TOLD[:] = preflight.notes(CONFIG)
         for note in TOLD:
@@ -263,10 +262,10 @@ def tell_notes(again=False):
 
 
 def tell_training(jobs):
-    """Tell what a training that is about to run will take, and what to do better."""
+    """Print the expected cost of a planned training, and advice."""
     if not {"train", "loo_train"} & {name for name, _ in jobs}:
         return
-    # Not with the file, which every job of a cluster reads: it imports pandas.
+    # Imported here because it imports pandas, and every job of a cluster reads this file.
     from witw.commands import forecast
 
     for text in stop_on(forecast.sentences, CONFIG, workflow.local_exec):
@@ -292,13 +291,13 @@ def report_inputs():
 
 
 def jobs_to_run():
-    """Rule and wildcards of every job of this run, once the plan is made."""
+    """Rule and wildcards of every job of this run, after planning."""
     jobs = workflow.dag.needrun_jobs(exclude_finished=False)
     return [(job.rule.name, dict(job.wildcards_dict)) for job in jobs]
 
 
 def planned_jobs():
-    """Rule, wildcards and whether it is to run, of every job, for those who follow the run."""
+    """Rule, wildcards and need to run of every job, for the record of the run."""
     needed = set(workflow.dag.needrun_jobs(exclude_finished=False))
     return [
         (job.rule.name, dict(job.wildcards_dict), job in needed)
@@ -307,7 +306,7 @@ def planned_jobs():
 
 
 def check_dry_run():
-    """Look at the strips after a dry run too; of its hooks Snakemake calls none then."""
+    """Check the strips also after a dry run, in which Snakemake calls no hooks."""
     told = workflow.log_provenance_info
 
     def tell():
@@ -318,5 +317,5 @@ def check_dry_run():
             tell_training(jobs_to_run())
         diff.hand_over(workflow)
 
-    # The last that a dry run calls, and only a dry run does.
+    # Called at the end of a dry run, and only there.
     workflow.log_provenance_info = tell

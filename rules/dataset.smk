@@ -2,13 +2,13 @@ PER_SHARD = f"{RESULTS}/{{aoi}}/%s/{{shard}}.parquet"
 
 
 rule pairs:
-    """Write one row for each listed photo: its fate, licence and credit, its two files."""
+    """Write one row for each listed photo: its status, licence, credit and two files."""
     input:
         photos=f"{RESULTS}/{{aoi}}/photos.parquet",
         downloads=shards(PER_SHARD % "photos"),
         scenes=shards(PER_SHARD % "scenes"),
         chips=shards(PER_SHARD % "chips"),
-        # Where a filter asks for them.
+        # Only if a filter needs them.
         exclude=excluded_photos,
         mosaic=edge_of_imagery,
     output:
@@ -27,7 +27,7 @@ rule pairs:
 
 
 rule dataset:
-    """Unite all areas in one folder: pictures, tables, credits, data card and Croissant."""
+    """Merge all areas into one folder: pictures, tables, credits, data card and Croissant."""
     input:
         pairs=per_aoi(f"{RESULTS}/{{aoi}}/pairs.parquet"),
         weights=checkpoints,

@@ -1,5 +1,5 @@
 rule download:
-    """Bring what is missing of a shard's 500 px photos into the photo store."""
+    """Download the missing 500 px photos of a shard into the photo store."""
     input:
         ids=f"{RESULTS}/{{aoi}}/ids/{{shard}}.parquet",
     output:

@@ -3,7 +3,7 @@ DATASET = f"{RESULTS}/dataset"
 
 
 rule export_folder:
-    """Export the data set in the original's layout, for its own code."""
+    """Export the data set in the original's layout, for the original's code."""
     input:
         pairs=f"{DATASET}/pairs.parquet",
     output:
@@ -21,7 +21,7 @@ rule export_folder:
 
 
 rule export_webdataset:
-    """Export the data set as tars that webdataset streams."""
+    """Export the data set as tars for webdataset."""
     input:
         pairs=f"{DATASET}/pairs.parquet",
     output:
@@ -41,7 +41,7 @@ rule export_webdataset:
 
 
 rule export_hf:
-    """Export the data set as Parquet with pictures, for the library datasets."""
+    """Export the data set as Parquet with pictures, for the library `datasets`."""
     input:
         pairs=f"{DATASET}/pairs.parquet",
         card=f"{DATASET}/README.md",

@@ -43,7 +43,7 @@ rule stretch:
 
 
 rule rgb8:
-    """Describe the strip as 8-bit RGB: a VRT with the exact table, for any GIS."""
+    """Describe the strip as 8-bit RGB: a VRT with the exact lookup table, for any GIS."""
     input:
         source=strip_source,
         stretch=f"{RESULTS}/{{aoi}}/stretch.json",

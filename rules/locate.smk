@@ -16,7 +16,7 @@ rule fetch_model:
 
 
 rule release:
-    """Join the network, its calibration, figures and sources in one file to hand over."""
+    """Write one shareable file with the network, its calibration, figures and sources."""
     input:
         model=f"{RESULTS}/model/trained.safetensors",
         evaluation=f"{RESULTS}/evaluation/metrics.json",
@@ -29,14 +29,14 @@ rule release:
     params:
         spec=spec_of("release"),
     message:
-        says("Writing the model's file")
+        says("Writing the model file")
     shell:
         "python -m witw.cvig.release --spec {params.spec:q} --model {input.model}"
         " --evaluation {input.evaluation} --pairs {input.pairs} --out {output.model} 2> {log}"
 
 
 rule index:
-    """Describe a grid of cells over an area with the trained overhead tower."""
+    """Encode a grid of cells over an area with the trained overhead tower."""
     input:
         model=NETWORK,
         mosaic=f"{RESULTS}/{{aoi}}/mosaic.vrt",

@@ -1,5 +1,5 @@
-# Leave one city out, on request: `snakemake leave_one_out`. A fold is the usual flow from `pack` on
-# with other splits, below results/loo/{fold}/; the rules are the usual ones with other files.
+# Leave one city out, on request: `snakemake leave_one_out`. A fold repeats the flow from `pack` on
+# with other splits, below results/loo/{fold}/. Its rules are the usual rules with other files.
 LOO = f"{RESULTS}/loo/{{fold}}"
 
 
@@ -89,7 +89,7 @@ use rule evaluate as loo_evaluate with:
 
 
 rule leave_one_out:
-    """Write one table in which every city is tested by a model that never saw it."""
+    """Write one table with every city, each tested by a model that has never seen it."""
     input:
         [f"{RESULTS}/loo/{fold}/metrics.json" for fold in FOLDS],
     output:
@@ -101,7 +101,7 @@ rule leave_one_out:
     params:
         spec=spec_of("leave_one_out"),
     message:
-        says("Every city left out once: writing the table")
+        says("All cities: writing the leave-one-out table")
     shell:
         "python -m witw.cvig.leave_one_out --spec {params.spec:q} --evaluations {input}"
         " --csv {output.csv} --markdown {output.markdown} 2> {log}"

@@ -1,5 +1,5 @@
 rule report:
-    """Write the page that shows all results to a person."""
+    """Write the page that shows all results."""
     input:
         **report_inputs(),
     output:

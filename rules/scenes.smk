@@ -17,7 +17,7 @@ rule scenes:
         spec=spec_of("scenes"),
     message:
         says(
-            "{params.spec.area}: telling indoor from outdoor photos, {params.spec.shard}"
+            "{params.spec.area}: scoring indoor and outdoor photos, {params.spec.shard}"
         )
     shell:
         "python -m witw.places365.scenes --spec {params.spec:q} --threads {threads}"

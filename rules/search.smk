@@ -1,5 +1,5 @@
 rule search:
-    """List every photo that the area's sources have of it once."""
+    """List every photo of the area's sources once."""
     input:
         sources=photo_source,
     output:
@@ -24,7 +24,7 @@ rule search:
         " --summary {output.summary} 2> {log}"
 
 
-# The number of shards is part of the rule's outputs, so: one rule for each number in use.
+# A rule's outputs depend on the number of shards, so there is one rule for each number in use.
 for count, names in paths.by_shards(CONFIG).items():
 
     rule:

@@ -3,7 +3,7 @@ PACKED = ["pictures.arrow", "pairs.parquet"]
 
 
 rule train:
-    """Train the twin network, a process for each GPU; the validation city chooses the epoch."""
+    """Train the twin network, one process per GPU; the validation city selects the epoch."""
     input:
         train=[f"{PACK}/train/{name}" for name in PACKED],
         val=[f"{PACK}/val/{name}" for name in PACKED],
@@ -33,7 +33,7 @@ rule train:
 
 
 rule evaluate:
-    """Score the model on the test cities, with chance and an interval beside every figure."""
+    """Score the model on the test cities, with chance and an interval for every figure."""
     input:
         model=f"{RESULTS}/model/trained.safetensors",
         train=[f"{PACK}/train/{name}" for name in PACKED],

@@ -1,7 +1,7 @@
-# Weights from outside: Places365 by address, a backbone from timm. On the machine that runs
-# snakemake, before all else: nodes of a cluster often have no internet.
+# Weights from the internet: Places365 by address, a backbone from timm. Both are fetched first, on
+# the machine that runs snakemake, because cluster nodes often have no internet.
 rule weights:
-    """Fetch all weights that the config names by address or from timm, and nothing else."""
+    """Fetch all weights that the config names by address or from timm."""
     input:
         [f"models/{name}" for name in paths.weights(CONFIG)],
         paths.fetched_backbone(CONFIG),
@@ -26,7 +26,7 @@ rule places365:
 
 
 rule backbone:
-    """Fetch the pretrained weights of the backbone from where timm has them."""
+    """Fetch the pretrained weights of the backbone from timm's hub."""
     output:
         file="models/{backbone}.safetensors",
     log:
