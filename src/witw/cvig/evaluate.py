@@ -24,14 +24,15 @@ from witw.cvig.scoring import assurance, calibration, heading, intervals, protoc
 from witw.cvig.scoring.calibration import Belief, Calibration
 from witw.cvig.scoring.localization import Placed
 from witw.cvig.scoring.plots import draw
-from witw.cvig.scoring.protocols import Ranked
+from witw.cvig.scoring.protocols import MapFigures, Ranked
+from witw.cvig.scoring.reliability import Outcome
 from witw.cvig.scoring.window import Windowed
 from witw.cvig.search.index_file import Index
 from witw.dataset.packed import Packed
 from witw.errors import UserError
 from witw.settings.evaluate import Evaluate
 
-VERSION = 4
+VERSION = 5
 READS = ("evaluate",)
 
 
@@ -70,7 +71,8 @@ class Scored:
     found: Ranking
     thinned: Ranked
     placed: dict[str, Placed]
-    beliefs: dict[str, Belief]
+    figures: dict[str, MapFigures]
+    outcomes: list[Outcome]  # of the areas in order
     asked: dict[str, NDArray[np.int64]]  # rows of the split, of each area
     windows: dict[str, Windowed]  # by protocol
 
@@ -118,14 +120,14 @@ def run(
     model = Model.load(model_path, device())
     most = Evaluate.model_validate(spec["evaluate"]).queries
     val, test = Packed.open(val_dir, threads), Packed.open(test_dir, threads)
-    fitted, told = _calibrated(model, val, cells, most)
+    fitted, told, own = _calibrated(model, val, cells, most)
     known = _known_headings(test, pairs)
     scored = _scored(model, test, cells, fitted, known, most)
     names = np.unique(test.table["aoi"].to_numpy(dtype=str)).tolist()
     block = intervals.blocks(test.lon_lat)
     ranked = Ranked(scored.found.rank, scored.found.gallery, test.areas, block)
     where = {name: block[rows] for name, rows in scored.asked.items()}
-    believed = Belief.join([scored.beliefs[name] for name in names])
+    believed = Belief.join([scored.figures[name].belief for name in names])
     everywhere = np.concatenate([where[name] for name in names])
     told["test"] = _believed(believed, everywhere, fitted)
     train = Packed.open(train_dir) if train_dir else None
@@ -141,7 +143,15 @@ def run(
         },
         "heading": _headings(scored.found, known, block),
         "calibration": told,
-        **assurance.tell(model, fitted, indexed, train, val, test),
+        **assurance.tell(
+            model,
+            indexed,
+            train,
+            assurance.Asked(val, own),
+            assurance.Asked(test, {name: one.signs for name, one in scored.figures.items()}),
+            fitted,
+            scored.outcomes,
+        ),
     }
     rows = test.table[["id", "aoi"]].assign(
         rank=scored.found.rank,
@@ -195,8 +205,8 @@ def _index(name: str, cells: Mapping[str, Path], model: Model) -> Index:
 
 def _calibrated(
     model: Model, val: Packed, cells: Mapping[str, Path], most: int
-) -> tuple[Calibration, dict[str, Any]]:
-    """Fit on the validation areas, and say how well it fits there."""
+) -> tuple[Calibration, dict[str, Any], dict[str, NDArray[np.float64]]]:
+    """Fit on the validation areas; how well it fits there, and the signs of each area's photos."""
     areas = [_area(model, val, n, cells, most) for n in np.unique(val.areas)]
     parts = [
         p
@@ -204,15 +214,18 @@ def _calibrated(
         for p in protocols.evidence(a.photos, a.places[a.asked], a.index, model.blend)
     ]
     fitted = calibration.fit(parts)
-    beliefs = [
-        protocols.believed(a.photos, a.places[a.asked], a.index, model.blend, fitted) for a in areas
-    ]
+    figures = {
+        a.name: protocols.believed(a.photos, a.places[a.asked], a.index, model.blend, fitted)
+        for a in areas
+    }
     asked = np.concatenate([a.rows[a.asked] for a in areas])
-    block, found = intervals.blocks(val.lon_lat)[asked], Belief.join(beliefs)
+    block = intervals.blocks(val.lon_lat)[asked]
+    found = Belief.join([one.belief for one in figures.values()])
     fitted = replace(fitted, held=calibration.levels(found))
     told = _believed(found, block, fitted)
     plain = asdict(fitted) | {"held": list(fitted.held)}
-    return fitted, {**plain, "fitted_on": [a.name for a in areas], "val": told}
+    signs = {name: one.signs for name, one in figures.items()}
+    return fitted, {**plain, "fitted_on": list(figures), "val": told}, signs
 
 
 def _believed(found: Belief, block: NDArray[np.int64], fitted: Calibration) -> dict[str, Any]:
@@ -242,7 +255,7 @@ def _scored(
     rank, gallery = np.zeros((2, len(test)), np.int64)
     turned, blend = np.zeros(len(test)), model.blend
     block = intervals.blocks(test.lon_lat)
-    thinned, placed, beliefs, asked = [], {}, {}, {}
+    thinned, outcomes, placed, figures, asked = [], [], {}, {}, {}
     windows: dict[str, list[Windowed]] = {"window": [], "window_several": []}
     for number in np.unique(test.areas):
         area = _area(model, test, number, cells, most)
@@ -253,9 +266,10 @@ def _scored(
         alone = retrieval.find(area.codes.take(few), one[few], blend)
         some = rows[few]
         thinned.append(Ranked(alone.rank, alone.gallery, test.areas[some], block[some]))
-        placed[area.name], beliefs[area.name] = protocols.on_grid(
+        placed[area.name], figures[area.name], outcome = protocols.on_grid(
             area.photos, area.places[area.asked], area.index, blend, fitted
         )
+        outcomes.append(outcome)
         asked[area.name] = rows[area.asked]
         for kind, queries in _window_queries(area).items():
             windows[kind].append(
@@ -266,7 +280,7 @@ def _scored(
             )  # fmt: skip
     joined = {kind: Windowed.join(parts) for kind, parts in windows.items()}
     found = Ranking(rank, gallery, turned)
-    return Scored(found, Ranked.join(thinned), placed, beliefs, asked, joined)
+    return Scored(found, Ranked.join(thinned), placed, figures, outcomes, asked, joined)
 
 
 def _window_queries(area: Area) -> dict[str, list[NDArray[np.int64]]]:

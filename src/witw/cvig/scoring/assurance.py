@@ -2,13 +2,13 @@
 
 Whether the photo was taken in the area at all (:mod:`witw.cvig.scoring.presence`), how often maps
 as sharp are right (``reliability``), and whether it looks unlike all photos of the training
-(``unusual``). Fitted on the validation areas, counted on the test areas; of each area some photos
-suffice.
+(``unusual``). Fitted on the validation areas, counted on the test areas. The own photos of an area
+are those that the evaluation searches on its cells anyway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ from witw.cvig.search import two_steps
 from witw.cvig.search.index_file import Index
 from witw.dataset.packed import Packed
 
-PHOTOS = 1000  # of an area, and as many strangers to it
+STRANGERS = 1000  # to an area
 FAR_M = 20_000.0  # a photo this far from an area is a stranger to it
 _AT_ONCE = 256  # encoded at a time
 
@@ -61,23 +61,48 @@ class Assurance:
         )
 
 
+@dataclass(frozen=True)
+class Asked:
+    """The areas of a split and what was found of their own photos.
+
+    Attributes:
+        data: the split.
+        own: signs ``(P, 3)`` of each area's own photos, by area.
+    """
+
+    data: Packed
+    own: Mapping[str, NDArray[np.float64]]
+
+    def signs(self) -> list[NDArray[np.float64]]:
+        """Signs of the own photos of each area, in the order of :meth:`areas`."""
+        return [self.own[name] for name, _ in self.areas()]
+
+    def areas(self) -> Iterator[tuple[str, NDArray[np.int64]]]:
+        """Name and rows of each area."""
+        for number in np.unique(self.data.areas):
+            rows = np.flatnonzero(self.data.areas == number)
+            yield str(self.data.table["aoi"].iloc[rows[0]]), rows
+
+
 def tell(
     model: Model,
-    fitted: Calibration,
     cells: Mapping[str, Index],
     train: Packed | None,
-    val: Packed,
-    test: Packed,
+    val: Asked,
+    test: Asked,
+    fitted: Calibration,
+    outcomes: Sequence[Outcome],
 ) -> dict[str, Any]:
     """Fit and count.
 
     Args:
         model: the network.
-        fitted: calibration of its maps.
         cells: of each validation and test area.
         train: photos of other cities; None: the validation cities are each other's.
         val: photos to fit on.
         test: photos to count on.
+        fitted: calibration of its maps.
+        outcomes: of the own photos of the test areas.
 
     Returns:
         ``presence``: what :meth:`Presence.read` reads, with ``fitted_on`` and ``test``, as
@@ -85,44 +110,36 @@ def tell(
         ``reliability`` as :func:`reliability.tell` has it. ``usual``: what :meth:`Usual.read`
         reads; None without ``train``.
     """
-    outcomes: list[Outcome] = []
-    own, others = _both(model, fitted, cells, val, [d for d in (val, train) if d is not None])
-    mine, theirs = _both(model, fitted, cells, test, [test, val], outcomes)
+    pools = [val.data] if train is None else [val.data, train]
+    others = [_strangers(model, fitted, cells[name], val.data, rows, pools)
+              for name, rows in val.areas()]  # fmt: skip
     told = None
     if len(np.concatenate(others)):
-        found = presence.fit(np.concatenate(own), np.concatenate(others))
-        names = sorted(set(val.table["aoi"].astype(str)))
+        found = presence.fit(np.concatenate(val.signs()), np.concatenate(others))
+        theirs = [_strangers(model, fitted, cells[name], test.data, rows, [test.data, val.data])
+                  for name, rows in test.areas()]  # fmt: skip
+        names = sorted(name for name, _ in val.areas())
         told = asdict(found) | {"weights": list(found.weights), "fitted_on": names}
-        told["test"] = presence.figures(found, mine, theirs)
+        told["test"] = presence.figures(found, test.signs(), theirs)
     return {
         "presence": told,
         "reliability": reliability.tell(Outcome.join(outcomes)),
-        "usual": None if train is None else _usual(train, val),
+        "usual": None if train is None else _usual(train, val.data),
     }
 
 
-def _both(
-    model: Model,
-    fitted: Calibration,
-    cells: Mapping[str, Index],
-    data: Packed,
-    strangers: list[Packed],
-    outcomes: list[Outcome] | None = None,
-) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-    """Signs of the own photos of each area of a split, and of strangers to it."""
-    own, others = [], []
-    for number in np.unique(data.areas):
-        rows = np.flatnonzero(data.areas == number)
-        at = cells[str(data.table["aoi"].iloc[rows[0]])]
-        some = _some(rows, np.zeros(len(rows), np.int64), PHOTOS)
-        own.append(_signs(model, fitted, at, data, some, outcomes))
-        middle = data.positions[rows].mean(axis=0)
-        for n, pool in enumerate(strangers):
-            far = np.flatnonzero(np.linalg.norm(pool.positions - middle, axis=1) > FAR_M)
-            count = PHOTOS // len(strangers) if n else PHOTOS - PHOTOS // 2
-            chosen = _some(far, pool.areas[far], count)
-            others.append(_signs(model, fitted, at, pool, chosen))
-    return own, others
+def _strangers(
+    model: Model, fitted: Calibration, at: Index, data: Packed, rows: NDArray[np.int64],
+    pools: Sequence[Packed],
+) -> NDArray[np.float64]:  # fmt: skip
+    """Signs of strangers to an area, whose own photos are these rows, ``(Q, 3)``."""
+    found, middle = [], data.positions[rows].mean(axis=0)
+    for n, pool in enumerate(pools):
+        far = np.flatnonzero(np.linalg.norm(pool.positions - middle, axis=1) > FAR_M)
+        count = STRANGERS // len(pools) if n else STRANGERS - STRANGERS // 2
+        chosen = _some(far, pool.areas[far], count)
+        found.append(_signs(model, fitted, at, pool, chosen))
+    return np.concatenate(found)
 
 
 def _some(rows: NDArray[np.int64], groups: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -137,26 +154,17 @@ def _some(rows: NDArray[np.int64], groups: NDArray[np.int64], count: int) -> NDA
 
 @torch.inference_mode()
 def _signs(
-    model: Model,
-    fitted: Calibration,
-    cells: Index,
-    data: Packed,
-    rows: NDArray[np.int64],
-    outcomes: list[Outcome] | None = None,
+    model: Model, fitted: Calibration, cells: Index, data: Packed, rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Signs of photos at an area's cells, ``(P, 3)``; their outcomes, if asked for."""
+    """Signs of photos at an area's cells, ``(P, 3)``."""
     found = [np.zeros((0, len(presence.SIGNS)))]
     for start in range(0, len(rows), _AT_ONCE):
-        some = rows[start : start + _AT_ONCE]
-        batch = batches.read(data, some).to(device())
+        batch = batches.read(data, rows[start : start + _AT_ONCE]).to(device())
         with autocast(device()):
             codes = model.network.encode_photos(batch.photos, batch.sizes, fov_deg=batch.fov_deg)
-        for part, scored in two_steps.scored(codes, cells, model.blend):
+        for _, scored in two_steps.scored(codes, cells, model.blend):
             maps = chances(scored.values, cells.grid, fitted)
             found.append(presence.signs(scored.values, maps))
-            if outcomes is not None:
-                places = data.places[some[part]]
-                outcomes.append(reliability.outcome(maps, places, cells.grid, fitted))
     return np.concatenate(found)
 
 

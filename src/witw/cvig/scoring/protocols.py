@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witw.cvig import metrics
+from witw.cvig.grid import Grid
 from witw.cvig.metrics import Metric
 from witw.cvig.network.model import Blend, PhotoCode
-from witw.cvig.scoring import calibration, intervals, localization
+from witw.cvig.scoring import calibration, intervals, localization, presence, reliability
 from witw.cvig.scoring.calibration import Belief, Calibration
 from witw.cvig.scoring.localization import Placed
+from witw.cvig.scoring.reliability import Outcome
 from witw.cvig.search import two_steps
 from witw.cvig.search.index_file import Index
 
@@ -77,22 +79,46 @@ def evidence(
     ]
 
 
+@dataclass(frozen=True)
+class MapFigures:
+    """What the maps of an area's own photos say.
+
+    Attributes:
+        belief: of the geotags in the maps.
+        signs: ``(P, 3)`` of :func:`witw.cvig.scoring.presence.signs`.
+    """
+
+    belief: Belief
+    signs: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, scores: NDArray[np.floating], maps: NDArray[np.float64],
+        places: NDArray[np.float64], grid: Grid,
+    ) -> MapFigures:  # fmt: skip
+        """Figures of maps ``(P, C)``, made from scores ``(P, C)``, at geotags ``(P, 2)`` [m]."""
+        return cls(calibration.belief(maps, places, grid), presence.signs(scores, maps))
+
+    @classmethod
+    def join(cls, parts: Sequence[MapFigures]) -> MapFigures:
+        """The photos of several parts."""
+        beliefs = Belief.join([part.belief for part in parts])
+        return cls(beliefs, np.concatenate([part.signs for part in parts]))
+
+
 def believed(
     photos: PhotoCode,
     places: NDArray[np.float64],
     index: Index,
     blend: Blend,
     fitted: Calibration,
-) -> Belief:
+) -> MapFigures:
     """Look up an area's geotags in the maps of its photos."""
-    return Belief.join(
-        [
-            calibration.belief(
-                calibration.chances(found.values, index.grid, fitted), places[part], index.grid
-            )
-            for part, found in two_steps.scored(photos, index, blend)
-        ]
-    )
+    grid, figures = index.grid, []
+    for part, found in two_steps.scored(photos, index, blend):
+        maps = calibration.chances(found.values, grid, fitted)
+        figures.append(MapFigures.of(found.values, maps, places[part], grid))
+    return MapFigures.join(figures)
 
 
 def on_grid(
@@ -101,15 +127,17 @@ def on_grid(
     index: Index,
     blend: Blend,
     fitted: Calibration,
-) -> tuple[Placed, Belief]:
-    """Place an area's photos on its cells, and look up their geotags in their maps."""
-    guesses = localization.random_picks(index.grid)
-    placed, beliefs = [], []
+) -> tuple[Placed, MapFigures, Outcome]:
+    """Place an area's photos on its cells, look up their geotags in their maps, and judge these."""
+    grid = index.grid
+    guesses = localization.random_picks(grid)
+    placed, figures, outcomes = [], [], []
     for part, found in two_steps.scored(photos, index, blend):
-        placed.append(localization.place(found.values, places[part], index.grid, guesses))
-        probability = calibration.chances(found.values, index.grid, fitted)
-        beliefs.append(calibration.belief(probability, places[part], index.grid))
-    return Placed.join(placed), Belief.join(beliefs)
+        placed.append(localization.place(found.values, places[part], grid, guesses))
+        maps = calibration.chances(found.values, grid, fitted)
+        figures.append(MapFigures.of(found.values, maps, places[part], grid))
+        outcomes.append(reliability.outcome(maps, places[part], grid, fitted))
+    return Placed.join(placed), MapFigures.join(figures), Outcome.join(outcomes)
 
 
 def tell(

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import batched
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -26,6 +29,8 @@ from witw.cvig.network.model import Blend, PhotoCode
 CANDIDATES, SHARE = 2000, 0.02  # at least so many, and this share of the cells
 WORST = 0.25  # share of the candidates that stand for the cells beyond them
 SCORES = 2**23  # of photos at cells held at a time: 34 MB
+COSINES = 2**25  # of photos at cells, from one reading of the vectors: 134 MB
+type _Found = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 _NORMAL = 1.4826  # spread of a normal distribution by the median of its deviations
 CELLS = 512  # whose columns are compared at a time: 6 MB of 48 x 64
 
@@ -92,21 +97,35 @@ def scored(
         Which photos, and their scores: at most 8 million, or one photo's.
     """
     few = max(1, SCORES // max(1, len(gallery)))
-    for start in range(0, len(photos.columns), few):
-        part = slice(start, min(start + few, len(photos.columns)))
-        some = photos.some(part)
-        cosines = gallery.cosines(some.vector) if gallery.has_vectors else None
-        found = [
-            _one(
-                some.some(slice(n, n + 1)),
-                None if cosines is None else cosines[n],
-                gallery,
-                blend,
-                most,
-            )
-            for n in range(len(some.columns))
-        ]
-        yield part, Scores(*(np.stack(values) for values in zip(*found, strict=True)))
+    many = max(few, COSINES // max(1, len(gallery)) // few * few)
+    with _threads(photos) as pool:
+        for start in range(0, len(photos.columns), many):
+            block = photos.some(slice(start, start + many))
+            cosines = gallery.cosines(block.vector) if gallery.has_vectors else None
+
+            def one(n: int, block: PhotoCode = block, cosines: Any = cosines) -> _Found:
+                photo = block.some(slice(n, n + 1))
+                return _one(photo, None if cosines is None else cosines[n], gallery, blend, most)
+
+            for some in batched(range(len(block.columns)), few):
+                found = zip(*pool.map(one, some), strict=True)
+                part = slice(start + some[0], start + some[-1] + 1)
+                yield part, Scores(*(np.stack(values) for values in found))
+
+
+@contextmanager
+def _threads(photos: PhotoCode) -> Iterator[ThreadPoolExecutor]:
+    """Threads that score a photo each: torch shares out only half of the work within one photo.
+
+    Each thread gives torch one thread. A GPU is fed by one.
+    """
+    threads = torch.get_num_threads()
+    count = 1 if photos.columns.is_cuda else threads
+    try:
+        with ThreadPoolExecutor(count, "score", torch.set_num_threads, (1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)  # torch keeps the last number for threads yet to come
 
 
 @torch.inference_mode()
@@ -146,10 +165,11 @@ def headings(photos: PhotoCode, gallery: Gallery, rows: NDArray[np.int64]) -> ND
     return np.asarray(torch.cat(parts, dim=1).float().cpu().numpy())
 
 
+@torch.inference_mode()
 def _one(
     photos: PhotoCode, cosines: NDArray[np.float32] | None, gallery: Gallery, blend: Blend,
     most: int | None, turn_deg: NDArray[np.floating] | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:  # fmt: skip
+) -> _Found:  # fmt: skip
     """Values ``(N,)``, candidates ``(K,)`` and their headings of one query."""
     if cosines is not None and not gallery.headings:
         rows = _largest(cosines, most or candidates_of(len(cosines)))
