@@ -1,7 +1,7 @@
-"""Write the reference pages and the conda environment that are generated from the code.
+"""Generate the reference pages and the conda environment from the code.
 
-``python docs/generate.py`` writes them into the current source tree; ``--check`` writes nothing and
-fails if one is not up to date.
+``python docs/generate.py`` writes these files into the current source tree. ``--check`` writes
+nothing and fails if a file is not up to date.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from witw.config import Config
 from witw.errors import UserError
 
 TABLE_FILES = {
-    "photos": ("results/{aoi}/photos.parquet", "Every photo the search lists."),
-    "cells": ("results/{aoi}/cells.parquet", "The boxes the search went through."),
-    "ids": ("results/{aoi}/ids/{shard}.parquet", "What a shard's download needs to know."),
-    "downloads": ("results/{aoi}/photos/{shard}.parquet", "What became of each photo's file."),
+    "photos": ("results/{aoi}/photos.parquet", "One row per listed photo."),
+    "cells": ("results/{aoi}/cells.parquet", "One row per box of Flickr's search tree."),
+    "ids": ("results/{aoi}/ids/{shard}.parquet", "One row per photo of a shard, for its download."),
+    "downloads": ("results/{aoi}/photos/{shard}.parquet", "One row per photo, with its file."),
     "scenes": ("results/{aoi}/scenes/{shard}.parquet", "Places365 scores of photos with a file."),
-    "chips": ("results/{aoi}/chips/{shard}.parquet", "Chips of photos in colour and outdoor."),
+    "chips": ("results/{aoi}/chips/{shard}.parquet", "Chips of outdoor photos in colour."),
     "pairs": (
         "results/{aoi}/pairs.parquet, results/dataset/pairs.parquet",
-        "One row a listed photo; GeoParquet, with the geotag as point geometry in EPSG:4326.",
+        "One row per listed photo; GeoParquet, with the geotag as point geometry in EPSG:4326.",
     ),
-    "pack": ("results/pack/{split}/pairs.parquet", "What the rows of the packed arrays are."),
-    "ranks": ("results/evaluation/ranks.parquet", "Where each test photo's own chip ranks."),
+    "pack": ("results/pack/{split}/pairs.parquet", "One row per packed pair."),
+    "ranks": ("results/evaluation/ranks.parquet", "Rank of each test photo's own chip."),
 }
 
-# Names that differ on conda-forge; bioconda has Snakemake.
+# Packages with other names on conda-forge; Snakemake is on bioconda.
 CONDA_NAMES = {"gdal-wheel": "gdal", "isal": "python-isal", "torch": "pytorch"}
 CHANNELS = ("conda-forge", "bioconda", "nodefaults")
 
@@ -44,19 +44,19 @@ Generated from the models in `src/witw/config.py` and `src/witw/settings/`.
 [config.schema.json](config.schema.json) is the same for editors: begin the file with
 `# yaml-language-server: $schema=docs/config.schema.json`.
 
-An unknown key is an error that names it. Keys under `defaults` and under an area are the same, but
-for those marked "area only"; an area overrides `defaults`, key by key. Config is science only:
-cores, memory and partitions are in `profiles/`.
+An unknown key is an error that names the key. `defaults` and areas have the same keys, except for
+keys marked "area only". An area overrides `defaults`, key by key. The config holds only settings
+that affect results; cores, memory and partitions are in `profiles/`.
 """
 _TABLES_HEAD = """# Every table and column
 
-Generated from `src/witw/tables.py`. Tables are parquet files, sorted by their first column, without
-an index; dtypes are those of pandas. Paths in tables are relative to the run folder.
+Generated from `src/witw/tables.py`. Tables are Parquet files, sorted by their first column, without
+an index. The dtypes are those of pandas. Paths in tables are relative to the run folder.
 """
 
 
 def build(root: Path) -> dict[str, str]:
-    """Text of every generated file, by its path relative to ``root``, the source tree."""
+    """Return the text of every generated file, by path relative to the source tree ``root``."""
     schema = config_schema()
     return {
         "docs/config.schema.json": json.dumps(schema, indent=2) + "\n",
@@ -74,20 +74,20 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; call this in the source tree.") from None
+        raise UserError(f"{path} does not exist; run this command in the source tree.") from None
 
 
 def config_schema() -> dict[str, Any]:
-    """JSON schema of `config.yaml`."""
+    """Return the JSON schema of `config.yaml`."""
     schema = Config.model_json_schema()
-    # A validator takes a bare path for a strip, which the model's fields cannot say.
+    # A validator also accepts a strip's path alone, which the model's fields cannot express.
     body = schema["$defs"]["Strip"]
     schema["$defs"]["Strip"] = {
         "anyOf": [{"type": "string", "description": "The path alone."}, body],
         "description": body["description"],
     }
     area = schema["$defs"]["Aoi"]
-    # A validator makes the box from `area`, where that is given.
+    # A validator derives the box from `area`.
     needed = [key for key in area["required"] if key != "bbox_deg"]
     area["required"] = needed
     area["anyOf"] = [{"required": ["bbox_deg"]}, {"required": ["area"]}]
@@ -106,7 +106,7 @@ def config_schema() -> dict[str, Any]:
         "anyOf": [{"type": "string"}, places],
         **{key: body["properties"]["path"][key] for key in ("default", "description")},
     }
-    # One source does for a list of one, and two of them are written by name alone.
+    # A single source is also valid without a list, and two kinds by name alone.
     named = schema["$defs"]["PhotoSource"]
     schema["$defs"]["PhotoSource"] = {
         "anyOf": [{"type": "string", "enum": ["flickr", "mapillary"]}, named],
@@ -121,7 +121,7 @@ def config_schema() -> dict[str, Any]:
 
 
 def config_page(schema: dict[str, Any]) -> str:
-    """Markdown reference of every key: type, default, unit, meaning."""
+    """Return the Markdown reference of every key: type, default, unit, meaning."""
     parts = schema["$defs"]
     area, shared = parts["Aoi"], parts["AoiDefaults"]["properties"]
     sections = [name for name, key in shared.items() if "$ref" in key]
@@ -135,11 +135,11 @@ def config_page(schema: dict[str, Any]) -> str:
     required = [*area["required"], "bbox_deg"]
     text.append(_section("aois.NAME", area["description"], plain, required))
     strip = parts["Strip"]["anyOf"][1]
-    about = f"{strip['description']} Its path alone does as well."
+    about = f"{strip['description']} The path alone is also valid."
     text.append(_section("aois.NAME.strips", about, strip["properties"], strip.get("required", [])))
     for key, kind in (("any_of", "Source"), ("mask", "Usable")):
         inner = parts[kind]["anyOf"][1]
-        about = f"{inner['description']} Its path alone does as well."
+        about = f"{inner['description']} The path alone is also valid."
         name = f"aois.NAME.strips.{key}"
         text.append(_section(name, about, inner["properties"], inner["required"]))
     source = parts["PhotoSource"]["anyOf"][1]
@@ -175,7 +175,7 @@ def _code(name: str) -> str:
 
 
 def _type(value: dict[str, Any]) -> str:
-    """A key's type and bounds in words."""
+    """Describe a key's type and bounds in words."""
     if "anyOf" in value:
         options = [_type(option) for option in value["anyOf"] if option.get("type") != "null"]
         return " or ".join(options)
@@ -185,7 +185,7 @@ def _type(value: dict[str, Any]) -> str:
         return str(value["$ref"]).rsplit("/", 1)[1].lower()
     if "enum" in value:
         return " or ".join(f"`{word}`" for word in value["enum"])
-    if "type" not in value:  # anything, described elsewhere
+    if "type" not in value:  # any value, described elsewhere
         return "value"
     kind = str(value["type"])
     if kind == "object":
@@ -209,7 +209,7 @@ def _bounds(value: dict[str, Any]) -> str:
 
 
 def tables_page() -> str:
-    """Markdown reference of every table and column, and of the statuses."""
+    """Return the Markdown reference of every table and column, and of the statuses."""
     text = [_TABLES_HEAD]
     for name, columns in tables.TABLES.items():
         path, about = TABLE_FILES[name]
@@ -218,7 +218,7 @@ def tables_page() -> str:
         table = _markdown(("column", "dtype", "unit", "meaning"), rows)
         text.append(f"## {name}\n\n{shown}\n\n{about}\n\n{table}")
     fates = [(f"`{fate.value}`", status.STATUS_MEANING[fate]) for fate in status.Status]
-    about = "What became of a listed photo: the first that applies, in the order of the flow."
+    about = "Each listed photo has the first status that applies, in the order of the flow."
     text.append(f"## Statuses of pairs\n\n{about}\n\n{_markdown(('status', 'meaning'), fates)}")
     return "\n".join(text)
 
@@ -229,12 +229,12 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def conda_environment(pyproject: str, lock: str, python: str) -> str:
-    """Conda environment of the direct dependencies, at the versions of the lock.
+    """Return a conda environment of the direct dependencies, at their locked versions.
 
     Args:
         pyproject: text of `pyproject.toml`.
         lock: text of `requirements.lock`.
-        python: Python's version, as `3.13`.
+        python: Python's version, such as `3.13`.
 
     Raises:
         UserError: the lock lacks a dependency.
@@ -256,10 +256,12 @@ def conda_environment(pyproject: str, lock: str, python: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail on a difference")
-    parser.add_argument("--root", type=Path, default=Path(), help="source tree; default: here")
+    parser.add_argument(
+        "--root", type=Path, default=Path(), help="source tree (default: this folder)"
+    )
     args = parser.parse_args(argv)
     for name, text in build(args.root).items():
         path = args.root / name

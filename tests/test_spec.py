@@ -105,7 +105,7 @@ def test_every_stage_can_be_specified_for_the_committed_config():
 
 
 def test_a_foreign_or_broken_spec_is_refused():
-    with pytest.raises(UserError, match="another stage than 'chips'"):
+    with pytest.raises(UserError, match="not a spec of stage 'chips'"):
         spec.parse('{"stage": "pairs"}', "chips")
     with pytest.raises(UserError, match="not JSON"):
         spec.parse("{", "chips")

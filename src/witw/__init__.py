@@ -1,7 +1,7 @@
 """witw: from a list of cities to a trained photo-to-satellite geolocalizer.
 
-``from witw import Pairs`` gives the pairs to PyTorch; ``from witw import Locator`` finds the place
-of a photo.
+``from witw import Pairs`` reads the pairs as a PyTorch data set. ``from witw import Locator``
+locates photos.
 """
 
 from importlib import import_module
@@ -17,7 +17,7 @@ _LAZY = {"Locator": "witw.locating.front", "Pairs": "witw.cvig.torch_pairs"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is offered here when it is first asked for: torch takes seconds."""
+    """Import a class on its first use: torch takes seconds."""
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'witw' has no attribute {name!r}")

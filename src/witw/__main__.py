@@ -12,21 +12,21 @@ from pathlib import Path
 from witw import __version__, stage
 from witw.errors import UserError
 
-# Each is a module of witw.commands; the one that is called is imported, as `plan` takes a second.
+# Each command is a module of witw.commands. Only the called one is imported: `plan` takes a second.
 COMMANDS = {
     "plan": "before a run: photos, API calls, hours and gigabytes to expect",
-    "diff": "before a run: which jobs would run, and why",
-    "status": "during and after a run: what is done, what runs, what failed, time left",
-    "locate": "say where photos were taken, from satellite imagery alone",
-    "push-model": "share a model, with its card, in a repository of Hugging Face",
-    "forget": "remove photos, or an owner's, and never fetch them again",
-    "snakefile": "print where the workflow lies, for `snakemake -s`",
+    "diff": "before a run: the jobs that would run, and why",
+    "status": "during and after a run: finished, running and failed jobs, time left",
+    "locate": "locate photos, from satellite imagery alone",
+    "push-model": "share a model, with its card, in a Hugging Face repository",
+    "forget": "delete photos, or all photos of an owner, and never fetch them again",
+    "snakefile": "print the path of the Snakefile, for `snakemake -s`",
 }
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="witw", description="witw beside its workflow; the workflow itself is `snakemake`."
+        prog="witw", description="Commands of witw. `snakemake` runs the workflow itself."
     )
     parser.add_argument("--version", action="version", version=f"witw {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -35,7 +35,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for name, help_text in COMMANDS.items():
         command = commands.add_parser(name, help=help_text, allow_abbrev=False)
         command.add_argument(
-            "--directory", type=Path, default=Path(), help="the run folder; default: this one"
+            "--directory", type=Path, default=Path(), help="the run folder; default: this folder"
         )
         if name == called:
             module = importlib.import_module(f"witw.commands.{name.replace('-', '_')}")
@@ -50,14 +50,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(argv: Sequence[str] | None = None) -> None:
-    """Parse the command line and do as it says.
+    """Parse the command line and run the command.
 
     Raises:
-        UserError: a mistake of the user's.
+        UserError: the user made a mistake.
     """
     args = _parse(argv)
     for name in ("configfile", *getattr(args, "paths", ())):
-        # As for snakemake: relative to where one stands, not to the run folder.
+        # As in snakemake, paths are relative to the current folder, not to the run folder.
         given = getattr(args, name, None)
         if isinstance(given, list):
             setattr(args, name, [path.absolute() for path in given])

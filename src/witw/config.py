@@ -1,8 +1,8 @@
 """Load and validate ``config.yaml``; report mistakes by area and key.
 
-The sections are in :mod:`witw.settings`; together they are the one home of every key. The JSON
-schema and the reference page in ``docs/`` are generated from these models
-(``docs/generate.py``). Config is science only; cores, memory and partitions live in profiles.
+The sections of the config are in :mod:`witw.settings`. The JSON schema and the reference page in
+``docs/`` are generated from these models (``docs/generate.py``). The config holds only settings
+that affect results; cores, memory and partitions are in profiles.
 """
 
 from __future__ import annotations
@@ -65,44 +65,44 @@ Photos = Annotated[
 
 
 class AoiDefaults(Section):
-    """What `defaults:` may hold and every area may override."""
+    """Keys of `defaults:`, which every area may override."""
 
     satellite: str = Field(
         "",
-        description="Satellite of the imagery, for the record. `made`: a program drew the imagery "
-        "and the photos, and the report says that they are synthetic.",
+        description="Satellite of the imagery, for documentation. `made` marks synthetic imagery "
+        "and photos; the report then says so.",
     )
     imagery_license: str = Field("", description="Licence of the imagery, for the data card.")
     split: Literal["train", "val", "test"] = Field(
         "train", description="Part of the data set; splits are by whole city."
     )
     shards: int = Field(
-        8, ge=1, le=4096, description="Jobs an area's photos are divided into, by sha1(id)."
+        8, ge=1, le=4096, description="Number of shards of an area's photos, by sha1(id)."
     )
     bands: Bands = Field(
         (5, 3, 2),
-        description="Bands for red, green, blue, counted from 1, or one band, shown as grey.",
+        description="Bands of red, green and blue, counted from 1, or one band, shown as grey.",
     )
     nodata: float | Literal["auto", "none"] = Field(
         "auto",
-        description="Pixels without data: `auto` is what the file declares, `none` takes every "
-        "pixel as data, a number is compared with all three bands. With `auto` or a number a mask "
-        "or an alpha band of the file counts as well.",
+        description="Value of pixels without data. `auto`: as the file declares; `none`: every "
+        "pixel is data; a number: pixels with this value in all three bands. With `auto` or a "
+        "number, a mask or an alpha band of the file also applies.",
     )
     extent: Literal["all", "photos"] = Field(
         "all",
-        description="How much of the strips is read and reprojected: `all`, or `photos`: what the "
-        "chips of the listed photos need, for few photos on large or remote strips. The stretch "
-        "is then that of an even sample of blocks. Only for training areas: an index needs all.",
+        description="Part of the strips that is read and reprojected: `all`, or `photos` (only the "
+        "chips of the listed photos, for few photos on large or remote strips). With `photos`, the "
+        "stretch comes from an even sample of blocks. Only for training areas: an index needs all.",
     )
     mosaic: Literal["order", "best"] = Field(
         "order",
-        description="Which strip lies on top where they overlap: the first of `strips`, or the "
-        "`best`: the one with the least haze and cloud on the ground that it shares with others.",
+        description="Topmost strip where strips overlap: `order` takes the first of `strips`, "
+        "`best` the strip with the least haze and cloud in the overlap.",
     )
     photos: Photos = Field(
         [PhotoSource(flickr=True)],
-        description="Where photos come from: one source, or a list of several.",
+        description="Source of the photos, or a list of sources.",
     )
     search: Search = Field(Search(), description=Search.__doc__)
     download: Download = Field(Download(), description=Download.__doc__)
@@ -119,15 +119,15 @@ class Aoi(AoiDefaults):
     city: str = Field("", description="Name for people; default: the area's name.")
     bbox_deg: tuple[float, float, float, float] = Field(
         description="west, south, east, north, EPSG:4326 [degrees], unless `area` is given. A box "
-        "across the 180th meridian has its west east of its east, as 179, -17, -179, -16. Left "
-        "out, it is the box around the strips if they are local files.",
+        "across the 180th meridian has west > east, such as 179, -17, -179, -16. Default: the box "
+        "around the strips, if they are local files.",
     )
     epsg: int | None = Field(
-        None, description="UTM zone of the area's rasters; default: the one of the box's centre."
+        None, description="UTM zone of the area's rasters; default: the zone of the box's centre."
     )
     strips: list[Strip] = Field(
         min_length=1,
-        description="Source rasters; where they overlap, `mosaic` says which lies on top.",
+        description="Source rasters; `mosaic` selects the topmost strip where they overlap.",
     )
 
     area: str | dict[str, Any] | list[Any] | None = Field(
@@ -136,12 +136,12 @@ class Aoi(AoiDefaults):
         "GeoJSON geometry, a list of boxes (west, south, east, north each), or the corners of a "
         "polygon (lon, lat each). A changed file reruns its area.",
     )
-    buffer_m: float = Field(0, ge=0, description="The area is widened by so much [m].")
+    buffer_m: float = Field(0, ge=0, description="Distance by which the area is enlarged [m].")
 
     @model_validator(mode="before")
     @classmethod
     def _shaped(cls, value: Any) -> Any:
-        """Read the shape, and put the box around it in."""
+        """Read the shape, and insert its bounding box."""
         if not isinstance(value, Mapping) or not (value.get("area") or value.get("buffer_m")):
             return value
         area, margin = value.get("area"), value.get("buffer_m") or 0
@@ -149,7 +149,7 @@ class Aoi(AoiDefaults):
             raise ValueError("there are `bbox_deg` and `area`: give one of the two")
         is_box = shapes.is_box(value.get("bbox_deg"))
         if not isinstance(margin, int | float) or margin < 0 or (area is None and not is_box):
-            return value  # told as a mistake in `buffer_m` or `bbox_deg`
+            return value  # reported as a mistake in `buffer_m` or `bbox_deg`
         if isinstance(area, str):
             area = as_the_shell(area)
         if area is None:
@@ -173,18 +173,18 @@ class Aoi(AoiDefaults):
     def _whole_if_indexed(self) -> Self:
         if self.split != "train" and self.extent == "photos":
             raise ValueError(
-                f"`extent: photos` leaves the index of a {self.split} area without imagery where "
-                "no photo is: set `extent: all`"
+                f"`extent: photos` leaves most of a {self.split} area without imagery, and its "
+                "index needs all: set `extent: all`"
             )
         return self
 
     def has_photos_of(self, *kinds: str) -> bool:
-        """Whether one of these kinds of source gives the area's photos."""
+        """Whether the area has a source of one of these kinds."""
         return any(source.kind in kinds for source in self.photos)
 
     @property
     def ground(self) -> shapes.Ground:
-        """Where the area lies."""
+        """Shape of the area."""
         if self.area is None:
             return shapes.Ground(self.bbox_deg)
         return shapes.of(self.area, self.buffer_m)
@@ -197,17 +197,18 @@ class Aoi(AoiDefaults):
 
 
 class Config(Section):
-    """The whole of `config.yaml`, defaults merged into every area."""
+    """All of `config.yaml`, with the defaults merged into every area."""
 
     model: FilePath = Field(
         "",
-        description="A model that somebody trained: its file, or `hf://OWNER/NAME`. Nothing is "
-        "then searched, downloaded or trained, and no key is needed: the areas' imagery is "
-        "prepared and indexed, for `witw locate`. Empty: the run trains its own.",
+        description="An existing model: its file, or `hf://OWNER/NAME`. The run then prepares and "
+        "indexes the areas' imagery for `witw locate`, without search, download, training or key. "
+        "Empty: the run trains its own model.",
     )
     flickr: Flickr = Field(Flickr(), description=Flickr.__doc__)
     defaults: AoiDefaults = Field(
-        default_factory=AoiDefaults, description="Overrides of the defaults below, for every area."
+        default_factory=AoiDefaults,
+        description="Values that replace the defaults below, for all areas.",
     )
     aois: dict[str, Aoi] = Field(min_length=1, description="The areas, by name.")
     dataset: Dataset = Field(Dataset(), description=Dataset.__doc__)
@@ -238,12 +239,15 @@ class Config(Section):
         }
         if len(sides) > 1:
             text = ", ".join(f"{side:g} m ({name})" for side, name in sides.items())
-            raise UserError(f"Chips differ in size on the ground, so no network can train: {text}.")
+            raise UserError(
+                f"Chips differ in size on the ground ({text}), and a network needs equal chips: "
+                "set `chips.size_px` times `utm.gsd_m` to one value."
+            )
         return next(iter(sides))
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``over`` laid on it; mappings merge key by key, all else replaces."""
+    """Return ``base`` overlaid with ``over``; mappings merge key by key, other values replace."""
     out = dict(base)
     for key, value in over.items():
         old = out.get(key)
@@ -256,8 +260,8 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
     """Validate a parsed config and merge ``defaults`` into every area.
 
     Args:
-        raw: what the YAML file holds.
-        source: its name, for error texts.
+        raw: content of the YAML file.
+        source: name of the file, for error messages.
 
     Raises:
         UserError: one sentence naming the file, the area and the key.
@@ -267,7 +271,7 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
     if not isinstance(defaults, Mapping):
         raise UserError(f"{source}: `defaults` must be a mapping of keys.")
     aois = _areas(data, source)
-    # The defaults first: a mistake there is named once, not once for every AOI.
+    # The defaults first: a mistake there is reported once, not once for every AOI.
     _validate(AoiDefaults, defaults, source, ("defaults",))
     named = {n: {"city": n.replace("_", " ").title(), **b} for n, b in aois.items()}
     data["defaults"] = defaults
@@ -283,8 +287,8 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
 
 
 def _placed(aoi: str, body: dict[str, Any], source: str) -> dict[str, Any]:
-    """An area's keys with a box: one that names no place lies where its local imagery does."""
-    # A key that does not exist may be a misspelt `bbox_deg`: that is told first.
+    """An area's keys with a box; without `bbox_deg` and `area`, the extent of its local imagery."""
+    # An unknown key may be a misspelt `bbox_deg`: validation reports it first.
     if "bbox_deg" in body or body.get("area") or not Aoi.model_fields.keys() >= body.keys():
         return body
     box = extent.of_imagery(aoi, body, source)
@@ -292,15 +296,15 @@ def _placed(aoi: str, body: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def _without_photos(defaults: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An area's sources replace those of `defaults`: a folder and a table would else be merged."""
+    """An area's sources replace those of `defaults`; a merge would mix a folder and a table."""
     return {k: v for k, v in defaults.items() if k != "photos" or "photos" not in body}
 
 
 def _areas(data: Mapping[str, Any], source: str) -> Mapping[str, Mapping[str, Any]]:
-    """The section ``aois``, once it is seen to be one.
+    """Return the checked section ``aois``.
 
     Raises:
-        UserError: it is missing or none; names what is there instead.
+        UserError: the section is missing, or is not a mapping of areas.
     """
     aois = data.get("aois")
     if "aois" not in data:
@@ -309,8 +313,8 @@ def _areas(data: Mapping[str, Any], source: str) -> Mapping[str, Mapping[str, An
         raise UserError(f"{source}: `aois` must name at least one area; {found}.")
     if isinstance(aois, list) and aois:
         raise UserError(
-            f"{source}: `aois` is a list, and must have a key for each area: take the dashes away "
-            "and write `oslo:`, with its keys indented below."
+            f"{source}: `aois` is a list, and must be a mapping with a key for each area: remove "
+            "the dashes and write `oslo:`, with its keys indented below."
         )
     if not isinstance(aois, Mapping) or not aois:
         raise UserError(f"{source}: `aois` must name at least one area (see docs/config.md).")

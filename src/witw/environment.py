@@ -1,4 +1,4 @@
-"""Environment of a run: secrets, and what jobs are told outside their spec."""
+"""Environment of a run: secrets, and settings that jobs get outside their spec."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ KEY = "FLICKR_API_KEY"
 SECRET = "FLICKR_API_SECRET"  # noqa: S105 (its name, not the secret)
 MAPILLARY = "MAPILLARY_TOKEN"
 SECRETS = (KEY, SECRET, MAPILLARY)
-# How jobs are told what must not rerun them.
+# Environment variables for settings that must not rerun a job.
 CONTACT, CALLS, SLOTS = "WITW_CONTACT", "WITW_CALLS_PER_HOUR", "WITW_MAX_SLOTS"
 CONFIRMED = "WITW_CONFIRM_GONE"  # JSON: AOI -> snapshot
 NO_KEY = (
-    f"{KEY} is not set: get a key at https://www.flickr.com/services/apps/create/ (Flickr gives "
-    f"them to Pro accounts), then `export {KEY}=...` or put {KEY}=... into a file .env here; "
-    "photos of your own and of other sources need none (`photos`, docs/sources.md)."
+    f"{KEY} is not set: get a key at https://www.flickr.com/services/apps/create/ (for Pro "
+    f"accounts), then `export {KEY}=...` or put {KEY}=... into a file .env here; your own photos "
+    "and other sources need no key (`photos`, docs/sources.md)."
 )
 NO_TOKEN = (
     f"{MAPILLARY} is not set: register an application at "
@@ -35,13 +35,14 @@ NO_TOKEN = (
 
 
 def load() -> None:
-    """Load ``.env`` of the run folder (what is set already wins) and let jobs find ``python``.
+    """Load ``.env`` of the run folder (variables that are set win) and let jobs find ``python``.
 
-    The rules say ``python``; where snakemake is called by its path, in an environment that is not
-    activated, that would be another one.
+    The rules call ``python``. If snakemake is called by its path, without activating its
+    environment,
+    ``python`` would be another interpreter.
     """
     for name in SECRETS:
-        if not os.environ.get(name):  # set to nothing is not set
+        if not os.environ.get(name):  # an empty variable counts as not set
             os.environ.pop(name, None)
     load_dotenv(Path(".env"), override=False)
     here, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
@@ -50,10 +51,10 @@ def load() -> None:
 
 
 def token() -> str:
-    """Mapillary's token.
+    """Return Mapillary's token.
 
     Raises:
-        UserError: there is none; says how to get one.
+        UserError: the token is not set; says how to get one.
     """
     load()
     if not os.environ.get(MAPILLARY):
@@ -67,9 +68,9 @@ def secrets() -> list[str]:
 
 
 def announce(config: Config) -> None:
-    """Tell the jobs whom their requests speak for, and how hard they may ask.
+    """Pass contact, rate limits and confirmed losses to the jobs.
 
-    By the environment, not by ``spec``: another contact or pace must not rerun anything.
+    They travel by the environment, not by ``spec``: another contact or rate must not rerun a job.
     """
     if config.flickr.contact:
         os.environ[CONTACT] = config.flickr.contact

@@ -1,4 +1,4 @@
-"""The exception for mistakes a user can correct."""
+"""The exception for mistakes that a user can correct."""
 
 import sys
 import unicodedata
@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 
 def printable(text: str) -> str:
-    """The text with what would steer a terminal, or turn the direction of the line, escaped.
+    """Return the text with terminal control and text direction characters escaped.
 
-    Names and answers from outside end in logs and errors; line breaks and tabs stay.
+    Logs and errors contain names and answers from other services. Line breaks and tabs stay.
     """
     return "".join(
         repr(char)[1:-1]
@@ -21,7 +21,7 @@ def printable(text: str) -> str:
 class UserError(Exception):
     """A mistake in the config, the environment or an input file.
 
-    Its text is one sentence that names the AOI, file or key and says what to do; stages print it
+    The message is one sentence with the AOI, file or key, the fault and the remedy. Stages print it
     without a traceback and exit with 1.
     """
 
@@ -30,7 +30,7 @@ class UserError(Exception):
 
 
 def stop_on[**P, T](call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call; a user's mistake ends this process with its sentence instead of a traceback."""
+    """Call a function; a `UserError` ends the process with its message instead of a traceback."""
     try:
         return call(*args, **kwargs)
     except UserError as error:

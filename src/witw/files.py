@@ -1,6 +1,6 @@
-"""Write files that appear whole or not at all; checksum the JSON and XML that stages hand on.
+"""Write files atomically; checksum the JSON and XML that stages pass on.
 
-A file without a checksum is accepted, as an earlier version wrote it.
+Files without a checksum are accepted, because earlier versions wrote none.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from typing import Any
 
 from witw.errors import UserError
 
-# What a disk refuses, and its user can put right.
+# Errors of a file system that the user can correct.
 _REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 @contextmanager
 def explained(path: Path | None = None) -> Iterator[None]:
-    """Say in a sentence that a disk is full, read-only or closed to this user.
+    """Convert errors of a full, read-only or inaccessible disk to a `UserError`.
 
     Args:
-        path: what is being written; the file that the error names goes before.
+        path: the file being written, named unless the error names a file itself.
 
     Raises:
-        UserError: it is.
+        UserError: the disk is full, read-only or inaccessible.
     """
     try:
         yield
@@ -41,7 +41,7 @@ def explained(path: Path | None = None) -> Iterator[None]:
             raise
         raise UserError(
             f"{error.filename or path or 'A file'} cannot be written or read "
-            f"({os.strerror(error.errno)}); make room or give access, then run again."
+            f"({os.strerror(error.errno)}); free space or grant access, then run again."
         ) from error
 
 
@@ -49,8 +49,7 @@ def explained(path: Path | None = None) -> Iterator[None]:
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary file name beside ``path``; on success fsync it and rename it to ``path``.
 
-    The temporary name keeps the suffix (drivers look at it) and is removed on any failure, so that
-    nothing half-written is ever taken for whole.
+    The temporary name keeps the suffix, which drivers need, and the file is removed on any failure.
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +68,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """As :func:`atomic`, for a folder: it appears with all its files or not at all."""
+    """As :func:`atomic`, for a folder: the folder appears with all its files or not at all."""
     with scratch(path) as part:
         yield part
         part.chmod(0o777 & ~_umask())
@@ -81,9 +80,9 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path``, on its disk, and remove it afterwards.
+    """Yield a temporary folder beside ``path``, on the same disk, and remove it afterwards.
 
-    What a killed job left for the same path is removed first.
+    Folders that a killed job left for the same path are removed first.
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +97,7 @@ def scratch(path: Path) -> Iterator[Path]:
 
 
 def _umask() -> int:
-    """The process's umask; the temporary files are made private whatever it is."""
+    """The process's umask; `tempfile` ignores it and creates private files."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -125,10 +124,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; where it carries a checksum, that is checked and left out.
+    """Read JSON; verify and remove its checksum, if any.
 
     Raises:
-        UserError: the file is not whole; says how to make it anew.
+        UserError: the file is damaged; says how to recreate it.
     """
     try:
         return unseal(json.loads(path.read_text(encoding="utf-8")))
@@ -143,27 +142,27 @@ def sha256(path: Path) -> str:
 
 
 def same_as_first(path: Path, found: Path) -> str:
-    """Compare a fetched file with the first one that had its place.
+    """Compare a fetched file with the first file fetched to the same path.
 
-    Its SHA-256 lies beside it in ``{path}.sha256``, in the format of ``sha256sum``: written at the
-    first fetch and kept when the file itself is deleted.
+    The SHA-256 is recorded in ``{path}.sha256``, in the format of ``sha256sum``, at the first
+    fetch. The record stays when the file itself is deleted.
 
     Args:
-        path: the file's place.
-        found: where it lies now.
+        path: the file's final path.
+        found: the file's current path.
 
     Returns:
-        Its SHA-256.
+        The file's SHA-256.
 
     Raises:
-        UserError: another file had that place before.
+        UserError: the file differs from the first one.
     """
     digest, record = sha256(found), path.with_name(f"{path.name}.sha256")
     first = record.read_text().split()[:1] if record.is_file() else []
     if first and first != [digest]:
         raise UserError(
-            f"{path} has SHA-256 {digest}, and the one that was fetched first had {first[0]}: "
-            f"somebody has changed or damaged it; if you know why, delete {record} and run again."
+            f"{path} has SHA-256 {digest}, but the file fetched first had {first[0]}: the file was "
+            f"changed or damaged; if you expect the change, delete {record} and run again."
         )
     if not first:
         write_text(record, f"{digest}  {path.name}\n")
@@ -171,7 +170,7 @@ def same_as_first(path: Path, found: Path) -> str:
 
 
 def sync_folders(folders: Iterable[Path]) -> None:
-    """Make the renames and removals in these folders durable."""
+    """Fsync folders, which makes their renames and removals durable."""
     for folder in sorted(set(folders)):
         _sync(folder)
 
@@ -181,35 +180,35 @@ _COMMENT = re.compile(r"<!-- crc32 (\w+) -->\n\Z")
 
 
 def seal(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with its checksum under one key more, a CRC-32 of it as sorted JSON."""
+    """Return the mapping with one more key, the CRC-32 of its sorted JSON."""
     plain: dict[str, Any] = json.loads(json.dumps(value, allow_nan=False))
     return plain | {KEY: _crc(json.dumps(plain, sort_keys=True))}
 
 
 def unseal(value: Any) -> Any:
-    """What :func:`seal` was given; anything else as it is.
+    """Return a sealed mapping without its checksum; return any other value unchanged.
 
     Raises:
-        ValueError: it is not what its checksum says.
+        ValueError: the checksum does not match.
     """
     if not isinstance(value, dict) or KEY not in value:
         return value
     plain = {key: inner for key, inner in value.items() if key != KEY}
     if _crc(json.dumps(plain, sort_keys=True)) != value[KEY]:
-        raise ValueError("it is not what its checksum says")
+        raise ValueError("its checksum does not match")
     return plain
 
 
 def seal_xml(text: str) -> str:
-    """An XML document and, as a comment behind it, its checksum."""
+    """Return an XML document with its checksum in a comment at the end."""
     return f"{text}<!-- crc32 {_crc(text)} -->\n"
 
 
 def check_xml(path: Path) -> None:
-    """Look whether a file of :func:`seal_xml` is whole.
+    """Verify the checksum of a file that :func:`seal_xml` wrote.
 
     Raises:
-        UserError: it is not what its checksum says.
+        UserError: the checksum does not match.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,11 +1,11 @@
 """Registry of photos and owners that must never be listed or fetched again.
 
-They stand in ``photos/forgotten.json`` beside the photos, the one file that has to name them: it
-outlives every rebuild, and ``snakemake`` knows nothing of it but :func:`digest`, which is part of
-the spec of stage ``search``. So the next run lists anew exactly the AOIs that are concerned, and
-all that is made from their lists follows.
+The registry is ``photos/forgotten.json`` beside the photos, which no rebuild deletes. ``snakemake``
+sees only its :func:`digest`, a part of the spec of stage ``search``. The next run therefore lists
+exactly the affected AOIs again, and rebuilds everything downstream.
 
-Standard library only, as every spec is built with it. :mod:`witw.commands.forget` writes it.
+This module imports only the standard library, because every spec needs it.
+:mod:`witw.commands.forget` writes the registry.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ PATH = ROOT / "forgotten.json"
 ALIAS = "forgotten-"
 
 # {"ids": {"528": {"since": "2026-11-22T10:00:00Z", "aois": {"oslo": 1}}}, "owners": {...}}; the
-# numbers count how often it was found in an AOI.
+# numbers count the removals from an AOI.
 _Entries = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What is never to be listed or fetched.
+    """Photos that must never be listed or fetched.
 
     Attributes:
-        ids: of photos.
-        owners: NSIDs; all their photos, those that are still to come included.
+        ids: ids of photos.
+        owners: NSIDs of owners, for all their photos, including future ones.
     """
 
     ids: frozenset[str] = frozenset()
@@ -52,22 +52,22 @@ NOTHING = Forgotten()
 
 
 def alias(photo_id: str) -> str:
-    """What stands for a forgotten photo where its place among others counts; it is no id."""
+    """Return a stand-in for a forgotten photo's id that preserves counts; it is not a valid id."""
     return ALIAS + hashlib.sha256(photo_id.encode()).hexdigest()[:12]
 
 
 def load() -> Forgotten:
-    """Read what the run folder remembers; nothing where there is no file.
+    """Read the registry of the run folder; without a file it is empty.
 
     Raises:
-        UserError: the file is not readable; nothing may be listed then.
+        UserError: the file is not readable, so no photo may be listed.
     """
     data = _read()
     return Forgotten(frozenset(data["ids"]), frozenset(data["owners"]))
 
 
 def digest(aoi: str) -> str:
-    """Twelve hex digits that change when something is forgotten that an AOI had; '' if never.
+    """Return twelve hex digits that change with each removal from an AOI; '' without removals.
 
     Raises:
         UserError: as :func:`load`.
@@ -83,13 +83,13 @@ def digest(aoi: str) -> str:
 
 
 def add(ids: Collection[str], owners: Collection[str], aois: Collection[str]) -> None:
-    """Remember photos and owners; what is remembered already stays.
+    """Add photos and owners to the registry.
 
     Args:
-        ids: of photos.
-        owners: NSIDs.
-        aois: those that had any of them; each gets another :func:`digest`, also where the same
-            was found in it before: it came back, so that what is made from it is not right.
+        ids: ids of photos.
+        owners: NSIDs of owners.
+        aois: AOIs that contained any of them. The :func:`digest` of each changes, even if the same
+            photo was removed from it before: the photo came back, so derived files contain it.
 
     Raises:
         UserError: as :func:`load`.
@@ -123,14 +123,14 @@ def _read() -> dict[str, _Entries]:
         return {"ids": {}, "owners": {}}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise UserError(
-            f"{PATH} cannot be read as `witw forget` writes it; put it right or restore it from a "
-            "copy, as the photos it names must not be fetched again."
+            f"{PATH} is not a registry as `witw forget` writes it; correct the file or restore a "
+            "copy, because its photos must not be fetched again."
         ) from None
 
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """One writer at a time; the lock ends with the process, however that ends."""
+    """Lock out other writers; the lock ends with the process, even after a crash."""
     with PATH.with_name(f".{PATH.name}.lock").open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -13,10 +13,10 @@ WGS84_AXIS_M, WGS84_FLATTENING = 6_378_137.0, 1 / 298.257223563
 
 
 def utm_epsg(lon: float, lat: float) -> int:
-    """EPSG code of the WGS 84 / UTM zone of a point (Norway and Svalbard exceptions included).
+    """Return the EPSG code of a point's WGS 84 / UTM zone, with Norway's and Svalbard's exceptions.
 
     Args:
-        lon: longitude, EPSG:4326 [degrees]; it may be beyond 180.
+        lon: longitude, EPSG:4326 [degrees], possibly beyond 180.
         lat: latitude [degrees].
     """
     lon = lon - 360 if lon > 180 else lon
@@ -31,8 +31,8 @@ def utm_epsg(lon: float, lat: float) -> int:
 def snap(low: float, high: float, step: float) -> tuple[float, float]:
     """Widen an interval to whole multiples of ``step``, so that rasters of one grid stack.
 
-    A bound within a millionth of a step of a multiple counts as on it: reprojected corners carry
-    rounding noise that must not add a row.
+    A bound within a millionth of a step of a multiple counts as this multiple, because rounding
+    errors of reprojected corners must not add a row.
     """
     return (
         math.floor(low / step + 1e-6) * step,
@@ -43,7 +43,7 @@ def snap(low: float, high: float, step: float) -> tuple[float, float]:
 def haversine_m(
     lon1: NDArray[Any], lat1: NDArray[Any], lon2: NDArray[Any], lat2: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """Great-circle distance [m] between points of EPSG:4326 [degrees], broadcasting."""
+    """Return the great-circle distance [m] between points in EPSG:4326 [degrees], broadcasting."""
     lon1, lat1, lon2, lat2 = (np.radians(v) for v in (lon1, lat1, lon2, lat2))
     a = (
         np.sin((lat2 - lat1) / 2) ** 2
@@ -53,10 +53,10 @@ def haversine_m(
 
 
 def geocentric(lon: NDArray[Any], lat: NDArray[Any]) -> NDArray[np.float64]:
-    """Points of the WGS 84 ellipsoid in space (EPSG:4978), so that all points compare.
+    """Return points of the WGS 84 ellipsoid in Cartesian coordinates (EPSG:4978).
 
-    Within a kilometre the straight line between two points is their distance on the ground to less
-    than a millimetre, whatever zones they lie in.
+    Within a kilometre, the straight line between two points equals their distance on the ground to
+    less than a millimetre, in any zones.
 
     Args:
         lon: ``(N,)`` longitude, EPSG:4326 [degrees].
@@ -74,12 +74,14 @@ def geocentric(lon: NDArray[Any], lat: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def squares(lon: NDArray[Any], lat: NDArray[Any], edge_m: float) -> NDArray[np.int64]:
-    """Squares of one division of the whole earth: rows of latitude, cut at their middle's length.
+    """Return each point's square in one grid of the whole earth.
+
+    The grid has rows of latitude, divided by the length of their middle parallel.
 
     Args:
         lon: ``(N,)`` longitude, EPSG:4326 [degrees].
         lat: ``(N,)`` latitude [degrees].
-        edge_m: side of a square [m]; on the sphere, so right to 0.6 %.
+        edge_m: side of a square [m], exact to 0.6 % because the grid uses the sphere.
 
     Returns:
         ``(N, 2)`` column and row of each point's square.
@@ -92,16 +94,16 @@ def squares(lon: NDArray[Any], lat: NDArray[Any], edge_m: float) -> NDArray[np.i
 
 
 def box_area_km2(bbox_deg: tuple[float, float, float, float]) -> float:
-    """Area of a longitude/latitude box [km2] on the sphere."""
+    """Return the area of a longitude/latitude box [km2] on the sphere."""
     west, south, east, north = (math.radians(v) for v in bbox_deg)
     return EARTH_RADIUS_M**2 * (math.sin(north) - math.sin(south)) * (east - west) / 1e6
 
 
 def round_length(value: float) -> float:
-    """The largest of 1, 2 and 5 times a power of ten that is not above a value: for scale bars.
+    """Round a length down to 1, 2 or 5 times a power of ten, for scale bars.
 
     Args:
-        value: positive, in any unit.
+        value: positive length in any unit.
     """
     power = 10.0 ** math.floor(math.log10(value))
     return max(step * power for step in (1, 2, 5) if step * power <= value * 1.0001)

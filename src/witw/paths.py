@@ -1,4 +1,4 @@
-"""Paths of the files a config names; of all files only VRTs are opened."""
+"""Paths of the files that a config names. Only VRTs are opened."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def is_remote(path: str) -> bool:
-    """Whether a strip's or checkpoint's path is an address rather than a local file."""
+    """Whether a path of a strip or checkpoint is an address rather than a local file."""
     return "://" in path or path.startswith("/vsi")
 
 
 def by_shards(config: Config) -> dict[int, list[str]]:
-    """AOI names by their number of shards."""
+    """Group AOI names by their number of shards."""
     groups: dict[int, list[str]] = defaultdict(list)
     for name, area in sorted(config.aois.items()):
         groups[area.shards].append(name)
@@ -32,7 +32,7 @@ def by_shards(config: Config) -> dict[int, list[str]]:
 
 
 def strip_files(config: Config, aoi: str, strip: str) -> list[str]:
-    """Local files of a strip, those that a VRT names included; none for a remote one.
+    """Return the local files of a strip, including files inside VRTs; none for a remote strip.
 
     Raises:
         UserError: a file is missing; names AOI and path.
@@ -57,14 +57,14 @@ def strip_files(config: Config, aoi: str, strip: str) -> list[str]:
     named = [source for name in files for source in vrt_sources(name)]
     if missing := [name for name in named if not Path(name).is_file()]:
         raise UserError(
-            f"Area {aoi!r}: strip file {chosen[0].path} is made of {missing[0]}, which does not "
-            "exist; put that file there or make the VRT again."
+            f"Area {aoi!r}: strip file {chosen[0].path} refers to {missing[0]}, which does not "
+            "exist; put that file there or recreate the VRT."
         )
     return list(dict.fromkeys([*files, *named]))
 
 
 def local_files(path: str) -> list[str] | None:
-    """Local files of a strip's path; None: there is none, or one is missing."""
+    """Return the local files of a strip's path; None if a file is missing."""
     if is_remote(path):
         return []
     files = sorted(glob.glob(path)) if "*" in path else [path]  # noqa: PTH207
@@ -80,7 +80,7 @@ def _missing(config: Config, aoi: str) -> list[tuple[str, str]]:
 
 
 def _sentence(missing: list[tuple[str, str]]) -> str:
-    """All strips that are missing, so that they are put right at once."""
+    """Return the error message for all missing strips."""
     told = [f"Area {aoi!r}: strip file {path} does not exist" for aoi, path in missing]
     keys = " and ".join(dict.fromkeys(f"`aois.{aoi}.strips`" for aoi, _ in missing))
     end = f"(relative to {Path.cwd()}); correct {keys} in the config or put the files there."
@@ -88,7 +88,7 @@ def _sentence(missing: list[tuple[str, str]]) -> str:
 
 
 def photo_files(config: Config, aoi: str) -> list[str]:
-    """Local files that an area's photos are listed from; of a folder, none: see `folder_state`.
+    """Return the local files of an area's photo sources; a folder has `folder_state` instead.
 
     Raises:
         UserError: a file or folder is missing; names AOI and key.
@@ -101,9 +101,9 @@ def photo_files(config: Config, aoi: str) -> list[str]:
         found = sorted(glob.glob(path)) if "*" in path else [path]  # noqa: PTH207
         wanted = Path.is_dir if source.kind == "folder" else Path.is_file
         if not found or not all(wanted(Path(name)) for name in found):
-            what = "no folder" if source.kind == "folder" else "no file"
+            kind = "a folder" if source.kind == "folder" else "a file"
             raise UserError(
-                f"Area {aoi!r}: `photos`: {source.kind}: {path} is {what} (relative to "
+                f"Area {aoi!r}: `photos`: {source.kind}: {path} is not {kind} (relative to "
                 f"{Path.cwd()}); correct the path, or put the photos there."
             )
         out += [] if source.kind == "folder" else found
@@ -111,22 +111,22 @@ def photo_files(config: Config, aoi: str) -> list[str]:
 
 
 def exclusion_file(config: Config, aoi: str) -> list[str]:
-    """The list of photos that an area leaves out; none where there is none.
+    """Return the file of photos that an area excludes, if any.
 
     Raises:
-        UserError: it is missing; names the key.
+        UserError: the file is missing; names the key.
     """
     path = config.aois[aoi].pairs.exclude
     if path and not Path(path).is_file():
         raise UserError(
             f"Area {aoi!r}: `pairs.exclude` {path} does not exist (relative to {Path.cwd()}); "
-            "correct the path, or leave the key out."
+            "correct the path, or remove the key."
         )
     return [path] if path else []
 
 
 def folder_state(path: str) -> str:
-    """What a change in a folder of photos changes: names, sizes and times of all its files."""
+    """Return a digest of the names, sizes and times of all files in a folder of photos."""
     digest = hashlib.sha256()
     for root, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -137,9 +137,9 @@ def folder_state(path: str) -> str:
 
 
 def vrt_sources(name: str) -> list[str]:
-    """Local files that a VRT is made of, and those that VRTs among them are made of.
+    """Return the local files that a VRT refers to, including those of nested VRTs.
 
-    Nothing for a file of another kind, or for one that is no XML: GDAL says what is wrong with it.
+    The list is empty for other files and for invalid XML, which GDAL reports.
     """
     out: dict[str, None] = {}
     todo = [name]
@@ -153,7 +153,7 @@ def vrt_sources(name: str) -> list[str]:
             continue
         for tag in ("SourceFilename", "SourceDataset"):
             for node in root.iter(tag):
-                # Names of sub-datasets (`HDF5:"a.h5"://b`) and of addresses are no paths.
+                # Names of sub-datasets (`HDF5:"a.h5"://b`) and addresses are not paths.
                 text = (node.text or "").strip()
                 if not text or is_remote(text) or ":" in text or text.startswith("<"):
                     continue
@@ -166,13 +166,13 @@ def vrt_sources(name: str) -> list[str]:
 
 
 def weights_name(url: str) -> str:
-    """File name under ``models/`` of a checkpoint given by address."""
+    """Return the file name under ``models/`` of a checkpoint given by address."""
     digest = hashlib.sha256(url.encode()).hexdigest()[:8]
     return f"{digest}_{PurePosixPath(url.split('?')[0]).name}"
 
 
 def checkpoint_file(config: Config, aoi: str) -> str:
-    """Local file of the AOI's Places365 checkpoint; rule ``weights`` makes it if it is an address.
+    """Return the local file of the AOI's Places365 checkpoint; ``places365`` fetches addresses.
 
     Raises:
         UserError: the file is missing; names the key.
@@ -183,18 +183,18 @@ def checkpoint_file(config: Config, aoi: str) -> str:
     if not Path(path).is_file():
         raise UserError(
             f"Area {aoi!r}: `scenes.checkpoint` {path} does not exist (relative to {Path.cwd()}); "
-            "give the path or the address of a published Places365 checkpoint."
+            "give the path or address of a published Places365 checkpoint."
         )
     return path
 
 
 def model_file(config: Config) -> str:
-    """Local file of the model that the config names; empty: the run trains its own.
+    """Return the local file of the config's model; empty if the run trains its own.
 
-    Rule ``fetch_model`` makes it if it is an address.
+    Rule ``fetch_model`` fetches the file if the config gives an address.
 
     Raises:
-        UserError: the file is missing, no model, or one that the workflow itself writes.
+        UserError: the file is missing, not a model, or an output of the workflow.
     """
     if not config.model:
         return ""
@@ -204,35 +204,35 @@ def model_file(config: Config) -> str:
     path = Path(config.model)
     if path.resolve().is_relative_to(Path("results").resolve()):
         raise UserError(
-            f"`model` {path} lies in results/, which the workflow writes: copy it to another "
-            "folder, such as models/, and name that."
+            f"`model` {path} is in results/, which the workflow writes: copy the file to another "
+            "folder, such as models/, and give the new path."
         )
     if not path.is_file():
         raise UserError(
-            f"`model` {path} does not exist (relative to {Path.cwd()}); give the file of a model, "
-            "or hf://OWNER/NAME."
+            f"`model` {path} does not exist (relative to {Path.cwd()}); give a model file or "
+            "hf://OWNER/NAME."
         )
     read_facts(path)
     return str(path)
 
 
 def weights(config: Config) -> dict[str, str]:
-    """File name under ``models/`` -> address, of every checkpoint given by address."""
+    """Return file name under ``models/`` -> address, for every checkpoint given by address."""
     paths = {area.scenes.checkpoint for area in config.aois.values()}
     return {weights_name(path): path for path in sorted(paths) if is_remote(path)}
 
 
 def fetched_backbone(config: Config) -> list[str]:
-    """Local file of the weights that training takes from timm, if any; rule ``backbone`` makes it.
+    """Return the local file of weights from timm, if any; rule ``backbone`` fetches it.
 
-    Two backbones have two files: another one in the config is another input.
+    Each backbone has its own file, so a changed backbone is a changed input.
     """
     from_timm = config.train.weights == "timm"
     return [f"models/{config.train.backbone}.safetensors"] if from_timm else []
 
 
 def backbone_file(config: Config) -> list[str]:
-    """Local file of the weights that training begins with, if any.
+    """Return the local file of the initial weights of training, if any.
 
     Raises:
         UserError: the file is missing; names the key.
@@ -243,13 +243,13 @@ def backbone_file(config: Config) -> list[str]:
     if not Path(path).is_file():
         raise UserError(
             f"`train.weights` {path} does not exist (relative to {Path.cwd()}); give the path of "
-            f"weights of {config.train.backbone!r}, `timm` to have them fetched, or `none`."
+            f"weights of {config.train.backbone!r}, `timm` to fetch them, or `none`."
         )
     return [path]
 
 
 def file_state(name: str) -> tuple[int, int, int] | None:
-    """What a change of a local file changes; None for a remote one."""
+    """Return modification time, size and inode of a local file; None for other paths."""
     try:
         found = Path(name).stat()
     except OSError:

@@ -22,22 +22,22 @@ if TYPE_CHECKING:  # jobs need the names below, not the models of the whole conf
     from witw.imagery.choice import Choice
 
 CONFIG_FILE = "config.yaml"
-# A person waits for the first job, so a service that is down is told within a minute.
+# A person waits for the first job, so an unavailable service must be reported within a minute.
 TRIES = 4
-# What a run writes into, below the run folder.
+# Folders of the run folder that a run writes to.
 FOLDERS = ("results", "photos", "journal", "models", "logs", "checkpoints")
 
-_held: list[IO[str]] = []  # open until this process ends: closing a file gives up its lock
+_held: list[IO[str]] = []  # open until this process ends: closing a file releases its lock
 
 
 def read_command(workflow: Any) -> None:
-    """Look at how Snakemake was called and at its config files, before they are used.
+    """Check Snakemake's command line and its config files before their use.
 
     Args:
-        workflow: Snakemake's.
+        workflow: Snakemake's workflow object.
 
     Raises:
-        UserError: a file is missing or drops a key, or a container is asked for.
+        UserError: a file is missing or has a duplicate key, or a container is requested.
     """
     command_line.check_files(sys.argv)
     for path in config_files(workflow):
@@ -45,18 +45,18 @@ def read_command(workflow: Any) -> None:
     methods = workflow.deployment_settings.deployment_method
     if any(method.name == "APPTAINER" for method in methods):
         raise UserError(
-            "`--sdm apptainer` starts jobs in an image that does not hold witw; leave it out, as "
-            "the jobs run in the environment of this snakemake."
+            "`--sdm apptainer` starts jobs in an image without witw; remove the option, because "
+            "jobs run in the environment of this snakemake."
         )
 
 
 def config_files(workflow: Any) -> list[Path]:
-    """The config files of a run, in the order in which they are laid over each other."""
+    """Return the config files of a run; later files override earlier ones."""
     named = [Path(path) for path in workflow.overwrite_configfiles]
     if not named and not Path(CONFIG_FILE).is_file():
         raise UserError(
-            f"{Path.cwd()} has no {CONFIG_FILE}; write one there (docs/config.md), name a file "
-            "with --configfile, or name the run folder with --directory."
+            f"{Path.cwd()} has no {CONFIG_FILE}; write one there (docs/config.md), give a file "
+            "with --configfile, or give the run folder with --directory."
         )
     here = Path.cwd()
     files = named or [Path(CONFIG_FILE)]
@@ -64,13 +64,13 @@ def config_files(workflow: Any) -> list[Path]:
 
 
 def config_name(workflow: Any) -> str:
-    """What the config was read from, for error texts."""
+    """Return the sources of the config, for error messages."""
     text = " + ".join(map(str, config_files(workflow)))
     return f"{text} + --config" if workflow.config_settings.config else text
 
 
 def notes(config: Config) -> list[str]:
-    """What a person should know of a whole run before and after it, as sentences."""
+    """Return notes on a complete run as sentences, for its start and its end."""
     splits = {name: area.split for name, area in config.aois.items()}
     strips = {
         name: [source.path for strip in area.strips for source in strip.sources() if source.path]
@@ -78,13 +78,13 @@ def notes(config: Config) -> list[str]:
     }
     if config.model:
         return [
-            f"The network is {config.model}: nothing is searched, downloaded or trained; the "
-            "areas' imagery is prepared and indexed for `witw locate`."
+            f"The network is {config.model}: the run prepares and indexes the areas' imagery for "
+            "`witw locate`, without search, download or training."
         ]
     told = [areas.no_training(splits), *areas.shared_strips(strips, splits)]
     told += [
         f"Area {name!r} reads tiles of {strip.tiles} ({strip.attribution}): its terms must allow "
-        "to store them, to derive a data set and to train on it."
+        "storing tiles, deriving a data set and training on them."
         for name, area in config.aois.items()
         for strip in area.strips
         if strip.tiles
@@ -93,12 +93,12 @@ def notes(config: Config) -> list[str]:
 
 
 def claim(folder: Path) -> None:
-    """Hold a run folder for this process, until it ends in whatever way.
+    """Lock a run folder for this process until it ends, even by a crash.
 
-    Snakemake's own lock is a file that outlives a killed run; it is off in profiles/default.
+    Snakemake's own lock is a file that outlives a killed run; profiles/default switches it off.
 
     Raises:
-        UserError: another run holds it.
+        UserError: another run holds the lock.
     """
     path = folder / ".snakemake" / "witw.lock"
     path.parent.mkdir(exist_ok=True)
@@ -108,28 +108,28 @@ def claim(folder: Path) -> None:
     except BlockingIOError:
         handle.close()
         raise UserError(
-            f"Another run is at work in {folder.resolve()}: wait for it to end, or end it."
+            f"Another run is active in {folder.resolve()}: wait until it ends, or stop it."
         ) from None
     _held.append(handle)
 
 
 def tidy(results: Path) -> None:
-    """Remove, after a run, pixels that `stats` kept for a `utm` that had nothing to do."""
+    """Remove leftover pixels that `stats` kept for `utm`, after a run."""
     for path in results.glob("*/strips/*.decoded"):
         path.unlink(missing_ok=True)
 
 
 def check(choice: Choice, config: Config, jobs: list[tuple[str, dict[str, str]]]) -> None:
-    """Stop before the first job where one is bound to fail.
+    """Stop before the first job if a job is certain to fail.
 
     Args:
-        choice: where the strips lie.
+        choice: the places of the strips.
         config: the validated config.
-        jobs: rule name and wildcards of every job that is to run.
+        jobs: rule name and wildcards of every job that will run.
 
     Raises:
-        UserError: a folder that cannot be written, strips that cannot be used, or no key, or a
-            refused one, although something is to be searched.
+        UserError: a folder is not writable, a strip is unusable, or a search needs a key that is
+            missing or refused.
     """
     check_folders()
     if unsure := choice.check(strips_of(jobs)):
@@ -143,28 +143,32 @@ def check(choice: Choice, config: Config, jobs: list[tuple[str, dict[str, str]]]
 
 
 def check_dry(choice: Choice, jobs: list[tuple[str, dict[str, str]]]) -> list[str]:
-    """What a dry run can check without a key: the strips.
+    """Check the strips of a dry run, which needs no key.
 
     Args:
-        choice: where the strips lie.
+        choice: the places of the strips.
         jobs: rule name and wildcards of every job that would run.
 
     Returns:
-        Sentences of the strips whose servers said nothing; a plan may be made without a network.
+        One sentence for each strip whose server did not answer; a plan needs no network.
 
     Raises:
-        UserError: one cannot be used; names all that cannot.
+        UserError: a strip is unusable; names all unusable strips.
     """
     return choice.check(strips_of(jobs))
 
 
 def strips_of(jobs: list[tuple[str, dict[str, str]]]) -> list[tuple[str, str]]:
-    """AOI and name of every strip that a job reads."""
+    """Return AOI and name of every strip that a job reads."""
     return sorted({(w["aoi"], w["strip"]) for rule, w in jobs if rule in ("stats", "rgb8", "utm")})
 
 
 def check_folders() -> None:
-    """Write into each folder of the run that is there already: Snakemake would say it less well."""
+    """Test that each existing folder of the run is writable; Snakemake's own error is unclear.
+
+    Raises:
+        UserError: a folder is not writable.
+    """
     for folder in filter(Path.is_dir, map(Path, FOLDERS)):
         try:
             with tempfile.TemporaryFile(dir=folder):
@@ -172,10 +176,10 @@ def check_folders() -> None:
         except OSError as error:
             raise UserError(
                 f"{folder.resolve()} cannot be written ({os.strerror(error.errno or 0)}); "
-                "give access, or run in another folder (--directory)."
+                "grant access, or run in another folder (--directory)."
             ) from None
 
 
 def check_key(api_url: str) -> None:
-    """Ask the service once whether it accepts the key: else every area's search would."""
+    """Check the key with one call to the service, before the searches of all areas need it."""
     Client.from_environment(api_url, TRIES).check_key()

@@ -1,15 +1,15 @@
 """Build a job's spec: the keys its stage reads and the module's version, as one string.
 
-Snakemake compares a rule's params as an unordered set of values, ignores objects it does not know
-and does not look into imported modules. One canonical JSON string per job makes "the config or the
-code of this stage changed for this AOI" exactly what reruns it.
+Snakemake compares a rule's params as an unordered set of values, ignores unknown objects and does
+not track imported modules. With one canonical JSON string per job, a job reruns exactly when the
+config or the code of its stage changed for its AOI.
 
-Each stage module says what it reads in two literals at its top::
+Each stage module declares two literals::
 
     VERSION = 1                              # raised when the same inputs give other outputs
-    READS = ("bbox_deg", "flickr.api_url")   # key paths: of the AOI, or of the config's top level
+    READS = ("bbox_deg", "flickr.api_url")   # key paths of the AOI, or of the config's top level
 
-They are read from the source text, not by import: torch and GDAL must not be loaded to plan.
+Both are read from the source text, not by import: a plan must not load torch and GDAL.
 """
 
 from __future__ import annotations
@@ -63,15 +63,16 @@ STAGES = {
 }
 
 
-# Kind of source -> what `search` reads for it; other keys must not rerun the search of an area.
+# Kind of source -> keys that `search` reads for it; other keys must not rerun the search of an
+# area.
 SOURCE_READS = {
     "flickr": ("search", "flickr.api_url", "flickr.photo_hosts"),
     "yfcc100m": ("search.licenses", "flickr.photo_hosts"),
 }
-# Of a source, what `search` does not read.
+# Keys of a source that `search` does not read.
 _NOT_LISTED = {*KINDS, "hosts"}
-# Stages before `dataset`, of whose keys its provenance tells, and what it does not repeat: removals
-# are no setting, and strips are told all at once.
+# Stages before `dataset` whose keys its provenance lists. _NOT_TOLD is left out: removals are not
+# settings, and strips and sources are listed separately.
 MADE_BY = (
     *("search", "shards", "download", "scenes"),
     *("stats", "stretch", "utm", "mosaic", "chips", "pairs"),
@@ -94,7 +95,7 @@ def literals(stage: str) -> tuple[int, tuple[str, ...]]:
 
 
 def _source(module: str) -> Path:
-    """Path of a module's source; looking up a submodule imports only its (empty) packages."""
+    """Return the path of a module's source; the lookup imports only the (empty) parent packages."""
     found = find_spec(module)
     if found is None or found.origin is None:
         raise ModuleNotFoundError(module)
@@ -102,7 +103,7 @@ def _source(module: str) -> Path:
 
 
 def build(config: Config, stage: str, aoi: str | None = None, part: str | None = None) -> str:
-    """Canonical JSON of what one job of a stage depends on.
+    """Return the canonical JSON of the dependencies of one job.
 
     Args:
         config: the validated config.
@@ -112,14 +113,13 @@ def build(config: Config, stage: str, aoi: str | None = None, part: str | None =
 
     Returns:
         JSON with sorted keys: ``stage``, ``version``, ``aoi`` and every key path of ``READS``,
-        nested as in the config. Some paths are derived: ``utm_epsg``, ``strip`` (that strip
-        alone, bands and nodata resolved), ``strip_names`` (in config order), ``need_px`` (side of
-        the chips that strips are read for, None where all is read), ``shape`` (of an area that is
-        more than a box, see :mod:`witw.ground.shapes`; else left out), ``weights`` (the
-        checkpoint's address), ``areas`` (what the joint stages say of each AOI), ``chip_m`` and
-        ``forgotten`` (a digest of the removals asked for in the AOI), ``sources`` and
-        ``photo_hosts`` (where photos come from, and their hosts), ``made`` (what the stages before
-        `dataset` read).
+        nested as in the config. Some paths are derived: ``utm_epsg``, ``strip`` (only this strip,
+        with bands and nodata resolved), ``strip_names`` (in config order), ``need_px`` (side of the
+        chips to read strips for; None: read all), ``shape`` (of an area that is not a box, see
+        :mod:`witw.ground.shapes`; otherwise omitted), ``weights`` (the checkpoint's address),
+        ``areas`` (description of each AOI for the joint stages), ``chip_m``, ``forgotten`` (a
+        digest of the removals from the AOI), ``sources`` and ``photo_hosts`` (photo sources and
+        their hosts), ``made`` (the keys of the stages before `dataset`).
     """
     version, reads = literals(stage)
     out: dict[str, Any] = {"stage": stage, "version": version}
@@ -129,18 +129,18 @@ def build(config: Config, stage: str, aoi: str | None = None, part: str | None =
         area = config.aois[aoi]
     for path in _in_use(reads, area) if stage == "search" else reads:
         value = digest(aoi or "") if path == "forgotten" else _value(config, area, path, part)
-        # Where photos come from Flickr alone, the hosts of others are none, and an area that is a
-        # box has no shape: their specs are what they were before there were these.
+        # Omitted if empty: areas with photos from Flickr only, and areas that are boxes, keep the
+        # specs of versions without these keys.
         if path not in ("photo_hosts", "shape") or value:
             _put(out, path, value)
     return json.dumps(out, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def _in_use(reads: Iterable[str], area: Aoi | None) -> list[str]:
-    """What `search` reads for the kinds of source that an area has."""
+    """Return the keys that `search` reads for an area's kinds of source."""
     wanted = {p for s in (area.photos if area else ()) for p in SOURCE_READS.get(s.kind, ())}
     owned = {path for paths in SOURCE_READS.values() for path in paths}
-    # Of two that name a section and a key in it, the section.
+    # A section replaces its own keys.
     wanted -= {path for path in wanted if path.rpartition(".")[0] in wanted}
     return [*(path for path in reads if path not in owned), *sorted(wanted)]
 
@@ -158,7 +158,7 @@ def _value(config: Config, area: Aoi | None, path: str, part: str | None) -> Any
 def _strip(_config: Config, area: Aoi | None, part: str | None) -> dict[str, Any]:
     if area is None:
         raise ValueError("a strip belongs to an area")
-    # Before it is known where the strip lies, the first place stands for all.
+    # Before a place is chosen, the first place represents the strip.
     chosen = next(s for s in area.strips if s.name == part).sources()[0]
     return {
         "name": chosen.name,
@@ -198,9 +198,9 @@ def _areas(config: Config, _area: Aoi | None, _part: str | None) -> dict[str, An
 
 
 def _made(config: Config, _area: Aoi | None, _part: str | None) -> dict[str, Any]:
-    """What the stages before `dataset` read, for its provenance: what areas share is told once.
+    """Return the keys of the stages before `dataset`, for its provenance; shared values only once.
 
-    Each key reruns one of those stages, and `dataset` after it, so none reruns more by this.
+    Each key already reruns one of these stages and then `dataset`, so listing it adds no reruns.
     """
     told = {name: _made_of(config, area) for name, area in config.aois.items()}
     first = next(iter(told.values()), {})
@@ -229,7 +229,7 @@ def _made_of(config: Config, area: Aoi) -> dict[str, Any]:
 
 
 def _sources(_config: Config, area: Aoi | None, _part: str | None) -> list[dict[str, Any]]:
-    """The area's sources as `search` reads them, with what a changed folder changes."""
+    """Return the area's sources as `search` reads them, with the state of folders."""
     out = []
     for source in area.photos if area else ():
         told = source.model_dump(mode="json", exclude=_NOT_LISTED)
@@ -241,7 +241,7 @@ def _sources(_config: Config, area: Aoi | None, _part: str | None) -> list[dict[
 
 
 def _photo_hosts(_config: Config, area: Aoi | None, _part: str | None) -> list[str]:
-    """Hosts that the photos of the area's sources other than Flickr may come from; `*`: any."""
+    """Return the allowed photo hosts of the area's sources other than Flickr; `*`: any host."""
     fetched = [s for s in (area.photos if area else ()) if s.kind in ("table", "ids", "mapillary")]
     return sorted({host for s in fetched for host in (["*"] if s.hosts is None else s.hosts)})
 
@@ -262,7 +262,7 @@ _DERIVED: dict[str, Callable[[Config, Aoi | None, str | None], Any]] = {
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, so that a spec read back from JSON equals the one written."""
+    """Convert tuples to lists, so a spec read back from JSON equals the written one."""
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -274,15 +274,15 @@ def _put(out: dict[str, Any], path: str, value: Any) -> None:
 
 
 def parse(text: str, stage: str) -> dict[str, Any]:
-    """Read a ``--spec`` back.
+    """Parse a ``--spec``.
 
     Raises:
-        UserError: it is not JSON, or another stage's.
+        UserError: the text is not JSON, or the spec of another stage.
     """
     try:
         spec = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"--spec is not JSON: {error}.") from None
+        raise UserError(f"--spec is not JSON: {error}; give the spec of stage {stage!r}.") from None
     if not isinstance(spec, dict) or spec.get("stage") != stage:
-        raise UserError(f"--spec belongs to another stage than {stage!r}.")
+        raise UserError(f"--spec is not a spec of stage {stage!r}; give the spec of this stage.")
     return spec

@@ -9,7 +9,7 @@ A stage module has ``VERSION`` and ``READS`` (see :mod:`witw.spec`), a pure ``ru
     if __name__ == "__main__":
         stage.execute(main)
 
-so that it runs with and without Snakemake.
+It therefore runs with and without Snakemake.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ def arguments(
     """Parse ``--spec JSON --threads N`` and one path option for each named input and output.
 
     Args:
-        stage: key of :data:`witw.spec.STAGES`; ``--spec`` must be that stage's.
+        stage: key of :data:`witw.spec.STAGES`; ``--spec`` must belong to this stage.
         doc: the module's docstring; its first line is the help text.
         inputs: names of the input paths.
-        outputs: names of the output paths; their parent folders are made.
-        many: those of ``inputs`` that take several paths.
+        outputs: names of the output paths; their parent folders are created.
+        many: names in ``inputs`` that take several paths.
         values: names of options that are words, not paths.
-        optional: names of input paths that may be left out (then None).
-        argv: command line; default: the process's.
+        optional: names of optional input paths (default: None).
+        argv: command line; default: the process's command line.
 
     Raises:
-        UserError: an input is a VRT and damaged.
+        UserError: an input is a damaged VRT.
     """
     parser = argparse.ArgumentParser(description=(doc or stage).splitlines()[0])
-    parser.add_argument("--spec", required=True, help="JSON of the keys this stage reads")
+    parser.add_argument("--spec", required=True, help="JSON of the keys that this stage reads")
     parser.add_argument("--threads", type=int, default=1, help="threads to use")
     for name in inputs:
         nargs = "*" if name in many else None
@@ -79,18 +79,18 @@ def arguments(
 
 
 def _check_whole(given: Path | list[Path]) -> None:
-    """Look at the seals of VRTs, which GDAL would read past."""
+    """Verify the checksums of VRTs, which GDAL ignores."""
     for path in given if isinstance(given, list) else [given]:
         if path.suffix == ".vrt" and path.is_file():
             files.check_xml(path)
 
 
 def execute(main: Callable[[], None]) -> None:
-    """Run a stage's ``main``; a user's mistake becomes one line and exit code 1."""
+    """Run a stage's ``main``; a `UserError` becomes one line and exit code 1."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Plain("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # Slurm and Snakemake ask with SIGTERM: unwind, so that temporary files are removed.
+    # Slurm and Snakemake send SIGTERM: exit by an exception, which removes temporary files.
     signal.signal(signal.SIGTERM, _stop)
     try:
         with files.explained():
@@ -103,7 +103,7 @@ def execute(main: Callable[[], None]) -> None:
 
 
 class _Plain(logging.Formatter):
-    """A log in which nothing from outside can steer a terminal."""
+    """A log formatter that escapes terminal control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
@@ -116,7 +116,7 @@ def _stop(signum: int, _frame: FrameType | None) -> None:
 def bar(
     label: str, total: int | None = None, unit: str = "it", items: Iterable[Any] | None = None
 ) -> tqdm[Any]:
-    """Return a progress bar on a terminal; elsewhere a line every 30 s."""
+    """Return a progress bar; without a terminal, it prints a line every 30 s."""
     if sys.stderr.isatty():
         return tqdm(items, desc=label, total=total, unit=unit, mininterval=0.2)
     shape: dict[str, Any] = {"mininterval": 30, "ascii": True, "file": _Lines()}
@@ -124,7 +124,7 @@ def bar(
 
 
 class _Lines:
-    """Standard error for a bar that is not on a terminal: what it redraws becomes a line each."""
+    """Standard error for a bar without a terminal: each redraw becomes a line."""
 
     def write(self, text: str) -> None:
         if line := text.replace("\r", "").rstrip():
@@ -135,5 +135,5 @@ class _Lines:
 
 
 def progress[T](items: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
-    """Show progress over items as :func:`bar` does."""
+    """Yield items, showing progress as :func:`bar` does."""
     return bar(label, total, items=items)

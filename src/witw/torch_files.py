@@ -10,21 +10,21 @@ import torch
 
 
 def read(path: Path, where: torch.device) -> Any:
-    """Tensors and plain containers of a file that ``torch.save`` wrote.
+    """Load tensors and plain containers from a file of ``torch.save``.
 
-    torch does not look at the checksums that it writes, so that a bit turned over would be another
-    weight. Files in its format of before 1.6 have none.
+    torch ignores the checksums that it writes, so a flipped bit would change a weight. Files of
+    torch before 1.6 have no checksums.
 
     Args:
         path: the file.
         where: device of the tensors.
 
     Raises:
-        Exception: of a dozen types, as torch has them, where the file is damaged, of another format
-            or holds more than data.
+        Exception: the file is damaged, of another format, or contains code; torch raises a dozen
+            types.
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as parts:
             if (damaged := parts.testzip()) is not None:
-                raise ValueError(f"{damaged} is not what its checksum says")
+                raise ValueError(f"the checksum of {damaged} does not match")
     return torch.load(path, map_location=where, weights_only=True)

@@ -339,7 +339,7 @@ def test_while_a_run_is_at_work_nothing_is_done(place):
     command = [sys.executable, "-c", HOLD]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(UserError, match="Another run is at work"):
+        with pytest.raises(UserError, match="Another run is active"):
             __main__.run(["forget", "52800000500"])
         holder.stdin.close()
     assert stored() == before
@@ -412,8 +412,8 @@ def test_a_broken_memory_stops_everything(tmp_path, monkeypatch, text):
     forgotten.PATH.parent.mkdir()
     forgotten.PATH.write_text(text)
     for call in (forgotten.load, lambda: forgotten.digest("west")):
-        with pytest.raises(UserError, match=r"photos/forgotten\.json cannot be read"):
+        with pytest.raises(UserError, match=r"photos/forgotten\.json is not a registry"):
             call()
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is not a registry"):
         forgotten.add(["2"], [], [])
     assert forgotten.PATH.read_text() == text

@@ -90,5 +90,5 @@ def test_what_is_fetched_is_what_training_begins_with_and_stays_so(fetch):
     _, done = fetch(weights(2))
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("witw: ")]
-    assert "the one that was fetched first had" in line
+    assert "the file fetched first had" in line
     assert not file.exists()

@@ -195,8 +195,8 @@ def test_scoring_in_blocks_changes_nothing(trained, monkeypatch):
 def test_a_file_that_is_no_model_is_named(trained, tmp_path):
     outputs = [tmp_path / name for name in ("m.json", "r.parquet", "p.png")]
     for content, said in (
-        (b"no", r"model\.pt is no model of witw: it is not a safetensors file"),
-        (None, "is a pickle of torch; a model of witw is a safetensors file"),
+        (b"no", r"model\.pt is not a model of witw: it is not a safetensors file"),
+        (None, "is a torch pickle; give a safetensors file that witw wrote"),
     ):
         if content is None:
             torch.save({"weights": {}}, tmp_path / "model.pt")

@@ -31,7 +31,7 @@ def test_of_two_runs_started_at_once_one_is_refused_in_a_sentence(town, calm):
     said = town.folder / "snakemake.txt"
     kept = said.rename(town.folder / "first.txt")
     second = town.run()
-    second.assert_told("Another run is at work", str(town.folder))
+    second.assert_told("Another run is active", str(town.folder))
     assert not jobs(first) or first.poll() is None
     first.wait(400)
     assert first.returncode == 0, kept.read_text()[-4000:]
@@ -48,7 +48,7 @@ def test_two_runs_started_in_the_same_moment_end_right(town, calm):
     assert 0 in codes, said
     for code, text in zip(codes, said, strict=True):
         if code:
-            assert "witw: Another run is at work" in text, text[-3000:]
+            assert "witw: Another run is active" in text, text[-3000:]
         assert "Traceback" not in text, text[-3000:]
     town.finish()
     assert town.digest() == calm.digest()

@@ -373,5 +373,5 @@ def test_a_checkpoint_that_is_no_longer_what_was_fetched_is_refused(store, check
     record.write_text(f"{hashlib.sha256(own.read_bytes()).hexdigest()}  net.pth.tar\n")
     run(own)
     record.write_text(f"{'0' * 64}  net.pth.tar\n")
-    with pytest.raises(UserError, match="was fetched first"):
+    with pytest.raises(UserError, match="fetched first"):
         run(own)

@@ -35,7 +35,7 @@ def test_nothing_is_searched_or_trained_and_no_key_is_asked_for(given):
     done = given.snakemake("-n", "--no-hooks", key=None)
     assert done.returncode == 0, done.stderr
     assert done.jobs == PLANNED
-    assert "The network is models/witw.safetensors: nothing is searched" in done.stderr
+    assert "The network is models/witw.safetensors: the run prepares" in done.stderr
 
 
 def test_the_given_file_is_read_and_never_written(given):
@@ -76,9 +76,9 @@ def test_mistakes_are_told_before_the_plan(given):
 
     assert "`model` absent.safetensors does not exist" in told("absent.safetensors")
     (given.folder / "bad.safetensors").write_bytes(b"no model, but long enough for one")
-    assert "bad.safetensors is no model of witw" in told("bad.safetensors")
+    assert "bad.safetensors is not a model of witw" in told("bad.safetensors")
     (given.folder / "results").mkdir()
-    assert "lies in results/, which the workflow writes" in told("results/witw.safetensors")
+    assert "is in results/, which the workflow writes" in told("results/witw.safetensors")
 
 
 @pytest.mark.long

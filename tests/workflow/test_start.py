@@ -60,7 +60,7 @@ def test_a_second_run_in_the_folder_of_another_is_refused(workplace):
     lock.parent.mkdir()
     with lock.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        words = ["Another run is at work", str(workplace.folder)]
+        words = ["Another run is active", str(workplace.folder)]
         assert_stopped(workplace.snakemake("--cores", 1), words)
     assert not (workplace.folder / "results").exists()
 

@@ -173,7 +173,7 @@ def test_a_model_is_pushed_with_its_card_and_read_back(service, model, tmp_path)
         (f"hf://{REPO}@v9", "the repository has no revision v9"),
         (f"hf://{REPO}/other.safetensors", "the repository has no file other.safetensors"),
         ("hf://nobody/nothing", "there is no such repository, or it is private"),
-        (f"hf://{REPO}/README.md", "is no model of witw"),
+        (f"hf://{REPO}/README.md", "is not a model of witw"),
     ],
 )
 def test_mistakes_are_one_sentence(service, model, tmp_path, text, said):

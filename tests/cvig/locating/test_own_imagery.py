@@ -216,7 +216,7 @@ def test_mistakes_are_one_sentence_each(home, tmp_path, monkeypatch):
         ("photo.jpg", {"--imagery": tmp_path / "two.tif"}, "as in --bands 1,1,1 for grey"),
         ("photo.jpg", {"--imagery": tmp_path / "plain.tif"}, "plain.tif is not georeferenced"),
         ("photo.jpg", {"--imagery": tmp_path / "blank.tif"}, "does not have a valid pixel"),
-        ("photo.jpg", {"--model": tmp_path / "bad.safetensors"}, "is no model of witw"),
+        ("photo.jpg", {"--model": tmp_path / "bad.safetensors"}, "is not a model of witw"),
         ("photo.jpg", {"--around": "10,10,1"}, "No cell of city lies in the part to search"),
         ("photo.jpg", {"--fov": "200"}, "--fov 200 must lie between 1 and 150 degrees"),
         ("photo.jpg", {"--bands": "1,2"}, "must be three numbers"),

@@ -114,8 +114,8 @@ def told(path):
 def test_another_version_is_named(path):
     rewrite(path, lambda facts: facts.update(format=2, written_by="witw 7.1"))
     text = told(path)
-    assert "is of model format 2, written by witw 7.1; this is witw" in text
-    assert "reads format 1: install the witw that wrote it" in text
+    assert "has model format 2, written by witw 7.1; this is witw" in text
+    assert "reads format 1: install the version that wrote the file" in text
 
 
 def test_an_architecture_that_is_not_known_is_another_version(tmp_path):
@@ -131,7 +131,7 @@ def test_a_file_cut_off_anywhere_is_told(path):
         path.write_bytes(whole[:at])
         text = told(path)
         assert "is damaged" in text or "is not a safetensors file" in text
-    assert f"it holds {len(whole) - 1:,} of {len(whole):,} bytes" in text
+    assert f"it has {len(whole) - 1:,} of {len(whole):,} bytes" in text
 
 
 def test_a_bit_turned_over_is_told_or_makes_no_difference(path):
@@ -154,11 +154,11 @@ def test_a_bit_turned_over_is_told_or_makes_no_difference(path):
 def test_other_files_are_named(tmp_path):
     path = tmp_path / "m.safetensors"
     save_file({"a": torch.zeros(3)}, path)
-    assert "is a safetensors file, but no model of witw" in told(path)
+    assert "is a safetensors file, but not a model of witw" in told(path)
     torch.save({"a": torch.zeros(3)}, path)
-    assert "is a pickle of torch" in told(path)
+    assert "is a torch pickle" in told(path)
     path.write_bytes(pickle.dumps({"a": 1}))
-    assert "is a pickle of torch" in told(path)
+    assert "is a torch pickle" in told(path)
     path.write_bytes(b"\xff\xd8\xff\xe0 a photo, surely" * 9)
     assert "is not a safetensors file" in told(path)
     path.write_bytes(struct.pack("<Q", 20) + b"{" + b"x" * 19)
