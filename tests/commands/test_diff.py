@@ -35,7 +35,7 @@ def spec(**keys):
         ),
         ({"updated": ["a.tif", "b.tif", "c.tif"]}, ["newer input: a.tif, b.tif and 1 more"]),
         ({"is_input_changed": True}, ["another list of input files"]),
-        ({"is_code_changed": True}, ["another command in its rule"]),
+        ({"is_code_changed": True}, ["another command in the rule"]),
         ({"missing": ["x"], "after": ["loo_train", "shards_16"]}, ["after train, shards"]),
         ({"missing": ["x"]}, ["not made yet"]),
         ({"missing": ["x"], "incomplete": ["x"]}, ["was interrupted"]),

@@ -91,14 +91,14 @@ def test_a_line_tells_what_where_how_long_and_how_large(folder):
     write_listed(folder, oslo=900, bern=100, lima=200)
     (line,) = forecast.sentences(config(), is_local=True)
     assert line.startswith("Training: small, from scratch; 30 epochs of at most 900 pairs on ")
-    assert "processor core" in line
+    assert "CPU core" in line
     assert "about" in line
     assert "packed pairs take 0.077 GB" in line  # 1,200 of two squares of 256 px
 
 
 def test_before_anything_is_listed_it_tells_of_a_hundred_thousand(folder):
     (line,) = forecast.sentences(config(), is_local=True)
-    assert "hours for every 100,000 of them" in line
+    assert "hours per 100,000 pairs" in line
 
 
 def test_counted_pairs_come_before_listed_photos(folder):
@@ -112,7 +112,7 @@ def test_counted_pairs_come_before_listed_photos(folder):
 def test_a_small_network_for_many_pairs_is_a_waste(folder):
     write_listed(folder, oslo=20_001, bern=1, lima=1)
     _, note = forecast.sentences(config(), is_local=True)
-    assert note.startswith("Note: `train.backbone: small` learns from scratch, and 20,001 pairs")
+    assert note.startswith("Note: `train.backbone: small` trains from scratch, but 20,001 pairs")
     assert "config.yaml" in note
     assert "configs/gpu_80gb.yaml" in note
     write_listed(folder, oslo=20_000)
@@ -138,7 +138,8 @@ def test_a_gpu_too_small_for_the_parts_of_a_batch():
     made = forecast.Training(None, "NVIDIA A10", 1.0, 30e9, 24_000_000_000, 1, 1.0)
     (note,) = forecast.warnings(config(backbone="test_vit"), made)
     assert (
-        "NVIDIA A10 has 24 GB, and training wants about 30: set `train.micro_batch` lower" in note
+        "NVIDIA A10 has 24 GB, and the training needs about 30 GB: reduce `train.micro_batch`"
+        in note
     )
 
 

@@ -179,8 +179,8 @@ def test_the_imagery_is_looked_at_and_counted_before_the_word_on_the_disk(server
     assert len(told["told"]) == 1 and "'bern': strip file b.tif cannot be read" in told["told"][0]
     __main__.run(["plan", "--directory", str(folder)])
     text = capsys.readouterr().out
-    assert "NOT USABLE: 1 of 2 strips" in text and "b.tif" in text
-    assert text.index("NOT USABLE") < text.index("Disk: ")
+    assert "UNUSABLE and not counted: 1 of 2 strips" in text and "b.tif" in text
+    assert text.index("UNUSABLE") < text.index("Disk: ")
     # What is made already need not be written.
     (folder / "results/oslo/strips").mkdir(parents=True)
     before = planned(capsys, folder)["missing_bytes"]

@@ -415,7 +415,7 @@ def test_each_bad_strip_is_told_what_is_wrong_with_it(workplace):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ([], ["Name photos by their ids", "--owner"]),
+        ([], ["name photos by their ids", "--owner"]),
         (["abc"], ["abc"]),
         (["--owner"], ["--owner"]),
     ],

@@ -89,7 +89,7 @@ def test_an_installed_package_plans_with_its_own_workflow(wheel, workplace, plan
 
 def test_a_clone_uses_its_own_snakefile_and_a_package_without_one_says_so(tmp_path):
     assert snakefile() == REPO / "Snakefile"
-    with pytest.raises(UserError, match="holds no workflow: install witw from its wheel"):
+    with pytest.raises(UserError, match="contains no workflow: install witw from its wheel"):
         snakefile(tmp_path / "lib" / "site-packages" / "witw")
 
 

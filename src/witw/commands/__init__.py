@@ -1,1 +1,1 @@
-"""Commands beside the workflow: plan, estimate, forget."""
+"""Subcommands of the command ``witw``."""

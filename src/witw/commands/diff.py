@@ -1,7 +1,7 @@
-"""Tell in one table which jobs would run, and why: the key and both values, the file, the version.
+"""List in one table the jobs that would run, and why: key and both values, file, or version.
 
-The plan is Snakemake's own: `snakemake -n` runs, and its Snakefile hands over what it knows of each
-job (:func:`reasons`).
+The plan is Snakemake's own: this command runs `snakemake -n`, whose Snakefile writes the reason for
+each job (:func:`reasons`).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from witw.errors import UserError
 from witw.follow.state import area_of, stage_of
 from witw.spec import STAGES
 
-ASKED = "WITW_DIFF"  # names the file that the Snakefile writes its reasons into
+ASKED = "WITW_DIFF"  # path of the file for the reasons
 MOST_FILES, MOST_AREAS, MOST_VALUE = 2, 3, 40
 
 
 def reasons(workflow: Any) -> list[dict[str, Any]]:
-    """What Snakemake's plan knows of each job that would run, in the order of the flow.
+    """Return Snakemake's reasons for each job that would run, in the order of the flow.
 
     Args:
-        workflow: Snakemake's, after a dry run.
+        workflow: Snakemake's workflow object after a dry run.
     """
     dag, found = workflow.dag, []
     for job in sorted(dag.needrun_jobs(exclude_finished=False), key=dag.jobid):
@@ -63,13 +63,13 @@ def reasons(workflow: Any) -> list[dict[str, Any]]:
 
 
 def hand_over(workflow: Any) -> None:
-    """Write the reasons where `witw diff` asked for them; the Snakefile calls it in a dry run."""
+    """Write the reasons to the file of `witw diff`; the Snakefile calls this in a dry run."""
     if path := os.environ.get(ASKED):
         Path(path).write_text(json.dumps(reasons(workflow)), encoding="utf-8")
 
 
 def because(job: Mapping[str, Any]) -> list[str]:
-    """Why a job would run, one reason each; of what follows from other jobs that alone."""
+    """Return the reasons for a job; for a downstream job, only the upstream stages."""
     told = changes(job["old"], job["new"])
     if job["is_forced"]:
         told.append("forced")
@@ -78,7 +78,7 @@ def because(job: Mapping[str, Any]) -> list[str]:
     if job["is_input_changed"] and not told:
         told.append("another list of input files")
     if job["is_code_changed"]:
-        told.append("another command in its rule")
+        told.append("another command in the rule")
     if told:
         return told
     if job["incomplete"]:
@@ -87,11 +87,11 @@ def because(job: Mapping[str, Any]) -> list[str]:
         return [f"after {_few([stage_of(rule) for rule in job['after']], 3)}"]
     if job["missing"]:
         return ["not made yet"]
-    return ["its input is made again"]
+    return ["its input is rebuilt"]
 
 
 def changes(old: Sequence[str], new: Sequence[str]) -> list[str]:
-    """Keys of two specs that differ, as ``key: old -> new``."""
+    """Return the keys that differ between two specs, as ``key: old -> new``."""
     before, now = _flat(_spec(old)), _flat(_spec(new))
     keys = [key for key in [*before, *now] if before.get(key) != now.get(key)]
     return [
@@ -103,7 +103,7 @@ def changes(old: Sequence[str], new: Sequence[str]) -> list[str]:
 
 
 def _spec(params: Sequence[str]) -> dict[str, Any]:
-    """The spec among the params that Snakemake recorded: the text of one, quoted as Python's."""
+    """Find the spec among the params that Snakemake recorded as Python literals."""
     for text in params:
         for candidate in (text, text[1:-1].replace("\\\\", "\\").replace("\\'", "'")):
             try:
@@ -140,7 +140,7 @@ def _few(names: Iterable[str], most: int) -> str:
 
 
 def rows(jobs: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, str, str]]:
-    """Stage, jobs, areas and reason of each row: one for the jobs of a stage with one reason."""
+    """Group jobs by stage and reason; each row has stage, number of jobs, areas and reason."""
     order = {stage: number for number, stage in enumerate(STAGES)}
     groups: dict[tuple[str, str], list[str]] = {}
     for job in sorted(jobs, key=lambda job: order.get(stage_of(job["rule"]), len(order))):
@@ -153,7 +153,7 @@ def rows(jobs: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, str, str]]:
 
 
 def table(jobs: Sequence[Mapping[str, Any]]) -> str:
-    """The table for a person."""
+    """Format the table for a person."""
     if not jobs:
         return "Nothing would run: everything is up to date."
     found = rows(jobs)
@@ -167,10 +167,10 @@ def table(jobs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def run(options: Sequence[str]) -> list[dict[str, Any]]:
-    """The jobs that `snakemake OPTIONS` would run in the working directory.
+    """Return the jobs that `snakemake OPTIONS` would run in the working directory.
 
     Raises:
-        UserError: snakemake refuses; its own words.
+        UserError: snakemake fails; carries its message.
     """
     named = any(re.match(r"-s$|--snakefile", word) for word in options)
     place = [] if named else ["--snakefile", str(snakefile())]
@@ -187,7 +187,7 @@ def run(options: Sequence[str]) -> list[dict[str, Any]]:
             said = done.stderr.strip().splitlines() or [f"snakemake ended with {done.returncode}"]
             told = [line.removeprefix("witw: ") for line in said if line.startswith("witw: ")]
             raise UserError("\n".join(told or said[-5:]))
-        # Where nothing is to be done, Snakemake leaves before it tells.
+        # If no job would run, Snakemake exits before it writes the reasons.
         if not path.exists():
             return []
         found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
@@ -196,11 +196,11 @@ def run(options: Sequence[str]) -> list[dict[str, Any]]:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--json", action="store_true", help="for programs: a row a job")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per job")
     parser.usage = "witw diff [--directory DIRECTORY] [--json] [OPTIONS OF SNAKEMAKE]"
 
 
 def command(args: argparse.Namespace) -> None:
-    """``witw diff``, in the run folder."""
+    """Run ``witw diff`` in the run folder."""
     jobs = run(args.options)
     print(json.dumps(jobs, indent=1) if args.json else table(jobs))  # noqa: T201

@@ -1,4 +1,4 @@
-"""Erase photos from all that a run made of them: files, packed pictures, exports, rows."""
+"""Erase photos from all results of a run: files, packed pictures, exports, table rows."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ import pyarrow.parquet as pq
 from witw import files
 from witw.errors import UserError
 
-# Below results/: made anew as a whole by the next run, or on request, as they mix many photos.
+# Below results/: these mix many photos, so they are deleted as a whole, and rebuilt by the next run
+# or on request.
 EXPORTS = "export"
 PAGES = ("report", "locate")
-CARD = ("README.md", "example.jpg")  # of the data set: a picture of one pair, and whose it is
+CARD = ("README.md", "example.jpg")  # of the data set: they show one pair and its author
 
 
 def erase(results: Path, ids: Collection[str], tables: Iterable[Path]) -> dict[str, int]:
-    """Erase photos below ``results/``; what is left is right but for sums and pictures of all.
+    """Erase photos below ``results/``; the remaining files are correct except for totals.
 
-    Tables that name owners go last, so that a command that is interrupted finds the rest again.
+    Tables that name owners are rewritten last, so an interrupted command finds the rest again.
 
     Args:
-        results: the folder.
-        ids: of the photos.
-        tables: Parquet files that have rows of them.
+        results: the folder ``results/``.
+        ids: ids of the photos.
+        tables: Parquet files with rows of the photos.
 
     Returns:
-        How many files, packs, exports and pages were removed, and rows of tables.
+        The numbers of files, packs, exports, pages and table rows that were removed.
     """
     chosen, done = set(ids), dict.fromkeys(("files", "packs", "exports", "pages", "rows"), 0)
     held = sorted(tables, key=lambda path: "owner" in pq.read_schema(path).names)
@@ -42,7 +43,7 @@ def erase(results: Path, ids: Collection[str], tables: Iterable[Path]) -> dict[s
         if export.is_dir() and _names(export, chosen):
             shutil.rmtree(export)
             done["exports"] += 1
-    # Their pictures and maps may show any photo.
+    # Pages may show any photo.
     for name in PAGES if held else ():
         if (results / name).is_dir():
             shutil.rmtree(results / name)
@@ -61,7 +62,7 @@ def erase(results: Path, ids: Collection[str], tables: Iterable[Path]) -> dict[s
 
 
 def _packs(results: Path, tables: Collection[Path]) -> list[Path]:
-    """Packed splits whose table has a row of the photos, or is gone."""
+    """Return the packed splits whose table is missing or has a row of the photos."""
     found = {path.parent for path in results.rglob("pictures.arrow")}
     return sorted(p for p in found if p / "pairs.parquet" in tables or not _has_table(p))
 
@@ -71,22 +72,22 @@ def _has_table(pack: Path) -> bool:
 
 
 def _of_photos(folder: Path, ids: set[str]) -> Iterator[Path]:
-    """Files named after photos: chips, and photos of the data set."""
+    """Yield files named after photos: chips, and photos of the data set."""
     for path in folder.rglob("*"):
         if path.name.lstrip(".").split(".")[0] in ids and path.is_file():
             yield path
 
 
 def _names(export: Path, ids: set[str]) -> bool:
-    """Whether an export may hold one of the photos: its list of ids tells."""
+    """Return whether an export may contain one of the photos, by its list of ids."""
     listed = export / "ids.txt"
-    if not listed.is_file():  # not whole
+    if not listed.is_file():  # an incomplete export
         return True
     return not ids.isdisjoint(listed.read_text(encoding="utf-8").split())
 
 
 def _rewrite_csv(path: Path, ids: set[str]) -> int:
-    """Take rows out of a CSV file with a column ``id``; how many."""
+    """Remove rows from a CSV file with a column ``id``; return their number."""
     with path.open(encoding="utf-8") as file:
         header = file.readline().rstrip("\n").split(",")
     if "id" not in header:
@@ -99,15 +100,17 @@ def _rewrite_csv(path: Path, ids: set[str]) -> int:
 
 
 def _rewrite(path: Path, ids: set[str]) -> int:
-    """Take rows out of a Parquet file; how many.
+    """Remove rows from a Parquet file; return their number.
 
     Raises:
-        UserError: it is not readable.
+        UserError: the file is not readable.
     """
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} is not a readable table; delete it and do this again.") from error
+        raise UserError(
+            f"{path} is not a readable table; delete the file and repeat the command."
+        ) from error
     gone = pc.is_in(table["id"].cast(pa.string()), value_set=pa.array(sorted(ids)))
     kept = table.filter(pc.invert(gone))
     with files.atomic(path) as part:

@@ -1,4 +1,4 @@
-"""Constants behind the estimates of ``witw plan``, and where they come from."""
+"""Constants of the estimates of ``witw plan``, with their origin."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from witw.flickr.search import PROBES
 from witw.settings.chips import Chips
 from witw.settings.search import Search
 
-# Calls of a search over the least possible, ceil(N / 250): simulated with 10,000 to 500,000 photos
-# of an area, it was 1.01 to 1.04.
+# Calls of a search relative to the minimum, ceil(N / 250): 1.01 to 1.04 in simulations with 10,000
+# to 500,000 photos of an area.
 OVERHEAD = 1.04
-# Mean of Flickr's 500 px files. Flickr30k, photos of that size: 31,783 in 4.38 GB.
+# Mean size of Flickr's 500 px files, from Flickr30k: 31,783 photos of this size in 4.38 GB.
 PHOTO_BYTES = 138_000
-# JPEG of a 750 px square of imagery by chroma subsampling: two qualities and the bytes measured.
-# Between and beyond them size is taken as a power of the quantisation; against other imagery that
-# was right within 12 % from quality 50 to 95, and 25 % too high at 98.
+# JPEG of a 750 px square of imagery by chroma subsampling: two qualities with the measured bytes.
+# Other qualities use a power law of the quantisation. On other imagery this was correct to 12 %
+# from quality 50 to 95, and 25 % too high at 98.
 CHIP_BYTES = {
     "4:4:4": ((90, 139 * 1024), (95, 209 * 1024)),
     "4:2:0": ((75, 66 * 1024), (90, 108 * 1024)),
 }
 CHIP_PX = 750
-# Photos a second of a download: what users report of Flickr's host, one in 10 s and one in 3 s,
-# and what it takes without a word.
+# Photos a second of a download: the limits that users report for Flickr's host (one in 10 s, one in
+# 3 s), and rates without limits.
 PACES_PER_S = (0.1, 1 / 3, 10.0, 100.0)
 
 
 def calls(photos: int, search: Search) -> int:
-    """API calls of a search, from the start, that finds so many photos: sweeps, probes, audit.
+    """Return the API calls of a complete search for a number of photos: sweeps, probes, audit.
 
-    One more may come for each licence that nobody has used there.
+    Each licence without photos may cost one more call.
     """
     sweeps = search.sweeps * math.ceil(OVERHEAD * max(1, math.ceil(photos / PER_PAGE)))
     licenses = 1
@@ -50,11 +50,7 @@ def calls(photos: int, search: Search) -> int:
 
 
 def download_hours(photos: int) -> dict[str, float]:
-    """Hours that a download of so many photos takes at each of :data:`PACES_PER_S`.
-
-    Returns:
-        The hours by the pace in words.
-    """
+    """Return the hours of a download at each of :data:`PACES_PER_S`, by the rate in words."""
     return {_pace(per_s): photos / per_s / 3600 for per_s in PACES_PER_S}
 
 
@@ -63,7 +59,7 @@ def _pace(per_s: float) -> str:
 
 
 def chip_bytes(chips: Chips) -> int:
-    """Size of a chip's file, about."""
+    """Estimate the size of a chip's file [bytes]."""
     (low, small), (high, large) = CHIP_BYTES[chips.subsampling]
     power = math.log(large / small) / math.log(_coarseness(low) / _coarseness(high))
     there: float = small * (_coarseness(low) / _coarseness(chips.jpeg_quality)) ** power
@@ -71,18 +67,18 @@ def chip_bytes(chips: Chips) -> int:
 
 
 def _coarseness(quality: int) -> float:
-    """Scale of the quantisation tables, as libjpeg makes it of a quality (jpeg_quality_scaling).
+    """Return the scale of the quantisation tables as libjpeg's jpeg_quality_scaling computes it.
 
-    Quality 100 is taken as 99: its steps are 1, not 0.
+    Quality 100 counts as 99: its steps are 1, not 0.
     """
     return 50 / quality if quality < 50 else (100 - min(quality, 99)) / 50
 
 
 def mean_photo(folders: Iterable[Path]) -> tuple[int, int]:
-    """Mean size of photos and on how many it was measured; where there are none, the usual and 0.
+    """Return the mean size of photos and their number; without photos, the default size and 0.
 
     Args:
-        folders: of tables ``downloads``; they need not exist.
+        folders: folders of tables ``downloads``, which need not exist.
     """
     sizes = [pd.Series(dtype="Int64")]
     for folder in folders:
@@ -93,7 +89,7 @@ def mean_photo(folders: Iterable[Path]) -> tuple[int, int]:
 
 
 def listed(aoi: str) -> int | None:
-    """Photos of the AOI's finished search, those that are gone left out."""
+    """Return the number of photos of the AOI's finished search, without deleted photos."""
     path = Path("results") / aoi / "photos.parquet"
     if not path.is_file():
         return None
@@ -106,9 +102,11 @@ def column(path: Path, name: str) -> pd.Series[Any]:
     """Read one column of a table.
 
     Raises:
-        UserError: the file is not whole or lacks it.
+        UserError: the file is damaged or lacks the column.
     """
     try:
         return pd.read_parquet(path, columns=[name])[name]
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} is not a readable table; delete it and do this again.") from error
+        raise UserError(
+            f"{path} is not a readable table; delete the file and repeat the command."
+        ) from error

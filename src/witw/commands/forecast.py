@@ -1,7 +1,7 @@
-"""What a training will take, before it begins: where, how long, how many gigabytes. All is about.
+"""Estimate the cost of a training before it starts: device, duration, gigabytes.
 
-The network's arithmetic is counted exactly, by ``witw.cvig.training.cost``; what a device does of
-it in a second is an estimate.
+``witw.cvig.training.cost`` counts the network's arithmetic exactly. The speed of a device is an
+estimate.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ from witw.errors import UserError
 from witw.status import Status
 
 RESULTS = Path("results")
-# FLOP/s in training with bfloat16, a third to a quarter of the data sheets'. Measured by others:
-# RTX 3090 (timm's benchmark tables). Estimated after it: the rest.
+# FLOP/s of a training with bfloat16, a quarter to a third of the data sheets' values. RTX 3090:
+# from timm's benchmark tables. The others are estimated from it.
 GPUS = {
     "H200": 220e12, "H100": 200e12, "A100": 110e12, "L40": 90e12, "RTX 6000": 90e12,
     "5090": 90e12, "4090": 70e12, "A6000": 50e12, "A10": 40e12, "3090": 35e12, "V100": 30e12,
     "T4": 15e12,
 }  # fmt: skip
-USUAL = "3090"  # a GPU of 24 GB, of which nothing is known
-CORE = 40e9  # FLOP/s of a processor's core, assumed: not calibrated against a training
+USUAL = "3090"  # assumed for an unknown GPU
+CORE = 40e9  # FLOP/s of a CPU core; an assumption, not calibrated against a training
 THREADS = 8  # of rule `train`
-# Bytes of a packed pair for each pixel of both squares, at quality 90: measured on real textures.
+# Bytes per pixel of both squares of a packed pair at quality 90, measured on real textures.
 PACK_BYTES = 0.49
-MANY = 20_000  # pairs, from which on a network from scratch is a waste of them
-UNIT = 100_000  # pairs that hours are told for where their number is not known
+MANY = 20_000  # number of pairs above which pretrained weights are worthwhile
+UNIT = 100_000  # pairs that the estimate refers to if their number is unknown
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a training comes to.
+    """Expected cost of a training.
 
     Attributes:
-        pairs: of the training areas, at most; None: not yet known.
+        pairs: maximum number of pairs of the training areas; None if unknown.
         where: the device, in words.
-        hours: for these pairs, or for :data:`UNIT`.
-        memory_bytes: of the GPU; 0: it runs on processors.
-        gpu_bytes: that the GPU has; 0: not known.
-        parameters: of both towers; 0: not counted.
-        pack_bytes: of the packed pairs of all areas, or of :data:`UNIT`.
-        told: all of this, as a sentence.
+        hours: duration for these pairs, or for :data:`UNIT` pairs.
+        memory_bytes: required GPU memory; 0 for a training on CPUs.
+        gpu_bytes: memory of the GPU; 0 if unknown.
+        parameters: parameters of both towers; 0 if not counted.
+        pack_bytes: size of the packed pairs of all areas, or of :data:`UNIT` pairs.
+        told: the estimate as a sentence.
     """
 
     pairs: int | None
@@ -64,7 +64,11 @@ class Training:
 
 
 def pairs_of(config: Config, splits: tuple[str, ...] = ("train",)) -> int | None:
-    """Pairs of the areas of these splits: counted, or at most the listed photos; None: unknown."""
+    """Count the pairs of the areas of splits, or their listed photos as a maximum.
+
+    Returns:
+        The number; None if unknown.
+    """
     found = [_pairs(name) for name, area in config.aois.items() if area.split in splits]
     known = [pairs for pairs in found if pairs is not None]
     return sum(known) if len(known) == len(found) else None
@@ -76,17 +80,17 @@ def _pairs(aoi: str) -> int | None:
         if table.is_file():
             return int((column(table, "status") == Status.PAIRED.value).sum())
         return listed(aoi)
-    except UserError:  # a damaged table is told by the stage that reads it
+    except UserError:  # the stage that reads the table reports the damage
         return None
 
 
 def forecast(config: Config, pairs: int | None, every: int | None, is_local: bool) -> Training:
-    """Reckon what training comes to.
+    """Estimate the cost of a training.
 
     Args:
         config: the validated config.
-        pairs: to train on.
-        every: pairs of all areas.
+        pairs: number of training pairs; None if unknown.
+        every: number of pairs of all areas; None if unknown.
         is_local: whether training runs on this machine.
 
     Raises:
@@ -103,7 +107,7 @@ def forecast(config: Config, pairs: int | None, every: int | None, is_local: boo
         where, speed = f"{name}", next((v for k, v in GPUS.items() if k in name), GPUS[USUAL])
     else:
         cores = min(THREADS, os.cpu_count() or 1)
-        where, speed = f"{cores} processor cores", cores * CORE
+        where, speed = f"{cores} CPU cores", cores * CORE
     on_gpu = bool(name) or not is_local
     made = Training(
         pairs=pairs,
@@ -118,7 +122,7 @@ def forecast(config: Config, pairs: int | None, every: int | None, is_local: boo
 
 
 def sentences(config: Config, is_local: bool) -> list[str]:
-    """The line about a training that is about to run, and warnings.
+    """Return the line about a planned training, and warnings.
 
     Args:
         config: the validated config.
@@ -134,46 +138,46 @@ def sentences(config: Config, is_local: bool) -> list[str]:
 
 
 def line(config: Config, found: Training) -> str:
-    """What will be trained, where, how long and how many gigabytes."""
+    """Describe a training in a sentence: network, device, duration and gigabytes."""
     train = config.train
     network = f"{train.backbone}, {'from scratch' if train.weights == 'none' else 'pretrained'}"
     if found.parameters:
         network += f", {found.parameters / 1e6:.0f} million parameters"
-    many = "as many pairs as there will be" if found.pairs is None else f"{found.pairs:,} pairs"
-    each = f" for every {UNIT:,} of them" if found.pairs is None else ""
+    many = "all pairs" if found.pairs is None else f"at most {found.pairs:,} pairs"
+    each = f" per {UNIT:,} pairs" if found.pairs is None else ""
     memory = f", {found.memory_bytes / 1e9:.0f} GB of its memory" if found.memory_bytes else ""
     return (
-        f"Training: {network}; {train.epochs} epochs of at most {many} on {found.where}: about "
+        f"Training: {network}; {train.epochs} epochs of {many} on {found.where}: about "
         f"{duration(found.hours)}{each}{memory}; packed pairs take {found.pack_bytes / 1e9:.2g} "
         f"GB{each}."
     )
 
 
 def warnings(config: Config, found: Training) -> list[str]:
-    """What an expert would do otherwise, in sentences that name the file to use."""
+    """Return warnings about unsuitable settings, each with a better config."""
     told = []
     backbone, made = config.train.backbone, {a.satellite for a in config.aois.values()} == {"made"}
     if backbone == "small" and (found.pairs or 0) > MANY and not made:
         told.append(
-            f"`train.backbone: small` learns from scratch, and {found.pairs:,} pairs are worth "
-            "pretrained weights: take the sections `pack` and `train` of witw's own config.yaml "
+            f"`train.backbone: small` trains from scratch, but {found.pairs:,} pairs justify "
+            "pretrained weights: use the sections `pack` and `train` of witw's own config.yaml "
             "(one GPU of 24 GB) or configs/gpu_80gb.yaml."
         )
-    if backbone not in ("small", "original") and "processor" in found.where:
+    if backbone not in ("small", "original") and "CPU" in found.where:
         told.append(
-            f"{backbone} is made for a GPU, and here is none: lay configs/cpu.yaml over the "
-            "config (--configfile config.yaml configs/cpu.yaml), or train elsewhere."
+            f"{backbone} needs a GPU, and this machine has none: add configs/cpu.yaml to the "
+            "config (--configfile config.yaml configs/cpu.yaml), or train on another machine."
         )
     if 0 < found.gpu_bytes < found.memory_bytes:
         told.append(
-            f"{found.where} has {found.gpu_bytes / 1e9:.0f} GB, and training wants about "
-            f"{found.memory_bytes / 1e9:.0f}: set `train.micro_batch` lower."
+            f"{found.where} has {found.gpu_bytes / 1e9:.0f} GB, and the training needs about "
+            f"{found.memory_bytes / 1e9:.0f} GB: reduce `train.micro_batch`."
         )
     return told
 
 
 def duration(hours: float) -> str:
-    """Hours or minutes with two digits that count, at least a minute."""
+    """Format hours or minutes with two significant digits, at least a minute."""
     if hours < 1:
         minutes = max(1, round(60 * hours))
         return f"{minutes} minute{'s' * (minutes > 1)}"
@@ -181,9 +185,9 @@ def duration(hours: float) -> str:
 
 
 def _cost(config: Config) -> dict[str, Any]:
-    """Parameters, FLOP a pair, memory and the GPU, if there is one.
+    """Return parameters, FLOP per pair, memory, and the GPU, if any.
 
-    Of the small network without torch, which takes seconds of every start.
+    The small network is counted without torch, whose import takes seconds.
     """
     train = config.train
     if train.backbone == "small" and not Path("/dev/nvidia0").exists():
@@ -199,13 +203,13 @@ def _cost(config: Config) -> dict[str, Any]:
     )
     if done.returncode:
         told = [text[6:] for text in done.stderr.splitlines() if text.startswith("witw: ")]
-        ended = f"The look at the network ended with code {done.returncode}; run again."
+        ended = f"Counting the arithmetic failed with exit code {done.returncode}; run again."
         raise UserError(told[-1] if told else done.stderr.strip() or ended)
     return dict(json.loads(done.stdout))
 
 
 def _small(config: Config) -> float:
-    """FLOP of the small towers for one pair; views as :class:`Architecture` has them."""
+    """Return the FLOP of the small towers for one pair, with the views of :class:`Architecture`."""
     train, pack = config.train, config.pack
     small = train.width, train.blocks
     if train.head == "global":

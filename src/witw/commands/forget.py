@@ -1,8 +1,8 @@
-"""Honour an owner's request: remove photos from the run folder and never fetch them again.
+"""Honour an owner's request: delete photos from the run folder and never fetch them again.
 
-Flickr's terms ask for it within a day (https://www.flickr.com/help/terms/api). At once go the files
-of the photo store, chips, packed pictures, exports, rows of tables and what the searches' journals
-hold. The next run, which needs no key for it, makes sums, packs and pages anew.
+Flickr's terms require this within a day (https://www.flickr.com/help/terms/api). The command
+deletes at once: files of the photo store, chips, packed pictures, exports, table rows and journal
+records. The next run rebuilds totals, packs and pages, without a key.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from witw.files import sync_folders
 from witw.flickr.crawl import journal
 from witw.preflight import claim
 
-# A Flickr member's id, like 12345678@N00.
+# A Flickr member's id, such as 12345678@N00.
 NSID = re.compile(r"[0-9]{1,20}@N[0-9]{2}")
 RESULTS = Path("results")
-# Splits that make the model: the weights, and the choice of the epoch.
+# Splits that influence the model: through the weights and the choice of the epoch.
 LEARNT = ("train", "val")
-# Results of all AOIs together, in the order of the flow.
+# Joint results of all AOIs, in the order of the flow.
 JOINT = ("dataset", "pack", "model", "evaluation", "index")
 
 
 @dataclass
 class Traces:
-    """Where photos are in a run folder.
+    """Traces of photos in a run folder.
 
     Attributes:
-        ids: of the photos: those that were named, and the named owners' that are known here.
-        files: of the photo store, by AOI.
-        journals: photos that the journal of an AOI holds, by AOI.
-        tables: rows of each table.
-        known: those of the named ids and owners that are anywhere.
-        erased: what was removed below ``results/``, see :func:`witw.commands.erase.erase`.
-        trained: how many of them the model has learnt from.
+        ids: ids of the photos: the given ids, and the known photos of the given owners.
+        files: files of the photo store, by AOI.
+        journals: photos in the journal, by AOI.
+        tables: number of rows in each table.
+        known: the given ids and owners that were found.
+        erased: numbers of erased things below ``results/``, see :func:`witw.commands.erase.erase`.
+        trained: number of these photos that the model was trained on.
     """
 
     ids: set[str]
@@ -58,22 +58,22 @@ class Traces:
 
     @property
     def aois(self) -> list[str]:
-        """The AOIs concerned."""
+        """The affected AOIs."""
         listed = {path.parts[1] for path in self.tables} - RESERVED
         return sorted({*self.files, *self.journals, *listed})
 
 
 def run(ids: Collection[str], owners: Collection[str]) -> Traces:
-    """Forget photos and owners, in the working folder.
+    """Forget photos and owners in the working folder.
 
-    In such an order that the same command finds the rest where it was interrupted.
+    The order of steps allows the same command to continue after an interruption.
 
     Args:
-        ids: of photos, found good.
-        owners: NSIDs, found good.
+        ids: valid ids of photos.
+        owners: valid NSIDs.
 
     Returns:
-        What there was.
+        The traces that were found and removed.
 
     Raises:
         UserError: a table is not readable.
@@ -92,38 +92,38 @@ def run(ids: Collection[str], owners: Collection[str]) -> Traces:
 
 
 def check(ids: Collection[str], owners: Collection[str]) -> None:
-    """Refuse what is mistyped before anything is written.
+    """Check ids and owners before writing.
 
     Raises:
-        UserError: an id or NSID is none, or the working folder is no run folder.
+        UserError: an id or NSID is invalid, or the working folder is not a run folder.
     """
     for photo_id in ids:
         if not store.PHOTO_ID.fullmatch(photo_id):
             raise UserError(
-                f"{photo_id!r} is not a photo's id: on Flickr it is a number, the last part of its "
-                "page's address, else as in the column `id` of a table pairs.parquet (an owner is "
-                "named with --owner)."
+                f"{photo_id!r} is not a photo's id: give Flickr's number, the last part of the "
+                "page's address, or the column `id` of a table pairs.parquet (for an owner, use "
+                "--owner)."
             )
     for owner in owners:
         if not NSID.fullmatch(owner) and not _owns(owner):
             raise UserError(
-                f"{owner!r} is not an owner's NSID, which is like 12345678@N00, and owns no photo "
-                "here: see the column `owner` of the tables pairs.parquet."
+                f"{owner!r} is not an NSID such as 12345678@N00, and owns no photo here: see the "
+                "column `owner` of the tables pairs.parquet."
             )
     if not any(path.is_dir() for path in (RESULTS, store.ROOT, store.JOURNALS)):
         raise UserError(
-            f"{Path.cwd()} is not a run folder, as it has neither {RESULTS}/ nor {store.ROOT}/; "
-            "name it with --directory."
+            f"{Path.cwd()} is not a run folder: it has neither {RESULTS}/ nor {store.ROOT}/; give "
+            "the run folder with --directory."
         )
 
 
 def _owns(owner: str) -> bool:
-    """Whether somebody who is no member of Flickr owns a photo of any table."""
+    """Return whether an owner outside Flickr owns a photo of any table."""
     return bool(owner) and any(len(_rows(p, "owner", [owner])) for p in RESULTS.rglob("*.parquet"))
 
 
 def find(ids: Collection[str], owners: Collection[str]) -> Traces:
-    """Look for photos in every table, journal and part of the photo store.
+    """Find photos in all tables, all journals and the photo store.
 
     Raises:
         UserError: a table is not readable.
@@ -143,7 +143,7 @@ def find(ids: Collection[str], owners: Collection[str]) -> Traces:
             traces.tables[path] = len(rows)
             traces.known |= set(rows["id"])
     for aoi in aois:
-        # What is no id has no file, whatever a table says.
+        # An invalid id of a table has no file.
         files = store.find(aoi, {i for i in traces.ids if store.PHOTO_ID.fullmatch(i)})
         if files:
             traces.files[aoi] = files
@@ -152,7 +152,7 @@ def find(ids: Collection[str], owners: Collection[str]) -> Traces:
 
 
 def _aois() -> list[str]:
-    """Every AOI there is anything of, those no longer in the config included."""
+    """Return every AOI with files, including AOIs that the config no longer has."""
     folders = [path for top in (RESULTS, store.ROOT) for path in top.glob("*") if path.is_dir()]
     journals = [path.stem for path in store.JOURNALS.glob("*.sqlite")]
     return sorted({*(path.name for path in folders), *journals} - RESERVED)
@@ -165,7 +165,7 @@ def _look_into_journal(
         return
     held = journal.find(aoi, ids, owners)
     traces.known |= held
-    # It names no owners, so those that no table knows are asked for one by one.
+    # A journal's answer names no owners, so owners unknown to all tables are queried one by one.
     for owner in set(owners) - traces.known:
         if held and journal.find(aoi, (), (owner,)):
             traces.known.add(owner)
@@ -175,18 +175,20 @@ def _look_into_journal(
 
 
 def _rows(path: Path, column: str, values: Collection[str]) -> pd.DataFrame:
-    """``id`` and ``column`` of a table's rows with these values; none where it has no such."""
+    """Return ``id`` and ``column`` of the rows with these values; none without the column."""
     try:
         columns = sorted({"id", column})
         if not values or not set(columns) <= set(pq.read_schema(path).names):
             return pd.DataFrame(columns=columns)
         return pd.read_parquet(path, columns=columns, filters=[(column, "in", sorted(values))])
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} is not a readable table; delete it and do this again.") from error
+        raise UserError(
+            f"{path} is not a readable table; delete the file and repeat the command."
+        ) from error
 
 
 def report(traces: Traces, ids: Collection[str], owners: Collection[str]) -> str:
-    """What was done and what is left to do, for the person who asked for it."""
+    """Describe the removal and the remaining steps, for a person."""
     files = {aoi: len(paths) for aoi, paths in traces.files.items()}
     entries = {aoi: len(held) for aoi, held in traces.journals.items()}
     lines = [
@@ -201,15 +203,15 @@ def report(traces: Traces, ids: Collection[str], owners: Collection[str]) -> str
         joint = [name for name in JOINT if (RESULTS / name).exists()]
         lines += [
             "",
-            f"Run `snakemake` again, which needs no key for it: it lists "
-            f"{', '.join(traces.aois)} anew from the journals and rebuilds what follows "
+            f"Run `snakemake` again; no key is needed. It lists {', '.join(traces.aois)} again "
+            f"from the journals and rebuilds everything downstream "
             f"({', '.join(['tables', *joint, 'report'])}).",
         ]
         lines += _model(traces)
     lines += [
         "",
-        "Yours to delete: copies outside this folder (archives, backups), and results "
-        "that your config no longer asks for.",
+        "Please delete yourself: copies outside this folder (archives, backups), and results that "
+        "your config no longer contains.",
     ]
     return "\n".join(_unknown(traces, ids, owners) + lines)
 
@@ -218,7 +220,7 @@ def _unknown(traces: Traces, ids: Collection[str], owners: Collection[str]) -> l
     missing = sorted({*ids, *owners} - traces.known)
     if not missing:
         return []
-    return [f"Nothing found here of {', '.join(missing)}; remembered all the same."]
+    return [f"Not found here, but remembered: {', '.join(missing)}."]
 
 
 def _told(erased: dict[str, int]) -> str:
@@ -237,8 +239,8 @@ def _model(traces: Traces) -> list[str]:
     if not count or not (RESULTS / "model").is_dir():
         return []
     return [
-        f"The model in {RESULTS / 'model'} was made with {_count(count, 'of them', 'of them')}: it "
-        "keeps what it learnt until it is trained anew, and so does every copy of it."
+        f"The model in {RESULTS / 'model'} was trained with {count:,} of these photos. It and its "
+        "copies keep their influence until the model is trained again."
     ]
 
 
@@ -254,22 +256,22 @@ def _by_aoi(counts: dict[str, int], what: str) -> str:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("ids", nargs="*", metavar="ID", help="photos, by their ids")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="ids of photos")
     parser.add_argument(
         "--owner",
         nargs="+",
         action="extend",
         default=[],
         metavar="NSID",
-        help="owners, all of whose photos go, those of the future included",
+        help="owners, for all their photos, including future ones",
     )
 
 
 def command(args: argparse.Namespace) -> None:
-    """``witw forget``, in the run folder."""
+    """Run ``witw forget`` in the run folder."""
     if not args.ids and not args.owner:
-        raise UserError("Name photos by their ids, or their owner with --owner.")
+        raise UserError("No photos given: name photos by their ids, or their owner with --owner.")
     check(args.ids, args.owner)
-    # A search or download under way would write what it has read already.
+    # A running search or download could write the photos again.
     claim(Path.cwd())
     print(report(run(args.ids, args.owner), args.ids, args.owner))  # noqa: T201

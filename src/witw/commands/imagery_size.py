@@ -1,4 +1,4 @@
-"""What the imagery of a run comes to, for ``witw plan``: strips, gigabytes, what is wrong."""
+"""Estimate the imagery of a run for ``witw plan``: strips, gigabytes, unusable strips."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from witw.errors import UserError
 from witw.geo import box_area_km2
 from witw.imagery.choice import Choice
 
-# A pixel of a UTM raster with its overviews, DEFLATE at level 1: 1.37 bytes were measured on made
-# imagery as rich as WorldView's, and overviews add a third.
+# Bytes per pixel of a UTM raster with overviews, DEFLATE at level 1: 1.37 bytes measured on
+# synthetic imagery with the detail of WorldView's, plus a third for overviews.
 BYTES_PER_PX = 1.8
 RESULTS = Path("results")
 
@@ -23,12 +23,12 @@ class Imagery:
     """All strips of some areas.
 
     Attributes:
-        strips: how many.
-        remote_bytes: size of those behind servers.
-        local_bytes: size of those that are files here.
-        utm_bytes: their rasters in UTM, about, where no strip has blank edges.
-        made_bytes: UTM rasters there are, exact.
-        told: What is wrong with strips, a sentence each.
+        strips: number of strips.
+        remote_bytes: size of the strips on servers.
+        local_bytes: size of the local strips.
+        utm_bytes: estimated size of the UTM rasters, for strips without blank edges.
+        made_bytes: exact size of the existing UTM rasters.
+        told: one sentence for each unusable strip.
     """
 
     strips: int
@@ -40,15 +40,15 @@ class Imagery:
 
     @property
     def missing_bytes(self) -> int:
-        """What is still to be written."""
+        """Bytes still to be written."""
         return max(0, self.utm_bytes - self.made_bytes)
 
 
 def measured(config: Config, aois: Iterable[str]) -> Imagery:
-    """Look at the strips of areas as a run does before its first job."""
+    """Check and measure the strips of areas, as a run does before its first job."""
     choice = Choice(config, is_kept=False)
     try:
-        config = choice.config  # strips that may lie in several places are looked for
+        config = choice.config  # finds the strips that have several places
     except UserError as error:
         return Imagery(0, 0, 0, 0, 0, [str(error)])
     names = [(aoi, strip.name) for aoi in aois for strip in config.aois[aoi].strips]
@@ -75,18 +75,18 @@ def _size(path: Path) -> int:
 
 
 def text(imagery: Imagery, gb: Sequence[str]) -> list[str]:
-    """Sentences for a person.
+    """Describe the imagery in sentences.
 
     Args:
         imagery: all strips.
-        gb: gigabytes of the strips behind servers, of those here, and of the UTM rasters.
+        gb: gigabytes of the strips on servers, of the local strips, and of the UTM rasters.
     """
     strips = f"{imagery.strips} strip{'s' * (imagery.strips != 1)}"
     lines = [
-        f"Imagery: {strips}; {gb[0]} GB behind servers, read once; {gb[1]} GB here; about {gb[2]} "
-        "GB as rasters in UTM."
+        f"Imagery: {strips}; {gb[0]} GB on servers, read once; {gb[1]} GB on this machine; about "
+        f"{gb[2]} GB as UTM rasters."
     ]
     if imagery.told:
-        lines.append(f"NOT USABLE: {len(imagery.told)} of {strips}, and so not counted:")
+        lines.append(f"UNUSABLE and not counted: {len(imagery.told)} of {strips}:")
         lines += [f"  {sentence}" for sentence in imagery.told]
     return lines

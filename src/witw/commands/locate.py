@@ -1,10 +1,10 @@
-"""Say where photos were taken, from satellite imagery alone.
+"""Locate photos, from satellite imagery alone.
 
-In a run folder, ``witw locate photo.jpg --area rowan``. With imagery of one's own and a model that
-somebody trained, ``witw locate photo.jpg --imagery city.tif --model witw.safetensors``: the imagery
-is prepared and indexed beside it at the first call. Positions in a photo's EXIF data are not looked
-at. The answers are written as files for a GIS and as a page, see docs/answer.md. With ``--serve``,
-photos are dropped on a page instead.
+In a run folder, use ``witw locate photo.jpg --area rowan``. With your own imagery and a shared
+model, use ``witw locate photo.jpg --imagery city.tif --model witw.safetensors``; the first call
+prepares and indexes the imagery in a folder beside it. Positions in EXIF data are never read.
+Answers are written as files for a GIS and as a page, see docs/answer.md. ``--serve`` opens a page
+to drop photos on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # `witw --help` need not wait for torch
     from witw.images.query import Photo
     from witw.locating.front import Locator
 
-# Paths among the options; relative to where one stands, not to the run folder.
+# Options that are paths; they are relative to the current folder, not to the run folder.
 PATHS = ("photos", "imagery", "model", "within", "out", "scenes", "cache")
 
 
@@ -36,60 +36,60 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="*", type=Path, metavar="PHOTO", help="photos, or folders")
     where = parser.add_argument_group("where to search")
     where.add_argument("--area", help="area of the run folder; default: its only test area")
-    where.add_argument("--imagery", type=Path, metavar="FILE", help="raster of your own, any CRS")
+    where.add_argument("--imagery", type=Path, metavar="FILE", help="your own raster, in any CRS")
     where.add_argument(
         "--model",
         type=file_or_address,
         metavar="FILE",
-        help="default: the run folder's; a file, or hf://OWNER/NAME",
+        help="model file or hf://OWNER/NAME; default: the model of the run folder",
     )
-    where.add_argument("--around", metavar="LAT,LON,KM", help="search this part only")
-    where.add_argument("--within", type=Path, metavar="GEOJSON", help="search these polygons only")
+    where.add_argument("--around", metavar="LAT,LON,KM", help="search only this circle")
+    where.add_argument("--within", type=Path, metavar="GEOJSON", help="search only these polygons")
     photo = parser.add_argument_group("about the photos")
     photo.add_argument(
-        "--together", action="store_true", help="all photos show one place: search them as one"
+        "--together", action="store_true", help="search all photos as one query for one place"
     )
     photo.add_argument(
         "--fov", type=float, default=math.nan, metavar="DEGREES",
-        help="field of view along the long side; default: what EXIF data tell",
+        help="field of view along the long side; default: from EXIF data",
     )  # fmt: skip
     photo.add_argument(
         "--scenes", type=Path, metavar="FILE",
-        help="Places365 checkpoint, to be warned of indoor photos; default: the run folder's",
+        help="Places365 checkpoint, for warnings about indoor photos; default: the run folder's",
     )  # fmt: skip
     raster = parser.add_argument_group("about the imagery")
-    raster.add_argument("--bands", metavar="R,G,B", help="numbers of red, green and blue")
-    raster.add_argument("--nodata", default="auto", help="number of pixels without data, or `none`")
+    raster.add_argument("--bands", metavar="R,G,B", help="numbers of the red, green and blue bands")
+    raster.add_argument("--nodata", default="auto", help="value of pixels without data, or `none`")
     raster.add_argument(
-        "--cache", type=Path, metavar="FOLDER", help="for what is made; default: the imagery's"
+        "--cache", type=Path, metavar="FOLDER", help="folder of the index; default: beside imagery"
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("located"),
         metavar="FOLDER",
-        help="write the answers here; default: located/",
+        help="folder of the answers; default: located/",
     )
     page = parser.add_argument_group("a page instead")
     page.add_argument(
         "--serve", action="store_true",
-        help="serve a page on this machine that photos are dropped on, until Ctrl-C",
+        help="serve a page to drop photos on, on this machine, until Ctrl-C",
     )  # fmt: skip
-    page.add_argument("--port", type=int, default=0, help="of that page; default: any free one")
+    page.add_argument("--port", type=int, default=0, help="port of the page; default: a free port")
 
 
 def file_or_address(text: str) -> Path | str:
-    """A path, or an address as it is."""
+    """Return a path, or an unchanged address."""
     return text if "://" in text else Path(text)
 
 
 def command(args: argparse.Namespace) -> None:
-    """``witw locate``."""
+    """Run ``witw locate``."""
     _check(args)
     if args.serve:
         _serve(args)
         return
-    # The network's libraries take seconds to import, and a mistake above is told without.
+    # Imported after the checks: the network's libraries take seconds.
     from witw.answer import terminal
     from witw.answer.write import Folder
     from witw.cvig.locating.regions import parse_around, read_polygons
@@ -100,7 +100,8 @@ def command(args: argparse.Namespace) -> None:
     locator = _locator(args)
     if locator.scenes is None:
         print(  # noqa: T201
-            "witw: indoor photos are not told, as no Places365 checkpoint is at hand (--scenes).",
+            "witw: no warnings about indoor photos, because there is no Places365 checkpoint "
+            "(--scenes).",
             file=sys.stderr,
         )
     opened = opened_ahead(paths, args.fov)
@@ -110,12 +111,12 @@ def command(args: argparse.Namespace) -> None:
         print("\n".join(terminal.lines(located)), end="\n\n")  # noqa: T201
     pages = folder.close()
     if not pages:
-        raise UserError("None of the files is a readable photo.")
+        raise UserError("None of the files is a readable photo; name other files.")
     print("Open " + ", ".join(shown(path) for path in pages))  # noqa: T201
 
 
 def _serve(args: argparse.Namespace) -> None:
-    """Serve the page: the areas of the run folder, or the imagery that is named."""
+    """Serve the page for the areas of the run folder, or for the given imagery."""
     from witw.commands.serve import serve  # aiohttp, and the page's pictures
 
     if args.imagery:
@@ -130,22 +131,22 @@ def _serve(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse options that contradict each other.
+    """Check options for contradictions.
 
     Raises:
-        UserError: they do.
+        UserError: options contradict each other.
     """
     if args.serve and (args.photos or args.around or args.within or args.together):
         raise UserError(
-            "--serve takes no photos, --around, --within or --together: photos are dropped on the "
-            "page."
+            "--serve takes no photos, --around, --within or --together: drop photos on the page "
+            "instead."
         )
     if not args.serve and not args.photos:
-        raise UserError("Name photos to locate, or give --serve for a page to drop them on.")
+        raise UserError("No photos given: name photos, or use --serve for a page to drop them on.")
     if args.port and not args.serve:
-        raise UserError("--port belongs to --serve.")
+        raise UserError("--port needs --serve; add --serve or remove --port.")
     if not 0 <= args.port <= 65_535:
-        raise UserError(f"--port {args.port} must lie between 0 and 65535.")
+        raise UserError(f"--port {args.port} must be between 0 and 65535.")
     if args.imagery and args.area:
         raise UserError("Give --area (of a run folder) or --imagery (a file), not both.")
     if args.imagery and not args.model:
@@ -153,18 +154,18 @@ def _check(args: argparse.Namespace) -> None:
     if args.around and args.within:
         raise UserError("Give --around or --within, not both.")
     if not math.isnan(args.fov) and not 1 < args.fov < 150:
-        raise UserError(f"--fov {args.fov:g} must lie between 1 and 150 degrees.")
+        raise UserError(f"--fov {args.fov:g} must be between 1 and 150 degrees.")
     for name in ("bands", "nodata", "cache"):
         if not args.imagery and getattr(args, name) != ("auto" if name == "nodata" else None):
-            raise UserError(f"--{name} belongs to --imagery; an area has its own in the config.")
+            raise UserError(f"--{name} needs --imagery; for an area, set it in the config.")
     _check_out(args.out)
 
 
 def _check_out(out: Path) -> None:
-    """Refuse a folder that answers cannot be written to: later, hours of indexing may lie before.
+    """Check that answers can be written, before hours of indexing.
 
     Raises:
-        UserError: it is a file, lies in one, or is closed to this user.
+        UserError: the folder or a parent is a file, or is not writable.
     """
     there = next(path for path in (out, *out.parents) if path.exists())
     if not there.is_dir():
@@ -174,19 +175,19 @@ def _check_out(out: Path) -> None:
 
 
 def photos_of(given: Sequence[Path]) -> list[Path]:
-    """Files named, and those of folders named that are called like pictures, sorted.
+    """Return the given files, and the pictures of the given folders, sorted.
 
     Raises:
-        UserError: a file is not there, or a folder holds no picture.
+        UserError: a file does not exist, or a folder contains no picture.
     """
-    from witw.images.query import suffixes  # Pillow and its plugins, once they are needed
+    from witw.images.query import suffixes  # imports Pillow and its plugins
 
     known, out = suffixes(), []
     for path in given:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in known and p.is_file())
             if not inside:
-                raise UserError(f"Folder {shown(path)} holds no photo; name one that does.")
+                raise UserError(f"Folder {shown(path)} contains no photo; name another folder.")
             out += inside
         elif path.is_file():
             out.append(path)
@@ -196,12 +197,12 @@ def photos_of(given: Sequence[Path]) -> list[Path]:
 
 
 def shown(path: Path) -> str:
-    """A path as a person would type it here."""
+    """Return a path relative to the current folder, if it is inside."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def opened_ahead(paths: Sequence[Path], fov_deg: float, threads: int = 2) -> Iterator[Photo]:
-    """Open photos some ahead of their use; of several, one that cannot be read is only told."""
+    """Yield photos, opened ahead by threads; one of several that is unreadable gives a warning."""
     from witw.images.query import open_query  # as above
 
     with ThreadPoolExecutor(threads) as pool:
@@ -234,7 +235,7 @@ def _bands(text: str | None) -> list[int] | None:
     except ValueError:
         bands = []
     if len(bands) != 3 or min(bands) < 1:
-        raise UserError(f"--bands {text!r} must be three numbers from 1 on, as in 5,3,2.")
+        raise UserError(f"--bands {text!r} must be three numbers, counted from 1, such as 5,3,2.")
     return bands
 
 

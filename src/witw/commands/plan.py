@@ -27,28 +27,29 @@ from witw.sources.base import Place
 from witw.sources.search import read
 
 RESULTS = Path("results")
-# A person waits for the table, so a service that is down is told within a minute.
+# A person waits for the table, so an unavailable service must be reported within a minute.
 TRIES = 4
 NO_IMAGERY = Imagery(0, 0, 0, 0, 0, [])
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one AOI comes to; sizes are estimates unless said otherwise.
+    """Estimate for one AOI.
 
     Attributes:
-        aoi: its name.
-        photos: what Flickr counts now, and other sources hold.
-        calls: API calls of a search from the start.
-        hours: they take at the quota.
-        photo_bytes: of all photos.
-        chip_bytes: of all chips, were every photo outdoors and on the imagery.
-        stored: photos in the store.
-        stored_bytes: their size, exact.
-        cut: chips there are.
-        cut_bytes: their size, exact.
-        listed: photos an earlier search listed; None: none has finished.
-        is_begun: whether a search has left a journal, so that it will ask less.
+        aoi: name of the AOI.
+        photos: number of photos by Flickr's current count and by the other sources.
+        calls: API calls of a complete search.
+        hours: duration of these calls at the quota.
+        photo_bytes: estimated size of all photos.
+        chip_bytes: estimated maximum size of all chips, if every photo is outdoor and on the
+            imagery.
+        stored: number of photos in the store.
+        stored_bytes: exact size of these photos.
+        cut: number of existing chips.
+        cut_bytes: exact size of these chips.
+        listed: number of photos of the latest finished search; None if there is none.
+        is_begun: whether a search has left a journal, so a new search needs fewer calls.
     """
 
     aoi: str
@@ -71,23 +72,23 @@ class Row:
 
     @property
     def missing_bytes(self) -> int:
-        """What is still to be written for photos and chips."""
+        """Bytes still to be written for photos and chips."""
         photos = max(0, self.photo_bytes - self.stored_bytes)
         return photos + max(0, self.chip_bytes - self.cut_bytes)
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The whole table.
+    """The complete table.
 
     Attributes:
-        rows: one an AOI, in the config's order.
-        bytes_per_photo: mean taken for photos.
-        measured_on: photos it was measured on; 0: none, it is the usual one.
-        free_bytes: on the file system of the run folder.
+        rows: one row per AOI, in the config's order.
+        bytes_per_photo: assumed mean size of a photo.
+        measured_on: number of photos behind this mean; 0: it is the default.
+        free_bytes: free space on the file system of the run folder.
         calls_per_hour: the quota.
-        imagery: of all the AOIs.
-        training: of the network on these AOIs; None: nothing is trained.
+        imagery: imagery of all AOIs.
+        training: training on these AOIs; None if the run trains no network.
     """
 
     rows: list[Row]
@@ -100,14 +101,14 @@ class RunPlan:
 
     @property
     def missing_bytes(self) -> int:
-        """What is still to be written."""
+        """Bytes still to be written."""
         packed = self.training.pack_bytes if self.training else 0.0
         packed = max(0, round(packed) - store.usage(RESULTS / "pack").bytes)
         return sum(r.missing_bytes for r in self.rows) + self.imagery.missing_bytes + packed
 
 
 def row(config: Config, aoi: str, photos: int, of_flickr: int, bytes_per_photo: int) -> Row:
-    """What an AOI with so many photos comes to, and what is there of it."""
+    """Estimate an AOI with a number of photos, and measure its existing files."""
     area = config.aois[aoi]
     asked = calls(of_flickr, area.search) if area.has_photos_of("flickr") else 0
     stored, cut = store.usage(store.ROOT / aoi), store.usage(RESULTS / aoi / "chips")
@@ -128,14 +129,14 @@ def row(config: Config, aoi: str, photos: int, of_flickr: int, bytes_per_photo: 
 
 
 def expected(spec: Mapping[str, Any], client: Client | None) -> tuple[int, int]:
-    """Photos that an AOI's sources have of it, and how many of them are Flickr's.
+    """Count the photos of an AOI's sources, and those of Flickr.
 
     Args:
-        spec: of stage ``search``.
-        client: of Flickr, for AOIs that have photos from there; one call.
+        spec: spec of stage ``search``.
+        client: Flickr's client, for one call; None for AOIs without photos from Flickr.
 
     Raises:
-        UserError: a service refuses or does not answer, or a source cannot be read.
+        UserError: a service refuses or does not answer, or a source is not readable.
     """
     of_flickr = others = 0
     for source in spec["sources"]:
@@ -151,13 +152,13 @@ def expected(spec: Mapping[str, Any], client: Client | None) -> tuple[int, int]:
 def run(
     config: Config, aois: Sequence[str], client: Client | None, imagery: Imagery = NO_IMAGERY
 ) -> RunPlan:
-    """Ask how many photos there are and reckon.
+    """Count the photos and estimate the run.
 
     Args:
         config: the validated config.
-        aois: some of its AOIs.
-        client: of Flickr; None where no AOI has photos from there.
-        imagery: of the AOIs.
+        aois: names of some of its AOIs.
+        client: Flickr's client; None if no AOI has photos from Flickr.
+        imagery: imagery of the AOIs.
 
     Raises:
         UserError: as :func:`expected`, or a table is not readable.
@@ -173,7 +174,7 @@ def run(
 
 
 def _training(config: Config, rows: Sequence[Row]) -> Training | None:
-    """What training on all of these photos would come to, were every one a pair."""
+    """Estimate the training on all photos, as if each were a pair."""
     splits = {area.split for area in config.aois.values()}
     if splits != {"train", "val", "test"} or len(rows) < len(config.aois):
         return None
@@ -184,7 +185,7 @@ def _training(config: Config, rows: Sequence[Row]) -> Training | None:
 
 
 def total(rows: Sequence[Row]) -> Row:
-    """The sums of all AOIs, as a row."""
+    """Return the totals of all AOIs as a row."""
     listed = [r.listed for r in rows if r.listed is not None]
     return Row(
         aoi="total",
@@ -203,7 +204,7 @@ def total(rows: Sequence[Row]) -> Row:
 
 
 def text(plan: RunPlan) -> str:
-    """The plan for a person."""
+    """Format the plan for a person."""
     head = ["aoi", "photos", "listed", "API calls", "hours", "photos GB", "chips GB"]
     head += ["in store", "store GB", "chips", "search"]
     rows = [*plan.rows, *([total(plan.rows)] if len(plan.rows) > 1 else [])]
@@ -211,23 +212,22 @@ def text(plan: RunPlan) -> str:
     paces = download_hours(sum(r.missing_photos for r in plan.rows))
     told = ", ".join(f"{_short(hours)} h at {pace}" for pace, hours in paces.items())
     missing = plan.missing_bytes
-    measured = f"as the {plan.measured_on:,} photos here have"
+    measured = f"the mean of {plan.measured_on:,} photos here"
     verdict = "which is enough" if missing < plan.free_bytes else "WHICH IS NOT ENOUGH"
     return "\n".join(
         [
             *lines,
             "",
-            "photos: as Flickr counts them now, which is nearly right, and as other sources hold "
-            "them. API calls and hours: of a search of Flickr from the start, at "
-            f"{plan.calls_per_hour:,} an hour.",
-            f"Download of the photos that are missing: {told}; the photo host decides which.",
-            f"GB: about, of 10^9 bytes; a photo taken as {plan.bytes_per_photo / 1000:.0f} kB, "
-            f"{measured if plan.measured_on else 'as is usual'}; chips at most, were every photo "
-            "outdoors and on the imagery.",
+            "photos: approximate current count by Flickr, plus the photos of other sources. API "
+            f"calls and hours: for a complete search of Flickr at {plan.calls_per_hour:,} calls an "
+            "hour.",
+            f"Download of the missing photos: {told}; the rate depends on the photo host.",
+            f"GB: estimates, in 10^9 bytes, with {plan.bytes_per_photo / 1000:.0f} kB per photo "
+            f"({measured if plan.measured_on else 'the default'}) and a chip for every photo.",
             *_imagery(plan.imagery),
-            *([f"{plan.training.told} That is, were every photo a pair."] if plan.training else []),
-            f"Disk: about {_gb(missing)} GB more for photos, chips, rasters and packed pairs; "
-            f"{_gb(plan.free_bytes)} GB are free on the run folder's, {verdict}.",
+            *([f"{plan.training.told} (If every photo is a pair.)"] if plan.training else []),
+            f"Disk: about {_gb(missing)} GB more for photos, chips, rasters and packed pairs; the "
+            f"disk of the run folder has {_gb(plan.free_bytes)} GB free, {verdict}.",
         ]
     )
 
@@ -259,14 +259,14 @@ def _gb(size: int) -> str:
 
 
 def _short(value: float) -> str:
-    """A number with two or three digits that count."""
+    """Format a number with two or three significant digits."""
     if 0 < value < 0.01:
         return "<0.01"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table: words to the left, numbers to the right."""
+    """Align the cells of a table: words to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     last = len(widths) - 1
     return [
@@ -279,7 +279,7 @@ def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
 
 
 def as_json(plan: RunPlan) -> str:
-    """The plan for a program; keys are those of :class:`RunPlan` and :class:`Row`."""
+    """Return the plan as JSON, with the keys of :class:`RunPlan` and :class:`Row`."""
     data = asdict(plan)
     data["total"] = {k: v for k, v in asdict(total(plan.rows)).items() if k != "aoi"}
     data["download_hours"] = download_hours(sum(r.missing_photos for r in plan.rows))
@@ -291,16 +291,16 @@ def read_config(path: Path) -> Config:
     """Read and validate a config file.
 
     Raises:
-        UserError: it is missing, no YAML, or wrong; names the file.
+        UserError: the file is missing, not YAML, or not a valid config; names the file.
     """
     return config_module.load(yaml_files.read(path), path.name)
 
 
 def choose(config: Config, names: Sequence[str]) -> list[str]:
-    """The named AOIs, or all, in the config's order.
+    """Return the named AOIs, or all, in the config's order.
 
     Raises:
-        UserError: one is not in the config.
+        UserError: a name is not in the config.
     """
     strange = [name for name in names if name not in config.aois]
     if strange:
@@ -314,11 +314,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("aois", nargs="*", metavar="AREA", help="areas; default: all")
     parser.add_argument("--configfile", type=Path, help="default: the run folder's config.yaml")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def command(args: argparse.Namespace) -> None:
-    """``witw plan``, in the run folder."""
+    """Run ``witw plan`` in the run folder."""
     environment.load()
     config = read_config(args.configfile or Path("config.yaml"))
     environment.announce(config)
@@ -329,7 +329,7 @@ def command(args: argparse.Namespace) -> None:
         client = Client.from_environment(config.flickr.api_url, TRIES) if is_asked else None
         plan = run(config, aois, client, imagery)
     except UserError:
-        if not args.json:  # what is known without a key
+        if not args.json:  # the imagery needs no key
             print("\n".join(_imagery(imagery)))  # noqa: T201
         raise
     print(as_json(plan) if args.json else text(plan))  # noqa: T201

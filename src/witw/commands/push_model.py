@@ -1,6 +1,6 @@
-"""Push a model, with its card, to a repository of Hugging Face.
+"""Push a model, with its card, to a Hugging Face repository.
 
-The token is taken from ``HF_TOKEN`` or ``hf auth login``. Read it back as ``hf://OWNER/NAME``.
+The token comes from ``HF_TOKEN`` or ``hf auth login``. ``hf://OWNER/NAME`` reads the model back.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ PATHS = ("model",)
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("repo", metavar="OWNER/NAME", help="repository; made where there is none")
+    parser.add_argument("repo", metavar="OWNER/NAME", help="repository, created if necessary")
     parser.add_argument(
         "--model", type=Path, metavar="FILE", default=Path("results/model/witw.safetensors"),
-        help="default: the run folder's",
+        help="model file; default: the model of the run folder",
     )  # fmt: skip
-    parser.add_argument("--private", action="store_true", help="where it is made")
+    parser.add_argument("--private", action="store_true", help="create a private repository")
     parser.add_argument("--card", action="store_true", help="only print the card")
 
 
 def command(args: argparse.Namespace) -> None:
-    """``witw push-model``."""
+    """Run ``witw push-model``."""
     # huggingface_hub takes a second to import.
     from witw.locating.hub import push
     from witw.locating.model_card import card

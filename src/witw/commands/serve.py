@@ -1,6 +1,6 @@
-"""Serve a page on this machine to drop photos on: ``witw locate --serve --area rowan``.
+"""Serve a page to drop photos on: ``witw locate --serve --area rowan``.
 
-It listens on 127.0.0.1 alone and ends with Ctrl-C; the files of each answer stay.
+The server listens on 127.0.0.1 only and ends with Ctrl-C. The files of each answer stay.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def serve(
     """Serve until Ctrl-C or SIGTERM.
 
     Args:
-        areas: names to choose from, the first is offered first.
-        open_area: opens one.
-        folder: where the files of the answers are kept.
-        port: 0: any that is free.
-        say: tells the address, and at the end what was kept.
+        areas: names of the areas to choose from; the first is the default.
+        open_area: opens an area by its name.
+        folder: folder of the answers' files.
+        port: port of the server; 0: a free port.
+        say: prints the address and, at the end, the number of answers.
 
     Raises:
-        UserError: the port is taken.
+        UserError: the port is in use.
     """
     site = server.Site(areas, open_area, folder.absolute())
     asyncio.run(_until_stopped(site, port, say))
@@ -50,7 +50,7 @@ async def _until_stopped(site: server.Site, port: int, say: Callable[[str], None
         loop.add_signal_handler(number, stopped.set)
     runner, address = await server.start(site, port)
     say(f"Open {address}")
-    say("Photos stay on this machine; the address is for you alone. Ctrl-C ends it.")
+    say("Photos stay on this machine. Do not share the address. Ctrl-C stops the server.")
     try:
         await stopped.wait()
     finally:

@@ -1,7 +1,7 @@
-"""Print where the workflow lies, for ``snakemake -s "$(witw snakefile)"``.
+"""Print the path of the Snakefile, for ``snakemake -s "$(witw snakefile)"``.
 
 An installed wheel has the Snakefile, its rules, profiles and configs in ``witw/workflow/``. A
-clone, editable installs included, uses its own files.
+clone, including an editable install, uses its own files.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def snakefile(package: Path = PACKAGE) -> Path:
         if path.is_file():
             return path
     raise UserError(
-        f"{package} holds no workflow: install witw from its wheel or from a clone "
+        f"{package} contains no workflow: install witw from its wheel or from a clone "
         "(`pip install .`), or run `snakemake` in a clone."
     )
 
 
 def arguments(_parser: argparse.ArgumentParser) -> None:
-    """Declare the options: none."""
+    """Declare no options."""
 
 
 def command(_args: argparse.Namespace) -> None:
-    """``witw snakefile``."""
+    """Run ``witw snakefile``."""
     print(snakefile())  # noqa: T201

@@ -1,4 +1,4 @@
-"""Tell how a run goes or went, from its folder alone, whether it was killed or runs elsewhere."""
+"""Show the state of a run from its folder alone, also of a killed run or one on another machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from witw.follow import events, view
 from witw.follow.state import COLUMNS, State, replay
 
 LOCK = Path(".snakemake", "witw.lock")
-SILENT_S = 4 * events.HEARTBEAT_S  # without a sign of life for so long, a run elsewhere is doubted
+SILENT_S = 4 * events.HEARTBEAT_S  # silence after which a run on another machine counts as silent
 
 SAID = {
     "running": "running on {host} (process {pid}) since {began}",
@@ -24,17 +24,17 @@ SAID = {
     "failed": "ended at {latest} with failed jobs; the same command tries them again",
     "stopped": "stopped at {latest}; the same command continues it",
     "killed": "killed after {latest}; the same command continues it",
-    "silent": "no sign of life from {host} for {silent}: killed, or out of reach",
+    "silent": "no sign of life from {host} for {silent}: killed, or unreachable",
 }
 
 
 def condition(state: State, folder: Path, now: float) -> str:
-    """Key of :data:`SAID`: whether the run is at work, and how it ended.
+    """Return the condition of a run, a key of :data:`SAID`.
 
     Args:
-        state: of its record.
+        state: state from the run's record.
         folder: run folder.
-        now: seconds since 1970.
+        now: current time, seconds since 1970.
     """
     if state.outcome:
         return state.outcome
@@ -43,7 +43,7 @@ def condition(state: State, folder: Path, now: float) -> str:
     is_fresh = now - (folder / events.RECORD).stat().st_mtime < SILENT_S
     if state.host != platform.node():
         return "running" if is_fresh else "silent"
-    # Without hooks a run holds no lock.
+    # A run without hooks holds no lock.
     return "running" if is_fresh and _is_alive(state.pid) else "killed"
 
 
@@ -65,7 +65,7 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    # A process that has ended but was not waited for runs nothing.
+    # A zombie process has ended.
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (OSError, IndexError):
@@ -73,25 +73,25 @@ def _is_alive(pid: int) -> bool:
 
 
 def run(folder: Path, now: float) -> tuple[State, str]:
-    """The state of the latest run in a folder, and its condition.
+    """Return the state of the latest run in a folder, and its condition.
 
     Raises:
-        UserError: no run has begun a job there.
+        UserError: no run has started a job there.
     """
     path = folder / events.RECORD
     if not path.is_file():
         raise UserError(
-            f"{folder.resolve()} has no record of a run: no job has begun here, or its "
-            "snakemake did not use the profile of witw (`logger: witw`)."
+            f"{folder.resolve()} has no record of a run: no job has started here, or snakemake "
+            "did not use witw's profile (`logger: witw`); give the run folder with --directory."
         )
     state = replay(events.read(path))
     if not state.began:
-        raise UserError(f"{path} is damaged; it is written anew by the next run.")
+        raise UserError(f"{path} is damaged; the next run writes it again.")
     return state, condition(state, folder, now)
 
 
 def text(state: State, found: str, folder: Path, now: float) -> str:
-    """The state for a person."""
+    """Format the state for a person."""
     silent = now - (folder / events.RECORD).stat().st_mtime
     latest = _clock(state.latest)
     words = {"host": state.host, "pid": state.pid, "began": _clock(state.began)}
@@ -102,7 +102,7 @@ def text(state: State, found: str, folder: Path, now: float) -> str:
 
 
 def as_json(state: State, found: str) -> str:
-    """The state for a program."""
+    """Return the state as JSON."""
     data = {"condition": found, "host": state.host, "pid": state.pid, "began": state.began}
     data |= {"latest": state.latest, "total": state.total, "done": state.done}
     data["areas"] = {
@@ -120,11 +120,11 @@ def _clock(seconds: float) -> str:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def command(args: argparse.Namespace) -> None:
-    """``witw status``, in the run folder."""
+    """Run ``witw status`` in the run folder."""
     now, folder = time.time(), Path()
     state, found = run(folder, now)
     print(as_json(state, found) if args.json else text(state, found, folder, now))  # noqa: T201

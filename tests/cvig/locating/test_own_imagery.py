@@ -209,7 +209,7 @@ def test_mistakes_are_one_sentence_each(home, tmp_path, monkeypatch):
     for photo, changes, said in (
         (tmp_path / "bad.tif", {}, "bad.tif is not a readable photo: it is not in a known format"),
         (tmp_path / "none.jpg", {}, "none.jpg does not exist; correct its path"),
-        (tmp_path / "empty", {}, "empty holds no photo; name one that does"),
+        (tmp_path / "empty", {}, "empty contains no photo; name another folder"),
         ("photo.jpg", {"--imagery": tmp_path / "bad.tif"}, "bad.tif cannot be read: "),
         ("photo.jpg", {"--imagery": tmp_path / "none.tif"}, "none.tif does not exist"),
         ("photo.jpg", {"--imagery": tmp_path / "empty"}, "empty is a folder; name a raster file"),
@@ -218,7 +218,7 @@ def test_mistakes_are_one_sentence_each(home, tmp_path, monkeypatch):
         ("photo.jpg", {"--imagery": tmp_path / "blank.tif"}, "does not have a valid pixel"),
         ("photo.jpg", {"--model": tmp_path / "bad.safetensors"}, "is not a model of witw"),
         ("photo.jpg", {"--around": "10,10,1"}, "No cell of city lies in the part to search"),
-        ("photo.jpg", {"--fov": "200"}, "--fov 200 must lie between 1 and 150 degrees"),
+        ("photo.jpg", {"--fov": "200"}, "--fov 200 must be between 1 and 150 degrees"),
         ("photo.jpg", {"--bands": "1,2"}, "must be three numbers"),
         ("photo.jpg", {"--bands": "9,1,2"}, "but --bands asks for [9, 1, 2]; correct it, as in"),
         (
@@ -278,9 +278,9 @@ def test_options_of_the_page_are_checked(home, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for options, said in (
         (["--serve", "photo.jpg"], "--serve takes no photos"),
-        ([], "Name photos to locate, or give --serve"),
-        (["photo.jpg", "--port", "8000"], "--port belongs to --serve"),
-        (["--serve", "--port", "99999"], "must lie between 0 and 65535"),
+        ([], "name photos, or use --serve"),
+        (["photo.jpg", "--port", "8000"], "--port needs --serve"),
+        (["--serve", "--port", "99999"], "must be between 0 and 65535"),
         (["--serve"], "is no run folder"),
     ):
         with pytest.raises(UserError, match=re.escape(said)):
