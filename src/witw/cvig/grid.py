@@ -188,23 +188,27 @@ def pictures(
         "add_alpha": True,
     }
     with WarpedVRT(mosaic, **options) as view:
-        band = np.zeros((3, 0, width), np.uint8)
+        band = np.zeros((0, width, 3), np.uint8)
         for row in range(grid.rows):
             # The last row's band, less its first `step` lines, is the top of this one's.
-            band = band[:, step:] if row else band
+            band = band[step:] if row else band
             first, last = np.searchsorted(
                 grid.cells, [row * grid.columns, (row + 1) * grid.columns]
             )
             if first == last:
                 continue
-            top = row * step + band.shape[1]
+            top = row * step + len(band)
             window = ((top, row * step + chip_px), (0, width))
             fresh = view.read((1, 2, 3), window=window)
             fresh[:, view.read(view.count, window=window) == 0] = 0
-            band = np.concatenate([band, fresh], axis=1)
+            band = np.concatenate([band, fresh.transpose(1, 2, 0)])
             at = np.arange(first, last)
-            squares = np.lib.stride_tricks.sliding_window_view(band, chip_px, axis=2)
+            lines = band.reshape(len(band), 3 * width)
+            squares = np.lib.stride_tricks.sliding_window_view(lines, 3 * chip_px, axis=1)
             for start in range(0, len(at), 256):
                 some = at[start : start + 256]
                 column = grid.cells[some] % grid.columns * step
-                yield some, np.ascontiguousarray(squares[:, :, column].transpose(2, 1, 3, 0))
+                chips = np.empty((len(some), chip_px, chip_px, 3), np.uint8)
+                for chip, left in zip(chips, 3 * column, strict=True):
+                    chip.reshape(chip_px, -1)[:] = squares[:, left]
+                yield some, chips

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from witw.cvig.network.model import Model, PhotoCode, autocast, device
+from witw.cvig.scoring import localization
 from witw.cvig.scoring.calibration import Calibration, chances, sharpened
 from witw.cvig.search import two_steps
 from witw.cvig.search.index_file import Index
 from witw.cvig.search.two_steps import Scores
 
-TURNED = 2000  # likeliest cells whose headings are told, candidates or not
+NAMED = 20  # places whose headings are known, candidates or not
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Heat:
     Attributes:
         probability: ``(N,)``, sums to 1.
         heading_deg: ``(N,)`` of the first photo's middle, clockwise from grid north; NaN at cells
-            that are neither candidates nor among the :data:`TURNED` likeliest [degrees].
+            that are neither candidates nor among the :data:`NAMED` likeliest places [degrees].
         score: ``(N,)`` float32, see :mod:`witw.cvig.search.two_steps`.
     """
 
@@ -87,7 +88,7 @@ def heat(
 def headings(
     photos: PhotoCode, index: Index, found: Scores, probability: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Headings of photos ``(P, N)``, NaN where a cell is no candidate and not likely either.
+    """Headings of photos ``(P, N)``, NaN where a cell is neither a candidate nor a likely place.
 
     A blurred map may be highest between candidates.
 
@@ -100,8 +101,8 @@ def headings(
     out = np.full((len(photos.columns), len(index)), np.nan)
     if len(found.values) == len(out):
         np.put_along_axis(out, found.candidates, found.heading_deg, axis=1)
-    count = min(TURNED, len(index))
-    likely = np.sort(np.argpartition(-probability, count - 1)[:count])
+    likely = localization.non_max_suppression(probability[None], index.grid, NAMED)[0]
+    likely = np.sort(likely[likely >= 0])
     missing = likely[np.isnan(out[:, likely]).any(axis=0)]
     if len(missing):
         out[:, missing] = two_steps.headings(photos, index, missing)

@@ -65,10 +65,10 @@ class Codes:
         photos, chips = (F.normalize(v.float(), dim=1) for v in (vectors, self.chip_vectors))
         return np.asarray((photos @ chips.T).cpu().numpy())
 
-    def columns(self, rows: NDArray[np.int64]) -> Tensor:
-        """Columns of some chips, ``(n, W, D)`` float32."""
+    def columns(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Columns of some chips, ``(n, W, D)`` float32, and their squared lengths, ``(n, W)``."""
         at = torch.from_numpy(rows).to(self.chips.device)
-        return self.chips[at].float().transpose(1, 2)
+        return two_steps.with_energy(self.chips[at].float().transpose(1, 2))
 
     def project(self, columns: Tensor) -> Tensor:
         """Columns of photos as they compare with the chips': themselves."""

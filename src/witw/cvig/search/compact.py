@@ -83,9 +83,10 @@ class Packing:
             whole = (values * (127 / top)).round().to(torch.int8).cpu().numpy()
             return np.asarray(whole.view(np.uint8))
         spread = values.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-20)
-        levels = (values / (_STEP * spread)).floor().clamp(-8, 7) + 8
+        levels = values.div_(_STEP * spread).floor_().clamp_(-8, 7).add_(8)
         codes = levels.to(torch.uint8).cpu().numpy()
-        codes = np.pad(codes, ((0, 0), (0, codes.shape[1] % 2)))
+        if codes.shape[1] % 2:
+            codes = np.pad(codes, ((0, 0), (0, 1)))
         return np.asarray(codes[:, ::2] | codes[:, 1::2] << 4)
 
     def unpack(self, packed: NDArray[np.uint8]) -> Tensor:

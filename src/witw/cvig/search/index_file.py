@@ -26,6 +26,7 @@ from torch import Tensor
 from witw import files
 from witw.cvig.grid import Grid
 from witw.cvig.network.model import ChipCode, Model
+from witw.cvig.search import two_steps
 from witw.cvig.search.compact import Packing, pack_vectors
 from witw.errors import UserError
 
@@ -144,20 +145,21 @@ class Index:
             out[:, part] = ((photos @ block.T) * scale).cpu().numpy()
         return out
 
-    def columns(self, rows: NDArray[np.int64]) -> Tensor:
-        """Columns of some cells, ``(n, W, D')`` float32."""
+    def columns(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Columns of some cells, ``(n, W, D')`` float32, and their squared lengths, ``(n, W)``."""
         if self._held is not None:
-            return self._held[torch.from_numpy(rows)]
+            at = torch.from_numpy(rows)
+            return self._held[0][at], self._held[1][at]
         rows = rows if self.rows is None else self.rows[rows]
-        return self.packing.unpack(self.packed.some(rows))
+        return two_steps.with_energy(self.packing.unpack(self.packed.some(rows)))
 
     @cached_property
-    def _held(self) -> Tensor | None:
-        """Columns of all cells of a small area, which every photo would unpack anew."""
+    def _held(self) -> tuple[Tensor, Tensor] | None:
+        """As :meth:`columns`, of all cells of a small area: otherwise unpacked for every photo."""
         if 4 * len(self) * self.packing.headings * self.packing.dim > HELD:
             return None
         rows = slice(0, len(self)) if self.rows is None else self.rows
-        return self.packing.unpack(self.packed.some(rows))
+        return two_steps.with_energy(self.packing.unpack(self.packed.some(rows)))
 
     def project(self, columns: Tensor) -> Tensor:
         """Columns of photos ``(P, D, w)`` as they compare with the cells', ``(P, D', w)``."""

@@ -54,13 +54,18 @@ class Gallery(Protocol):
         """Of photos' vectors ``(P, V)`` with all, ``(P, N)``."""
         ...
 
-    def columns(self, rows: NDArray[np.int64]) -> Tensor:
-        """Columns of some, ``(n, W, D')`` float32."""
+    def columns(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Columns of some, ``(n, W, D')`` float32, and their squared lengths, ``(n, W)``."""
         ...
 
     def project(self, columns: Tensor) -> Tensor:
         """Columns of photos ``(P, D, w)`` as they compare with them, ``(P, D', w)``."""
         ...
+
+
+def with_energy(columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Columns ``(n, W, D')`` and their squared lengths, ``(n, W)``."""
+    return columns, torch.linalg.vector_norm(columns, dim=2).square()
 
 
 @dataclass(frozen=True)
@@ -231,8 +236,7 @@ def _correlations(photos: PhotoCode, gallery: Gallery, rows: NDArray[np.int64]) 
     mask = photos.mask.float()
     photo = gallery.project(photos.columns * photos.mask[:, None])
     photo = F.normalize(photo.flatten(1), dim=1).view_as(photo)  # (P, D', w)
-    cells = gallery.columns(rows).to(photo.device)  # (n, W, D')
-    energy = torch.linalg.vector_norm(cells, dim=2).square()  # (n, W)
+    cells, energy = (v.to(photo.device) for v in gallery.columns(rows))  # (n, W, D'), (n, W)
     out = []
     for one, seen in zip(photo, mask, strict=True):
         products = cells @ one  # (n, W, w)
