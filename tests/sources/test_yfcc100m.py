@@ -99,6 +99,19 @@ def test_licences_are_those_of_the_search(tmp_path):
     assert "4963000002" in set(photos["id"])
 
 
+@pytest.mark.parametrize("between", ["\n", "\n\n", "\r\n"])
+@pytest.mark.parametrize("size", [1, 700, 1 << 20])
+def test_lines_are_found_across_blocks(tmp_path, monkeypatch, between, size):
+    """Blank lines, other line ends, a last line without one, blocks shorter than a line."""
+    monkeypatch.setattr(yfcc100m, "BLOCK", size)
+    rows = [record(f"49630{n:05d}", lon="1.5" if n % 3 else "7") for n in range(60)]
+    path = tmp_path / "yfcc100m_dataset"
+    path.write_bytes(between.join("\t".join(row.values()) for row in rows).encode())
+    photos, _, said = search.run(spec(path))
+    assert photos["id"].tolist() == [f"49630{n:05d}" for n in range(60) if n % 3]
+    assert "60 records of" in said["reasons"][0]
+
+
 def test_parts_are_read_together(tmp_path):
     for n, row in enumerate(RECORDS[:2]):
         text = "\t".join(row.values()) + "\n"

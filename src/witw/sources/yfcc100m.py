@@ -9,7 +9,9 @@ addresses (https://www.flickr.com/services/api/misc.urls.html); many are gone by
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote_plus
@@ -36,8 +38,11 @@ NAMES = tuple(_NAMES.split())
 LATER = ("line", *NAMES[:1], "hash", *NAMES[1:])
 _UNUSED = ("capturedevice", "description", "usertags", "machinetags", "downloadurl", "farmid")
 USED = tuple(n for n in NAMES if n not in (*_UNUSED, "secretoriginal", "ext"))
+POSITIONS = ("longitude", "latitude")
 BLOCK = 8 << 20  # bytes
+THREADS = 2  # blocks that are parsed at a time
 BATCH = 1 << 16  # rows of the SQLite form
+type Holds = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _SQLITE = b"SQLite format 3\0"
 _NOT_OPEN = "a licence that `search.licenses` does not name"
 _NO_ADDRESS = "no address of a file"
@@ -58,10 +63,11 @@ def listed(source: Source, place: Place) -> Listed:
     for path in files(source["path"]):
         where = f"Area {place.aoi!r}: the metadata {path}"
         with explained(where, "the metadata of YFCC100M as published (TSV, .bz2 or SQLite)"):
-            for batch in stage.progress(batches(path, where), f"{place.aoi}: {path.name}"):
+            parts = batches(path, where, place.holds)
+            for count, batch in stage.progress(parts, f"{place.aoi}: {path.name}"):
                 wanted = _wanted(batch, place)
-                found.read += batch.num_rows
-                found.outside += batch.num_rows - int(wanted.sum())
+                found.read += count
+                found.outside += count - int(wanted.sum())
                 if wanted.any():
                     kept.append(batch.filter(pa.array(wanted)).to_pandas())
     rows = pd.concat([pd.DataFrame(columns=list(USED)), *kept], ignore_index=True)
@@ -82,8 +88,17 @@ def files(path: str) -> list[Path]:
     return sorted(given.parent.glob(given.name)) if "*" in given.name else [given]
 
 
-def batches(path: Path, where: str) -> Iterator[pa.RecordBatch]:
-    """Batches of the columns in use, all text but for positions and marker.
+def batches(path: Path, where: str, holds: Holds) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Read the records near an area.
+
+    Args:
+        path: of one part.
+        where: names it in errors.
+        holds: which of some longitudes and latitudes lie in the area.
+
+    Yields:
+        The number of records read, and those of them that may lie in the area: the columns in use,
+        all text but for the positions.
 
     Raises:
         UserError: it has another number of columns.
@@ -91,10 +106,10 @@ def batches(path: Path, where: str) -> Iterator[pa.RecordBatch]:
     with path.open("rb") as file:
         if file.read(len(_SQLITE)) == _SQLITE:
             return _sqlite(path)
-    return _tsv(path, where)
+    return _tsv(path, where, holds)
 
 
-def _tsv(path: Path, where: str) -> Iterator[pa.RecordBatch]:
+def _tsv(path: Path, where: str, holds: Holds) -> Iterator[tuple[int, pa.RecordBatch]]:
     with pa.input_stream(path) as stream:
         count = stream.read(1 << 16).split(b"\n", 1)[0].count(b"\t") + 1
     forms = {len(NAMES): NAMES, len(LATER): LATER}
@@ -103,35 +118,80 @@ def _tsv(path: Path, where: str) -> Iterator[pa.RecordBatch]:
             f"{where} has {count} columns separated by tabs; that of YFCC100M has "
             f"{len(LATER)} or, in its first form, {len(NAMES)}."
         )
-    numbers = {"longitude": pa.float64(), "latitude": pa.float64()}
-    with pa.input_stream(path) as stream:
-        yield from pa_csv.open_csv(
-            stream,
-            pa_csv.ReadOptions(block_size=BLOCK, column_names=list(forms[count])),
-            # A quotation mark is a letter of a title.
-            pa_csv.ParseOptions(delimiter="\t", quote_char=False, newlines_in_values=False),
-            pa_csv.ConvertOptions(
-                include_columns=list(USED),
-                column_types=dict.fromkeys(USED, pa.string()) | numbers,
-                null_values=[""],
-                strings_can_be_null=False,
-            ),
-        )
+
+    def block(lines: bytes) -> tuple[int, pa.RecordBatch]:
+        return _near(lines, forms[count], holds)
+
+    with pa.input_stream(path) as stream, ThreadPoolExecutor(THREADS) as pool:
+        waiting: deque[Future[tuple[int, pa.RecordBatch]]] = deque()
+        for lines in _lines(stream):
+            waiting.append(pool.submit(block, lines))
+            if len(waiting) > THREADS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def _sqlite(path: Path) -> Iterator[pa.RecordBatch]:
+def _lines(stream: pa.NativeFile) -> Iterator[bytes]:
+    """Blocks of whole lines."""
+    rest = b""
+    while part := stream.read(BLOCK):
+        head, newline, tail = part.rpartition(b"\n")
+        if newline and (rest + head).strip():
+            yield rest + head + newline
+        rest = tail if newline else rest + part
+    if rest:
+        yield rest
+
+
+def _near(lines: bytes, names: Sequence[str], holds: Holds) -> tuple[int, pa.RecordBatch]:
+    """Count the records of some lines; parse those in the area.
+
+    The text of the others, nearly all, is never made into columns.
+    """
+    positions = _parsed(lines, names, POSITIONS)
+    inside = holds(*(positions.column(name).to_numpy() for name in POSITIONS))
+    ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")) + 1
+    if len(ends) < len(inside):  # the file's last line has no end
+        ends = np.append(ends, len(lines))
+    if len(ends) == len(inside):  # no blank lines, and no other ends of lines
+        starts = np.append(0, ends[:-1])
+        some = zip(starts[inside].tolist(), ends[inside].tolist(), strict=True)
+        lines = b"".join(lines[start:end] for start, end in some)
+    found = _parsed(lines, names, USED).combine_chunks().to_batches() if lines else []
+    return len(inside), found[0] if found else _as_batch([])
+
+
+def _parsed(lines: bytes, names: Sequence[str], used: Sequence[str]) -> pa.Table:
+    numbers = dict.fromkeys(POSITIONS, pa.float64())
+    return pa_csv.read_csv(
+        pa.BufferReader(lines),
+        pa_csv.ReadOptions(use_threads=False, block_size=len(lines) + 1, column_names=list(names)),
+        # A quotation mark is a letter of a title.
+        pa_csv.ParseOptions(delimiter="\t", quote_char=False, newlines_in_values=False),
+        pa_csv.ConvertOptions(
+            include_columns=list(used),
+            column_types=dict.fromkeys(USED, pa.string()) | numbers,
+            null_values=[""],
+            strings_can_be_null=False,
+        ),
+    )
+
+
+def _sqlite(path: Path) -> Iterator[tuple[int, pa.RecordBatch]]:
     columns = ", ".join(USED)
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
         rows = database.execute(f"SELECT {columns} FROM yfcc100m_dataset")  # noqa: S608
         while chunk := rows.fetchmany(BATCH):
-            yield _as_batch(chunk)
+            yield len(chunk), _as_batch(chunk)
 
 
 def _as_batch(rows: Sequence[tuple[object, ...]]) -> pa.RecordBatch:
-    columns = dict(zip(USED, zip(*rows, strict=True), strict=True))
+    values = zip(*rows, strict=True) if rows else [()] * len(USED)
+    columns = dict(zip(USED, values, strict=True))
     arrays = {
         name: pa.array(pd.to_numeric(pd.Series(values), errors="coerce").astype(float))
-        if name in ("longitude", "latitude")
+        if name in POSITIONS
         else pa.array(["" if v is None else str(v) for v in values])
         for name, values in columns.items()
     }
@@ -140,9 +200,7 @@ def _as_batch(rows: Sequence[tuple[object, ...]]) -> pa.RecordBatch:
 
 def _wanted(batch: pa.RecordBatch, place: Place) -> np.ndarray:
     """Which records are photos, no videos, and lie in the area."""
-    lon, lat = (
-        batch.column(name).to_numpy(zero_copy_only=False) for name in ("longitude", "latitude")
-    )
+    lon, lat = (batch.column(name).to_numpy(zero_copy_only=False) for name in POSITIONS)
     inside = place.holds(lon, lat)
     if inside.any():
         inside = inside & ~flawed(lon, lat)
