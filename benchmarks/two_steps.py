@@ -5,8 +5,7 @@
 Builds a city of 9 km2 with a seed that the demo does not use, its photos and its imagery, prepares
 and indexes it as `witw locate --imagery` does, and scores the photos three times: at all cells with
 codes as the network makes them (exhaustive), at all cells with the codes of the index, and in two
-steps. Half of the photos fit the calibration, the other half says whether its regions hold what they
-say.
+steps. Half of the photos fit the calibration; the others say whether its regions hold their share.
 """
 
 from __future__ import annotations
