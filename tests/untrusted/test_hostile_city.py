@@ -16,7 +16,7 @@ from made_town import AREA, fresh_town
 from witw import tables
 from witw.demo.fake_flickr.server import FlickrServer, folder_pictures, load_catalog
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 
 TITLES = [
     "<script>alert(1)</script><img src=x onerror=alert(1)>",

@@ -14,7 +14,7 @@ import pytest
 
 from made_town import KEY, StandIn, end, fresh_town, jobs
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 
 SECRET = "5ec7e7c0ffee1234"
 ENV = {"FLICKR_API_SECRET": SECRET}
@@ -73,7 +73,6 @@ def town(fresh, tmp_path):
     return fresh.copy(tmp_path / "town")
 
 
-@pytest.mark.long
 def test_a_signed_run_from_a_dotenv_file_to_the_report(town, free_port):
     secrets = f"FLICKR_API_KEY={KEY}\nFLICKR_API_SECRET={SECRET}\n"
     (town.folder / ".env").write_text(secrets)

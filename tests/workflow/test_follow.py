@@ -85,6 +85,7 @@ def test_a_finished_run_takes_few_lines_and_its_log_file_has_everything(workplac
     assert not told["running"] and not told["failed"]
 
 
+@pytest.mark.long
 def test_a_run_is_told_as_it_runs_and_after_it_was_killed(workplace):
     (workplace.bin / "python").write_text(WAITING)
     process = started(workplace, stderr=subprocess.DEVNULL)
@@ -263,6 +264,7 @@ def test_diff_tells_the_key_and_both_values(finished):
     finished.configure()
 
 
+@pytest.mark.long
 def test_diff_tells_a_version_a_new_area_a_newer_file_and_nothing(finished):
     done, _ = witw(finished, "diff", "--no-hooks")
     assert done.stdout == "Nothing would run: everything is up to date.\n"

@@ -51,6 +51,7 @@ def test_the_given_file_is_read_and_never_written(given):
     assert given.snakemake("-n", "--no-hooks", key=None).jobs == set()
 
 
+@pytest.mark.long
 def test_another_model_indexes_anew(given):
     assert given.snakemake("--cores", 2, "--no-hooks", key=None).returncode == 0
     path = given.folder / "models" / "witw.safetensors"

@@ -51,6 +51,7 @@ def test_touch_makes_all_finished_and_asks_nobody(finished, tmp_path):
     assert digest(place) == before
 
 
+@pytest.mark.long
 def test_delete_all_output_removes_results_and_keeps_photos_and_strips(finished, tmp_path):
     place = finished.copy(tmp_path / "run")
     for kept in ("photos/oslo/12/12.jpg", "journal/oslo.sqlite", "results/notes.txt"):
@@ -87,6 +88,7 @@ def test_a_run_folder_of_any_name_runs_and_runs_nothing_twice(finished, tmp_path
     assert done.jobs == set()
 
 
+@pytest.mark.long
 def test_real_stages_run_in_a_folder_of_any_name(tmp_path_factory, tmp_path, free_port):
     """The imagery of a made town, strips and run folder below a name with all that shells mind."""
     folder = tmp_path / ODD / "run"

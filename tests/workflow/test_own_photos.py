@@ -17,7 +17,7 @@ from witw import tables
 from witw.demo.city.cities import CHECKPOINT
 from witw.demo.fake_flickr.server import load_catalog
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 REPO = Path(__file__).parents[2]
 CONFIG = """\
 aois: {mine: {photos: {folder: pics}, strips: [east.tif, west.tif], shards: 2}}
@@ -121,7 +121,6 @@ def test_what_is_told_of_flickr_is_not_told(finished):
     assert "Flickr" not in croissant["description"]
 
 
-@pytest.mark.long
 def test_a_new_photo_reruns_the_area(finished, tmp_path):
     place = tmp_path / "place"
     shutil.copytree(finished, place)
@@ -134,7 +133,6 @@ def test_a_new_photo_reruns_the_area(finished, tmp_path):
     assert set(before["id"]) < set(after["id"])
 
 
-@pytest.mark.long
 def test_a_folder_and_a_table_together_and_the_list_of_ids_builds_them_again(finished, tmp_path):
     """The table names the photos of the sub-folder; a colleague has the list and the photos."""
     place = tmp_path / "place"
