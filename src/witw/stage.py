@@ -99,6 +99,7 @@ def execute(main: Callable[[], None]) -> None:
         print(f"witw: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except KeyboardInterrupt:
+        print("witw: stopped by Ctrl-C", file=sys.stderr)  # noqa: T201
         sys.exit(130)
 
 

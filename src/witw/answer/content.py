@@ -164,6 +164,10 @@ def trust(found: Located) -> list[str]:
     out = []
     if learned := _learned(found.facts):
         out.append(learned)
+    if not found.scenes:
+        out.append(
+            "Indoor photos are not recognized: no Places365 checkpoint was given (--scenes)."
+        )
     told = found.facts.get("reliability")
     if told:
         one = as_sharp(told, 100 * found.area_share(0.8))

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import batched
@@ -98,12 +98,6 @@ def command(args: argparse.Namespace) -> None:
     within = read_polygons(args.within) if args.within else within
     paths = photos_of(args.photos)
     locator = _locator(args)
-    if locator.scenes is None:
-        print(  # noqa: T201
-            "witw: no warnings about indoor photos, because there is no Places365 checkpoint "
-            "(--scenes).",
-            file=sys.stderr,
-        )
     opened = opened_ahead(paths, args.fov)
     folder = Folder(args.out)
     for located in _located(locator, opened, args.together, within):
@@ -170,8 +164,13 @@ def _check_out(out: Path) -> None:
     there = next(path for path in (out, *out.parents) if path.exists())
     if not there.is_dir():
         raise UserError(f"--out {shown(out)}: {shown(there)} is a file; name a folder.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"--out {shown(out)} cannot be written; name another folder.")
+    try:
+        with tempfile.TemporaryDirectory(
+            dir=there
+        ):  # root may write anywhere but /proc and the like
+            pass
+    except OSError:
+        raise UserError(f"--out {shown(out)} cannot be written; name another folder.") from None
 
 
 def photos_of(given: Sequence[Path]) -> list[Path]:

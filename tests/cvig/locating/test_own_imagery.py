@@ -206,6 +206,7 @@ def test_mistakes_are_one_sentence_each(home, tmp_path, monkeypatch):
             out.colorinterp = [ColorInterp.gray, ColorInterp.undefined]
             out.write(source.read([1, 2]))
     right = {"--imagery": "city.tif", "--model": "witw.safetensors"}
+    on_linux = sys.platform == "linux"  # where not even root writes to /proc
     for photo, changes, said in (
         (tmp_path / "bad.tif", {}, "bad.tif is not a readable photo: it is not in a known format"),
         (tmp_path / "none.jpg", {}, "none.jpg does not exist; correct its path"),
@@ -228,6 +229,7 @@ def test_mistakes_are_one_sentence_each(home, tmp_path, monkeypatch):
         ),
         ("photo.jpg", {"--out": "photo.jpg"}, "--out photo.jpg: photo.jpg is a file; name a fold"),
         ("photo.jpg", {"--out": "photo.jpg/a/b"}, "photo.jpg is a file; name a folder"),
+        *([("photo.jpg", {"--out": "/proc/a"}, "/proc/a cannot be written")] * on_linux),
         ("photo.jpg", {"--scenes": "no.pth"}, "Places365 checkpoint {home}/no.pth does not exist"),
         ("photo.jpg", {"--area": "made"}, "not both"),
     ):
