@@ -281,7 +281,7 @@ def test_the_report_says_what_went_and_what_is_left(place, capsys):
     assert "no key is needed" in said
     assert "lists east, west again" in said
     assert "(tables, dataset, pack, model, report)" in said
-    assert "The model in results/model was made with 1 of them" in said
+    assert "The model in results/model was trained with 1 of these photos" in said
     assert "copies outside this folder" in said
     # Nobody typed these.
     assert not [
