@@ -178,18 +178,18 @@ def test_what_is_no_question_is_a_sentence(served, monkeypatch):
     cases = [
         (served.post([("a.txt", b"hello")]), 422, "a.txt is not a readable photo"),
         (served.post([("", b"")]), 422, "not a readable photo"),
-        (served.post([]), 422, "There is no photo in the form."),
+        (served.post([]), 422, "The form contains no photo"),
         (served.post([("a.jpg", photo((8, 8)))]), 422, "a.jpg is too small: 8 x 8 px"),
-        (served.post([("a.jpg", photo())], area="atlantis"), 400, "no area 'atlantis'"),
+        (served.post([("a.jpg", photo())], area="atlantis"), 400, "Area 'atlantis' is unknown"),
         (served.post([("a.jpg", photo())], area="broken"), 422, "has no imagery yet"),
-        (served.post([("a.jpg", photo())] * 21), 422, "At most 20 photos"),
+        (served.post([("a.jpg", photo())] * 21), 422, "at most 20 photos"),
         (served.post([], Content_Type="text/plain"), 422, "as the fields of a form"),
     ]
     for (status, told), wanted, text in cases:
         assert (status, text in str(told)) == (wanted, True), told
     monkeypatch.setattr(server, "MAX_BYTES", 30_000)
     status, told = served.post([("big.jpg", photo((900, 700)))])
-    assert (status, "too large" in told["error"]) == (413, True)
+    assert (status, "Too large" in told["error"]) == (413, True)
     monkeypatch.setattr(server, "MAX_WAITING", 0)
     assert served.post([("a.jpg", b"x")])[0] == 429
 
@@ -215,7 +215,7 @@ def test_a_request_that_lies_about_its_size_is_cut_off(served, monkeypatch):
     connection.request("POST", path, endless(), headers, encode_chunked=True)
     response = connection.getresponse()
     assert response.status == 413
-    assert "too large" in json.loads(response.read())["error"]
+    assert "Too large" in json.loads(response.read())["error"]
 
 
 def test_names_of_photos_do_not_lead_out_of_the_folder(served):
@@ -239,7 +239,7 @@ def test_it_listens_on_this_machine_alone(served):
 
 def test_a_port_that_is_taken_is_named(served):
     site = server.Site(["rowan"], lambda _: served.area, served.folder)
-    with pytest.raises(UserError, match=rf"Port {served.port} .*cannot be listened on"):
+    with pytest.raises(UserError, match=rf"Port {served.port} .*is not available"):
         asyncio.run(server.start(site, served.port))
 
 

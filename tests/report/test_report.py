@@ -65,14 +65,14 @@ def test_numbers(folder):
     assert "80 photos listed" in text
     assert "40 pairs of photo and imagery" in text
     assert "7.8 median percentile" in text
-    assert "1.2 % of an unseen city to search" in text
+    assert "1.2 % of an unseen city must be searched" in text
     assert "(chance 6.7 %)" in text
-    assert "The list is complete." in text
-    assert "The list is nearly complete." in text
-    assert "40 photos in 2 calls, 2.00 times the least possible; 1 box, 1 call to audit" in text
-    assert "Totals & photos agree." in text
-    assert "5 listed once are gone." in text
-    assert "2 answered but not listed: no <geotag>." in text
+    assert "Paris 40 2 2.00 x 1 1 complete" in text
+    assert "Rio 40 2 2.00 x 1 1 nearly complete" in text
+    # The table explains a complete list once; only another list has its reasons.
+    assert text.count("Totals & photos agree.") == 1
+    assert text.count("5 photos of earlier lists no longer exist.") == 2
+    assert text.count("2 returned but not usable: no <geotag>.") == 2
     assert "not endorsed or certified by SmugMug, Inc." in text
     assert "CC BY-SA 4.0 (Paris, Rio)" in text
 
@@ -85,7 +85,7 @@ def test_figures_stand_beside_interval_and_chance(folder):
     assert "Median error of the best cell 70 m 63 to 77 400 m" in text
     assert "Among the chips of the city: 250 photos" in text
     assert "one photo a square of 25 m: 222 photos" in text
-    assert "(given from 10 squares on; here there are 9)" in text
+    assert "from 10 squares on, the 95 % interval over squares of 500 m (here: 9 squares)" in text
     assert "Paris 150 6 chance 1.5 15 chance 1.5 1.23 chance 6.7" in text
     assert "Heading of the 55 photos whose camera recorded it" in text
     assert "Median error 21.5\u00b0 19.4 to 23.7 90\u00b0" in text
@@ -101,7 +101,7 @@ def test_what_was_not_evaluated_is_left_out(folder):
     files.write_json(Path("results/evaluation/metrics.json"), values)
     text = Page(build()).text
     assert "Own chip ranked first 12.3 % 0.4 %" in text
-    for absent in ("Which way", "On a grid", "City by city", "to search", "None"):
+    for absent in ("Heading and", "On a grid", "City by city", "must be searched", "None"):
         assert absent not in text
 
 
@@ -173,13 +173,13 @@ def test_every_picture_has_a_name_and_every_table_can_be_scrolled_by_keyboard(fo
 def test_made_cities_are_called_synthetic(folder):
     """As the config says of them: `satellite: made`."""
     text = Page(build()).text
-    assert "A program drew" not in text
+    assert "A program generated" not in text
     assert 'class="made"' not in Path("results/report/report.html").read_text(encoding="utf-8")
     half = {**AREAS, "rio": {**AREAS["rio"], "satellite": "made"}}
-    assert "Synthetic, not real: Rio. A program drew" in Page(build(areas=half)).text
+    assert "Synthetic, not real: Rio. A program generated" in Page(build(areas=half)).text
     text = Page(build(areas={k: {**v, "satellite": "made"} for k, v in AREAS.items()})).text
-    assert "Every city on this page is synthetic. A program drew" in text
-    assert "They say nothing about a real place" in text
+    assert "Every city on this page is synthetic. A program generated" in text
+    assert "They do not describe a real place" in text
 
 
 def test_same_inputs_same_bytes(folder):

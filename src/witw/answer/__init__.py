@@ -1,1 +1,1 @@
-"""The answer to where a photo was taken: numbers, files for a GIS, one page that works offline."""
+"""Answers to where a photo was taken: numbers, files for a GIS, and an offline page."""

@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 TOP = 10  # places in the files, none within 50 m of a better one
 _KML = "http://www.opengis.net/kml/2.2"
-# KML has alpha, blue, green, red. From the widest region to the narrowest.
+# Colours of the regions, from the widest to the narrowest. KML orders alpha, blue, green, red.
 _FILL = {95: "40ff9a5b", 80: "60b45bff", 50: "802080ff"}
 
 
 def write_tif(path: Path, found: Located) -> None:
-    """Write two bands of float32 in the area's CRS; NaN is no cell.
+    """Write two bands of float32 in the area's CRS; pixels without a cell are NaN.
 
-    The probability of each cell, given that the photo was taken in the area, and from which level
-    [%] on the regions hold it. How likely it was taken there at all is the tag ``presence``.
+    Band 1 is the probability of each cell, given that the photo was taken in the area. Band 2 is
+    the lowest level [%] whose region contains the cell. The tag ``presence`` is the probability
+    that the photo was taken in the area.
     """
     grid = found.grid
     profile: dict[str, Any] = {
@@ -49,13 +50,13 @@ def write_tif(path: Path, found: Located) -> None:
         out.write(grid.raster(found.probability), 1)
         out.write(grid.raster(found.entry_pct), 2)
         out.set_band_description(1, "probability that the photo was taken in this cell")
-        out.set_band_description(2, "level from which on the region holds this cell [%]")
+        out.set_band_description(2, "lowest level whose region contains this cell [%]")
         if math.isfinite(found.here):
             out.update_tags(presence=f"{found.here:.4f}")
 
 
 def places(found: Located) -> dict[str, Any]:
-    """The best places as a GeoJSON FeatureCollection (EPSG:4326, RFC 7946)."""
+    """Return the best places as a GeoJSON FeatureCollection (EPSG:4326, RFC 7946)."""
     grid = found.grid
     here = found.here if math.isfinite(found.here) else None
     features = [
@@ -65,7 +66,7 @@ def places(found: Located) -> dict[str, Any]:
             "properties": {
                 "rank": p.rank,
                 "probability": _digits(p.probability),
-                # Of all photos as likely to be taken elsewhere as in the area.
+                # With even odds beforehand that the photo was taken in the area.
                 "probability_absolute": None if here is None else _digits(here * p.probability),
                 "heading_deg": _heading(p.heading_deg[0]),
                 "easting": round(p.easting, 2),
@@ -80,7 +81,7 @@ def places(found: Located) -> dict[str, Any]:
 
 
 def region_shapes(found: Located) -> dict[int, shapely.MultiPolygon]:
-    """Level [%] -> its region, the widest first."""
+    """Return level [%] -> region, the widest first."""
     return {
         level: regions.polygons(found.region(level / 100), found.grid)
         for level in sorted(content.LEVELS, reverse=True)
@@ -90,11 +91,11 @@ def region_shapes(found: Located) -> dict[int, shapely.MultiPolygon]:
 def region_features(
     found: Located, shapes: Mapping[int, shapely.MultiPolygon] | None = None
 ) -> dict[str, Any]:
-    """The named regions as a GeoJSON FeatureCollection (EPSG:4326, RFC 7946), the widest first.
+    """Return the regions as a GeoJSON FeatureCollection (EPSG:4326, RFC 7946), the widest first.
 
     Args:
         found: the answer.
-        shapes: its regions, where they are at hand.
+        shapes: its regions, if already computed.
     """
     features = []
     for level, shape in (shapes or region_shapes(found)).items():
@@ -115,11 +116,11 @@ def region_features(
 
 
 def kml(found: Located, shapes: Mapping[int, shapely.MultiPolygon] | None = None) -> str:
-    """Places and regions for Google Earth and its like (KML 2.2).
+    """Return places and regions as KML 2.2, for Google Earth and similar programs.
 
     Args:
         found: the answer.
-        shapes: its regions, where they are at hand.
+        shapes: its regions, if already computed.
     """
     said = content.verdict(found)
     parts = [
@@ -154,7 +155,7 @@ def kml(found: Located, shapes: Mapping[int, shapely.MultiPolygon] | None = None
 
 
 def _polygons(shape: shapely.MultiPolygon) -> str:
-    """Polygons in KML, cut out of their GeoJSON: a noisy map has a million corners."""
+    """Convert polygons to KML by editing their GeoJSON text: a noisy map has a million corners."""
     if shape.is_empty:
         return ""
     text = shapely.to_geojson(shape).replace(" ", "")

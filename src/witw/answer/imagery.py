@@ -1,6 +1,6 @@
-"""Pictures of the imagery: the area from above, and the ground around a place as the photo looks.
+"""Pictures of the imagery: the area from above, and the ground around a place, turned to a heading.
 
-Brightness is that of the raster: what is seen in the photo is to be found again in it.
+The brightness is that of the raster, to make details of the photo recognizable.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from rasterio.enums import Resampling
 from rasterio.transform import from_bounds
 from rasterio.vrt import WarpedVRT
 
-MAP_PX = 2200  # long side of the area's picture, at most
-MAP_BYTES = 2_400_000  # of it, about
+MAP_PX = 2200  # maximum long side of the area's picture
+MAP_BYTES = 2_400_000  # maximum size of this picture
 CHIP_PX = 440
 CHIP_M = 225.0  # side of the ground shown around a place
 PHOTO_PX = 900
@@ -42,23 +42,23 @@ class Frame:
 
     @classmethod
     def of(cls, grid: Any) -> Frame:
-        """That of a grid's cells, see :class:`witw.cvig.grid.Grid`."""
+        """Return the frame of a grid's cells, see :class:`witw.cvig.grid.Grid`."""
         east = grid.west + grid.columns * grid.step_m
         return cls(grid.west, grid.north - grid.rows * grid.step_m, east, grid.north)
 
     @property
     def width_m(self) -> float:
-        """From west to east [m]."""
+        """Width from west to east [m]."""
         return self.east - self.west
 
     @property
     def height_m(self) -> float:
-        """From south to north [m]."""
+        """Height from south to north [m]."""
         return self.north - self.south
 
 
 def area(mosaic: Path, frame: Frame, longest_px: int = MAP_PX) -> Image.Image:
-    """The area from above, RGB, grey where there is no imagery; never finer than the raster."""
+    """Read the area from above as RGB, grey without imagery, at most at the raster's resolution."""
     with rasterio.open(mosaic) as source:
         finest = max(frame.width_m, frame.height_m) / abs(source.transform.a)
         scale = min(longest_px, max(64.0, finest)) / max(frame.width_m, frame.height_m)
@@ -70,14 +70,14 @@ def around(
     mosaic: Path, place: tuple[float, float], heading_deg: float, side_m: float = CHIP_M,
     side_px: int = CHIP_PX,
 ) -> Image.Image:  # fmt: skip
-    """The ground around a place, turned so that the photo looks up.
+    """Read the ground around a place, turned so that the camera's direction is up.
 
     Args:
         mosaic: the area's raster.
         place: easting and northing [m].
-        heading_deg: clockwise from grid north; NaN: north is up.
-        side_m: of the ground shown [m].
-        side_px: of the picture.
+        heading_deg: heading, clockwise from grid north; NaN: north is up.
+        side_m: side of the ground shown [m].
+        side_px: side of the picture [px].
     """
     turn = 0.0 if math.isnan(heading_deg) else heading_deg
     reach = side_m / 2 * math.sqrt(2)
@@ -85,7 +85,7 @@ def around(
     frame = Frame(place[0] - reach, place[1] - reach, place[0] + reach, place[1] + reach)
     with rasterio.open(mosaic) as source:
         square = _read(source, frame, (wide, wide))
-    # Pillow turns anticlockwise: what lies in the direction of the heading comes up.
+    # Pillow rotates anticlockwise, which turns the direction of the heading up.
     upright = square.rotate(turn, Image.Resampling.BICUBIC)
     edge = (wide - side_px) // 2
     return upright.crop((edge, edge, edge + side_px, edge + side_px))
@@ -110,7 +110,7 @@ def _read(source: Any, frame: Frame, size: tuple[int, int]) -> Image.Image:
 
 
 def jpeg(picture: Image.Image, most_bytes: int | None = None, quality: int = 82) -> bytes:
-    """As a JPEG; of lower quality, then smaller, until it has at most so many bytes."""
+    """Encode as JPEG, with lower quality and then smaller size, until `most_bytes` is kept."""
     qualities = _QUALITIES if most_bytes else (quality,)
     for quality in qualities:
         out = io.BytesIO()
@@ -124,7 +124,7 @@ def jpeg(picture: Image.Image, most_bytes: int | None = None, quality: int = 82)
 
 
 def shrunk(photo: Image.Image, longest_px: int = PHOTO_PX) -> Image.Image:
-    """The photo, at most so long."""
+    """Shrink the photo to a maximum long side."""
     scale = min(1.0, longest_px / max(photo.size))
     width, height = (max(1, round(side * scale)) for side in photo.size)
     return photo.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)

@@ -1,4 +1,4 @@
-"""The page of one or several answers: one file, nothing asked of the network."""
+"""Builds the page of one or several answers: one file without requests."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from witw.cvig.grid import Grid
     from witw.cvig.locating.located import Located, Place
 
-MOST_CELLS = 400_000  # drawn; a larger map is drawn coarser
-COMPARED = 4  # photos of one place that are compared with the ground, at most
-LEVEL = 80  # region shown at first [%]
+MOST_CELLS = 400_000  # maximum number of drawn cells; a larger map is drawn coarser
+COMPARED = 4  # maximum number of photos of one place shown beside the ground
+LEVEL = 80  # level of the region shown first [%]
 NOTHING = Known()
-MANY = 6  # answers on a page from which on chips are smaller
+MANY = 6  # number of answers on a page from which chips are smaller
 
 
 @dataclass(frozen=True)
 class Shown:
-    """An answer, and what is known of the photo beside it."""
+    """An answer, and other facts about the photo."""
 
     found: Located
     known: Known = NOTHING
 
 
 def templates() -> Environment:
-    """The pages' templates; everything from outside is escaped."""
+    """Return the environment of the templates, which escapes all text."""
     return Environment(
         loader=PackageLoader("witw.answer"),
         autoescape=True,
@@ -51,11 +51,11 @@ def templates() -> Environment:
 
 
 def render(shown: Sequence[Shown], notice: str = "") -> str:
-    """The page as HTML; everything from outside is escaped.
+    """Return the page as HTML; all text is escaped.
 
     Args:
         shown: the answers, in order.
-        notice: sentence at its end, such as the imagery's licence.
+        notice: sentence at the end of the page, such as the imagery's licence.
     """
     script, style = _own("answer.js"), _own("answer.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -122,7 +122,7 @@ def _answer(number: int, shown: Shown, maps: dict[str, str], count: int) -> dict
 
 
 def _map(found: Located, frame: imagery.Frame, maps: dict[str, str]) -> str:
-    """Name of the area's picture among those of the page, which is made once."""
+    """Return the name of the area's picture on the page, which is created once."""
     key = hashlib.sha1(f"{found.mosaic} {frame}".encode(), usedforsecurity=False).hexdigest()[:8]
     if key not in maps:
         picture = imagery.area(found.mosaic, frame)
@@ -156,14 +156,14 @@ def _place(place: Place, found: Located, frame: imagery.Frame, small: bool) -> d
 
 
 def _view(found: Located, n: int) -> float:
-    """How wide a photo sees from its left to its right edge [degrees]."""
+    """Return the horizontal field of view of a photo [degrees]."""
     width, height = found.photos[n].picture.size
     half = math.tan(math.radians(min(found.fov_deg[n], 170.0)) / 2) * width / max(width, height)
     return 2 * math.degrees(math.atan(half))
 
 
 def _wedge(view_deg: float) -> str:
-    """Lines of what the photo sees, on a chip of 100 x 100 that looks up."""
+    """Return an SVG path of the field of view, on a chip of 100 x 100 with the heading up."""
     if not view_deg:
         return ""
     half = math.radians(min(view_deg, 178) / 2)
@@ -172,7 +172,7 @@ def _wedge(view_deg: float) -> str:
 
 
 def links(lat: float, lon: float, heading_deg: float) -> list[tuple[str, str]]:
-    """Name and address of the place at services on the web; nothing is loaded from them."""
+    """Return names and addresses of map services for a place; the page loads nothing from them."""
     at = f"{lat:.6f},{lon:.6f}"
     turn = "" if math.isnan(heading_deg) else f"&heading={heading_deg % 360:.0f}"
     return [
@@ -191,7 +191,7 @@ def links(lat: float, lon: float, heading_deg: float) -> list[tuple[str, str]]:
 
 
 def _spot(frame: imagery.Frame, east: float, north: float) -> tuple[float, float]:
-    """Position on the map from its left and upper edge [%]."""
+    """Return the position on the map from its left and upper edge [%]."""
     return (
         round(100 * (east - frame.west) / frame.width_m, 3),
         round(100 * (frame.north - north) / frame.height_m, 3),
@@ -205,10 +205,10 @@ def _scale(frame: imagery.Frame) -> dict[str, Any]:
 
 
 def _data(found: Located) -> Markup:
-    """What the script draws from, as JSON that cannot end its element."""
+    """Return the data for the script as JSON that cannot close its element."""
     grid = found.grid
     heat = colours.levels(colours.bits(found.probability, found.here))
-    # Of levels in whole percent, "below the level" is the same of the whole part.
+    # Levels are whole percents, so comparing the integer part with a level gives the same result.
     entry = np.minimum(found.entry_pct, 99).astype(np.uint8)
     fold = max(1, math.ceil(math.sqrt(grid.rows * grid.columns / MOST_CELLS)))
     drawn = _raster(heat, grid, 0, fold, np.max), _raster(entry, grid, 255, fold, np.min)
@@ -225,7 +225,7 @@ def _data(found: Located) -> Markup:
 
 
 def _levels(found: Located) -> list[str]:
-    """What the page says of the region of each level, 0 to 100 %."""
+    """Return the page's text on the region of each level, 0 to 100 %."""
     cells = np.searchsorted(np.sort(found.entry_pct), np.arange(101), side="left")
     ground = found.grid.step_m**2 / 1e6
     return [
@@ -238,7 +238,7 @@ def _levels(found: Located) -> list[str]:
 def _raster(
     values: NDArray[np.uint8], grid: Grid, empty: int, fold: int, merge: Any
 ) -> NDArray[np.uint8]:
-    """Values as ``(rows, columns)``; of ``fold`` x ``fold`` cells one."""
+    """Return values as ``(rows, columns)``, with blocks of ``fold`` x ``fold`` cells merged."""
     out = np.full(grid.rows * grid.columns, empty, np.uint8)
     out[grid.cells] = values
     whole = out.reshape(grid.rows, grid.columns)
@@ -251,7 +251,7 @@ def _raster(
 
 
 def _ramp() -> str:
-    """The scale's colours as stops of a CSS gradient."""
+    """Return the scale's colours as stops of a CSS gradient."""
     steps = colours.scale()[np.linspace(0, colours.STEPS - 1, 17).astype(int)]
     return ", ".join(f"rgb({r} {g} {b} / {a / 255:.2f})" for r, g, b, a in steps.tolist())
 

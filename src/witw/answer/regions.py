@@ -1,4 +1,4 @@
-"""Regions of a map as polygons that any GIS reads (RFC 7946)."""
+"""Converts regions of a map to polygons that any GIS reads (RFC 7946)."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from pyproj import Transformer
 if TYPE_CHECKING:
     from witw.cvig.grid import Grid
 
-DIGITS = 7  # of degrees: a centimetre
+DIGITS = 7  # decimals of a degree: a centimetre
 
 
 def polygons(inside: NDArray[np.bool_], grid: Grid) -> shapely.MultiPolygon:
-    """The squares of some cells, united.
+    """Return the union of the squares of cells.
 
     Args:
-        inside: ``(N,)``, which cells.
-        grid: the cells.
+        inside: ``(N,)``, whether each cell belongs to the region.
+        grid: the grid of cells.
 
     Returns:
-        Valid, in EPSG:4326, outer rings anticlockwise, cut at the 180th meridian; of no cell, an
-        empty one.
+        A valid multipolygon in EPSG:4326, with anticlockwise outer rings, cut at the 180th
+        meridian; empty without cells.
     """
     mask = np.zeros((grid.rows, grid.columns), np.uint8)
     mask.reshape(-1)[grid.cells[inside]] = 1
     found = rasterio.features.shapes(mask, mask.astype(bool), 4, grid.transform)
     parts = _built([geometry["coordinates"] for geometry, _ in found])
-    # Holes that touch the outside at a corner are one ring too many for the standard.
+    # Polygons whose holes touch the outer ring at corners may be invalid, and are repaired.
     broken = ~shapely.is_valid(parts)
     mended = [p for part in shapely.make_valid(parts[broken]) for p in _flat(part)]
     return _degrees(shapely.MultiPolygon([*parts[~broken], *mended]), grid.epsg)
 
 
 def _built(polygons: list[list[list[tuple[float, float]]]]) -> NDArray[np.object_]:
-    """Polygons of lists of rings of points, all at once: a noisy map has a hundred thousand."""
+    """Build polygons from lists of rings in one call: a noisy map has a hundred thousand."""
     if not polygons:
         return np.empty(0, object)
     rings = [ring for polygon in polygons for ring in polygon]
@@ -50,13 +50,13 @@ def _built(polygons: list[list[list[tuple[float, float]]]]) -> NDArray[np.object
 
 
 def _flat(shape: shapely.Geometry) -> list[shapely.Polygon]:
-    """The polygons of a shape; points and lines are left out."""
+    """Return the polygons of a shape, without points and lines."""
     parts = shapely.get_parts(shape)
     return list(parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON])
 
 
 def _degrees(shape: shapely.MultiPolygon, epsg: int) -> shapely.MultiPolygon:
-    """In longitude and latitude."""
+    """Reproject a shape to longitude and latitude."""
     to_degrees = Transformer.from_crs(epsg, 4326, always_xy=True)
 
     def turned(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -67,13 +67,13 @@ def _degrees(shape: shapely.MultiPolygon, epsg: int) -> shapely.MultiPolygon:
     west, _, east, _ = shapely.bounds(out)
     if east - west > 180:
         out = _cut(out)
-    # Anticlockwise outside; `exterior_cw` is the other way round.
+    # RFC 7946 requires anticlockwise outer rings.
     whole: shapely.MultiPolygon = shapely.orient_polygons(out, exterior_cw=False)
     return whole
 
 
 def _cut(shape: shapely.Geometry) -> shapely.Geometry:
-    """Cut what spans the 180th meridian into what lies on either side of it."""
+    """Split a shape at the 180th meridian."""
 
     def eastward(points: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.stack([points[:, 0] % 360, points[:, 1]], axis=1)

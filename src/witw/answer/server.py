@@ -1,8 +1,9 @@
-"""Serve a page on this machine that photos are dropped on; nothing of it reaches another.
+"""Serve a page to drop photos on, for this machine only.
 
-The server listens on 127.0.0.1 alone, and its address holds a token that nobody can guess. A web
-page elsewhere that the same browser has open reaches it neither by its name, as only 127.0.0.1 and
-localhost are accepted as ``Host``, nor by its address, as the token is missing and a foreign
+The server listens on 127.0.0.1 only, and its address contains an unguessable token. A foreign web
+page in the same browser cannot reach it by another host name, because only 127.0.0.1 and localhost
+are accepted as ``Host``. It cannot reach it by the address either, because it lacks the token and a
+foreign
 ``Origin`` is refused.
 """
 
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
     from witw.cvig.locating.located import Located
 
 HOST = "127.0.0.1"
-MAX_BYTES = 100_000_000  # of a request
-MAX_PHOTOS = 20  # of one place, searched together
-MAX_WAITING = 200  # requests that are not answered yet
+MAX_BYTES = 100_000_000  # size of a request
+MAX_PHOTOS = 20  # photos of one place, searched together
+MAX_WAITING = 200  # unanswered requests
 _CHUNK = 2**20
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -45,21 +46,21 @@ _HEADERS = {
 
 
 class Searcher(Protocol):
-    """What searches an area, see :class:`witw.cvig.locating.locator.Locator`."""
+    """Searches an area, see :class:`witw.cvig.locating.locator.Locator`."""
 
     def locate(self, photos: Sequence[Photo], together: bool = False) -> list[Located]:
-        """Where the photos may have been taken."""
+        """Locate photos."""
 
 
 @dataclass
 class Site:
-    """The page and what stands behind it.
+    """The page and its server.
 
     Attributes:
-        areas: names of the areas, the first is offered first.
-        open_area: opens one; called once for each, in the worker's thread.
-        folder: where answers are kept.
-        token: part of every address.
+        areas: names of the areas; the first is the default.
+        open_area: opens an area; called once per area, in the worker's thread.
+        folder: folder of the answers.
+        token: first part of every address.
     """
 
     areas: Sequence[str]
@@ -69,16 +70,16 @@ class Site:
     _opened: dict[str, Searcher] = field(default_factory=dict)
     _pages: list[Path] = field(default_factory=list)
     _waiting: int = 0
-    # One photo after the other: the network uses all processors for each.
+    # One photo at a time: the network uses all cores for each.
     _worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     @property
     def answered(self) -> int:
-        """Answers given so far."""
+        """Number of answers so far."""
         return len(self._pages)
 
     def application(self) -> web.Application:
-        """The server; its addresses begin with the token."""
+        """Return the web application, whose addresses begin with the token."""
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_BYTES)
         app.add_routes(
             [
@@ -99,7 +100,7 @@ class Site:
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        """Let through only what this page itself asks."""
+        """Accept only requests of this page."""
         try:
             self._check(request)
             response = await handler(request)
@@ -112,16 +113,16 @@ class Site:
     def _check(self, request: web.Request) -> None:
         port = request.url.port
         own = {f"{name}:{port}" for name in (HOST, "localhost")}
-        # The port is that of the socket: what the header says must be it.
+        # The port in the header must be the port of the socket.
         sockname = request.transport.get_extra_info("sockname") if request.transport else None
         if request.headers.get("Host", "") not in own or (sockname and sockname[1] != port):
             raise web.HTTPForbidden(text="Only 127.0.0.1 and localhost are served.\n")
         origin = request.headers.get("Origin")
         is_own = origin in {f"http://{name}" for name in own}
         if (origin is not None or request.method not in ("GET", "HEAD")) and not is_own:
-            raise web.HTTPForbidden(text="Only the page of this server may ask.\n")
+            raise web.HTTPForbidden(text="Only this server's page may send requests.\n")
         if request.headers.get("Sec-Fetch-Site") == "cross-site":
-            raise web.HTTPForbidden(text="Only the page of this server may ask.\n")
+            raise web.HTTPForbidden(text="Only this server's page may send requests.\n")
         given = request.path.split("/")[1].encode()
         if not secrets.compare_digest(given, self.token.encode()):
             raise web.HTTPNotFound(text="Open the address that the command printed.\n")
@@ -137,19 +138,19 @@ class Site:
     async def _answer(self, request: web.Request) -> web.Response:
         number = int(request.match_info["number"])
         if not 1 <= number <= len(self._pages):
-            raise web.HTTPNotFound(text="There is no such answer.\n")
+            raise web.HTTPNotFound(text="This answer does not exist.\n")
         body = await asyncio.to_thread(self._pages[number - 1].read_text, encoding="utf-8")
         return _html(body, "frame-ancestors 'none'")
 
     async def _ask(self, request: web.Request) -> web.Response:
-        """Search for the photos of a request; a mistake is a sentence, not a failure."""
+        """Locate the photos of a request; a mistake gives an error message."""
         area = request.query.get("area", "")
         if area not in self.areas:
-            return _told({"error": f"There is no area {area!r} here."}, 400)
+            return _told({"error": f"Area {area!r} is unknown; reload the page."}, 400)
         if (request.content_length or 0) > MAX_BYTES:
             return _told({"error": _too_large()}, 413)
         if self._waiting >= MAX_WAITING:
-            return _told({"error": "Too many photos are waiting; drop it again later."}, 429)
+            return _told({"error": "Too many photos are waiting; drop the photo again later."}, 429)
         self._waiting += 1
         try:
             photos = await _photos(request)
@@ -164,7 +165,7 @@ class Site:
         return _told(told)
 
     def _search(self, area: str, bodies: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
-        """Answer, in the worker's thread; the answer's files are kept."""
+        """Locate photos in the worker's thread, and write the answer's files."""
         photos = [open_query(body, name) for name, body in bodies]
         if area not in self._opened:
             self._opened[area] = self.open_area(area)
@@ -197,11 +198,11 @@ def _summary(found: Located, number: int, folder: Path) -> dict[str, Any]:
 
 
 async def _photos(request: web.Request) -> list[tuple[str, bytes]]:
-    """Names and bytes of the photos of a form.
+    """Return names and bytes of the photos in a form.
 
     Raises:
-        UserError: it holds none, or too many.
-        ValueError: it is too large.
+        UserError: the form contains no photo, or too many.
+        ValueError: the form is too large.
     """
     if not request.content_type.startswith("multipart/"):
         raise UserError("Send photos as the fields of a form.")
@@ -211,7 +212,7 @@ async def _photos(request: web.Request) -> list[tuple[str, bytes]]:
         if not isinstance(part, BodyPartReader):
             raise UserError("Send photos as the fields of a form.")
         if len(out) == MAX_PHOTOS:
-            raise UserError(f"At most {MAX_PHOTOS} photos of one place are searched together.")
+            raise UserError(f"Too many photos: drop at most {MAX_PHOTOS} photos of one place.")
         body = bytearray()
         while chunk := await part.read_chunk(_CHUNK):
             total += len(chunk)
@@ -221,12 +222,12 @@ async def _photos(request: web.Request) -> list[tuple[str, bytes]]:
         name = printable((part.filename or "photo").replace("\\", "/").rsplit("/", 1)[-1])
         out.append((name[:200] or "photo", bytes(body)))
     if not out:
-        raise UserError("There is no photo in the form.")
+        raise UserError("The form contains no photo; choose one.")
     return out
 
 
 def _too_large() -> str:
-    return f"That is too large: at most {MAX_BYTES // 1_000_000} MB are taken at a time."
+    return f"Too large: drop at most {MAX_BYTES // 1_000_000} MB at a time."
 
 
 def _told(value: Mapping[str, Any], status: int = 200) -> web.Response:
@@ -239,7 +240,7 @@ def _html(text: str, policy: str) -> web.Response:
 
 
 def drop_page(areas: Sequence[str]) -> tuple[str, str, str]:
-    """The page to drop photos on, and the hashes of its script and its style."""
+    """Return the page to drop photos on, and the hashes of its script and its style."""
     script, style = (
         resources("witw.answer").joinpath("templates", f"drop.{kind}").read_text(encoding="utf-8")
         for kind in ("js", "css")
@@ -267,14 +268,14 @@ async def start(site: Site, port: int = 0) -> tuple[web.AppRunner, str]:
     """Listen on 127.0.0.1.
 
     Args:
-        site: what is served.
-        port: 0: any that is free.
+        site: the site to serve.
+        port: port of the server; 0: a free port.
 
     Returns:
-        What :meth:`aiohttp.web.AppRunner.cleanup` ends, and the page's address.
+        The runner, to be ended by :meth:`aiohttp.web.AppRunner.cleanup`, and the page's address.
 
     Raises:
-        UserError: the port is taken.
+        UserError: the port is in use.
     """
     runner = web.AppRunner(site.application(), access_log=None)
     await runner.setup()
@@ -284,8 +285,8 @@ async def start(site: Site, port: int = 0) -> tuple[web.AppRunner, str]:
     except OSError as error:
         await runner.cleanup()
         raise UserError(
-            f"Port {port} of {HOST} cannot be listened on ({error.strerror}); give another "
-            "--port, or none."
+            f"Port {port} of {HOST} is not available ({error.strerror}); give another --port, or "
+            "none."
         ) from None
     bound = runner.addresses[0][1]
     return runner, f"http://{HOST}:{bound}/{site.token}/"

@@ -1,4 +1,4 @@
-"""An answer in a few lines."""
+"""Formats an answer for the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def lines(found: Located) -> list[str]:
-    """The best places, the region, and how far to trust them."""
+    """Return the lines of an answer: the best places, the region, and their reliability."""
     grid = found.grid
     said = content.verdict(found)
     out = [

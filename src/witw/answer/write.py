@@ -1,4 +1,4 @@
-"""Write answers: a folder of files for each, and pages that show several."""
+"""Writes answers: a folder of files for each, and pages that show several."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from witw.answer.page import NOTHING, Shown
 if TYPE_CHECKING:
     from witw.cvig.locating.located import Located
 
-ON_A_PAGE = 40  # answers
+ON_A_PAGE = 40  # answers per page
 PAGE = "answer.html"
 NAMES = ("probability.tif", "places.geojson", "regions.geojson", "places.kml")
 
@@ -31,7 +31,7 @@ def files_of(folder: Path, found: Located) -> list[Path]:
     exports.write_tif(tif, found)
     files.write_json(places, exports.places(found))
     shapes = exports.region_shapes(found)
-    # In one line: a corner a line would be three times as many bytes.
+    # On one line: one line per corner would take three times as many bytes.
     told = json.dumps(exports.region_features(found, shapes), sort_keys=True, allow_nan=False)
     files.write_text(regions, told + "\n")
     files.write_text(kml, exports.kml(found, shapes))
@@ -40,9 +40,9 @@ def files_of(folder: Path, found: Located) -> list[Path]:
 
 @dataclass
 class Folder:
-    """A folder that answers are added to, one after the other.
+    """A folder that collects answers.
 
-    Each has a folder of its own, named after the photo; the pages are written by :meth:`close`.
+    Each answer has its own subfolder, named after the photo. :meth:`close` writes the last page.
 
     Attributes:
         path: the folder.
@@ -66,7 +66,7 @@ class Folder:
         return self.path / name
 
     def close(self) -> list[Path]:
-        """Write what is left; return all pages, the first is ``answer.html``."""
+        """Write the remaining answers; return all pages, of which the first is ``answer.html``."""
         if self._shown:
             self._turn()
         return self._pages
@@ -80,7 +80,7 @@ class Folder:
 
 
 def new_folder(above: Path, found: Located) -> Path:
-    """A folder for an answer that is not there yet, named after its photo; it is made."""
+    """Create a new folder for an answer, named after its photo."""
     above.mkdir(parents=True, exist_ok=True)
     taken = {path.name.casefold() for path in above.iterdir()}
     path = above / _free(_plain(content.title(found)), taken)
@@ -89,14 +89,14 @@ def new_folder(above: Path, found: Located) -> Path:
 
 
 def _plain(name: str) -> str:
-    """A name that any file system takes."""
+    """Convert a name to one that any file system accepts."""
     stem = re.sub(r"(?<=.)\.\w{1,5}$", "", name)
     kept = re.sub(r"[^\w .()+-]+", "_", stem).strip(" ._")[:80]
     return kept or "photo"
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """The name, or with the least number that makes it another."""
+    """Return the name, with the smallest number appended that makes it unused."""
     candidate, number = name, 1
     while candidate.casefold() in taken:
         number += 1

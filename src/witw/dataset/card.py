@@ -1,4 +1,4 @@
-"""Data card: what the data set is, how it was made, how it may be used."""
+"""Data card: contents, origin and permitted uses of the data set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LICENSE = ("license", "license_url")
 _HEAD = """# witw: photos and the imagery around them
 
 {noun} of {cities}, each paired with the square of satellite or
-aerial imagery centred on its geotag: for learning, and testing, where an ordinary photo was taken.
+aerial imagery centred on its geotag, for training and testing photo geolocalization.
 
 **{paired:,} pairs** out of {listed:,} photos listed.{snapshot} {size}
 
@@ -32,7 +32,8 @@ aerial imagery centred on its geotag: for learning, and testing, where an ordina
 
 ## From listed to paired
 
-Every listed photo has one row in `pairs.parquet` and one status; each row of this table adds up.
+Every listed photo has one row in `pairs.parquet` and one status. The statuses add up to the number
+listed.
 
 {funnel}
 
@@ -61,18 +62,18 @@ _TAIL = """## Load it
 
 ## Columns of `pairs.parquet`
 
-GeoParquet, one row a listed photo, sorted by `aoi` and `id`, with the geotag as point geometry in
-EPSG:4326. Paths are relative to this folder; only pairs have them. What a stage did not come to is
-null: the scores of a photo without a file, the UTM coordinates of one that wanted no chip. Where
-areas overlap, a photo has a row in each of them.
+GeoParquet, one row per listed photo, sorted by `aoi` and `id`, with the geotag as point geometry
+in EPSG:4326. Paths are relative to this folder; only pairs have them. Values of stages that a photo
+did not reach are null, such as the scores of a photo without a file. A photo in overlapping areas
+has a row in each of them.
 
 {columns}
 
 ## Licences of the photos
 
-As their source gave them when they were listed; `license_url` leads to the text, `credit` holds
-the line of attribution to print with a photo; `CREDITS.csv` has author, title and SPDX identifier.
-Licences differ: `class` says what each forbids.
+Licences are those that the source gave at the time of the search. `license_url` leads to the text,
+and `credit` is the attribution to print with a photo. `CREDITS.csv` has author, title and SPDX
+identifier. `class` gives the uses that a licence forbids.
 
 {licenses}
 
@@ -86,15 +87,15 @@ Licences differ: `class` says what each forbids.
 
 ## Limits
 
-- Geotags are set by cameras and people; errors of tens of metres are common, of kilometres
+- Geotags are set by cameras and people: errors of tens of metres are common, errors of kilometres
   possible.
-- Photos show what people chose to photograph: centres, sights and events, few of them in winter
-  or at night, many of them by few people.
-- Indoor photos are told by a network's vote, which errs in a few of a hundred.
+- Photos show subjects that people chose: centres, sights and events. Few were taken in winter or at
+  night, and a few photographers took many of them.
+- A network's vote separates indoor from outdoor photos; a few per cent of its votes are wrong.
 - Photo and imagery were not taken on the same day, often not in the same year.
-- Owners may remove a photo or change its licence at any time; whoever keeps the data set has to
+- Owners may remove a photo or change its licence at any time, and keepers of the data set must
   follow. Photos may show people; do not use them to identify anyone.
-- The heading of a photo is known only where its source tells it (`heading_deg`).
+- The heading of a photo is known only if its source gives it (`heading_deg`).
 
 ## Citation
 
@@ -102,7 +103,7 @@ Licences differ: `class` says what each forbids.
 {citation}
 ```
 
-`provenance.json` tells the settings, the versions and the inputs that it was made with.
+`provenance.json` lists the settings, versions and inputs of this data set.
 """
 
 
@@ -115,15 +116,15 @@ def card(
     example: pd.Series | None = None,
     sizes: Mapping[str, tuple[int, int]] | None = None,
 ) -> str:
-    """Markdown of the card.
+    """Return the card as Markdown.
 
     Args:
         pairs: table ``pairs`` of all AOIs.
         funnel: from :func:`witw.dataset.funnel.funnel`.
         licenses: from :func:`witw.dataset.funnel.licenses`.
-        areas: what the config says of each AOI, by name.
-        contact: whom to write to for the removal of a photo.
-        example: the pair that ``example.jpg`` shows.
+        areas: description of each AOI from the config, by name.
+        contact: address for removal requests.
+        example: the pair in ``example.jpg``.
         sizes: kind of picture -> number of files and bytes.
     """
     ordered = [areas[name] for name in sorted(areas)]
@@ -161,7 +162,7 @@ def card(
 
 
 def _synthetic(areas: Sequence[Mapping[str, Any]]) -> str:
-    """A paragraph on the cities that a program drew; empty if all are real."""
+    """Return a paragraph on the synthetic cities; empty if all are real."""
     cities = [cell(area["city"]) for area in areas if area["satellite"] == tables.MADE]
     if not cities:
         return ""
@@ -172,14 +173,14 @@ def _synthetic(areas: Sequence[Mapping[str, Any]]) -> str:
 
 
 def markdown(header: Iterable[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table; numbers are grouped by thousands, what would break a cell is escaped."""
+    """Format a Markdown table, with thousands separators and escaped cells."""
     names = list(header)
     lines = [names, ["---"] * len(names), *([cell(value) for value in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def cell(value: object) -> str:
-    """Text of a table cell; names from outside must not become markup."""
+    """Escape the text of a table cell: names from other services must not become markup."""
     if value is None or value is pd.NA:
         return ""
     if isinstance(value, int | np.integer):
@@ -225,13 +226,13 @@ def _removal(contact: str) -> str:
 
 
 def _size(sizes: Mapping[str, tuple[int, int]]) -> str:
-    """How many files of which size there are."""
+    """Describe the number and size of the files."""
     told = [f"{count:,} {kind} ({size / 1e9:.2f} GB)" for kind, (count, size) in sizes.items()]
     return f"Files: {_and(told)}." if told else ""
 
 
 def _example(row: pd.Series | None) -> str:
-    """The picture of one pair and whose it is; empty if there is none."""
+    """Return the picture of one pair with its credit; empty without an example."""
     if row is None:
         return ""
     known = [str(row[name]) for name in ("owner_name", "owner") if pd.notna(row[name])]
@@ -245,14 +246,14 @@ def _example(row: pd.Series | None) -> str:
 
 
 def taken(pairs: pd.DataFrame) -> tuple[str, str] | None:
-    """ISO dates of the first and the last paired photo by their cameras' clocks, where known."""
+    """Return the known ISO dates of the first and last paired photo, by the cameras' clocks."""
     days = pairs.loc[pairs["status"] == status.Status.PAIRED, "date_taken"].str[:10].dropna()
     days = days[days.str.fullmatch(r"[12]\d{3}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")]
     return (str(days.min()), str(days.max())) if len(days) else None
 
 
 def _spread(pairs: pd.DataFrame) -> str:
-    """When the paired photos were taken and by how many people."""
+    """Describe the dates of the paired photos and the number of owners."""
     paired = pairs[pairs["status"] == status.Status.PAIRED]
     if not len(paired):
         return ""

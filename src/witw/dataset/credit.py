@@ -17,9 +17,9 @@ LONGEST = 300  # characters shown; Flickr's own titles have up to 255
 
 
 def clean(text: str) -> str:
-    """One line of the text: control characters and line breaks are blanks, runs of blanks one.
+    """Convert a text to one line: control characters and runs of whitespace become one space.
 
-    What is longer than :data:`LONGEST` is cut off there.
+    Text beyond :data:`LONGEST` characters is cut off.
     """
     kept = []
     for char in text:
@@ -33,16 +33,16 @@ def clean(text: str) -> str:
 
 
 def credit(title: str, owner: str, license_name: str, page: str) -> str:
-    """``"Title" by Owner, LICENCE, page``, as Creative Commons recommends (title, author, ...).
+    """Return ``"Title" by Owner, LICENCE, page``, as Creative Commons recommends.
 
     Args:
-        title: as given by the owner; may be empty.
+        title: title by the owner; may be empty.
         owner: the owner's name.
         license_name: name of the licence.
         page: address of the photo's page.
 
     Returns:
-        The line, without the parts that are not known.
+        The line, without unknown parts.
     """
     name = clean(title).replace('"', "'")
     start = f'"{name}"' if name else "Untitled"
@@ -64,7 +64,7 @@ _PLAIN = {"CC0 1.0": "CC0-1.0", "Public Domain Mark 1.0": "CC-PDM-1.0"}
 
 
 def spdx(name: str, url: str) -> str:
-    """SPDX identifier of a licence (https://spdx.org/licenses); ``LicenseRef-...`` for others."""
+    """Return a licence's SPDX identifier (https://spdx.org/licenses), or ``LicenseRef-...``."""
     found = terms(name, url).name
     if found in _PLAIN:
         return _PLAIN[found]
@@ -74,9 +74,9 @@ def spdx(name: str, url: str) -> str:
 
 
 def license_class(name: str, url: str) -> str:
-    """What users may do, in words that compare: ``any use``, ``no commercial use``, ...; or ``?``.
+    """Return the class of a licence: ``any use``, ``no commercial use``, ...; or ``?``.
 
-    ``attribution`` is asked for by all but the public domain and is not told here.
+    All licences except the public domain require attribution, which the class does not mention.
     """
     found = terms(name, url)
     if found.commercial is None:
@@ -94,7 +94,7 @@ def license_class(name: str, url: str) -> str:
 
 
 def credits_table(pairs: pd.DataFrame) -> pd.DataFrame:
-    """One row a pair: whom to name, and under which licence.
+    """Return one row per pair, with author, title and licence.
 
     Args:
         pairs: table ``pairs``.

@@ -16,7 +16,7 @@ CITATION = (
     "@misc{witw, title = {witw: photos and the imagery around them}, author = {{The witw authors}},"
     " year = {%s}, note = {version %s}}"
 )
-# Kind of picture -> its files, below the folder.
+# Kind of picture -> its files below the folder.
 FILES = {"photo": "photos/*/*/*.jpg", "chip": "chips/*/*/*.jpg"}
 _MEANING = {
     "photo": "Photos of all pairs, as their source served them.",
@@ -78,7 +78,7 @@ _ADDRESSES = ("url", "license_url")
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of the data set, beside its description."""
+    """One file of the data set, with its description."""
 
     name: str
     description: str
@@ -95,15 +95,15 @@ def croissant(
     areas: Mapping[str, Mapping[str, Any]],
     taken: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Croissant JSON-LD of the data set.
+    """Return the Croissant JSON-LD of the data set.
 
     Args:
         files: the first one is the table of pairs.
-        description: a paragraph.
+        description: description of the data set, a paragraph.
         licenses: addresses or names of the licences of photos and imagery.
-        snapshot: ISO date and time of the listing; it gives date and version.
-        areas: what the config says of each AOI: ``city``, ``bbox_deg``, ``gsd_m``, ``chip_px``.
-        taken: ISO dates of the first and the last photo, where known.
+        snapshot: ISO date and time of the search, which gives date and version.
+        areas: ``city``, ``bbox_deg``, ``gsd_m``, ``chip_px`` of each AOI, from the config.
+        taken: ISO dates of the first and the last photo, if known.
     """
     return {
         "@context": CONTEXT,
@@ -126,17 +126,17 @@ def croissant(
 
 
 def edition(snapshot: str) -> str:
-    """Version of the data set, from the date of its listing."""
+    """Return the version of the data set, from the date of its search."""
     return ".".join(str(int(part)) for part in snapshot[:10].split("-"))
 
 
 def citation(snapshot: str) -> str:
-    """BibTeX entry of the data set."""
+    """Return the BibTeX entry of the data set."""
     return CITATION % (snapshot[:4], edition(snapshot))
 
 
 def _geo(areas: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Where the areas lie and how fine their imagery is; boxes are south, west, north, east."""
+    """Describe the areas' boxes (south, west, north, east) and the imagery's resolution."""
     places = []
     for _, area in sorted(areas.items()):
         west, south, east, north = area["bbox_deg"]
@@ -179,9 +179,9 @@ def _file_set(kind: str) -> dict[str, Any]:
 
 
 def _pictures(kind: str, areas: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Records of the pictures, by the path that the table names them with.
+    """Return the records of the pictures, by their path in the table.
 
-    The table's paths are no `references`: readers would open every picture to list the rows.
+    The table's paths are not `references`, because readers would open every picture to list rows.
     """
     path = _property(f"{kind}s/path", "sc:Text", "Path below the folder.", f"{kind}-files")
     path["source"]["extract"]["fileProperty"] = "fullpath"
@@ -222,7 +222,7 @@ def _records(source: str) -> dict[str, Any]:
         "@type": "cr:RecordSet",
         "@id": "pairs",
         "name": "pairs",
-        "description": "One row a listed photo.",
+        "description": "One row per listed photo.",
         "key": [{"@id": "pairs/aoi"}, {"@id": "pairs/id"}],
         "field": [_field(name, column, source) for name, column in tables.PAIRS.items()],
     }

@@ -47,24 +47,24 @@ def run(
     *,
     weights: Sequence[Path] = (),
 ) -> None:
-    """Write the data set: a folder that needs nothing beside it.
+    """Write the data set as a self-contained folder.
 
     Args:
-        spec: ``areas``, what the config says of each AOI, section ``dataset``, and ``made``, what
-            the stages before this one read.
-        inputs: tables ``pairs``, one an AOI; paths relative to the working folder.
-        pairs: all of them as one (GeoParquet), sorted by AOI and id; paths relative to its folder.
-        funnel: CSV, how many photos were listed and what became of them.
-        licenses: CSV, how many photos come under which licence.
-        credit_file: CSV, whom to name for each pair.
-        card_file: Markdown.
-        croissant_file: JSON-LD.
-        ids_file: CSV, the photos with their sources, from which they are built again.
-        provenance_file: JSON, the settings, the versions and the SHA-256 of the inputs.
-        example: JPEG, a pair side by side.
-        photos: folder of the pairs' photos, links to the photo store.
-        chips: folder of the pairs' chips, links too.
-        weights: checkpoints that told indoor from outdoor photos.
+        spec: ``areas`` (description of each AOI from the config), section ``dataset``, and ``made``
+            (the keys of the earlier stages).
+        inputs: tables ``pairs``, one per AOI; paths relative to the working folder.
+        pairs: output, all pairs (GeoParquet), sorted by AOI and id; paths relative to its folder.
+        funnel: output CSV, number of listed photos with each status.
+        licenses: output CSV, number of photos under each licence.
+        credit_file: output CSV, credits of each pair.
+        card_file: output Markdown, the data card.
+        croissant_file: output JSON-LD.
+        ids_file: output CSV, photos with their sources, to rebuild the data set.
+        provenance_file: output JSON, settings, versions and SHA-256 of the inputs.
+        example: output JPEG, a pair side by side.
+        photos: output folder of the pairs' photos, as links to the photo store.
+        chips: output folder of the pairs' chips, as links.
+        weights: Places365 checkpoints.
 
     Raises:
         UserError: a photo or chip is missing.
@@ -89,11 +89,11 @@ def run(
     text = card(data, counts, terms, areas, settings.contact, shown, sizes)
     files.write_text(card_file, text)
     described = [
-        _describe(pairs, "One row a listed photo.", "application/x-parquet"),
-        _describe(funnel, "What became of the listed photos, by area.", "text/csv"),
-        _describe(licenses, "Photos under each licence.", "text/csv"),
+        _describe(pairs, "One row per listed photo.", "application/x-parquet"),
+        _describe(funnel, "Number of listed photos with each status, by area.", "text/csv"),
+        _describe(licenses, "Number of photos under each licence.", "text/csv"),
         _describe(credit_file, "Author, title and licence of each pair's photo.", "text/csv"),
-        _describe(ids_file, "Photos and their sources, to build the set again.", "text/csv"),
+        _describe(ids_file, "Photos and their sources, to rebuild the data set.", "text/csv"),
         _describe(provenance_file, "Settings, versions and inputs.", "application/json"),
         _describe(example, "A pair side by side, for the card.", "image/jpeg"),
     ]
@@ -120,14 +120,14 @@ def _summary(pairs: pd.DataFrame, counts: pd.DataFrame) -> str:
 
 
 def _terms(terms: pd.DataFrame, areas: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], str]:
-    """Licences of photos (addresses) and imagery (names), and the date of the listing."""
+    """Return the licences of photos (addresses) and imagery (names), and the date of the search."""
     photos = {str(url) for url in terms["license_url"].dropna() if url}
     imagery = {area["imagery_license"] for area in areas.values() if area["imagery_license"]}
     return sorted(photos) + sorted(imagery), max(area["snapshot"] for area in areas.values())
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line."""
+    """Run the command line of the stage."""
     outputs = ["pairs", "funnel", "licenses", "credits", "card", "croissant", "ids"]
     outputs += ["provenance", "example", "photos", "chips"]
     inputs = ["inputs", "weights"]

@@ -1,8 +1,8 @@
-"""Export the data set in the layout of the original *Where in the World*, for its own code.
+"""Export the data set in the layout of the original *Where in the World*, for the original's code.
 
 ``surface/{id}.jpg``, ``overhead/{id}.jpg``, ``dataset.csv``, ``train.csv`` and ``test.csv``.
-Validation pairs, which the original draws from its training pairs, stand in ``val.csv`` beside
-them; ``dataset.csv`` has all.
+Validation pairs, which the original draws from its training pairs, are in ``val.csv``;
+``dataset.csv`` has all pairs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from witw.sources.terms import terms
 VERSION = 1
 READS = ("areas",)
 
-# In the original's order: its code takes the paths by their number.
+# In the original's order: its code finds the columns of paths by number.
 COLUMNS = [
     "id", "author", "surface_license_code", "lat", "lon", "surface_url", "surface_height",
     "surface_width", "aoi", "aoi_name", "surface_license", "surface_license_url",
@@ -34,7 +34,7 @@ def run(spec: dict[str, Any], pairs: Path, folder: Path) -> None:
     """Write the folder; pictures are links to the data set's, or copies.
 
     Args:
-        spec: ``areas``: what the config says of each AOI.
+        spec: ``areas``, the description of each AOI from the config.
         pairs: the data set's table.
         folder: output.
 
@@ -55,7 +55,7 @@ def run(spec: dict[str, Any], pairs: Path, folder: Path) -> None:
 
 
 def layout(rows: pd.DataFrame, areas: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """The original's table of some pairs; ``aoi`` is the number of the area, in order of names."""
+    """Return pairs as the original's table; ``aoi`` is the area's number, in order of names."""
     numbers = {name: n for n, name in enumerate(sorted(areas), start=1)}
     imagery = {name: terms(str(area["imagery_license"])) for name, area in areas.items()}
     out = pd.DataFrame(
@@ -87,7 +87,7 @@ def _write(path: Path, table: pd.DataFrame) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the command line of the stage."""
     args = stage.arguments(
         "export_folder", __doc__, inputs=["pairs"], outputs=["folder"], argv=argv
     )

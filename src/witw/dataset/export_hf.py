@@ -1,7 +1,7 @@
-"""Export the data set as Parquet with pictures and a card, as the library datasets loads it.
+"""Export the data set as Parquet with pictures and a card, for the library `datasets`.
 
 ``data/{split}-00000-of-00007.parquet``, each of at most 500 MB, in the order of a hash of the ids;
-columns of table ``pairs`` but for paths and status, and ``photo`` and ``chip``.
+columns of table ``pairs`` without paths and status, and ``photo`` and ``chip``.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def run(pairs: Path, card: Path, example: Path, folder: Path, most: int = MOST) 
     Args:
         pairs: the data set's table.
         card: the data set's card.
-        example: the picture that the card shows.
+        example: the picture of the card.
         folder: output.
-        most: bytes of pictures in a file.
+        most: maximum bytes of pictures in a file.
 
     Raises:
         UserError: there is no pair, or a picture is missing.
@@ -88,7 +88,7 @@ def run(pairs: Path, card: Path, example: Path, folder: Path, most: int = MOST) 
 
 
 def schema() -> pa.Schema:
-    """Columns, and what `datasets` must know of them."""
+    """Return the columns, with their features for `datasets`."""
     fields = [(name, _TYPES[tables.PAIRS[name].dtype][0]) for name in COLUMNS]
     told: dict[str, Any] = {
         name: {"dtype": _TYPES[tables.PAIRS[name].dtype][1], "_type": "Value"} for name in COLUMNS
@@ -111,7 +111,7 @@ def _write(path: Path, rows: pd.DataFrame) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the command line of the stage."""
     args = stage.arguments(
         "export_hf", __doc__, inputs=["pairs", "card", "example"], outputs=["folder"], argv=argv
     )

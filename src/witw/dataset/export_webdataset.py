@@ -1,4 +1,4 @@
-"""Export the data set as tars that the library webdataset streams.
+"""Export the data set as tars for the library `webdataset`.
 
 ``{split}-{number}.tar``, each of at most 500 MB, with ``{id}.photo.jpg``, ``{id}.chip.jpg`` and
 ``{id}.json`` (the row of table ``pairs``), in the order of a hash of the ids.
@@ -29,7 +29,7 @@ def run(pairs: Path, folder: Path, most: int = MOST) -> None:
     Args:
         pairs: the data set's table.
         folder: output.
-        most: bytes of pictures in a tar.
+        most: maximum bytes of pictures in a tar.
 
     Raises:
         UserError: there is no pair, or a picture is missing.
@@ -55,14 +55,14 @@ def _write(path: Path, rows: pd.DataFrame) -> None:
 
 
 def _add(tar: tarfile.TarFile, name: str, body: bytes) -> None:
-    """A member without owner or time."""
+    """Add a member without owner and time."""
     info = tarfile.TarInfo(name)
     info.size, info.mode = len(body), 0o644
     tar.addfile(info, io.BytesIO(body))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the command line of the stage."""
     args = stage.arguments(
         "export_webdataset", __doc__, inputs=["pairs"], outputs=["folder"], argv=argv
     )

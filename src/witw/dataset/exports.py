@@ -1,4 +1,4 @@
-"""What all exports share: which pairs, in which order, in which files."""
+"""Shared by all exports: the choice, order and division of the pairs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ IDS = "ids.txt"  # of every export, so that `witw forget` knows which exports ho
 
 
 def chosen(pairs: Path) -> pd.DataFrame:
-    """The data set's pairs, each photo once, with paths that can be opened.
+    """Return the data set's pairs, each photo once, with paths from the working folder.
 
-    A photo of several areas is taken in the first of ``test``, ``val`` and ``train``, and of these
-    in the first area by name, as the pack takes it.
+    As in the pack, a photo of several areas counts for the first of ``test``, ``val`` and
+    ``train``, and within this split for the first area by name.
 
     Args:
         pairs: the data set's table.
@@ -46,14 +46,14 @@ def chosen(pairs: Path) -> pd.DataFrame:
 
 
 def mixed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows in the order of a hash of their ids, so that a stream of them is mixed."""
+    """Return the rows in the order of a hash of their ids, which mixes areas in a stream."""
     keys = [hashlib.sha1(str(i).encode(), usedforsecurity=False).digest() for i in rows["id"]]
     order = sorted(range(len(rows)), key=keys.__getitem__)
     return rows.iloc[order].reset_index(drop=True)
 
 
 def parts(rows: pd.DataFrame, most: int) -> Iterator[pd.DataFrame]:
-    """Cut rows so that the pictures of each part take at most ``most`` bytes, or it has one row.
+    """Cut rows into parts whose pictures take at most ``most`` bytes, or that have one row.
 
     Raises:
         UserError: a picture is missing.
@@ -76,5 +76,5 @@ def _size(path: Path) -> int:
 
 
 def note_ids(folder: Path, rows: pd.DataFrame) -> None:
-    """Write which photos an export holds."""
+    """Write the ids of an export's photos."""
     files.write_text(folder / IDS, "".join(f"{i}\n" for i in sorted(rows["id"])))

@@ -1,8 +1,8 @@
-"""Leave out pairs that a person does not want: by licence, date, place, owner, list or number.
+"""Exclude pairs by licence, date, place, owner, list or number.
 
-Each filter gives what it leaves out a status of its own, and looks only at what the ones before it
-have left, so that the funnel adds up. Where of several photos some must go, the SHA-1 of their ids
-decides, which no order of rows and no date can bend.
+Each filter has its own status and sees only the pairs that earlier filters kept, so the statuses
+add up. If a filter keeps some of several photos, the SHA-1 of their ids decides, independent of the
+order of rows and of dates.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ Floats = NDArray[np.float64]
 def status_of(
     rows: pd.DataFrame, settings: Pairs, excluded: Collection[str], edge_m: Floats | None
 ) -> pd.Series[str]:
-    """Status of each photo once section ``pairs`` has been applied.
+    """Return the status of each photo after the filters of section ``pairs``.
 
     Args:
-        rows: ``status`` so far, and ``id``, ``owner``, ``license``, ``license_url``,
+        rows: current ``status``, and ``id``, ``owner``, ``license``, ``license_url``,
             ``date_taken``, ``accuracy``, ``easting`` and ``northing``.
         settings: section ``pairs``.
-        excluded: ids to leave out.
-        edge_m: distance of each photo to ground without imagery [m]; None: nobody asks.
+        excluded: ids to exclude.
+        edge_m: distance of each photo to ground without imagery [m]; None if not needed.
     """
     status = rows["status"].copy()
     for fate, left_out in _filters(rows, settings, excluded, edge_m):
-        # Looked at one after the other: what a filter has left is what the next one sees.
+        # Each filter sees the rows that the previous filters kept.
         alive = (status == Status.PAIRED).to_numpy(bool)
         which = np.flatnonzero(alive)
         status.iloc[which[left_out(which)]] = fate.value
@@ -49,7 +49,7 @@ def status_of(
 def _filters(
     rows: pd.DataFrame, settings: Pairs, excluded: Collection[str], edge_m: Floats | None
 ) -> Iterator[tuple[Status, Filter]]:
-    """Each filter that is set: its status, and which of some rows it leaves out."""
+    """Yield each active filter: its status, and a function that marks the rows to exclude."""
     if excluded:
         listed = rows["id"].isin(set(excluded)).to_numpy(bool)
         yield Status.EXCLUDED, lambda which: listed[which]
@@ -78,20 +78,20 @@ def _filters(
 
 
 def order(photo_id: str) -> str:
-    """By which photos are put in an order that tells nothing of them."""
+    """Return sort keys that give photos an arbitrary but fixed order."""
     return hashlib.sha1(photo_id.encode(), usedforsecurity=False).hexdigest()
 
 
 def crowded(at: Floats, keys: Keys, least_m: float) -> Bools:
-    """Which places lie nearer than a distance to one that is kept.
+    """Mark places that are nearer than a distance to a kept place.
 
-    In the order of the keys, a place is kept if none that is kept lies nearer. A grid of cells of
-    that distance tells which to compare with, so that the time is that of sorting.
+    In the order of the keys, a place is kept if no kept place is nearer. A grid of cells of this
+    distance limits the comparisons, so sorting dominates the time.
 
     Args:
         at: easting and northing, (n, 2) [m].
-        keys: of each.
-        least_m: the least distance; equal is far enough [m].
+        keys: sort key of each place.
+        least_m: minimum distance [m].
     """
     left_out = np.zeros(len(at), bool)
     kept: dict[tuple[int, int], list[tuple[float, float]]] = {}
@@ -112,12 +112,12 @@ def crowded(at: Floats, keys: Keys, least_m: float) -> Bools:
 
 
 def beyond(groups: NDArray[np.object_], keys: Keys, most: int) -> Bools:
-    """Which rows come after the first ones of their group, in the order of the keys.
+    """Mark the rows beyond the first ``most`` of their group, in the order of the keys.
 
     Args:
-        groups: of each row; '' is none, and has no limit.
-        keys: of each row.
-        most: rows of a group that are kept.
+        groups: group of each row; '' is no group and has no limit.
+        keys: sort key of each row.
+        most: number of rows to keep per group.
     """
     table = pd.DataFrame({"group": groups, "key": list(keys)})
     rank = table.sort_values("key").groupby("group").cumcount()
@@ -125,7 +125,7 @@ def beyond(groups: NDArray[np.object_], keys: Keys, most: int) -> Bools:
 
 
 def _licensed(rows: pd.DataFrame, settings: Pairs) -> Bools:
-    """Which licences allow what is asked for; one that nobody can tell the terms of does not."""
+    """Mark the licences that allow the required uses; licences with unknown terms do not."""
     pairs = zip(rows["license"].fillna(""), rows["license_url"].fillna(""), strict=True)
     known: dict[tuple[str, str], bool] = {}
     for pair in pairs:
@@ -143,7 +143,7 @@ def _fits(found: Terms, settings: Pairs) -> bool:
 
 
 def _dated(taken: pd.Series[str], settings: Pairs) -> Bools:
-    """Which photos were taken from one day to another, both included, by their cameras' clocks."""
+    """Mark the photos taken between two days, inclusive, by their cameras' clocks."""
     day = taken.fillna("").str[:10]
     known = day.str.fullmatch(r"[12]\d{3}-\d\d-\d\d")
     first, last = settings.taken_from or "0", settings.taken_until or "9"

@@ -15,17 +15,17 @@ TOTAL = "total"
 COLUMNS = ["aoi", "city", "split", "listed", *(status.value for status in Status)]
 
 
-# Statuses that are told of even where no photo has one; the others only where one has.
+# Statuses that are always shown; other statuses are shown only if a photo has them.
 ALWAYS = frozenset(
     {"gone", "failed", "corrupt", "grey", "indoor", "off_imagery", "blank", "paired"}
 )
 
 
 def shown(table: pd.DataFrame) -> list[str]:
-    """Columns of a funnel that a person needs to see: without statuses that no photo has.
+    """Return the columns of a funnel without unused statuses.
 
     Args:
-        table: from :func:`funnel`.
+        table: table from :func:`funnel`.
     """
     total = table.iloc[-1]
     fates = [s.value for s in Status if s.value in ALWAYS or total[s.value]]
@@ -33,11 +33,11 @@ def shown(table: pd.DataFrame) -> list[str]:
 
 
 def funnel(pairs: pd.DataFrame, areas: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """One row an AOI and a last one with the sums: listed, and the count of each status.
+    """Count the listed photos and each status: one row per AOI, and a last row with the totals.
 
     Args:
         pairs: table ``pairs`` of all AOIs.
-        areas: ``city`` and ``split`` of every AOI, by name; one without a photo has a row too.
+        areas: ``city`` and ``split`` of every AOI, by name, including AOIs without photos.
 
     Returns:
         :data:`COLUMNS`; in every row ``listed`` is the sum of the statuses.
@@ -76,10 +76,10 @@ def _check(pairs: pd.DataFrame, areas: Mapping[str, Any]) -> None:
 
 
 def licenses(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Photos listed and paired under each licence.
+    """Count the photos listed and paired under each licence.
 
     Returns:
-        ``license_id``, ``license``, ``license_url``, ``spdx``, ``class`` (what it forbids),
+        ``license_id``, ``license``, ``license_url``, ``spdx``, ``class`` (forbidden uses),
         ``listed``, ``paired``, sorted by id.
     """
     keys = ["license_id", "license", "license_url"]

@@ -1,4 +1,4 @@
-"""What a data set says of the places its photos come from."""
+"""Notices about the sources of a data set's photos."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _MAPILLARY = "https://www.mapillary.com/"
 
 
 def is_of_flickr(pairs: pd.DataFrame) -> pd.Series[bool]:
-    """Which photos are Flickr's, whichever source has listed them."""
+    """Mark the photos from Flickr, listed by any source."""
     return pairs["id"].str.fullmatch(FLICKR_ID.pattern).fillna(False)
 
 
 def noun(pairs: pd.DataFrame) -> str:
-    """What the photos are, at the beginning of a sentence."""
+    """Return a noun for the photos, for the beginning of a sentence."""
     of_flickr = "Flickr " if is_of_flickr(pairs).all() else ""
     is_open = (pairs["license"].fillna("") != "").all()
     return f"{'Openly licensed, geotagged' if is_open else 'Geotagged'} {of_flickr}photos"
 
 
 def notices(pairs: pd.DataFrame) -> list[str]:
-    """Sentences that sources ask for, and what a user has to know of licences."""
+    """Return the sentences that sources require, and a warning about unknown licences."""
     names, out = set(pairs["source"].dropna()), []
     # An empty data set of the default config is Flickr's.
     if "flickr" in names or not names:
@@ -46,12 +46,12 @@ def notices(pairs: pd.DataFrame) -> list[str]:
 
 
 def snapshots(areas: Mapping[str, Mapping[str, Any]], pairs: pd.DataFrame) -> list[str]:
-    """Up to when photos were listed, of the areas that a search has listed."""
+    """Return the search snapshots of the areas with photos from Flickr."""
     searched = set(pairs.loc[pairs["source"] == "flickr", "aoi"])
     known = searched or (set(areas) if not len(pairs) else set())
     return sorted({str(areas[name]["snapshot"]) for name in known if name in areas})
 
 
 def joined(sentences: Sequence[str]) -> str:
-    """Sentences as a paragraph."""
+    """Join sentences to a paragraph."""
     return " ".join(sentences)

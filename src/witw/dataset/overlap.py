@@ -1,4 +1,4 @@
-"""Photos and people that stand in more than one split: splits are by place, not by photographer."""
+"""Photos and owners in more than one split: splits are by place, not by photographer."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import pandas as pd
 
 from witw.status import Status
 
-SPLITS = ("test", "val", "train")  # what stands in several belongs to the first of them
+SPLITS = ("test", "val", "train")  # priority of a photo in several splits
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """What the splits of the pairs have in common.
+    """Overlap of the splits.
 
     Attributes:
-        owners: People with pairs.
-        shared_owners: People with pairs in more than one split.
-        photos: Paired photos, each counted once.
-        shared_photos: Photos paired in more than one split.
-        repeated_photos: Photos paired in more than one area of the same split.
-        test_photos: Photos paired in the split ``test``.
-        test_photos_of_train_owners: Photos of ``test`` by people who have pairs in ``train``, too.
+        owners: number of owners with pairs.
+        shared_owners: number of owners with pairs in more than one split.
+        photos: number of paired photos, each counted once.
+        shared_photos: number of photos paired in more than one split.
+        repeated_photos: number of photos paired in more than one area of the same split.
+        test_photos: number of photos paired in the split ``test``.
+        test_photos_of_train_owners: number of photos of ``test`` by owners with pairs in ``train``.
     """
 
     owners: int
@@ -35,7 +35,7 @@ class Overlap:
 
     @property
     def sentence(self) -> str:
-        """The counts in words."""
+        """Describe the counts in words."""
         test = (
             f"; {self.test_photos_of_train_owners:,} of {self.test_photos:,} test photos are by "
             "people whose photos are trained on"
@@ -55,16 +55,17 @@ class Overlap:
 
 
 def exclude(pairs: pd.DataFrame, what: str) -> pd.Series[str]:
-    """Status of each photo once what stands in several splits is left out of all but one.
+    """Return the status of each photo after excluding overlaps of splits.
 
-    It stays in the first of :data:`SPLITS` that has it, so that nothing of the test is learnt from.
+    A photo or owner in several splits stays in the first of :data:`SPLITS`, so training uses
+    nothing of the test.
 
     Args:
-        pairs: table ``pairs`` of all AOIs, with the splits that count.
-        what: ``keep`` (nothing is left out), ``photos``, or ``owners`` (their photos too).
+        pairs: table ``pairs`` of all AOIs, with the current splits.
+        what: ``keep`` (exclude nothing), ``photos``, or ``owners`` (with all their photos).
 
     Returns:
-        Column ``status``; where it was ``shared``, that is settled anew.
+        Column ``status``; earlier values ``shared`` are decided again.
     """
     found = pairs["status"].mask(pairs["status"] == Status.SHARED, Status.PAIRED.value)
     rank = pairs["split"].map({name: n for n, name in enumerate(SPLITS)}).astype("Float64")
@@ -77,10 +78,10 @@ def exclude(pairs: pd.DataFrame, what: str) -> pd.Series[str]:
 
 
 def overlap(pairs: pd.DataFrame) -> Overlap:
-    """Count what the splits have in common.
+    """Count the overlap of the splits.
 
     Args:
-        pairs: table ``pairs`` of all AOIs; only what is paired, in an area with a split, counts.
+        pairs: table ``pairs`` of all AOIs; only pairs in areas with a split count.
     """
     paired = pairs[(pairs["status"] == Status.PAIRED) & pairs["split"].notna()]
     splits_of_owner = paired.groupby("owner")["split"].nunique()

@@ -1,6 +1,6 @@
-"""Pack a split's pairs at the size the network reads, as JPEG in one Arrow file.
+"""Pack a split's pairs at the network's input size, as JPEG in one Arrow file.
 
-The table beside it differs wherever a picture does. See :mod:`witw.dataset.packed`.
+The table beside it changes with every picture. See :mod:`witw.dataset.packed`.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ def run(
     """Pack the paired photos of ``split``.
 
     Args:
-        spec: holds section ``pack``.
+        spec: section ``pack``.
         split: ``train``, ``val`` or ``test``.
         pairs: the data set's table; its paths are relative to its folder.
         pictures: output, photos and chips (north up) with the rows of the table, Arrow IPC.
         table: output, table ``pack``.
-        threads: pairs packed at a time.
+        threads: number of pairs packed in parallel.
 
     Returns:
         The table.
 
     Raises:
-        UserError: the split has no pair, or a picture cannot be read.
+        UserError: the split has no pair, or a picture is unreadable.
     """
     size = Pack.model_validate(spec["pack"])
     data = paired(tables.read(pairs, "pairs"), split)
@@ -67,15 +67,14 @@ def run(
 
 
 def paired(pairs: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Rows of a split that have photo and chip, each photo once, sorted by area and id.
+    """Return the rows of a split with photo and chip, each photo once, sorted by area and id.
 
-    A photo that overlapping areas list has a row in each of them, so that each area's funnel adds
-    up. It is packed once, else it would be learnt from twice: in the first of the areas by name,
-    and only in the first of ``test``, ``val`` and ``train`` that lists it, else a photo of the test
-    would be learnt from.
+    A photo in overlapping areas has a row in each of them, but is packed only once, so training
+    does not use it twice: in the first area by name of the first of ``test``, ``val`` and ``train``
+    that lists it, so training uses no photo of the test.
 
     Raises:
-        UserError: there are none; says why.
+        UserError: the split has no such rows; gives the reason.
     """
     rows = pairs[pairs["split"] == split]
     whole = pairs[pairs["status"] == Status.PAIRED].sort_values(["aoi", "id"])
@@ -105,11 +104,11 @@ class _Source:
     """A picture's file.
 
     Attributes:
-        path: the file of the data set.
-        sha256: its digest.
-        made: the file that it is a link to, or a copy of.
-        rule: the rule that makes that.
-        table: the table of its shard, which that rule writes.
+        path: the file in the data set.
+        sha256: digest of the file.
+        made: the original file that ``path`` is a link to or a copy of.
+        rule: the rule that creates ``made``.
+        table: the table of the photo's shard, an output of that rule.
     """
 
     path: Path
@@ -120,7 +119,7 @@ class _Source:
 
 
 def _sources(data: pd.DataFrame, kind: str, folder: Path) -> list[_Source]:
-    """The photos' or the chips' files; chips lie in a folder of their shard's name."""
+    """Return the files of photos or chips; chips are in a folder named after their shard."""
     rule, name = {"photo": ("download", "photos"), "chip": ("chips", "chips")}[kind]
     out = []
     for aoi, path, chip, digest in zip(
@@ -137,7 +136,7 @@ def _sources(data: pd.DataFrame, kind: str, folder: Path) -> list[_Source]:
 def _in_order[A, T](
     pool: ThreadPoolExecutor, work: Callable[[A], T], items: Sequence[A], ahead: int
 ) -> Iterator[T]:
-    """``work`` of every item, made by the pool's threads; at most ``ahead`` are held."""
+    """Yield ``work`` of every item, computed by the pool's threads up to ``ahead`` items ahead."""
     waiting: deque[Future[T]] = deque()
     for item in items:
         waiting.append(pool.submit(work, item))
@@ -148,7 +147,7 @@ def _in_order[A, T](
 
 
 def _pair(size: Pack, job: tuple[dict[str, Any], _Source, _Source]) -> Pair:
-    """One pair as it is packed. Libjpeg and Pillow work without the interpreter's lock."""
+    """Prepare one pair for packing. Libjpeg and Pillow release the interpreter's lock."""
     row, photo_file, chip_file = job
     with _named(photo_file):
         photo = open_photo(photo_file.path, photo_file.sha256)
@@ -167,7 +166,7 @@ def _pair(size: Pack, job: tuple[dict[str, Any], _Source, _Source]) -> Pair:
 
 @contextmanager
 def _named(source: _Source) -> Iterator[None]:
-    """Say which file cannot be read, and what makes it anew."""
+    """Convert errors to a `UserError` with the unreadable file and the command to rebuild it."""
     try:
         yield
     except (OSError, SyntaxError, ValueError) as error:
@@ -178,7 +177,7 @@ def _named(source: _Source) -> Iterator[None]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the command line of the stage."""
     args = stage.arguments(
         "pack",
         __doc__,

@@ -1,9 +1,9 @@
-"""Packed split: its pictures as JPEG in one Arrow IPC file, beside it their table.
+"""Packed split: its pictures as JPEG in one Arrow IPC file, with their table beside it.
 
-``pictures.arrow`` holds everything, for any tool that reads Arrow (pandas, polars, DuckDB,
-``datasets``): a record batch for each :data:`BLOCK` pairs, uncompressed, with the columns of table
-``pack`` and the two pictures as bytes. ``pairs.parquet`` is the same without pictures, with
-checksums of its pages. Training seeks each picture by its place in the file.
+``pictures.arrow`` contains everything, for any tool that reads Arrow (pandas, polars, DuckDB,
+``datasets``): one uncompressed record batch per :data:`BLOCK` pairs, with the columns of table
+``pack`` and both pictures as bytes. ``pairs.parquet`` is the same without pictures, with page
+checksums. Training reads each picture by its offset in the file.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SCHEMA = pa.schema(
 
 
 class Pair(NamedTuple):
-    """One pair to be packed: its row of table ``pack`` and the JPEG bytes of its pictures."""
+    """One pair to pack: its row of table ``pack`` and the JPEG bytes of its pictures."""
 
     row: dict[str, Any]
     photo: bytes
@@ -53,12 +53,11 @@ class Pair(NamedTuple):
 
 
 def write(path: Path, pairs: Iterable[Pair], photo_px: int, chip_px: int) -> pd.DataFrame:
-    """Write ``pictures.arrow``, a block at a time; equal pairs give equal bytes.
+    """Write ``pictures.arrow`` in blocks; equal pairs give equal bytes.
 
     Args:
         path: the file.
-        pairs: in the order of their rows; columns ``row``, ``photo_crc`` and ``chip_crc`` are
-            added.
+        pairs: pairs in row order; columns ``row``, ``photo_crc`` and ``chip_crc`` are added.
         photo_px: long side of the photos [px].
         chip_px: side of the chips [px].
 
@@ -103,15 +102,15 @@ def _zeros(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Packed:
-    """One split as packed.
+    """One packed split.
 
     Attributes:
-        folder: where its two files lie.
+        folder: folder of its two files.
         table: table ``pack``.
         photo_px: side of the square that a photo is centred in [px].
         chip_px: side of a chip [px].
         spans: ``(N, 2, 2)`` first byte and length of each row's photo and chip in the file.
-        threads: pictures decoded at a time.
+        threads: number of pictures decoded in parallel.
     """
 
     folder: Path
@@ -127,11 +126,11 @@ class Packed:
         """Open a folder written by the stage ``pack``.
 
         Args:
-            folder: of the split.
-            threads: pictures decoded at a time.
+            folder: folder of the split.
+            threads: number of pictures decoded in parallel.
 
         Raises:
-            UserError: its files do not belong together, or one is damaged.
+            UserError: the files do not belong together, or one is damaged.
         """
         table = tables.read(folder / TABLE, "pack")
         path = folder / PICTURES
@@ -153,14 +152,14 @@ class Packed:
         return len(self.table)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Another process opens the file itself and has threads of its own.
+        # Another process opens the file itself and starts its own threads.
         return vars(self) | {"_open": {}}
 
     def jpeg(self, row: int, kind: int) -> bytes:
-        """JPEG of a row's photo (0) or chip (1), whose checksum is compared at its first reading.
+        """Return the JPEG of a row's photo (0) or chip (1); the first read verifies its checksum.
 
         Raises:
-            UserError: it is damaged.
+            UserError: the picture is damaged.
         """
         start, length = self.spans[row, kind].tolist()
         body = os.pread(self._file, length, start)
@@ -175,17 +174,17 @@ class Packed:
         rows: NDArray[np.int64],
         zeros: Callable[[tuple[int, ...]], NDArray[np.uint8]] = _zeros,
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Photos, each centred in a black square, and chips of some rows.
+        """Decode photos, each centred in a black square, and chips of some rows.
 
         Args:
-            rows: any, in any order.
-            zeros: makes the two arrays, by their shapes.
+            rows: row numbers, in any order.
+            zeros: allocates an array of a shape.
 
         Returns:
             ``(B, photo_px, photo_px, 3)`` and ``(B, chip_px, chip_px, 3)``, uint8.
 
         Raises:
-            UserError: one of them is damaged.
+            UserError: a picture is damaged.
         """
         photos = zeros((len(rows), self.photo_px, self.photo_px, 3))
         chips = zeros((len(rows), self.chip_px, self.chip_px, 3))
@@ -196,7 +195,7 @@ class Packed:
 
         starts = range(0, len(rows), CHUNK)
         if self.threads > 1 and len(starts) > 1:
-            # libjpeg and the reading of files do without the interpreter's lock.
+            # libjpeg and file reads release the interpreter's lock.
             list(self._pool.map(fill, starts))
         else:
             for start in starts:
@@ -223,14 +222,14 @@ class Packed:
 
     @property
     def _file(self) -> int:
-        """Descriptor of the pictures' file, opened at the first reading of a process."""
+        """Return the descriptor of the pictures' file, opened at the first read of a process."""
         if "file" not in self._open:
             self._open["file"] = (self.folder / PICTURES).open("rb", buffering=0)
         return int(self._open["file"].fileno())
 
     @property
     def _pool(self) -> ThreadPoolExecutor:
-        # A fork has the object, but not its threads.
+        # A forked process has the object, but not its threads.
         name = f"pool of {os.getpid()}"
         if name not in self._open:
             self._open[name] = ThreadPoolExecutor(self.threads)
@@ -253,7 +252,7 @@ class Packed:
 
     @cached_property
     def owners(self) -> NDArray[np.int64]:
-        """``(N,)`` number of each row's owner; a photo of an unknown owner has one of its own."""
+        """``(N,)`` number of each row's owner; each photo without an owner has its own number."""
         names = self.table["owner"].to_numpy(dtype=object, na_value="")
         alone = [name or f" {row}" for row, name in enumerate(names)]
         return np.unique(np.array(alone, dtype=str), return_inverse=True)[1]
@@ -270,7 +269,7 @@ class Packed:
 
     @cached_property
     def fov_deg(self) -> NDArray[np.float32]:
-        """``(N,)`` field of view along each photo's long side, NaN where not known [degrees]."""
+        """``(N,)`` field of view along each photo's long side, NaN if unknown [degrees]."""
         return self.table["fov_deg"].to_numpy(dtype=np.float32, na_value=np.nan)
 
     @cached_property
@@ -280,7 +279,7 @@ class Packed:
 
     @cached_property
     def positions(self) -> NDArray[np.float64]:
-        """``(N, 3)`` points in space, which compare across areas and UTM zones [m]."""
+        """``(N, 3)`` Cartesian positions, comparable across areas and UTM zones [m]."""
         return geocentric(self.lon_lat[:, 0], self.lon_lat[:, 1])
 
     @cached_property
@@ -288,9 +287,9 @@ class Packed:
         return {}
 
     def buckets(self, edge_m: float) -> NDArray[np.int64]:
-        """``(N,)`` number of the square of side ``edge_m`` each photo lies in; 0 m: one each.
+        """Return ``(N,)`` number of each photo's square of side ``edge_m``; 0 m: one per photo.
 
-        Photos of one square share a bucket whatever their areas.
+        Photos of one square share a bucket, even in different areas.
         """
         if edge_m == 0:
             return np.arange(len(self))
@@ -302,10 +301,10 @@ class Packed:
 
 
 def _index(path: Path) -> tuple[tuple[int, int], NDArray[np.int64]]:
-    """Sides of the photos and chips [px], and where in the file each picture lies.
+    """Return the sides of photos and chips [px], and the position of each picture in the file.
 
     Raises:
-        ValueError: what Arrow says of the file leads out of it.
+        ValueError: a position is outside the file.
     """
     with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
         whole = file.read_buffer(file.size()) if file.seek(0) == 0 else None
@@ -319,7 +318,7 @@ def _index(path: Path) -> tuple[tuple[int, int], NDArray[np.int64]]:
 
 
 def _spans(column: pa.BinaryArray, whole: pa.Buffer) -> NDArray[np.int64]:
-    """``(n, 2)`` first byte and length of each value of a column that is mapped from a file."""
+    """Return ``(n, 2)`` first byte and length of each value of a memory-mapped column."""
     _, offsets, data = column.buffers()
     at = np.frombuffer(offsets, np.int32, len(column) + 1, 4 * column.offset).astype(np.int64)
     start = data.address - whole.address
@@ -329,11 +328,11 @@ def _spans(column: pa.BinaryArray, whole: pa.Buffer) -> NDArray[np.int64]:
 
 
 def encode(picture: NDArray[np.uint8], quality: int) -> bytes:
-    """JPEG of a picture, colours at full resolution.
+    """Encode a picture as JPEG, with colours at full resolution.
 
     Args:
         picture: ``(rows, columns, 3)`` uint8.
-        quality: of libjpeg, 1 to 100.
+        quality: libjpeg quality, 1 to 100.
     """
     body: bytes = simplejpeg.encode_jpeg(
         np.ascontiguousarray(picture), quality=quality, colorsubsampling="444"

@@ -24,7 +24,7 @@ READS = ("pairs", "city", "satellite", "split")
 
 log = logging.getLogger(__name__)
 
-# What each of the joined tables gives to `pairs`, under which name.
+# Columns that `pairs` takes from each joined table, with their names there.
 _FROM_DOWNLOADS = {
     "status": "status",
     "url": "photo_url",
@@ -54,14 +54,14 @@ def run(
     Args:
         spec: ``aoi``, ``city``, ``satellite``, ``split`` and ``pairs``.
         photos: table ``photos``.
-        downloads: tables ``downloads``, one a shard.
-        scenes: tables ``scenes``, one a shard.
-        chips: tables ``chips``, one a shard.
+        downloads: tables ``downloads``, one per shard.
+        scenes: tables ``scenes``, one per shard.
+        chips: tables ``chips``, one per shard.
         pairs: table to write.
-        mosaic: of the area, where `min_edge_m` is set.
+        mosaic: mosaic of the area, if `min_edge_m` is set.
 
     Raises:
-        UserError: a table lacks a photo it should have, or has one it should not.
+        UserError: a table lacks a photo or has an unexpected one.
     """
     settings = Pairs.model_validate(spec["pairs"])
     aoi = str(spec["aoi"])
@@ -85,10 +85,10 @@ def run(
 
 
 def excluded(path: str) -> set[str]:
-    """Ids of the list of photos to leave out; none where there is no list.
+    """Return the ids of the list of photos to exclude; none without a list.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the list is unreadable.
     """
     if not path:
         return set()
@@ -106,8 +106,8 @@ def excluded(path: str) -> set[str]:
 
 
 def _edge_m(rows: pd.DataFrame, mosaic: Path, reach_m: float) -> np.ndarray:
-    """Distance of each photo to ground without imagery [m], NaN of one without coordinates."""
-    # GDAL, for whoever asks for this filter alone.
+    """Return each photo's distance to ground without imagery [m]; NaN without coordinates."""
+    # Imports GDAL, which only this filter needs.
     from witw.imagery.edge import distance_m
 
     at = rows[["easting", "northing"]].to_numpy(float, na_value=np.nan)
@@ -115,7 +115,7 @@ def _edge_m(rows: pd.DataFrame, mosaic: Path, reach_m: float) -> np.ndarray:
 
 
 def outdoor(settings: Pairs) -> status.Outdoor:
-    """From which scores on a photo is outdoor."""
+    """Return the thresholds of outdoor photos."""
     return status.Outdoor(settings.min_outdoor_vote, settings.min_outdoor_mass)
 
 
@@ -126,16 +126,16 @@ def join(
     chips: pd.DataFrame,
     settings: Pairs,
 ) -> pd.DataFrame:
-    """Table ``pairs`` but for the AOI's own columns.
+    """Join the tables to ``pairs``, without the AOI's own columns.
 
-    What a stage did not come to is null: the file of a photo that is gone, the scores of one
-    without a file, chip and UTM coordinates of one that wants no chip.
+    Values of stages that a photo did not reach are null: the file of a photo that is gone, the
+    scores of a photo without a file, the chip and UTM coordinates of an indoor photo.
 
     Args:
-        photos: table ``photos``, one row a listed photo.
-        downloads: table ``downloads``, a row for each of them that is not ``unusable``.
-        scenes: table ``scenes``, a row for each that has a file.
-        chips: table ``chips``, a row for each that is fetched, in colour and outdoor.
+        photos: table ``photos``, one row per listed photo.
+        downloads: table ``downloads``, one row per photo that is not ``unusable``.
+        scenes: table ``scenes``, one row per photo with a file.
+        chips: table ``chips``, one row per downloaded outdoor photo in colour.
         settings: section ``pairs``.
     """
     places = photos["url"].map(lambda url: pinned(url)[0], na_action="ignore")
@@ -144,7 +144,7 @@ def join(
     for table, names in joined:
         columns = table[["id", *names]].rename(columns=names)
         rows = rows.merge(columns, on="id", how="left", validate="1:1")
-    # One that was not fetched has no row in `downloads`.
+    # A photo that was not fetched has no row in `downloads`.
     rows["photo_url"] = rows["photo_url"].fillna(places)
     rows["status"] = status.final_status(rows, outdoor(settings), settings.max_blank_fraction)
     rows["credit"] = [
@@ -165,7 +165,7 @@ def _read_all(paths: Sequence[Path], name: str) -> pd.DataFrame:
 def _match(
     aoi: str, table: str, have: pd.Series[str], want: pd.Series[str], files: Sequence[Path]
 ) -> None:
-    """Compare the ids of a table with those it should have, each once."""
+    """Check that a table has the expected ids, each once."""
     folder = files[0].parent if files else Path()
     twice = have[have.duplicated()]
     lacking = sorted(set(want) - set(have))
@@ -184,9 +184,9 @@ def _match(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line."""
+    """Run the command line of the stage."""
     many = ["downloads", "scenes", "chips"]
-    # The mosaic comes with its strips, or not at all.
+    # The rule gives the mosaic with its strips, or neither.
     names = ["photos", *many, "mosaic"]
     args = stage.arguments("pairs", __doc__, names, ["pairs"], [*many, "mosaic"], argv=argv)
     tables_of = args.downloads, args.scenes, args.chips

@@ -1,7 +1,7 @@
-"""Where the data set comes from: settings, versions, and the SHA-256 of what it was made of.
+"""Provenance of the data set: settings, versions, and the SHA-256 of its inputs.
 
-It holds no time and no place of this machine: equal inputs and software give equal bytes. What
-each stage cost stands in the report.
+It contains no time and no path of this machine, so equal inputs and software give equal bytes. The
+report lists the cost of each stage.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import witw
 from witw import files
 
-# Those whose arithmetic reaches the pixels, the votes and the tables.
+# Libraries that affect pixels, votes and tables.
 PACKAGES = ("numpy", "pandas", "pyarrow", "pillow", "rasterio", "torch", "torchvision")
 _PLACES = ("path",)  # keys that hold the place of a file
 
@@ -28,13 +28,13 @@ def provenance(
     inputs: Mapping[str, Path],
     weights: Sequence[Path],
 ) -> dict[str, Any]:
-    """What is written to ``provenance.json``.
+    """Return the content of ``provenance.json``.
 
     Args:
         made: ``stages``, ``config`` and ``areas`` of the spec.
         dataset: section ``dataset`` of the config.
-        inputs: area -> its table ``pairs``, which tells the SHA-256 of every photo and chip.
-        weights: checkpoints that told indoor from outdoor photos.
+        inputs: area -> its table ``pairs``, which has the SHA-256 of every photo and chip.
+        weights: Places365 checkpoints.
     """
     return {
         "versions": {"witw": witw.__version__, "commit": commit(), **_packages()},
@@ -49,7 +49,7 @@ def provenance(
 
 
 def public(value: Any, key: str = "") -> Any:
-    """The value without what is not for others: folders of this machine, tokens in addresses."""
+    """Remove private parts from a value: folders of this machine, tokens in addresses."""
     if isinstance(value, Mapping):
         return {name: public(inner, str(name)) for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -63,10 +63,10 @@ def public(value: Any, key: str = "") -> Any:
 
 
 def commit(root: Path | None = None) -> str | None:
-    """Commit of the checkout that witw runs from, with ``-dirty`` where it was edited; else None.
+    """Return the commit of the checkout that witw runs from, with ``-dirty`` after edits, or None.
 
     Args:
-        root: top of the checkout; default: the folder above ``src/witw``.
+        root: top folder of the checkout; default: the folder above ``src/witw``.
     """
     root = root or Path(witw.__file__).parents[2]
     if not (root / ".git").exists():  # installed: the version tells it

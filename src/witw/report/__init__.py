@@ -1,1 +1,1 @@
-"""The report stage: one self-contained page made from the result tables."""
+"""The report: one self-contained page with all results."""

@@ -1,4 +1,4 @@
-"""Build the report: one self-contained page on what was listed, paired, learned and found."""
+"""Build the report: one self-contained page on photos, pairs, training and scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from witw.errors import UserError
 from witw.report.page import Sources, render
 from witw.report.times import times
 
-VERSION = 6
+VERSION = 7
 READS = ("areas",)
 
 log = logging.getLogger(__name__)
@@ -33,19 +33,19 @@ def run(
     mosaics: Sequence[Path] = (),
     logs: Path | None = None,
 ) -> None:
-    """Write the page; it asks nothing of the network and runs no script.
+    """Write the page, which makes no requests and runs no script.
 
     Args:
-        spec: ``areas``, what the config says of each AOI.
-        pairs: tables ``pairs``, one an AOI.
+        spec: ``areas``, the description of each AOI from the config.
+        pairs: tables ``pairs``, one per AOI.
         cells: tables ``cells``, each in a folder named after its AOI.
-        searches: what each search says of itself, in a folder named after its AOI.
-        training: JSON line an epoch, or None.
-        evaluation: JSON of figures beside chance, or None.
+        searches: summary of each search, in a folder named after its AOI.
+        training: JSON lines, one per epoch, or None.
+        evaluation: JSON of the scores with chance, or None.
         heatmaps: PNG files, each in a folder named after its AOI.
         html: page to write.
         mosaics: imagery of each AOI, each in a folder named after its AOI.
-        logs: folder of the run's logs and benchmarks; None leaves the times out.
+        logs: folder of the run's logs and benchmarks; None: no times.
 
     Raises:
         UserError: an input is not readable.
@@ -67,18 +67,18 @@ def run(
 
 
 def _epochs(path: Path) -> list[dict[str, Any]]:
-    """Read a JSON object a line."""
+    """Read JSON lines, one object per epoch."""
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     except ValueError:
         lines = [None]
     if not all(isinstance(line, dict) for line in lines):
-        raise UserError(f"{path} is not a JSON object a line; delete it and run again.")
+        raise UserError(f"{path} is not a file of JSON lines; delete it and run again.")
     return lines
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line."""
+    """Run the command line."""
     inputs = ["pairs", "cells", "searches", "training", "evaluation", "heatmaps", "mosaics"]
     args = stage.arguments(
         "report", __doc__, inputs, ["html"], many=inputs, optional=["logs"], argv=argv

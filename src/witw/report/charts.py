@@ -1,4 +1,4 @@
-"""Charts of the report: inline SVG, drawn by matplotlib, with text as text."""
+"""Charts of the report: inline SVG, drawn by matplotlib, with selectable text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 MODEL, GUESS, RULE, INK, SOFT = "#0f766e", "#64748b", "#e2e8f0", "#0f172a", "#475569"
 LEAST_PCT = 0.1  # left end of the logarithmic axis
-# A point of matplotlib's is a pixel of the page.
+# One point of matplotlib is one pixel of the page.
 _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": RULE,
@@ -54,13 +54,13 @@ def line_chart(
     title: str,
     level: tuple[float, str] | None = None,
 ) -> Markup:
-    """Line chart of a few dozen points, axes from the data (from zero, where that is near).
+    """Draw a line chart of a few dozen points, with an axis from zero if zero is near the data.
 
     Args:
         xs: epochs, ascending.
         ys: values, finite.
-        title: above the chart.
-        level: value and name of a dashed line to compare with.
+        title: title above the chart.
+        level: value and name of a dashed line for comparison.
     """
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(220, title)
@@ -87,13 +87,13 @@ def line_chart(
 def share_chart(
     xs: Sequence[float], lines: Sequence[tuple[str, Sequence[float], bool]], title: str, below: str
 ) -> Markup:
-    """Percentages against a percentage on a logarithmic axis from 0.1 to 100.
+    """Draw percentages against a percentage on a logarithmic axis from 0.1 to 100.
 
     Args:
-        xs: ascending [%]; those below 0.1 are not drawn.
-        lines: name, values [%] and whether dashed, of each line.
-        title: above the chart.
-        below: what the horizontal axis shows.
+        xs: values of the horizontal axis, ascending [%]; values below 0.1 are not drawn.
+        lines: name, values [%] and dashed style of each line.
+        title: title above the chart.
+        below: label of the horizontal axis.
     """
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(250, title, below)
@@ -114,15 +114,15 @@ def share_chart(
 
 
 def error_chart(starts: Sequence[float], counts: Sequence[int], title: str) -> Markup:
-    """Bars of photos by signed error of their heading, beside what guessing gives.
+    """Draw bars of photos by the signed error of their heading, with the level of chance.
 
     Args:
         starts: lower end of each bin [degrees], evenly spaced from -180 on.
-        counts: photos of each bin.
-        title: above the chart.
+        counts: number of photos in each bin.
+        title: title above the chart.
     """
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _axes(250, title, "heading found, less the one the camera noted")
+        figure, axes = _axes(250, title, "estimated heading minus recorded heading")
         step, most, even = 360 / len(starts), max(1, *counts), sum(counts) / len(counts)
         bars = axes.bar(starts, counts, width=0.9 * step, align="edge", color=MODEL)
         for number, bar in enumerate(bars):
@@ -139,13 +139,13 @@ def error_chart(starts: Sequence[float], counts: Sequence[int], title: str) -> M
 def two_bars(
     names: Sequence[str], counts: Sequence[tuple[int, int]], kinds: tuple[str, str], title: str
 ) -> Markup:
-    """Stacked bars of two kinds.
+    """Draw stacked bars of two kinds.
 
     Args:
-        names: below each bar.
-        counts: of either kind, for each bar.
-        kinds: their names, for the legend.
-        title: above the chart.
+        names: label below each bar.
+        counts: counts of both kinds, for each bar.
+        kinds: names of the kinds, for the legend.
+        title: title above the chart.
     """
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(220, title)
@@ -161,7 +161,7 @@ def two_bars(
 
 
 def _axes(height: int, title: str, below: str = "") -> tuple[Figure, Axes]:
-    """Axes of a chart as wide as the page has it, and of this height [px]."""
+    """Create the axes of a chart with the page's width and a height [px]."""
     figure = Figure(figsize=(440 / 72, height / 72), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, pad=10)
@@ -170,7 +170,7 @@ def _axes(height: int, title: str, below: str = "") -> tuple[Figure, Axes]:
 
 
 def _name_level(axes: Axes, value: float, name: str) -> None:
-    """Dashed line across a chart, with its name on it at the right."""
+    """Draw a dashed line across a chart, with its name at the right."""
     axes.axhline(value, color=GUESS, linewidth=1.4, linestyle="--", gid="level")
     axes.annotate(
         name, (1, value), (0, 3), xycoords=("axes fraction", "data"),
@@ -179,18 +179,18 @@ def _name_level(axes: Axes, value: float, name: str) -> None:
 
 
 def _svg(figure: Figure, label: str) -> Markup:
-    """The figure as an element of the page: no prolog, no namespace, ids that no other chart has.
+    """Convert a figure to an element of the page, without prolog, with ids unique on the page.
 
     Args:
-        figure: drawn.
-        label: what it shows, for those who do not see it.
+        figure: the drawn figure.
+        label: description for screen readers.
     """
     out = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(out, format="svg", transparent=True, metadata=nothing)
     body = out.getvalue()
     body = body[body.index(">", body.index("<svg")) + 1 :]
-    # Within a page it would hold for everything; the page has the same for its charts alone.
+    # Inside a page, this style would apply to everything; the page's own style covers the charts.
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
     body = body.replace("'DejaVu Sans', sans-serif", _FONT).strip()
     own = "c" + hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()[:8] + "-"

@@ -1,4 +1,4 @@
-"""What the filters did, for the report: the outdoor vote, the blank fractions, examples."""
+"""Effects of the filters, for the report: outdoor votes, blank fractions, examples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEAR = 4  # photos shown on either side of the threshold
 
 
 def outdoor(pairs: pd.DataFrame) -> dict[str, Any]:
-    """Photos by outdoor vote, indoor and outdoor ones apart; empty where none was scored.
+    """Count indoor and outdoor photos by outdoor vote; empty if no photo was scored.
 
     Args:
         pairs: ``io_vote`` (share of outdoor scenes among the ten likeliest), ``status``.
@@ -44,7 +44,7 @@ def outdoor(pairs: pd.DataFrame) -> dict[str, Any]:
 
 
 def near_threshold(pairs: pd.DataFrame, count: int = NEAR) -> list[tuple[str, Sample]]:
-    """Photos that were nearly judged the other way, as many of either side."""
+    """Choose the photos nearest to the threshold, equally many on each side."""
     scored = pairs[pairs["io_vote"].notna()]
     inside = scored["status"] == Status.INDOOR
     order = ["io_vote", "p_outdoor", "id"]
@@ -62,7 +62,7 @@ def near_threshold(pairs: pd.DataFrame, count: int = NEAR) -> list[tuple[str, Sa
 
 
 def blanks(pairs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Chips by their share without imagery: a row a class of :data:`BLANK_PCT`."""
+    """Count chips by their share without imagery: one row per class of :data:`BLANK_PCT`."""
     share = 100 * pairs["blank_fraction"].dropna().astype(float)
     rows, low = [], -np.inf
     for high in BLANK_PCT:

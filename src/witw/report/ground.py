@@ -1,4 +1,4 @@
-"""The ground under a map of the report: the area's imagery, its strips, the boxes of its search."""
+"""Background of the report's maps: the area's imagery, its strips, the boxes of its search."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from rasterio.warp import transform
 
 log = logging.getLogger(__name__)
 
-PAPER = 248  # grey of the map where there is no imagery
-STRENGTH = 0.6  # of the imagery, so that dots and lines stand out
-MOST_BOXES = 3000  # drawn; a fifth of a megabyte
+PAPER = 248  # grey level of the map without imagery
+STRENGTH = 0.6  # opacity of the imagery, to make dots and lines stand out
+MOST_BOXES = 3000  # maximum number of drawn boxes: a fifth of a megabyte
 
 
 def picture(mosaic: Path, bbox_deg: Sequence[float], width: int, height: int) -> bytes | None:
-    """The imagery of an area as a small JPEG in longitude and latitude.
+    """Return the imagery of an area as a small JPEG in longitude and latitude.
 
     Args:
         mosaic: VRT of the area's strips in UTM.
         bbox_deg: west, south, east, north of the picture.
-        width: of the picture [px].
-        height: of the picture [px].
+        width: width of the picture [px].
+        height: height of the picture [px].
 
     Returns:
-        None where it cannot be read: a page without it is better than no page.
+        The JPEG; None if the imagery is not readable, which must not prevent the report.
     """
     target = from_bounds(*bbox_deg, width, height)
     shape = {"crs": "EPSG:4326", "transform": target, "width": width, "height": height}
@@ -58,7 +58,7 @@ def picture(mosaic: Path, bbox_deg: Sequence[float], width: int, height: int) ->
 
 
 def footprints(mosaic: Path) -> dict[str, list[tuple[float, float]]]:
-    """Corners (longitude, latitude) of each strip of a mosaic, by the strip's name."""
+    """Return the corners (longitude, latitude) of each strip of a mosaic, by the strip's name."""
     try:
         root = ET.parse(mosaic).getroot()  # noqa: S314 - written by this run, and sealed
         with rasterio.open(mosaic) as source:
@@ -81,7 +81,7 @@ def footprints(mosaic: Path) -> dict[str, list[tuple[float, float]]]:
 
 
 def boxes(cells: pd.DataFrame) -> list[tuple[float, float, float, float]]:
-    """West, south, east, north of the boxes that a search read; the largest, if they are many."""
+    """Return west, south, east, north of the boxes that a search read, at most the largest ones."""
     leaves = cells[cells["is_leaf"].fillna(False)]
     sides = leaves[["west", "south", "east", "north"]].dropna().to_numpy(dtype=float)
     order = np.argsort(-(sides[:, 2] - sides[:, 0]) * (sides[:, 3] - sides[:, 1]), kind="stable")

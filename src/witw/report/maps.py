@@ -1,4 +1,4 @@
-"""Maps of the report: the photos of an area as dots, a PNG in an SVG frame."""
+"""Maps of the report: the photos of an area as dots, in a PNG inside an SVG frame."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ COLORS = {
     Status.GONE: "#475569",
     Status.NO_POSITION: "#1e293b",
 }
-# Later ones are painted over earlier ones: what matters most lies on top.
+# Later statuses are painted over earlier ones, so paired photos are on top.
 LAYERS = tuple(reversed(COLORS))
-MAP_PX = 236  # longest side of a map on the page; drawn at twice that
-WIDEST = 1600  # a heat map with its photo, twice as wide as the page shows it on most screens
-FEW = 4000  # photos; fewer are drawn as larger dots
+MAP_PX = 236  # longest side of a map on the page; drawn at twice the size
+WIDEST = 1600  # width of a heat map with its photo, twice its width on most screens
+FEW = 4000  # number of photos below which dots are larger
 
 
 @dataclass(frozen=True)
 class Below:
-    """What lies under the dots of a map.
+    """Background of a map.
 
     Attributes:
-        mosaic: the area's imagery; None shows paper.
-        boxes: west, south, east, north of what the search read [degrees].
+        mosaic: the area's imagery; None: a plain background.
+        boxes: west, south, east, north of the boxes that the search read [degrees].
         strips: corners of each strip, longitude and latitude [degrees].
     """
 
@@ -63,12 +63,12 @@ class Below:
 
 
 def uri(kind: str, data: bytes | None) -> str:
-    """``data:`` address of a picture."""
+    """Return the ``data:`` address of a picture."""
     return f"data:image/{kind};base64," + base64.b64encode(data or b"").decode("ascii")
 
 
 def smaller(data: bytes) -> str:
-    """``data:`` address of a picture as a JPEG of at most :data:`WIDEST` pixels a side."""
+    """Return the ``data:`` address of a picture as a JPEG of at most :data:`WIDEST` px a side."""
     with Image.open(io.BytesIO(data)) as image:
         shown = image.convert("RGB")
     shown.thumbnail((WIDEST, WIDEST), Image.Resampling.LANCZOS)
@@ -78,21 +78,21 @@ def smaller(data: bytes) -> str:
 
 
 def png_uri(data: bytes) -> str:
-    """``data:`` address of a PNG."""
+    """Return the ``data:`` address of a PNG."""
     return uri("png", data)
 
 
 def photo_map(rows: pd.DataFrame, bbox_deg: Sequence[float], label: str, below: Below) -> Markup:
-    """Map of an AOI's photos coloured by status: dots over the imagery, with a scale bar.
+    """Draw a map of an AOI's photos as dots coloured by status, with a scale bar.
 
     Args:
         rows: ``lat``, ``lon`` [degrees], ``status``.
         bbox_deg: west, south, east, north of the AOI.
-        label: what the map shows, for those who do not see it.
-        below: what lies under the dots.
+        label: description for screen readers.
+        below: background of the map.
     """
     west, south, east, north = bbox_deg
-    # Equirectangular, true to scale at the middle latitude: good for the width of a city.
+    # Equirectangular, true to scale at the middle latitude, which is accurate enough for a city.
     shrink = math.cos(math.radians((south + north) / 2))
     wide, high = (east - west) * shrink, north - south
     scale = MAP_PX / max(wide, high)
@@ -145,7 +145,7 @@ def photo_map(rows: pd.DataFrame, bbox_deg: Sequence[float], label: str, below: 
 def _dots(
     rows: pd.DataFrame, bbox_deg: Sequence[float], width: int, height: int, is_clear: bool = False
 ) -> bytes:
-    """The dots as a PNG, on paper or on nothing."""
+    """Draw the dots as a PNG, on a plain or transparent background."""
     west, south, east, north = bbox_deg
     canvas = np.full((height, width, 4), ground_.PAPER, np.uint8)
     canvas[..., 3] = 0 if is_clear else 255
@@ -156,11 +156,11 @@ def _dots(
         lon = part["lon"].to_numpy(dtype=float, na_value=np.nan)
         lat = part["lat"].to_numpy(dtype=float, na_value=np.nan)
         known = np.isfinite(lon) & np.isfinite(lat)
-        # Across the 180th meridian the box goes on beyond 180, and photos begin again at -180.
+        # Across the 180th meridian, longitudes of the box exceed 180, but those of photos do not.
         along = (lon[known] - west + 180) % 360 - 180
         x = np.floor(along / (east - west) * width).astype(int)
         y = np.floor((north - lat[known]) / (north - south) * height).astype(int)
-        # On imagery a rim keeps dots apart from roofs of their colour.
+        # On imagery, a rim distinguishes dots from roofs of the same colour.
         for rim in (True, False) if is_clear and reach else (False,):
             _stamp(canvas, x, y, reach + rim, [255] * 4 if rim else _rgba(status))
     out = io.BytesIO()
@@ -180,7 +180,7 @@ def _stamp(
     reach: int,
     color: list[int],
 ) -> None:
-    """Paint a disc of this radius [px] at each place."""
+    """Paint a disc of radius ``reach`` [px] at each place."""
     height, width = canvas.shape[:2]
     for dx in range(-reach, reach + 1):
         for dy in range(-reach, reach + 1):

@@ -24,18 +24,21 @@ from witw.report.samples import MAX_PHOTOS, samples, web_address
 from witw.status import STATUS_MEANING, Status
 from witw.tables import MADE
 
-# By the file's name.
+# Descriptions by file name.
 RANKED = {
     "best": "the photo that the network ranks best",
     "heatmap": "the median photo by rank",
     "worst": "the photo that the network ranks worst",
 }
-SHOWN = 18  # pairs; with the photos near the threshold and on the heat maps below MAX_PHOTOS
+SHOWN = 18  # pairs; with the photos near the threshold and of the heat maps, below MAX_PHOTOS
+
+
+COMPLETE = "complete"  # verdict of a search; the page explains it once
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What the page is made of, read but not yet interpreted."""
+    """Inputs of the page, read but not interpreted."""
 
     areas: Mapping[str, Mapping[str, Any]]
     pairs: pd.DataFrame
@@ -49,7 +52,7 @@ class Sources:
 
 
 def render(sources: Sources) -> str:
-    """The page as HTML; everything from outside is escaped."""
+    """Return the page as HTML; all text is escaped."""
     environment = Environment(
         loader=PackageLoader("witw.report"),
         autoescape=True,
@@ -62,7 +65,7 @@ def render(sources: Sources) -> str:
     table = funnel(sources.pairs, sources.areas)
     fates = columns_shown(table)[4:]
     near = filters.near_threshold(sources.pairs)
-    # Heat maps show a photo each; of many test areas the median photo alone, while there is room.
+    # Each heat map shows a photo; with many test areas, only the median photos, up to MAX_PHOTOS.
     maps_shown = list(sources.heatmaps)
     if len(maps_shown) + len(near) > MAX_PHOTOS:
         medians = [one for one in maps_shown if one[1] == "heatmap"]
@@ -98,7 +101,7 @@ def render(sources: Sources) -> str:
 
 
 def headline(sources: Sources, table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Number and what it counts."""
+    """Return the headline numbers with their descriptions."""
     total = table.iloc[-1]
     paired = sources.pairs[sources.pairs["status"] == Status.PAIRED]
     areas = len(sources.areas)
@@ -106,13 +109,13 @@ def headline(sources: Sources, table: pd.DataFrame) -> list[tuple[str, str]]:
         (f"{total['listed']:,}", "photos listed"),
         (f"{total['paired']:,}", "pairs of photo and imagery"),
         (f"{areas:,}", "area" if areas == 1 else "areas"),
-        (f"{paired['owner'].nunique():,}", "people took the paired photos"),
+        (f"{paired['owner'].nunique():,}", "owners of the paired photos"),
     ]
     protocols = sources.evaluation.get("protocols", {})
     grid, chips = protocols.get("grid", {}), protocols.get("chips", {})
     if "median_area_pct" in grid:
         guess = grid["chance"]["median_area_pct"]
-        what = "of an unseen city to search, to find half of its photos within 50 m"
+        what = "of an unseen city must be searched to find half of its photos within 50 m"
         out.append((f"{grid['median_area_pct']:.2g} %", f"{what} (chance {guess:.2g} %)"))
     if "median_percentile" in chips:
         what = "median percentile of the right place in an unseen city (chance 50, best 0)"
@@ -137,7 +140,7 @@ def _area(name: str, sources: Sources) -> dict[str, Any]:
 
 
 def _below(name: str, sources: Sources) -> maps.Below:
-    """What lies under the dots of an area's map."""
+    """Return the background of an area's map."""
     mosaic = sources.mosaics.get(name)
     strips = ground.footprints(mosaic).values() if mosaic else ()
     cells = sources.cells.get(name)
@@ -145,19 +148,19 @@ def _below(name: str, sources: Sources) -> maps.Below:
 
 
 def _fates(rows: pd.DataFrame) -> str:
-    """Photos of each status, in words."""
+    """Describe the number of photos with each status."""
     counts = rows["status"].value_counts()
     parts = [f"{counts[s]:,} {s.replace('_', ' ')}" for s in Status if counts.get(s)]
     return ", ".join(parts) or "none"
 
 
 def _map_label(city: str, rows: pd.DataFrame) -> str:
-    """What a map of dots shows, in words."""
+    """Describe a map of dots in words."""
     return f"Map of the {len(rows):,} photos listed in {city}: {_fates(rows)}"
 
 
 def _origin(sources: Sources) -> dict[str, str]:
-    """The witw, the areas' config and the data that the page is of."""
+    """Return the version of witw and digests of the areas' config and of the data."""
     config = json.dumps(sources.areas, sort_keys=True).encode()
     rows = sources.pairs[["id", "aoi", "status", "photo_sha256", "chip_sha256"]]
     data = rows.astype("string").fillna("").to_csv(index=False).encode()
@@ -169,10 +172,15 @@ def _origin(sources: Sources) -> dict[str, str]:
 
 
 def _search(name: str, sources: Sources) -> dict[str, Any]:
-    """What the search says of itself: how many, at what cost, how sure."""
+    """Return the size, cost and completeness of a search, and the notes on its list."""
     said = sources.searches[name]
+    notes = [] if said["verdict"] == COMPLETE else list(said["reasons"])
+    if said["gone"]:
+        notes.append(f"{said['gone']:,} photos of earlier lists no longer exist.")
+    notes += [f"{n:,} returned but not usable: {why}." for why, n in said["left_out"].items()]
     return {
-        **{key: said[key] for key in ("photos", "calls", "verdict", "reasons", "gone", "left_out")},
+        **{key: said[key] for key in ("photos", "calls", "verdict")},
+        "notes": " ".join(notes),
         "ratio": said["calls"] / max(1, said["calls_least"]),
         "audit_calls": said["audit"]["calls"],
         "boxes": int(sources.cells[name]["is_leaf"].sum()),
@@ -180,7 +188,7 @@ def _search(name: str, sources: Sources) -> dict[str, Any]:
 
 
 def training_charts(epochs: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Loss, and the validation city's percentile and recalls, by epoch; what is there of them."""
+    """Draw the training loss and the validation scores by epoch, as far as they exist."""
     wanted = {
         "loss": ("Training loss", None),
         "val_median_percentile": ("Validation: median percentile", (50.0, "chance")),
@@ -205,7 +213,7 @@ def _licenses(pairs: pd.DataFrame) -> list[dict[str, Any]]:
     rows = licenses(pairs).to_dict("records")
     return [
         {
-            "name": "not named" if pd.isna(row["license"]) else row["license"],
+            "name": "unknown" if pd.isna(row["license"]) else row["license"],
             "url": "" if pd.isna(row["license_url"]) else web_address(row["license_url"]),
             "listed": row["listed"],
             "paired": row["paired"],
@@ -215,7 +223,7 @@ def _licenses(pairs: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _made(areas: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Cities that a program drew, as their config says."""
+    """Return the synthetic cities, by their config."""
     return [area["city"] for _, area in sorted(areas.items()) if area["satellite"] == MADE]
 
 

@@ -47,32 +47,32 @@ WINDOWS = {
 PROTOCOLS = {
     "chips": (
         "Among the chips of the city",
-        "The original project's protocol: the gallery is the city's own chips, one a photo.",
+        "The original project's protocol: the gallery is the city's own chips, one per photo.",
         RANKS,
     ),
     "thinned": (
-        "Among chips of one photo a square of 25 m",
-        "The same protocol, thinned, so that the gallery has no near copies.",
+        "Among chips of one photo per square of 25 m",
+        "The same protocol with a thinned gallery, without near copies.",
         RANKS,
     ),
     "window": (
         "In a window of 420 m",
-        "As in the WRIVA-CVGL challenge: the photo is somewhere in the window, not in its middle.",
+        "As in the WRIVA-CVGL challenge. The photo is at a random place in the window.",
         WINDOWS,
     ),
     "window_several": (
         "In a window of 420 m, up to eight photos of one place",
-        "The same, with the photos of a square of 25 m as one query.",
+        "As above, with the photos of a square of 25 m as one query.",
         WINDOWS,
     ),
 }
 
 
 def results(evaluation: Mapping[str, Any], cities: Mapping[str, str]) -> dict[str, Any]:
-    """Everything the section on the evaluation shows; empty without an evaluation.
+    """Return the content of the evaluation section; empty without an evaluation.
 
     Args:
-        evaluation: what ``evaluate`` wrote, or nothing.
+        evaluation: output of ``evaluate``, or an empty mapping.
         cities: name of each area's city.
     """
     protocols = evaluation.get("protocols", {})
@@ -98,7 +98,7 @@ def results(evaluation: Mapping[str, Any], cities: Mapping[str, str]) -> dict[st
 
 
 def _told(told: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A figure, its interval and chance; what is not known is None."""
+    """Return a figure with its interval and chance; unknown values are None."""
     interval = told.get("interval", {}).get(key)
     return {
         "value": told[key],
@@ -108,12 +108,12 @@ def _told(told: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _number(value: float) -> str:
-    """Three digits, or all before the point."""
+    """Format a number with three significant digits, or as an integer from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _rows(told: Mapping[str, Any], labels: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
-    """A row of each figure there is."""
+    """Return one row for each available figure."""
     out = []
     for key, (label, unit) in labels.items():
         if told.get(key) is not None:
@@ -125,7 +125,7 @@ def _rows(told: Mapping[str, Any], labels: Mapping[str, tuple[str, str]]) -> lis
 
 
 def _matrix(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Recall of the best k cells within r metres, a row for each k."""
+    """Return the recall of the best k cells within r metres, with one row for each k."""
     out = []
     for k in PICKS:
         keys = [f"recall_at_{k}_within_{r}m" for r in RADII_M]
@@ -135,13 +135,13 @@ def _matrix(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _tenths(told: Mapping[str, Any]) -> dict[str, Any]:
-    """A percentage with one decimal, as all of a table have it."""
+    """Format a percentage with one decimal, as in the whole table."""
     interval = told["interval"] and [f"{float(end):.1f}" for end in told["interval"]]
     return {**told, "value": f"{told['value']:.1f}", "interval": interval}
 
 
 def _cities(grid: Mapping[str, Any], cities: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A row a city, where there are several."""
+    """Return one row per city, if there are several cities."""
     areas = grid.get("areas", {})
     if len(areas) < 2:
         return []

@@ -1,4 +1,4 @@
-"""Sample pairs for the report: a few from every area, with owner, licence and link."""
+"""Sample pairs for the report: a few of every area, with owner, licence and link."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from witw.tables import MADE
 
 log = logging.getLogger(__name__)
 
-# Flickr's API terms: not more than 30 photos of its members on a page.
+# Flickr's API terms allow at most 30 photos of its members on a page.
 MAX_PHOTOS = 30
 THUMB_PX = 300
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One pair as shown; the pictures are ``data:`` addresses."""
+    """One pair for the page; the pictures are ``data:`` addresses."""
 
     photo: str
     chip: str
@@ -41,9 +41,9 @@ class Sample:
 
 
 def choose(pairs: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Up to ``count`` paired photos, as many of each AOI as of any other, by the hash of their id.
+    """Choose up to ``count`` paired photos, evenly over the AOIs, by a hash of their id.
 
-    The hash makes the choice blind to upload date and place, and the same in every run.
+    The hash makes the choice independent of upload date and place, and equal in every run.
     """
     paired = pairs[pairs["status"] == Status.PAIRED]
     key = [hashlib.sha1(str(i).encode(), usedforsecurity=False).hexdigest() for i in paired["id"]]
@@ -54,17 +54,17 @@ def choose(pairs: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def samples(pairs: pd.DataFrame, count: int) -> list[Sample]:
-    """Choose pairs and read their pictures; one whose files are gone by now is left out."""
+    """Choose pairs and read their pictures, without pairs whose files no longer exist."""
     shown = (sample(row) for row in choose(pairs, count).to_dict("records"))
     return [one for one in shown if one]
 
 
 def sample(row: dict[Any, Any], chip: bool = True) -> Sample | None:
-    """A row of ``pairs`` with its pictures; None where a file is gone by now.
+    """Return a row of ``pairs`` with its pictures; None if a file no longer exists.
 
     Args:
-        row: of table ``pairs``.
-        chip: whether the chip is shown too.
+        row: row of table ``pairs``.
+        chip: whether to include the chip.
     """
     try:
         photo, overhead = _thumb(open_photo(Path(row["photo_path"]))), ""
@@ -89,7 +89,7 @@ def _sample(row: dict[Any, Any], photo: str, chip: str) -> Sample:
         owner=text("owner_name") or text("owner"),
         license=text("license"),
         license_url=web_address(text("license_url")),
-        # The owner of a made photo is nobody, and the address may be somebody's.
+        # A synthetic photo has no real page, and the address may belong to somebody.
         page="" if text("satellite") == MADE else web_address(text("url")),
         city=text("city"),
         scene=text("scene_top1").replace("_", " "),
@@ -97,7 +97,7 @@ def _sample(row: dict[Any, Any], photo: str, chip: str) -> Sample:
 
 
 def web_address(text: str) -> str:
-    """The text if it is an http(s) address, else nothing: `javascript:` must not become a link."""
+    """Return the text if it is an http(s) address, otherwise '': `javascript:` is no link."""
     return text if text.lower().startswith(("https://", "http://")) else ""
 
 

@@ -1,4 +1,4 @@
-"""Where the time of a run went, from the benchmarks that Snakemake leaves beside the logs."""
+"""Time and memory of each stage, from the benchmarks that Snakemake writes beside the logs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from witw.spec import STAGES
 
 
 def times(logs: Path) -> list[dict[str, Any]]:
-    """Jobs, wall time, CPU time and peak memory of each stage, in the order of the flow.
+    """Return jobs, wall time, CPU time and peak memory of each stage, in the order of the flow.
+
+    Stages without a benchmark take seconds and are left out.
 
     Args:
-        logs: folder of logs; ``AREA/STAGE/PART.bench.jsonl``, ``AREA/STAGE.bench.jsonl`` or
-            ``STAGE.bench.jsonl``. Stages without a benchmark take seconds and are left out.
+        logs: folder of logs, with ``AREA/STAGE/PART.bench.jsonl``, ``AREA/STAGE.bench.jsonl`` or
+            ``STAGE.bench.jsonl``.
     """
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(logs.rglob("*.bench.jsonl")):
@@ -32,7 +34,7 @@ def times(logs: Path) -> list[dict[str, Any]]:
 
 
 def _latest(path: Path) -> dict[str, float] | None:
-    """Seconds, CPU seconds and memory [MB] of a job's latest run; None where it has none."""
+    """Return seconds, CPU seconds and memory [MB] of a job's latest run; None without a record."""
     try:
         told = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
         return {key: float(told[key] or 0) for key in ("s", "cpu_time", "max_rss")}

@@ -144,7 +144,7 @@
     choose("1");
   };
 
-  // Drawn when they come into sight: a page of many answers is there at once.
+  // Maps are drawn when they scroll into view, so a page of many answers opens at once.
   const waiting = new Set(document.querySelectorAll(".answer"));
   const begin = (section) => {
     if (waiting.delete(section)) start(section);

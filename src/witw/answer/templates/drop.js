@@ -53,8 +53,8 @@
   const ask = async (files) => {
     const item = card(files), form = new FormData();
     const size = files.reduce((sum, file) => sum + file.size, 0);
-    if (size > most) return fail(item, `That is too large: at most ${most / 1e6} MB are taken at a time.`);
-    if (files.length > photos) return fail(item, `At most ${photos} photos of one place are searched together.`);
+    if (size > most) return fail(item, `Too large: drop at most ${most / 1e6} MB at a time.`);
+    if (files.length > photos) return fail(item, `Too many photos: drop at most ${photos} photos of one place.`);
     for (const file of files) form.append("photo", file, file.name);
 
     try {
@@ -64,7 +64,7 @@
       if (told.error) fail(item, told.error);
       else show(item, told);
     } catch {
-      fail(item, "The program has ended or does not answer: start it again, and open its address.");
+      fail(item, "The witw server does not answer: start it again and open its new address.");
     }
   };
 
@@ -73,7 +73,7 @@
     if (!some.length) return;
     said.textContent = some.length === 1 ? `Searching for ${some[0].name} ...` : `Searching for ${some.length} photos ...`;
     if (together.checked) return ask(some);
-    // A few at a time: the program answers one after the other.
+    // A few at a time: the server locates one after the other.
     const next = async () => {
       for (let file = some.shift(); file; file = some.shift()) await ask([file]);
     };
@@ -88,7 +88,7 @@
     drop.addEventListener(kind, () => drop.classList.remove("over"));
   }
   drop.addEventListener("drop", (event) => { event.preventDefault(); take(event.dataTransfer.files); });
-  // Beside the field, a dropped photo would replace the page.
+  // A photo dropped outside the field would replace the page.
   for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
   document.querySelector(".ask").addEventListener("submit", (event) => event.preventDefault());
 })();
