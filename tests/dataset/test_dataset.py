@@ -166,7 +166,7 @@ def test_the_card_says_which_cities_a_program_drew(inputs, tmp_path, monkeypatch
     assert "Synthetic" not in (build(inputs, tmp_path / "real") / "README.md").read_text()
     monkeypatch.setitem(AREAS, "paris", AREAS["paris"] | {"satellite": tables.MADE})
     text = (build(inputs, tmp_path / "made") / "README.md").read_text()
-    assert "**Synthetic:** Paris. A program drew" in text
+    assert "**Synthetic:** Paris. A program generated" in text
 
 
 def test_cells_from_outside_are_no_markup():

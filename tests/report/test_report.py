@@ -84,7 +84,7 @@ def test_figures_stand_beside_interval_and_chance(folder):
     assert "10 12.5 11.2 to 13.8; chance 1.5 15.0 13.5 to 16.5; chance 1.5" in text
     assert "Median error of the best cell 70 m 63 to 77 400 m" in text
     assert "Among the chips of the city: 250 photos" in text
-    assert "one photo a square of 25 m: 222 photos" in text
+    assert "one photo per square of 25 m: 222 photos" in text
     assert "from 10 squares on, the 95 % interval over squares of 500 m (here: 9 squares)" in text
     assert "Paris 150 6 chance 1.5 15 chance 1.5 1.23 chance 6.7" in text
     assert "Heading of the 55 photos whose camera recorded it" in text

@@ -167,8 +167,8 @@ def _synthetic(areas: Sequence[Mapping[str, Any]]) -> str:
     if not cities:
         return ""
     return (
-        f"**Synthetic:** {_and(cities)}. A program drew the streets, the imagery, the photos and "
-        "their owners, so no figure here is of a real place.\n\n"
+        f"**Synthetic:** {_and(cities)}. A program generated streets, imagery, photos and owners, "
+        "so no figure here describes a real place.\n\n"
     )
 
 
@@ -217,11 +217,11 @@ def _imagery(areas: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _removal(contact: str) -> str:
-    who = f"write to {cell(contact)}" if contact else "write to whoever gave you this data set"
+    who = f"write to {cell(contact)}" if contact else "write to the publisher of this data set"
     return (
-        f"Owners who want a photo out of this data set: {who}, with the photo's page. Whoever "
-        "builds the data set runs `witw forget ID`, which removes the photo, its chip and every "
-        "copy in exports; whoever holds a copy should delete the files and rows of that id."
+        f"Owners who want a photo removed: {who}, with the photo's page. Builders of the data set "
+        "then run `witw forget ID`, which deletes the photo, its chip and every copy in exports. "
+        "Holders of a copy should delete the files and rows of that id."
     )
 
 

@@ -1,1 +1,1 @@
-"""Pictures: photo opens one, resize fits it to the network; libjpeg's warnings are errors."""
+"""Pictures: open photos completely, with libjpeg's warnings as errors, and resize them."""

@@ -1,7 +1,7 @@
-"""Decode JPEG with libjpeg-turbo, and believe its warnings.
+"""Decode JPEG with libjpeg-turbo, and treat its warnings as errors.
 
-libjpeg fills what it misses with grey and goes on, so a photo with a hole still decodes. Its
-warnings are the only sign, and Pillow does not pass them on.
+libjpeg fills missing data with grey, so a damaged photo still decodes. Its warnings are the only
+sign of the damage, and Pillow hides them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 # Warnings (jerror.h) that mean wrong pixels; the others are about unusual headers.
 _DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG")
-# Encoders of some cameras fill up the data before the end marker with a few bytes of zeros.
+# Encoders of some cameras pad the data before the end marker with a few zero bytes.
 _PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _MOST_PADDING = 16
 
@@ -22,22 +22,23 @@ _MOST_PADDING = 16
 def decode_strictly(
     body: bytes, space: str, least: tuple[int, int] = (0, 0)
 ) -> NDArray[np.uint8] | None:
-    """Decode a JPEG of which libjpeg does not say that its data are corrupt.
+    """Decode a JPEG, and raise an error if libjpeg reports corrupt data.
 
-    A photo's damage shows at an eighth of its size as well: all coefficients are decoded.
+    Damage also shows at an eighth of the size, because libjpeg decodes all coefficients.
 
     Args:
-        body: the file; whatever follows its end marker is ignored.
+        body: content of the file; bytes after the end marker are ignored.
         space: ``GRAY``, ``RGB`` or ``CMYK``.
-        least: width and height [px] that are enough: then the picture is decoded at the smallest
-            of its sizes, down to an eighth, that has them; zeros: its own size.
+        least: minimum width and height [px]; the picture is decoded at its smallest scale, down to
+            an
+            eighth, that reaches them; zeros: full size.
 
     Returns:
-        ``(height, width, bands)`` uint8; None: it has a subsampling that only Pillow decodes
-        (such as CMYK with halved colours), so nothing is known of its data.
+        ``(height, width, bands)`` uint8; None for a subsampling that only Pillow decodes (such as
+        CMYK with halved colours), whose data are not checked.
 
     Raises:
-        OSError: its data are corrupt.
+        OSError: the data are corrupt.
     """
     try:
         return simplejpeg.decode_jpeg(  # type: ignore[no-any-return]
@@ -50,7 +51,7 @@ def decode_strictly(
 
 
 def _is_padded(warning: str, body: bytes) -> bool:
-    """Whether all that libjpeg complains of is a few bytes of zeros before an end marker."""
+    """Return whether libjpeg complains only of a few zero bytes before an end marker."""
     found = _PADDING.search(warning)
     count = int(found[1]) if found else _MOST_PADDING + 1
     return count <= _MOST_PADDING and bytes(count) + b"\xff\xd9" in body

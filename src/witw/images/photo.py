@@ -1,10 +1,10 @@
-"""Open photos the right way up, whole, and bounded in size.
+"""Open photos upright, completely, and with bounded size.
 
 Three decisions:
 
-* A colour profile (ICC) is applied, so a photo of another colour space is read as people see it.
-* Bytes behind a JPEG's end marker are ignored, however many: phones append a video there.
-* A JPEG of which libjpeg says that its data are corrupt is broken, even where it can be decoded.
+* Colour profiles (ICC) are applied, so photos of other colour spaces look as intended.
+* Bytes after a JPEG's end marker are ignored: phones append a video there.
+* A JPEG with corrupt data by libjpeg's warnings is broken, even if it decodes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from witw.images.libjpeg import decode_strictly
 
-# Pixels that are decoded. A larger JPEG is decoded at a half, a quarter or an eighth of its size.
+# Maximum pixels to decode. A larger JPEG is decoded at a half, a quarter or an eighth of its size.
 MAX_PIXELS = 50_000_000
 # Pixels of a sequential JPEG, which libjpeg reads row by row; phones make up to 200 million.
 MAX_JPEG_PIXELS = 250_000_000
@@ -47,7 +47,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow's parsers raise besides OSError, led there by the bytes of a broken file.
+# Exceptions other than OSError that Pillow's parsers raise for broken files.
 _BROKEN = (SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
 _LYING = (5, 6, 7, 8)  # orientations whose width and height change places
 _EXIF, _FOCAL_35MM = 0x8769, 0xA405  # EXIF 2.32, tables 3 and 8
@@ -57,18 +57,18 @@ _FRAME_MM = 43.267  # diagonal of the 35 mm frame, to which such focal lengths r
 
 
 class TooManyPixels(ValueError):  # noqa: N818
-    """A picture holds more pixels than are decoded; the text names the limit."""
+    """A picture has more pixels than the limit, which the message names."""
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What a file holds, all of it decoded.
+    """Properties of a completely decoded file.
 
     Attributes:
         width: as displayed, EXIF orientation applied [px].
         height: as displayed [px].
         bands: 1 grey, 3 colour, 4 CMYK or with transparency.
-        is_single: whether it is one still picture; else it is animated, or several in one file.
+        is_single: whether the file is one still picture, not animated and not several pictures.
     """
 
     width: int
@@ -78,10 +78,10 @@ class Traits:
 
 
 def whole(path: Path, sha256: str | None) -> bytes:
-    """Read a file that is to have a digest; whichever it has, where that is empty.
+    """Read a file and verify its digest; an empty digest accepts any file.
 
     Raises:
-        OSError: it cannot be read, or is another.
+        OSError: the file is unreadable, or has another digest.
     """
     body = path.read_bytes()
     if sha256 and hashlib.sha256(body).hexdigest() != sha256:
@@ -92,16 +92,15 @@ def whole(path: Path, sha256: str | None) -> bytes:
 def open_photo(path: Path, sha256: str | None = None) -> Image.Image:
     """Read a photo as people see it.
 
-    Files of the store are kept as they were served, so their EXIF orientation is applied here and
-    nowhere else.
+    Files of the store are stored as served, so EXIF orientation is applied here and nowhere else.
 
     Args:
-        path: JPEG, PNG or WebP file; of an animated one, the first frame.
-        sha256: its digest, where that is known.
+        path: JPEG, PNG or WebP file; of an animation, the first frame is read.
+        sha256: expected digest, if known.
 
     Returns:
-        RGB picture (sRGB), 8 bits a band, the right way up; decoded, its file closed. A JPEG of
-        more than :data:`MAX_PIXELS` is decoded at a half, a quarter or an eighth of its size.
+        Decoded upright RGB picture (sRGB), 8 bits per band. A JPEG of more than :data:`MAX_PIXELS`
+        is decoded at a half, a quarter or an eighth of its size.
 
     Raises:
         OSError: the file cannot be read or decoded, is damaged, or has another digest.
@@ -113,16 +112,16 @@ def open_photo(path: Path, sha256: str | None = None) -> Image.Image:
 def decode(
     body: bytes, formats: tuple[str, ...] = FORMATS, enough_px: int | None = None
 ) -> Image.Image:
-    """Decode the whole of a picture, the right way up, in its own bands.
+    """Decode a picture completely and upright, in its own bands.
 
     Args:
-        body: the file.
-        formats: Pillow's names of those that are read.
-        enough_px: long side at which a JPEG may be decoded; default: its own [px].
+        body: content of the file.
+        formats: Pillow's names of the accepted formats.
+        enough_px: long side at which a JPEG may be decoded; default: full size [px].
 
     Raises:
-        OSError: it is of no known format, or damaged.
-        TooManyPixels: it holds more pixels than are decoded; seen before it is decoded.
+        OSError: the format is unknown, or the file is damaged.
+        TooManyPixels: the picture has too many pixels; raised before decoding.
     """
     with _opened(body, formats) as picture:
         profile = picture.info.get("icc_profile")
@@ -135,7 +134,7 @@ def decode(
 
 
 def examine(body: bytes, formats: tuple[str, ...] = FORMATS) -> Traits:
-    """Decode the whole of a picture and say what it is; raises as :func:`decode` does."""
+    """Decode a picture completely and return its properties; raises as :func:`decode` does."""
     with _opened(body, formats) as picture:
         bands, (width, height) = len(picture.getbands()), picture.size
         # At an eighth of the size, grey, every coefficient of a JPEG is still decoded, so whatever
@@ -146,14 +145,14 @@ def examine(body: bytes, formats: tuple[str, ...] = FORMATS) -> Traits:
             _load(picture, len(body))
         if _orientation(picture) in _LYING:
             width, height = height, width
-        # Pillow calls a JPEG file with further pictures behind the first (CIPA DC-007) an MPO.
+        # Pillow calls a JPEG file with several pictures (CIPA DC-007) an MPO.
         is_single = picture.format != "MPO" and not getattr(picture, "is_animated", False)
         return Traits(width, height, bands, is_single)
 
 
 @contextmanager
 def _opened(body: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
-    """Open a picture whose header is sound and not too large."""
+    """Open a picture and check its header and size."""
     try:
         is_jpeg = "JPEG" in formats and body.startswith(_SOI)
         # Pillow's own limit on pixels knows nothing of JPEGs that are decoded at a smaller size.
@@ -192,7 +191,7 @@ def _is_jpeg(picture: Image.Image) -> bool:
 
 
 def _decoded(picture: Image.Image, body: bytes, enough_px: int | None) -> Image.Image:
-    """The picture, decoded: a large JPEG at a fraction of its size."""
+    """Decode a picture; a large JPEG at a fraction of its size."""
     if _is_jpeg(picture):
         # Pillow knows how CMYK is stored, so such a file is only checked here.
         is_plain = picture.mode in ("L", "RGB")
@@ -209,7 +208,7 @@ def _decoded(picture: Image.Image, body: bytes, enough_px: int | None) -> Image.
 
 
 def _size(picture: Image.Image, enough_px: int | None) -> tuple[int, int]:
-    """The size at which a JPEG is decoded: its own, a half, a quarter or an eighth."""
+    """Return the size at which to decode a JPEG: full, a half, a quarter or an eighth."""
     width, height = picture.size
     factor = next((f for f in (1, 2, 4) if width * height <= MAX_PIXELS * f * f), 8)
     if enough_px is not None:
@@ -219,13 +218,13 @@ def _size(picture: Image.Image, enough_px: int | None) -> tuple[int, int]:
 
 
 def _load(picture: Image.Image, size: int) -> None:
-    # All bytes in one go: between two the decoding thread would wait for the interpreter.
+    # All bytes at once: between reads, a decoding thread would wait for the interpreter.
     picture.decodermaxblock = max(getattr(picture, "decodermaxblock", 0), size)  # type: ignore[attr-defined]
     picture.load()
 
 
 def to_srgb(picture: Image.Image) -> Image.Image:
-    """Apply a picture's colour profile; one that is broken or of other bands counts as none."""
+    """Apply a picture's colour profile, unless it is broken or for other bands."""
     profile = picture.info.get("icc_profile")
     transform = _to_srgb(profile, picture.mode) if profile else None
     if transform is None:
@@ -235,7 +234,7 @@ def to_srgb(picture: Image.Image) -> Image.Image:
 
 @functools.lru_cache(maxsize=64)
 def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """How a profile's colours become sRGB's; None: they are already, or nobody can tell."""
+    """Return the transform of a profile to sRGB; None if it is sRGB or unknown."""
     if mode not in _SPACES:
         return None
     try:
@@ -255,10 +254,10 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def focal_35mm(body: bytes) -> float:
-    """Focal length for the 35 mm frame [mm], as EXIF data tell it, or the sensor's size in them.
+    """Return the focal length for the 35 mm frame [mm], from EXIF data or the sensor size in them.
 
     Returns:
-        NaN where they do not tell.
+        NaN if unknown.
     """
     try:
         with Image.open(io.BytesIO(body)) as picture:
@@ -273,15 +272,15 @@ def focal_35mm(body: bytes) -> float:
 
 
 def fov_deg(path: Path | IO[bytes], width: int, height: int) -> float:
-    """Field of view along a photo's long side, from the focal length in its EXIF data.
+    """Return the field of view along a photo's long side, from the focal length in its EXIF data.
 
     Args:
         path: the photo, or its open file.
-        width: of the photo [px].
-        height: of the photo [px].
+        width: width of the photo [px].
+        height: height of the photo [px].
 
     Returns:
-        Degrees; NaN where the data do not tell, or tell what no lens has.
+        Degrees; NaN if unknown or impossible for a lens.
     """
     try:
         with Image.open(path) as picture:

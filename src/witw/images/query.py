@@ -1,6 +1,6 @@
-"""Open a photo that somebody asks about: any format that Pillow reads, HEIC included.
+"""Open a photo to be located: any format that Pillow reads, and HEIC.
 
-Of the EXIF data, orientation and focal length are read. Positions are not looked at.
+Only orientation and focal length are read from EXIF data, never positions.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Photo:
 
     Attributes:
         name: file name, for people.
-        picture: sRGB, upright; of a large JPEG a smaller version.
-        fov_deg: field of view along the long side, NaN where it is not known [degrees].
+        picture: upright picture in sRGB, reduced for a large JPEG.
+        fov_deg: field of view along the long side, NaN if unknown [degrees].
         fov_source: ``given``, ``exif`` or ``unknown``.
     """
 
@@ -43,14 +43,14 @@ class Photo:
 
 
 def formats() -> tuple[str, ...]:
-    """Pillow's names of the formats that are read."""
+    """Return Pillow's names of the supported formats."""
     Image.init()
     pillow_heif.register_heif_opener()
     return tuple(sorted(set(Image.OPEN) - _NOT_READ))
 
 
 def suffixes() -> frozenset[str]:
-    """Suffixes of file names that such formats have, in lower case, the dot included."""
+    """Return the file suffixes of the supported formats, in lower case, with the dot."""
     known = formats()
     return frozenset(s for s, name in Image.registered_extensions().items() if name in known)
 
@@ -59,12 +59,12 @@ def open_query(source: Path | bytes, name: str = "", fov: float = math.nan) -> P
     """Open a photo.
 
     Args:
-        source: the file or its bytes; of an animated picture, the first frame.
+        source: the file or its bytes; of an animation, the first frame is read.
         name: file name for people; default: the path.
-        fov: field of view along the long side where it is known better than EXIF tells [degrees].
+        fov: field of view along the long side, which overrides EXIF [degrees].
 
     Raises:
-        UserError: the file cannot be read, is no photo, or exceeds a limit, which is named.
+        UserError: the file is unreadable, not a photo, or exceeds a limit.
     """
     name = name or (str(source) if isinstance(source, Path) else "The photo")
     body = _read(source, name)
@@ -105,7 +105,7 @@ def _read(source: Path | bytes, name: str) -> bytes:
 
 
 def eight_bit(picture: Image.Image) -> Image.Image:
-    """Numbers of 16 or 32 bits scaled to 8, and what is transparent laid on black."""
+    """Scale 16 or 32 bits to 8, and put transparent parts on black."""
     if picture.mode.startswith(("I", "F")):
         values = np.nan_to_num(np.asarray(picture, np.float64))
         top = values.max(initial=0.0)

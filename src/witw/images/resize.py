@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def fit(photo: Image.Image, side: int) -> NDArray[np.uint8]:
-    """Scale a photo to a long side of ``side``; it is never stretched.
+    """Scale a photo to a long side of ``side``, keeping its aspect ratio.
 
     Args:
         photo: RGB, upright.
@@ -23,12 +23,12 @@ def fit(photo: Image.Image, side: int) -> NDArray[np.uint8]:
 
 
 def inside(square: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """The part of a square in which a photo of this size stands: its middle.
+    """Return the central part of a square that contains a photo of this size.
 
     Args:
         square: ``(side, side, 3)``.
-        width: of the photo [px].
-        height: of the photo [px].
+        width: width of the photo [px].
+        height: height of the photo [px].
 
     Returns:
         ``(height, width, 3)``, a view.
@@ -41,7 +41,7 @@ def inside(square: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
 def letterbox(photo: Image.Image, side: int) -> tuple[NDArray[np.uint8], int, int]:
     """Scale a photo to a long side of ``side`` and centre it in a black square.
 
-    A photo is never stretched: its aspect says how wide it sees.
+    The aspect ratio stays, because it determines the field of view.
 
     Args:
         photo: RGB, upright.

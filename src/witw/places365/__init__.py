@@ -1,1 +1,1 @@
-"""Places365: scenes, weights; the network and its categories."""
+"""Places365: the stages `scenes` and `weights`, the network and its categories."""

@@ -1,4 +1,4 @@
-"""Tell indoor photos by a Places365 network, a few at a time."""
+"""Recognize indoor photos with a Places365 network, a few at a time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Looker:
     """A Places365 network in memory.
 
     Args:
-        checkpoint: in the published format.
-        arch: its network; default: the one that the file is named after, or ResNet-18.
+        checkpoint: checkpoint in the published format.
+        arch: architecture; default: from the file's name, or ResNet-18.
 
     Raises:
-        UserError: the checkpoint is of no use.
+        UserError: the checkpoint is unusable.
     """
 
     def __init__(self, checkpoint: Path, arch: PlacesArch | None = None) -> None:
@@ -33,7 +33,7 @@ class Looker:
 
     @torch.inference_mode()
     def look(self, pictures: Sequence[Image.Image]) -> list[tuple[float, str]]:
-        """Outdoor share of the ten likeliest scenes, and the likeliest scene, of RGB pictures."""
+        """Return the outdoor share of the ten likeliest scenes, and the likeliest scene."""
         pixels = np.stack([network.preprocess(picture, self.arch) for picture in pictures])
         logits = self.net(network.normalise(torch.from_numpy(pixels))).numpy()
         share, _, top = network.vote(logits)
@@ -41,7 +41,7 @@ class Looker:
 
 
 def named(checkpoint: Path) -> PlacesArch:
-    """The network that a checkpoint's file is named after, else ResNet-18."""
+    """Return the architecture in a checkpoint's file name, or ResNet-18."""
     known = sorted(PlacesArch.__args__, key=len, reverse=True)  # type: ignore[attr-defined]
     found = next((arch for arch in known if arch in checkpoint.name.lower()), "resnet18")
     return cast(PlacesArch, found)

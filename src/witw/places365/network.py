@@ -31,12 +31,12 @@ Arch = PlacesArch
 CLASSES = 365
 INPUT_PX = 224
 VOTERS = 10
-# Side the photo is squashed to, whatever its aspect; the centre 224 px are cropped out of it. Only
-# the script of wideresnet18 (`run_placesCNN_unified.py`) does not crop.
+# The photo is resized to a square of this side, and the centre 224 px are cropped. Only the script
+# of wideresnet18 (`run_placesCNN_unified.py`) does not crop.
 RESIZE_PX, RESIZE_WIDE_PX = 256, INPUT_PX
-# Checkpoints of 2017 have the names that DenseNet's layers had then.
+# Checkpoints of 2017 use older names of DenseNet's layers.
 _DENSE = re.compile(r"\b(norm|conv)\.([12])\.")
-# Of ImageNet, as every published Places365 script has it; RGB in 0..1.
+# Mean and standard deviation of ImageNet, as in every published Places365 script; RGB in 0..1.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -95,10 +95,10 @@ def load(path: Path, arch: Arch) -> nn.Module:
 
 
 def fold(net: nn.Module) -> nn.Module:
-    """Take each batch normalisation that follows a convolution into its weights, in place.
+    """Fold each batch normalisation after a convolution into its weights, in place.
 
-    For inference alone: the same function up to rounding, in nine tenths of the time on a CPU.
-    Networks whose layers have other names than a ResNet's stay as they are.
+    For inference only: the same function up to rounding, in nine tenths of the time on a CPU.
+    Networks with layer names other than a ResNet's stay unchanged.
     """
     for part in list(net.modules()):
         for before, after in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1")):
@@ -138,7 +138,7 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def preprocess(photo: Image.Image, arch: Arch) -> NDArray[np.uint8]:
-    """Photo (RGB) as the network's script sees it, shape (224, 224, 3), not normalised."""
+    """Resize and crop a photo (RGB) as the network's script does, to (224, 224, 3)."""
     side = RESIZE_WIDE_PX if arch == "wideresnet18" else RESIZE_PX
     small = photo.resize((side, side), Image.Resampling.BILINEAR)
     edge = (side - INPUT_PX) // 2
@@ -146,7 +146,7 @@ def preprocess(photo: Image.Image, arch: Arch) -> NDArray[np.uint8]:
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """(N, 224, 224, 3) uint8 RGB to the (N, 3, 224, 224) float32 the networks take."""
+    """Convert (N, 224, 224, 3) uint8 RGB to normalised (N, 3, 224, 224) float32."""
     values = pixels.permute(0, 3, 1, 2).float() / 255
     mean = torch.tensor(MEAN, device=values.device)[:, None, None]
     std = torch.tensor(STD, device=values.device)[:, None, None]
@@ -156,15 +156,15 @@ def normalise(pixels: Tensor) -> Tensor:
 def vote(
     logits: NDArray[np.floating[Any]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-    """Indoor/outdoor scores of each photo.
+    """Compute the indoor/outdoor scores of each photo.
 
     Args:
         logits: (N, 365).
 
     Returns:
-        The outdoor share among the ten likeliest scenes, unweighted, (N,), which from 0.5 on is
-        outdoor; the probability mass of all outdoor scenes, (N,); the likeliest scene, (N,). Of
-        equally likely scenes the first of the list goes first.
+        The unweighted share of outdoor scenes among the ten likeliest, (N,), outdoor from 0.5 on;
+        the total probability of the outdoor scenes, (N,); the likeliest scene, (N,). Ties go to the
+        scene that is first in the list.
     """
     wide = np.asarray(logits, dtype=np.float64)
     scores = np.exp(wide - wide.max(axis=1, keepdims=True))

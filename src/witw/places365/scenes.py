@@ -27,7 +27,7 @@ READS = ("scenes.arch", "scenes.sha256")
 
 log = logging.getLogger(__name__)
 
-# Every batch has this size, the last one too: a photo's scores must not depend on its company.
+# Every batch has this size, also the last: a photo's scores must not depend on the other photos.
 BATCHES = {"cpu": 16, "cuda": 256}
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
@@ -42,10 +42,10 @@ def run(
         photos: table ``downloads``.
         checkpoint: Places365 checkpoint.
         table: table ``scenes`` to write; a photo that cannot be decoded has null scores.
-        threads: for decoding and, without a GPU, for the network.
+        threads: threads for decoding and, without a GPU, for the network.
 
     Raises:
-        UserError: the checkpoint is of no use, or not one of the photos is in the store.
+        UserError: the checkpoint is unusable, or no photo is in the store.
     """
     settings = Scenes.model_validate(spec["scenes"])
     arch, net = settings.arch, _network(checkpoint, settings)
@@ -73,15 +73,15 @@ def score(
     """Score photos.
 
     Args:
-        net: from :func:`witw.places365.network.load`.
-        arch: its architecture, which decides the preprocessing.
+        net: network from :func:`witw.places365.network.load`.
+        arch: its architecture, which determines the preprocessing.
         paths: files of the photos.
         threads: for decoding and, without a GPU, for the network.
-        digests: SHA-256 of each file; a file that has another counts as one that is broken.
+        digests: expected SHA-256 of each file; a file with another digest counts as broken.
 
     Returns:
-        ``io_vote``, ``p_outdoor``, ``scene_top1``, a row a path; null where it cannot be decoded.
-        Rounded to 6 decimals: what lies below is noise of the arithmetic.
+        ``io_vote``, ``p_outdoor``, ``scene_top1``, one row per path; null if a photo is
+        undecodable. Values are rounded to 6 decimals, the precision of the arithmetic.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net, size = place(net, device, threads), batch_size(device)
@@ -103,15 +103,15 @@ def score(
 
 
 def batch_size(device: torch.device) -> int:
-    """Photos that go through the network at a time."""
+    """Return the number of photos per batch."""
     return BATCHES[device.type]
 
 
 def place(net: nn.Module, device: torch.device, threads: int) -> nn.Module:
-    """The network where it computes, in the layout that is fastest there.
+    """Move the network to its device, in the fastest memory layout.
 
-    In float32 throughout: bfloat16 or TF32 would move probabilities by a thousandth between
-    machines, and the photos' decoding, not the network, is what a GPU waits for.
+    All arithmetic is float32: bfloat16 or TF32 would change probabilities by a thousandth between
+    machines, and a GPU waits for the decoding of photos anyway.
     """
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False
@@ -155,10 +155,10 @@ def _decode(path: Path, digest: str, arch: network.Arch) -> NDArray[np.uint8] | 
 
 
 def _network(checkpoint: Path, settings: Scenes) -> nn.Module:
-    """The network of a checkpoint, which is the one that was asked for.
+    """Load the network of a checkpoint, and verify its SHA-256.
 
     Raises:
-        UserError: the checkpoint is of no use, or another.
+        UserError: the checkpoint is unusable, or has another SHA-256.
     """
     found = files.sha256(checkpoint) if checkpoint.is_file() else ""
     if found and checkpoint.with_name(f"{checkpoint.name}.sha256").is_file():
@@ -175,7 +175,7 @@ def _network(checkpoint: Path, settings: Scenes) -> nn.Module:
 
 
 def _warn_of_name(checkpoint: Path, arch: str) -> None:
-    """The two networks have the same tensors: only the file's name can tell a mix-up."""
+    """Warn if the file's name contradicts `arch`: some networks have identical tensors."""
     told = "wideresnet18" if "wideresnet18" in checkpoint.name.lower() else None
     if told is None and "resnet18" in checkpoint.name.lower():
         told = "resnet18"
@@ -184,7 +184,7 @@ def _warn_of_name(checkpoint: Path, arch: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line."""
+    """Run the command line of the stage."""
     args = stage.arguments("scenes", __doc__, ["photos", "checkpoint"], ["table"], argv=argv)
     run(args.spec, args.photos, args.checkpoint, args.table, threads=args.threads)
 

@@ -1,4 +1,4 @@
-"""Download a checkpoint that the config gives by URL."""
+"""Download a Places365 checkpoint that the config gives by URL."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ PIECE_BYTES = 1 << 20
 
 
 class _RefusedError(Exception):
-    """The server answered, and another try would be answered alike."""
+    """The server refused; another attempt would have the same result."""
 
 
 def run(spec: dict[str, Any], file: Path, pause_s: float = 2.0) -> None:
-    """Fetch ``spec["weights"]`` (http or https) into ``file``, whole or not at all.
+    """Fetch ``spec["weights"]`` (http or https) into ``file``, atomically.
 
     Args:
         spec: ``weights``, the address.
-        file: where it goes.
-        pause_s: pause before the second try; doubled for each further one [s].
+        file: output.
+        pause_s: pause before the second attempt, doubled before each further attempt [s].
 
     Raises:
-        UserError: it cannot be had, names the address and the config key; or it is another file
-            than the one that was fetched first, see :func:`witw.files.same_as_first`.
+        UserError: the download fails (names address and config key), or the file differs from the
+            first fetched one, see :func:`witw.files.same_as_first`.
     """
     url = str(spec["weights"])
     if not url.lower().startswith(("http://", "https://")):
@@ -80,7 +80,7 @@ def _fetch(url: str, part: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """The error's first words; requests' own texts repeat the address and object names."""
+    """Return the essence of an error; requests' messages repeat the address and object names."""
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     if isinstance(error, requests.ConnectionError):
@@ -96,7 +96,7 @@ def _failure(url: str, reason: str) -> UserError:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line."""
+    """Run the command line of the stage."""
     args = stage.arguments("weights", __doc__, outputs=["file"], argv=argv)
     run(args.spec, args.file)
 
