@@ -131,5 +131,5 @@ def test_the_card_says_what_the_file_says(inputs, tmp_path):
 
 def test_what_is_no_evaluation_is_named(inputs, tmp_path):
     (tmp_path / "metrics.json").write_text(json.dumps({"model": {}}))
-    with pytest.raises(UserError, match=r"metrics\.json is no evaluation"):
+    with pytest.raises(UserError, match=r"metrics.json is not an evaluation"):
         release.run(SPEC, *inputs, tmp_path / "witw.safetensors")

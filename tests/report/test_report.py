@@ -165,9 +165,9 @@ def test_every_picture_has_a_name_and_every_table_can_be_scrolled_by_keyboard(fo
     ) in names
     assert "Training loss: 5 at epoch 1, 0.625 at epoch 8" in names
     scrolled = [a for _, a in tags if "scroll" in a.get("class", "").split()]
-    assert len(scrolled) == len([tag for tag, _ in tags if tag == "table"]) == 11
+    assert len(scrolled) == len([tag for tag, _ in tags if tag == "table"]) == 12
     assert {(a["tabindex"], a["role"]) for a in scrolled} == {("0", "region")}
-    assert len({a["aria-label"] for a in scrolled}) == 11
+    assert len({a["aria-label"] for a in scrolled}) == 12
 
 
 def test_made_cities_are_called_synthetic(folder):

@@ -1,4 +1,4 @@
-"""Fetch a backbone's pretrained weights from where timm has them, as one file for `train`."""
+"""Fetch a backbone's pretrained weights from timm's hub, as one file for `train`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ READS = ("train.backbone",)
 
 
 def run(spec: dict[str, Any], file: Path) -> None:
-    """Write the weights, without the classifier, as timm names them.
+    """Write the weights, without the classifier, with timm's tensor names.
 
     Args:
         spec: ``train.backbone``, a name in timm.
-        file: output, .safetensors; its SHA-256 is kept beside it, see
+        file: output, .safetensors; its SHA-256 is recorded beside it, see
             :func:`witw.files.same_as_first`.
 
     Raises:
-        UserError: timm has no such weights, they cannot be had, or are others than before.
+        UserError: timm has no such weights, the download fails, or the weights have changed.
     """
     name = str(spec["train"]["backbone"])
     tensors = {key: value.contiguous() for key, value in pretrained(name).items()}
@@ -35,7 +35,7 @@ def run(spec: dict[str, Any], file: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the command line of the stage."""
     args = stage.arguments("backbone", __doc__, outputs=["file"], argv=argv)
     run(args.spec, args.file)
 

@@ -1,4 +1,4 @@
-"""Read packed splits in training order, ahead of their use."""
+"""Read packed splits in training order, with prefetching."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from witw.dataset.packed import Packed
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures of some rows, as read: uint8, channels last."""
+    """Pictures of some rows: uint8, channels last."""
 
     photos: Tensor  # (B, photo_px, photo_px, 3)
     sizes: Tensor  # (B, 2)
     chips: Tensor  # (B, chip_px, chip_px, 3)
-    position: Tensor  # (B, 3) in space [m]
-    fov_deg: Tensor  # (B,), NaN where not known
+    position: Tensor  # (B, 3) Cartesian [m]
+    fov_deg: Tensor  # (B,), NaN if unknown
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def __getitem__(self, rows: slice) -> Batch:
-        """Some of the pairs."""
+        """Return some of the pairs."""
         return Batch(**{name: value[rows] for name, value in vars(self).items()})
 
     def pinned(self) -> Batch:
-        """The batch in memory that a GPU fetches from by itself."""
+        """Return the batch in pinned memory."""
         return Batch(**{name: value.pin_memory() for name, value in vars(self).items()})
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on ``device``; bytes travel, floats are made there."""
+        """Return the batch on ``device``, still as bytes."""
         if device.type == "cpu":
             return self
         return Batch(**{k: v.to(device, non_blocking=True) for k, v in vars(self).items()})
 
 
 def read(data: Packed, rows: NDArray[np.int64], pin: bool = False) -> Batch:
-    """Read some rows, as they are needed on a GPU if ``pin``.
+    """Read some rows, into pinned memory if ``pin``.
 
     Raises:
         UserError: a picture is damaged.
@@ -67,27 +67,27 @@ def draw(
     owners: NDArray[np.int64] | None = None,
     cap: int = 0,
 ) -> NDArray[np.int64]:
-    """Rows of an epoch in the order of training, drawn anew every epoch.
+    """Draw the rows of an epoch in training order.
 
-    A function of the arguments alone.
+    The result depends only on the arguments.
 
     Args:
-        buckets: of each row; one row of each is taken.
-        seed: of the training.
-        epoch: counted from 0.
-        owners: of each row.
-        cap: of an owner's rows at most this many are taken; 0: any number.
+        buckets: bucket of each row; one row is drawn per bucket.
+        seed: seed of the training.
+        epoch: number of the epoch, counted from 0.
+        owners: owner of each row.
+        cap: maximum number of rows per owner; 0: no limit.
     """
     rows = np.random.default_rng([seed, epoch]).permutation(len(buckets))
     if cap and owners is not None:
-        # First, so that a bucket shared with others does not stay empty.
+        # Before the buckets, because a capped row must not leave its bucket empty.
         rows = rows[_place_in_group(owners[rows]) < cap]
     first = np.unique(buckets[rows], return_index=True)[1]
     return rows[np.sort(first)]
 
 
 def _place_in_group(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many earlier values are the same, of each."""
+    """Count the earlier equal values of each value."""
     order = np.argsort(groups, kind="stable")
     ordered = groups[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
@@ -100,8 +100,8 @@ def split(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     """Cut rows into batches.
 
     Args:
-        rows: of an epoch.
-        size: rows a batch; the rest, less than a batch, is left to another epoch.
+        rows: rows of an epoch.
+        size: rows per batch; the incomplete last batch is dropped.
 
     Returns:
         Arrays of ``size`` rows; one smaller array if there are fewer rows.
@@ -111,7 +111,7 @@ def split(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
 
 
 def ahead[T](items: Iterable[T], depth: int = 2) -> Iterator[T]:
-    """Make ``items`` in a thread, ``depth`` ahead of their use; errors pass through."""
+    """Compute ``items`` in a thread, up to ``depth`` ahead; errors pass through."""
     ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
     stop = threading.Event()
 

@@ -1,7 +1,7 @@
-"""Score the model on cities it has never seen, beside chance; with intervals if places suffice.
+"""Score the model on unseen cities, with chance and, for enough places, intervals.
 
-What is chosen is chosen on the validation cities: the epoch, in training; temperature and geotag
-error, here. The test cities are only scored. :mod:`witw.cvig.scoring.protocols` says how.
+All choices are made on the validation cities: the epoch in training, temperature and geotag error
+here. The test cities are only scored. :mod:`witw.cvig.scoring.protocols` defines the protocols.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Area:
     """An area's photos as codes, and its cells.
 
     Attributes:
-        name: of the area.
-        rows: of the packed split, ``(P,)``.
-        ids: of the photos.
-        codes: of photos and chips.
+        name: name of the area.
+        rows: rows of the packed split, ``(P,)``.
+        ids: ids of the photos.
+        codes: codes of photos and chips.
         places: ``(P, 2)`` geotags [m].
-        asked: photos that are searched on the cells, of ``P``.
+        asked: positions in ``P`` of the photos that are searched on the cells.
         index: the cells.
     """
 
@@ -60,13 +60,13 @@ class Area:
 
     @property
     def photos(self) -> PhotoCode:
-        """Codes of the photos that are asked for."""
+        """Codes of the photos that are searched on the cells."""
         return self.codes.take(self.asked).photo_codes
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The test areas by all protocols."""
+    """Results of the test areas under all protocols."""
 
     found: Ranking
     thinned: Ranked
@@ -90,27 +90,27 @@ def run(
     threads: int = 1,
     train_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Score a model on areas it has never seen.
+    """Score a model on unseen areas.
 
     Args:
-        spec: holds section ``evaluate``.
+        spec: section ``evaluate``.
         model_path: the model.
         val_dir: packed validation split.
         test_dir: packed test split.
         cells: index of each validation and test area.
-        pairs: tables ``pairs`` of the test areas: where EXIF data may tell a heading.
-        metrics_path: output JSON: ``protocols`` as :mod:`witw.cvig.scoring.protocols` has them,
+        pairs: tables ``pairs`` of the test areas, for headings from EXIF data.
+        metrics_path: output JSON: ``protocols`` of :mod:`witw.cvig.scoring.protocols`,
             each with ``chance``, ``interval`` and ``areas`` (the same for each area); ``queries``;
             ``heading``; ``calibration``, fitted on the validation areas, with ``val`` and ``test``
             figures; ``presence``, ``reliability`` and ``usual`` of
             :mod:`witw.cvig.scoring.assurance`.
         ranks: output, table ``ranks``.
-        plot: output, recall at k and against area, beside chance.
+        plot: output, recall at k and against area, with chance.
         threads: CPU threads.
-        train_dir: packed training split: photos of other cities, and what photos usually look like.
+        train_dir: packed training split, for photos of other cities and their usual appearance.
 
     Returns:
-        What ``metrics_path`` holds.
+        The content of ``metrics_path``.
 
     Raises:
         UserError: an area has no index, or one of another network.
@@ -165,14 +165,14 @@ def run(
 
 
 def _queries(scored: Scored, test: Packed, names: Sequence[str], most: int) -> dict[str, Any]:
-    """Which photos the cells are searched for: most an area, and of how many."""
+    """Return the number of photos and of queries of each area."""
     photos = {name: int((test.areas == n).sum()) for n, name in enumerate(names)}
     areas = {name: {"photos": photos[name], "asked": len(scored.asked[name])} for name in names}
     return {"most": most, "square_m": protocols.BUCKET_M, "areas": areas}
 
 
 def about(model: Model) -> dict[str, Any]:
-    """What the figures are of."""
+    """Describe the scored model."""
     shape = model.network.shape
     return {
         "epoch": model.epoch,
@@ -185,7 +185,7 @@ def about(model: Model) -> dict[str, Any]:
 
 
 def _area(model: Model, data: Packed, number: int, cells: Mapping[str, Path], most: int) -> Area:
-    """Encode an area's pairs and open its cells; one area at a time, so memory does not grow."""
+    """Encode an area's pairs and open its cells; one area at a time bounds the memory."""
     rows = np.flatnonzero(data.areas == number)
     name = str(data.table["aoi"].iloc[rows[0]])
     index = _index(name, cells, model)
@@ -206,7 +206,7 @@ def _index(name: str, cells: Mapping[str, Path], model: Model) -> Index:
 def _calibrated(
     model: Model, val: Packed, cells: Mapping[str, Path], most: int
 ) -> tuple[Calibration, dict[str, Any], dict[str, NDArray[np.float64]]]:
-    """Fit on the validation areas; how well it fits there, and the signs of each area's photos."""
+    """Fit on the validation areas; return the fit, its figures, and the signs of the photos."""
     areas = [_area(model, val, n, cells, most) for n in np.unique(val.areas)]
     parts = [
         p
@@ -233,7 +233,7 @@ def _believed(found: Belief, block: NDArray[np.int64], fitted: Calibration) -> d
 
 
 def _windowed(found: Windowed, block: NDArray[np.int64]) -> dict[str, Any]:
-    """Figures of the windows; of the headings, where some are known."""
+    """Return the figures of the windows, and of the headings if some are known."""
     told = protocols.tell(window.metrics(found), window.chance(found), block)
     told["photos"] = round(float(found.photos.mean()), 4)
     at = np.flatnonzero(np.isfinite(found.turn_deg))
@@ -251,7 +251,7 @@ def _scored(
     known_deg: NDArray[np.float64],
     most: int,
 ) -> Scored:
-    """Every test area by all protocols."""
+    """Score every test area under all protocols."""
     rank, gallery = np.zeros((2, len(test)), np.int64)
     turned, blend = np.zeros(len(test)), model.blend
     block = intervals.blocks(test.lon_lat)
@@ -284,13 +284,13 @@ def _scored(
 
 
 def _window_queries(area: Area) -> dict[str, list[NDArray[np.int64]]]:
-    """Photos of each query: the one that is asked for, and with it others of its place."""
+    """Return the photos of each query: one photo, and up to eight photos of its place."""
     several = window.groups(area.asked, area.places, protocols.BUCKET_M)
     return {"window": [rows[:1] for rows in several], "window_several": several}
 
 
 def _known_headings(test: Packed, pairs: Sequence[Path]) -> NDArray[np.float64]:
-    """Headings from grid north that EXIF data tell, NaN where they do not ``(N,)`` [degrees]."""
+    """Return ``(N,)`` headings from EXIF, clockwise from grid north, NaN if unknown [degrees]."""
     key = ["aoi", "id"]  # a photo that two areas list has a row in each
     columns = [*key, "photo_path", "lon", "lat", "epsg"]
     rows = pd.concat([tables.frame("pairs"), *(tables.read(p, "pairs") for p in pairs)])[columns]
@@ -307,7 +307,7 @@ def _known_headings(test: Packed, pairs: Sequence[Path]) -> NDArray[np.float64]:
 def _headings(
     found: Ranking, known: NDArray[np.float64], block: NDArray[np.int64]
 ) -> dict[str, Any]:
-    """Errors of the headings found at the photos' own chips, where the true one is known."""
+    """Return the errors of the headings at the own chips, for photos with a known heading."""
     at = np.flatnonzero(np.isfinite(known))
     if not len(at):
         return {"n": 0}
@@ -317,7 +317,7 @@ def _headings(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the command line of the stage."""
     args = stage.arguments(
         "evaluate",
         __doc__,

@@ -1,4 +1,4 @@
-"""Folds of leave-one-city-out, by name only; no tables, no torch."""
+"""Folds of leave-one-city-out, from the names of areas; no tables, no torch."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fold:
-    """What a fold is tested and chosen on; it trains on all other areas."""
+    """Test and validation areas of a fold; it trains on all other areas."""
 
     test: tuple[str, ...]  # AOIs of the city left out
-    val: tuple[str, ...]  # AOIs of the city the epoch and the calibration are chosen on
+    val: tuple[str, ...]  # AOIs of the city that selects epoch and calibration
 
 
 def folds(cities: Mapping[str, str]) -> dict[str, Fold]:
-    """One fold a city, named after the first of its AOIs.
+    """Return one fold per city, named after the first of its AOIs.
 
-    The validation city is the next one in the order of names, the last one's the first: fixed
-    before anything is known of any city.
+    The validation city is the next city in the order of names (cyclic), so the choice does not
+    depend on any result.
 
     Args:
         cities: the city of each AOI.
 
     Returns:
-        Folds in the order of their names; none for fewer than three cities, of which no fold would
-        have a city to train on.
+        Folds in the order of their names; none for fewer than three cities, which leave no city to
+        train on.
     """
     areas: dict[str, list[str]] = {}
     for aoi, city in sorted(cities.items()):
@@ -37,10 +37,10 @@ def folds(cities: Mapping[str, str]) -> dict[str, Fold]:
 
 
 def splits(cities: Mapping[str, str], fold: str) -> dict[str, str]:
-    """Split of each AOI in a fold: ``test``, ``val`` or ``train``.
+    """Return the split of each AOI in a fold: ``test``, ``val`` or ``train``.
 
     Raises:
-        KeyError: there is no such fold.
+        KeyError: the fold does not exist.
     """
     chosen = folds(cities)[fold]
     return {

@@ -34,11 +34,11 @@ class Grid:
 
     @property
     def transform(self) -> Affine:
-        """From column and row to easting and northing."""
+        """Transform from column and row to easting and northing."""
         return from_origin(self.west, self.north, self.step_m, self.step_m)
 
     def centres(self, some: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        """Easting and northing of the cells [m].
+        """Return easting and northing of the cells [m].
 
         Args:
             some: positions in :attr:`cells`, of any shape; default: all.
@@ -53,25 +53,25 @@ class Grid:
     def distances(
         self, place: NDArray[np.float64], some: NDArray[np.int64] | None = None
     ) -> NDArray[np.float64]:
-        """Metres from one place to the centres of some cells, as :meth:`centres` takes them."""
+        """Return the metres from a place to the centres of some cells, see :meth:`centres`."""
         if some is not None:
             return np.asarray(np.hypot(*np.moveaxis(self.centres(some) - place, -1, 0)))
-        # All of them: a column and a row at a time, and the root of a million sums.
+        # For all cells, squares of columns and rows are computed once each.
         east = self.west + (np.arange(self.columns) + 0.5) * self.step_m - place[0]
         north = self.north - (np.arange(self.rows) + 0.5) * self.step_m - place[1]
         square = np.square(north)[:, None] + np.square(east)
         return np.asarray(np.sqrt(square.ravel()[self.cells]))
 
     def raster(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Values of the cells as ``(rows, columns)`` float32; NaN where there is no cell."""
+        """Return values of the cells as ``(rows, columns)`` float32, NaN without a cell."""
         out = np.full(self.rows * self.columns, np.nan, np.float32)
         out[self.cells] = values
         return out.reshape(self.rows, self.columns)
 
     def near(self, place: NDArray[np.float64], radius_m: float) -> NDArray[np.int64]:
-        """Positions in :attr:`cells` of all cells within a radius of a place, and some beyond it.
+        """Return positions in :attr:`cells` of all cells within a radius, and of some beyond.
 
-        They are those of a square of so many rows and columns; no other cell is looked at.
+        The cells are those of a square around the place; no other cell is examined.
         """
         reach = int(radius_m / self.step_m) + 1
         column = int((place[0] - self.west) // self.step_m)
@@ -94,12 +94,12 @@ def plan(
 ) -> Grid:
     """Lay cells over the part of an area that has imagery.
 
-    The step is rounded to whole packed pixels and the grid aligned to multiples of it, so that
-    every cell's picture is cut from one shrunk raster without another resampling.
+    The step is rounded to whole packed pixels, and the grid is aligned to multiples of the step.
+    All cells can then be cut from one reduced raster, without further resampling.
 
     Args:
         mosaic: the area's raster, in UTM.
-        ground: where the area lies.
+        ground: shape of the area.
         step_m: distance between cells [m].
         pixel_m: pixel of the packed chips [m].
         aoi: name, for the error.
@@ -135,7 +135,7 @@ def _bounds(mosaic: rasterio.DatasetReader, ground: Ground) -> tuple[float, floa
 
 
 def _within(grid: Grid, ground: Ground) -> NDArray[np.bool_]:
-    """Which cells of the whole raster have their centre in the area, (rows * columns,)."""
+    """Mark the cells of the raster whose centre is in the area, (rows * columns,)."""
     shown = rasterize(
         [ground.projected(grid.epsg)],
         out_shape=(grid.rows, grid.columns),
@@ -146,7 +146,7 @@ def _within(grid: Grid, ground: Ground) -> NDArray[np.bool_]:
 
 
 def _covered(mosaic: rasterio.DatasetReader, grid: Grid) -> NDArray[np.int64]:
-    """Cells whose centre has imagery."""
+    """Return the cells whose centre has imagery."""
     with WarpedVRT(
         mosaic,
         crs=mosaic.crs,
@@ -162,9 +162,9 @@ def _covered(mosaic: rasterio.DatasetReader, grid: Grid) -> NDArray[np.int64]:
 def pictures(
     mosaic: rasterio.DatasetReader, grid: Grid, chip_px: int, pixel_m: float
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Chips of the cells, a row of the grid at a time.
+    """Yield chips of the cells, a row of the grid at a time.
 
-    Each pixel is the mean of the imagery under it, as in a packed chip; black where there is none.
+    Each pixel is the mean of the imagery under it, as in a packed chip; black without imagery.
 
     Args:
         mosaic: the area's raster.
@@ -190,7 +190,7 @@ def pictures(
     with WarpedVRT(mosaic, **options) as view:
         band = np.zeros((0, width, 3), np.uint8)
         for row in range(grid.rows):
-            # The last row's band, less its first `step` lines, is the top of this one's.
+            # The previous row's band without its first `step` lines is the top of this row's band.
             band = band[step:] if row else band
             first, last = np.searchsorted(
                 grid.cells, [row * grid.columns, (row + 1) * grid.columns]

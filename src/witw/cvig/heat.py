@@ -1,4 +1,4 @@
-"""The map of a photo, or of several of one place, over an area's cells."""
+"""Heat map of a photo, or of several photos of one place, over an area's cells."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Heat:
 
     @property
     def order(self) -> NDArray[np.int64]:
-        """Cells from the likeliest down; of equals the first."""
+        """Cells by decreasing probability; ties keep their order."""
         return np.argsort(-self.probability, kind="stable")
 
 
@@ -47,13 +47,13 @@ def encode_photos(
     sizes: Sequence[tuple[int, int]],
     fov_deg: Sequence[float],
 ) -> PhotoCode:
-    """Codes of photos.
+    """Encode photos.
 
     Args:
         model: network.
         photos: each ``(photo_px, photo_px, 3)``, centred in its square.
         sizes: width and height inside the square [px].
-        fov_deg: field of view along each photo's long side, NaN where not known [degrees].
+        fov_deg: field of view along each photo's long side, NaN if unknown [degrees].
     """
     where = device()
     pixels = torch.from_numpy(np.stack(photos)).to(where)
@@ -70,14 +70,14 @@ def heat(
     calibration: Calibration,
     turn_deg: NDArray[np.floating] | None = None,
 ) -> Heat:
-    """The map of one photo, or of several that were taken at one place.
+    """Compute the map of one photo, or of several photos of one place.
 
     Args:
         model: network.
-        photos: from :func:`encode_photos`.
+        photos: codes from :func:`encode_photos`.
         index: the area's cells.
-        calibration: temperature, and by how much to blur.
-        turn_deg: ``(P,)`` heading of each photo less that of the first, where known [degrees].
+        calibration: temperature and blur.
+        turn_deg: ``(P,)`` heading of each photo minus that of the first, if known [degrees].
     """
     found = two_steps.together(photos, index, model.blend, turn_deg)
     probability = chances(found.values, index.grid, sharpened(calibration, len(photos.mask)))[0]

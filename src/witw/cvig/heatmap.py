@@ -31,7 +31,7 @@ COMPASS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
 
 @dataclass(frozen=True)
 class Scene:
-    """What is shown."""
+    """Content of the picture."""
 
     aoi: str
     photo: Image.Image
@@ -44,10 +44,10 @@ class Scene:
 
 
 def draw(scene: Scene, grid: Grid, mosaic: Path, path: Path) -> None:
-    """Draw photo beside map: imagery, heat, geotag (ring), best cell (dot with what it sees).
+    """Draw photo beside map: imagery, heat, geotag (ring), best cell (dot with field of view).
 
     Args:
-        scene: what is shown.
+        scene: content of the picture.
         grid: cells.
         mosaic: the area's raster in the grid's CRS.
         path: output PNG.
@@ -64,7 +64,7 @@ def draw(scene: Scene, grid: Grid, mosaic: Path, path: Path) -> None:
         lines = textwrap.wrap(text, columns)
         place = (EDGE_IN / page[0], y / page[1])
         style: dict[str, Any] = {"va": "top", "linespacing": 1.4, "color": color, "size": size}
-        # People put dollar signs into titles; matplotlib would set them as formulas.
+        # Titles may contain dollar signs, which matplotlib would typeset as formulas.
         figure.text(*place, "\n".join(lines), parse_math=False, **style)
         return y - len(lines) * size * 1.4 * 1.2 / 72 - 0.09
 
@@ -90,7 +90,7 @@ def draw(scene: Scene, grid: Grid, mosaic: Path, path: Path) -> None:
 
 
 def _words(scene: Scene, grid: Grid) -> list[tuple[str, str]]:
-    """Sentences beside the map, each with its colour."""
+    """Return the sentences beside the map, each with its colour."""
     best = int(scene.probability.argmax())
     heading = scene.heading_deg[best]
     name = scene.aoi.replace("_", " ").title()
@@ -113,7 +113,7 @@ def _words(scene: Scene, grid: Grid) -> list[tuple[str, str]]:
 
 
 def _map(axes: Axes, scene: Scene, grid: Grid, mosaic: Path) -> None:
-    """Imagery, heat and marks; axes in metres of the grid's zone."""
+    """Draw imagery, heat and marks, with axes in metres of the grid's zone."""
     east, south = (
         grid.west + grid.columns * grid.step_m,
         grid.north - grid.rows * grid.step_m,
@@ -140,7 +140,7 @@ def _map(axes: Axes, scene: Scene, grid: Grid, mosaic: Path) -> None:
 
 
 def _backdrop(mosaic: Path, extent: tuple[float, float, float, float]) -> NDArray[np.uint8]:
-    """The area's imagery as RGBA, as bright as it is: what the photo shows is to be found in it."""
+    """Read the area's imagery as RGBA, with unchanged brightness."""
     west, east, south, north = extent
     scale = 1400 / max(east - west, north - south)
     width, height = round((east - west) * scale), round((north - south) * scale)
@@ -160,14 +160,14 @@ def _backdrop(mosaic: Path, extent: tuple[float, float, float, float]) -> NDArra
 
 
 def _heat(probability: NDArray[np.float64], grid: Grid) -> NDArray[np.uint8]:
-    """How much likelier cells have become, ``(rows, columns, 4)``, in the colours of all maps."""
+    """Colour cells by how many times likelier they became, ``(rows, columns, 4)``."""
     out = np.zeros((grid.rows * grid.columns, 4), np.uint8)
     out[grid.cells] = colours.scale()[colours.levels(colours.bits(probability))]
     return out.reshape(grid.rows, grid.columns, 4)
 
 
 def _scale(axes: Axes, width_m: float, aspect: float) -> None:
-    """Below the map: a round length of about a fifth of it, and which way is north."""
+    """Draw a scale bar of about a fifth of the map below it, and the direction of north."""
     axes.set(xlim=(0, width_m), ylim=(0, width_m / aspect))
     axes.set_axis_off()
     length = round_length(width_m / 5)

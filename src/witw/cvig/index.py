@@ -1,4 +1,4 @@
-"""Embed a grid of cells over an area with the trained overhead tower."""
+"""Encode a grid of cells over an area with the trained overhead tower."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from witw.settings.index import Index
 VERSION = 2
 READS = ("index", "bbox_deg", "shape")
 
-SAMPLE_ROWS, SAMPLE_CELLS = 8, 512  # that show how columns are packed best
+SAMPLE_ROWS, SAMPLE_CELLS = 8, 512  # sample for the choice of the packing
 
 
 def run(
@@ -34,7 +34,7 @@ def run(
     """Encode every cell of an area that has imagery.
 
     Args:
-        spec: holds section ``index``, ``bbox_deg``, ``aoi``, and ``shape`` if it is no box.
+        spec: section ``index``, ``bbox_deg``, ``aoi``, and ``shape`` of an area that is not a box.
         model_path: the model.
         mosaic_path: the area's raster in UTM, bands red, green, blue.
         cells: output, see :mod:`witw.cvig.search.index_file`.
@@ -65,7 +65,7 @@ def run(
 def encoded(
     trained: Model, mosaic: rasterio.DatasetReader, grid: Grid
 ) -> Iterator[tuple[NDArray[np.int64], ChipCode]]:
-    """Codes of the cells, some that follow each other at a time, with their positions."""
+    """Yield codes of consecutive cells, with their positions."""
     shape, where = trained.network.shape, device()
     for at, chips in batches.ahead(
         pictures(mosaic, grid, shape.chip_px, shape.chip_m / shape.chip_px)
@@ -76,7 +76,7 @@ def encoded(
 
 
 def _packing(trained: Model, mosaic: rasterio.DatasetReader, grid: Grid) -> Packing:
-    """How this network's columns are packed, judged by some rows of cells all over the area."""
+    """Choose the packing of this network's columns, from rows of cells all over the area."""
     shape = trained.network.shape
     vector_dim = trained.network.vector_dim
     if shape.head == "global":
@@ -93,7 +93,7 @@ def _packing(trained: Model, mosaic: rasterio.DatasetReader, grid: Grid) -> Pack
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the command line of the stage."""
     args = stage.arguments(
         "index", __doc__, inputs=["model", "mosaic"], outputs=["cells"], argv=argv
     )

@@ -1,4 +1,4 @@
-"""Table of leave-one-city-out: one row per city, tested by a model that never saw it."""
+"""Write the table of leave-one-city-out: each city is tested by a model that never saw it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from witw.errors import UserError
 VERSION = 2
 READS = ("areas",)
 
-# Column -> where in an evaluation it stands, and the figure's name.
+# Column -> protocol and name of the figure in an evaluation.
 COLUMNS = {
     "median_percentile": ("chips", "median_percentile"),
     "recall_at_1pct": ("chips", "recall_at_1pct"),
@@ -29,15 +29,15 @@ COLUMNS = {
 
 
 def run(spec: dict[str, Any], evaluations: Sequence[Path], csv: Path, markdown: Path) -> None:
-    """Gather the folds' figures.
+    """Collect the figures of the folds.
 
     Args:
-        spec: ``areas``: the city of each AOI.
-        evaluations: an evaluation's JSON a fold, each in a folder named after its fold.
-        csv: output: ``city``, ``photos``, and of each figure its value, ``_low``, ``_high`` (the
-            interval) and ``_chance``; last rows: mean and standard deviation over the cities. The
-            mean's interval is that of the cities' own spread, where they are enough for one.
-        markdown: output, the same to read.
+        spec: ``areas``, the city of each AOI.
+        evaluations: JSON of one evaluation per fold, each in a folder named after its fold.
+        csv: output: ``city``, ``photos``, and for each figure its value, ``_low``, ``_high`` (the
+            interval) and ``_chance``; last rows: mean and standard deviation over the cities. With
+            enough cities, the mean has an interval from the spread of the cities.
+        markdown: output, the same table for people.
 
     Raises:
         UserError: a file is not an evaluation.
@@ -56,7 +56,7 @@ def run(spec: dict[str, Any], evaluations: Sequence[Path], csv: Path, markdown: 
 
 
 def _mean(figures: pd.DataFrame) -> dict[str, float]:
-    """Means over the cities; the mean of intervals would be no interval of the mean."""
+    """Return the means over the cities, with intervals from the spread of the cities."""
     values = {name: Metric(figures[name].to_numpy(np.float64)) for name in COLUMNS}
     found = intervals(values, np.arange(len(figures)))
     out = figures[[*COLUMNS, *(f"{name}_chance" for name in COLUMNS)]].mean().to_dict()
@@ -80,7 +80,7 @@ def _row(city: str, path: Path) -> dict[str, Any]:
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    """A table of values, interval and chance below each other's name."""
+    """Format values, intervals and chance as a Markdown table."""
     lines = ["| city | photos | " + " | ".join(c.replace("_", " ") for c in COLUMNS) + " |"]
     lines.append("|---|---:|" + "---:|" * len(COLUMNS))
     for row in table.to_dict("records"):
@@ -97,7 +97,7 @@ def _cell(row: dict[Any, Any], column: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the command line of the stage."""
     args = stage.arguments(
         "leave_one_out",
         __doc__,

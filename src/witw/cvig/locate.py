@@ -1,7 +1,7 @@
-"""Locate three photos of a test area: of the best, the median and the worst rank.
+"""Locate three photos of a test area: those of the best, the median and the worst rank.
 
-What the network can do, does usually, and cannot do. Each gets a picture for the report and the
-files and the page of an answer (:mod:`witw.answer`). Photos of one's own: `witw locate`.
+They show the range of the network's results. Each gets a picture for the report, and the files and
+the page of an answer (:mod:`witw.answer`). `witw locate` locates other photos.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ SAID = {
 
 @dataclass(frozen=True)
 class Query:
-    """A photo whose place is known, but not used.
+    """A photo with a known place, which the search does not use.
 
     Attributes:
         kind: ``best``, ``median`` or ``worst``.
         path: the photo.
         place: geotag in the area's UTM zone [m].
-        rank: of its own chip among the area's test chips.
-        gallery: how many these are.
-        credit: whose photo it is.
+        rank: rank of its own chip among the area's test chips.
+        gallery: number of these chips.
+        credit: attribution of the photo.
     """
 
     kind: str
@@ -56,14 +56,14 @@ class Query:
 
     @property
     def note(self) -> str:
-        """Why this photo is shown."""
+        """Reason for showing this photo."""
         return f"Its own chip ranks {self.rank} of {self.gallery}: {SAID[self.kind]}."
 
 
 def choose(pairs: Path, ranks: Path, aoi: str) -> list[Query]:
-    """The photos of best, median and worst rank of an area; of two middle ones the better.
+    """Choose the photos of best, median and worst rank; of two middle photos, the better one.
 
-    Equal ranks go by id. In an area of one or two photos the same one is shown more than once.
+    Equal ranks are ordered by id. In an area of one or two photos, a photo is shown several times.
 
     Raises:
         UserError: the area has no ranked photo.
@@ -108,11 +108,11 @@ def run(
         model: the network with its calibration.
         cells: the area's index.
         mosaic: the area's raster.
-        pictures: output, a PNG for each kind: photo beside map.
+        pictures: output, one PNG per kind: photo beside map.
         answers: output, a folder with a page and, for each photo, files for a GIS.
 
     Raises:
-        UserError: a photo cannot be read, or the index belongs to another network.
+        UserError: a photo is unreadable, or the index belongs to another network.
     """
     locator = Locator.open(model, cells, mosaic, aoi)
     photos = [open_query(q.path, f"{q.kind}_{q.path.name}") for q in queries]
@@ -129,7 +129,7 @@ def run(
 
 def _scene(aoi: str, query: Query, found: Located) -> Scene:
     picture = found.photos[0].picture
-    # From the field of view along the long side to that across the photo.
+    # Convert the field of view along the long side to the horizontal one.
     side = picture.width / max(picture.size)
     half = math.atan(math.tan(math.radians(found.fov_deg[0]) / 2) * side)
     return Scene(
@@ -139,7 +139,7 @@ def _scene(aoi: str, query: Query, found: Located) -> Scene:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the command line of the stage."""
     args = stage.arguments(
         "locate",
         __doc__,

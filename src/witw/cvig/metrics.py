@@ -1,4 +1,4 @@
-"""Ranks and the metrics made from them: recall, percentile, chance. Arrays only."""
+"""Ranks and their metrics: recall, percentile, chance. Arrays only."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 KS = (1, 5, 10)
-# Scores this near are ties: sums in another order differ by as much.
+# Scores closer than this are ties: the order of summation causes such differences.
 TIE = 1e-6
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number a photo, and whether their mean or a quantile, mostly the median, is told."""
+    """One number per photo, reported as mean or as a quantile, usually the median."""
 
     values: NDArray[np.float64]  # (Q,)
     is_median: bool = False
@@ -24,20 +24,20 @@ class Metric:
     quantile: float = 0.5  # that stands in place of the median
 
     def __call__(self) -> float:
-        """The figure of all photos."""
+        """Return the figure over photos."""
         quantile = np.quantile(self.values, self.quantile) if self.is_median else None
         return float(np.mean(self.values) if quantile is None else quantile)
 
 
 def share(condition: NDArray[np.bool_]) -> Metric:
-    """Percentage of photos of which something is true."""
+    """Return the metric of the percentage of photos that satisfy a condition."""
     return Metric(np.where(condition, 100.0, 0.0), is_share=True)
 
 
 def rank_own(scores: NDArray[Any], own: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Rank of each query's own item; ties count against, so a constant model ranks last.
+    """Rank each query's own item; ties count against it, so a constant model ranks last.
 
-    A score that is no number counts against, too, whether the query's own or another's.
+    A NaN score also counts against it, for its own item and for others.
 
     Args:
         scores: ``(Q, N)``, larger is better.
@@ -51,7 +51,7 @@ def rank_own(scores: NDArray[Any], own: NDArray[np.integer]) -> NDArray[np.int64
 
 
 def of_ranks(rank: NDArray[np.integer], gallery: NDArray[np.integer]) -> dict[str, Metric]:
-    """Figures of ranks, each query with its own gallery size.
+    """Compute the figures of ranks, each query with its own gallery size.
 
     Args:
         rank: ``(Q,)`` from 1.
@@ -74,17 +74,17 @@ def of_ranks(rank: NDArray[np.integer], gallery: NDArray[np.integer]) -> dict[st
 
 
 def summary(rank: NDArray[np.integer], gallery: NDArray[np.integer]) -> dict[str, float]:
-    """``n``, and the figures of :func:`of_ranks` as numbers."""
+    """Return ``n``, and the figures of :func:`of_ranks` as numbers."""
     return {"n": len(rank), **values(of_ranks(rank, gallery))}
 
 
 def values(figures: Mapping[str, Metric]) -> dict[str, float]:
-    """Figures as numbers, four decimals."""
+    """Return figures as numbers with four decimals."""
     return {name: round(figure(), 4) for name, figure in figures.items()}
 
 
 def chance(gallery: NDArray[np.integer]) -> dict[str, float]:
-    """What guessing gives, in the terms of :func:`of_ranks`."""
+    """Return the expected figures of guessing, named as by :func:`of_ranks`."""
     out = {f"recall_at_{k}": 100 * float(np.mean(np.minimum(k / gallery, 1))) for k in KS}
     out["recall_at_1pct"] = 100 * float(np.mean(gallery // 100 / gallery))
     out["mean_rank"] = float(np.mean((gallery + 1) / 2))
@@ -94,7 +94,7 @@ def chance(gallery: NDArray[np.integer]) -> dict[str, float]:
 
 
 def _median_guess(gallery: NDArray[np.integer]) -> float:
-    """Median of ranks that are drawn evenly from 1 to each query's N; of one N, (N + 1) / 2."""
+    """Return the median of ranks drawn uniformly from 1 to each query's N."""
     sizes, counts = np.unique(gallery, return_counts=True)
     rank = np.arange(1, int(sizes.max(initial=1)) + 1)
     below = np.zeros(len(rank))
@@ -108,7 +108,7 @@ def _median_guess(gallery: NDArray[np.integer]) -> float:
 def curve(
     rank: NDArray[np.integer], gallery: NDArray[np.integer], ks: NDArray[np.integer]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Recall at every k of ``ks`` and chance's, each ``(len(ks),)`` [%]."""
+    """Return recall and chance at every k of ``ks``, each ``(len(ks),)`` [%]."""
     found = np.array([100 * np.mean(rank <= k) for k in ks])
     guessed = np.array([100 * np.mean(np.minimum(k / gallery, 1)) for k in ks])
     return found, guessed

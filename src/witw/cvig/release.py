@@ -1,7 +1,6 @@
-"""Join a trained network, its calibration, its figures and its sources in one file to hand over.
+"""Write one shareable file with a trained network, its calibration, figures and sources.
 
-The file is all that `witw locate`, the config's `model:` and a colleague need; docs/locate.md tells
-what is in it.
+`witw locate` and the config's `model:` need only this file. docs/locate.md describes its content.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ _LEFT_OUT = ("curve", "histogram")
 
 
 def run(spec: dict[str, Any], model: Path, evaluation: Path, pairs: Path, out: Path) -> Model:
-    """Write the model's file.
+    """Write the model file.
 
     Args:
-        spec: ``areas``, what the config says of each AOI, and section ``train``.
-        model: what ``train`` wrote.
-        evaluation: what ``evaluate`` wrote of it.
+        spec: ``areas``, the description of each AOI from the config, and section ``train``.
+        model: output of ``train``.
+        evaluation: output of ``evaluate`` for this model.
         pairs: table ``pairs`` of all AOIs.
         out: output, see :mod:`witw.cvig.network.model_file`.
 
@@ -48,7 +47,7 @@ def run(spec: dict[str, Any], model: Path, evaluation: Path, pairs: Path, out: P
     """
     told = files.read_json(evaluation)
     if not isinstance(told, dict) or "calibration" not in told:
-        raise UserError(f"{evaluation} is no evaluation; delete it and run again.")
+        raise UserError(f"{evaluation} is not an evaluation; delete it and run again.")
     rows = tables.read(pairs, "pairs")
     rows = rows[rows["status"] == Status.PAIRED]
     areas = {name: _area(area, rows[rows["aoi"] == name]) for name, area in spec["areas"].items()}
@@ -84,11 +83,11 @@ def _area(told: Mapping[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def licences(areas: Mapping[str, Mapping[str, Any]], learnt: pd.DataFrame) -> dict[str, Any]:
-    """What the weights were learned from, by licence, and what that means for them.
+    """Return the licences of the training data, and the resulting licence of the weights.
 
     Args:
-        areas: what is told of each area.
-        learnt: pairs that shaped the weights.
+        areas: description of each area.
+        learnt: pairs that influenced the weights.
 
     Returns:
         ``imagery``: licence -> areas; ``photos``: licence -> pairs; ``weights``: an SPDX id;
@@ -127,7 +126,7 @@ def _without_charts(value: Any) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the command line of the stage."""
     args = stage.arguments(
         "release", __doc__, inputs=["model", "evaluation", "pairs"], outputs=["out"], argv=argv
     )

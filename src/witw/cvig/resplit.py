@@ -1,4 +1,4 @@
-"""The data set with the splits of one fold of leave-one-city-out."""
+"""Write the data set with the splits of one fold of leave-one-city-out."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def run(spec: dict[str, Any], fold: str, pairs: Path, out: Path) -> None:
     """Write the pairs with the column ``split`` of a fold.
 
     Args:
-        spec: ``areas``: the city and box of each AOI; ``dataset.shared``.
+        spec: ``areas`` (city and box of each AOI) and ``dataset.shared``.
         fold: name of a fold, see :func:`witw.cvig.folds.folds`.
         pairs: the data set's table.
         out: output, the same table.
 
     Raises:
-        UserError: areas of different splits share ground.
+        UserError: areas of different splits overlap.
     """
     areas = spec["areas"]
     chosen = splits({name: area["city"] for name, area in areas.items()}, fold)
@@ -44,7 +44,7 @@ def run(spec: dict[str, Any], fold: str, pairs: Path, out: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the command line of the stage."""
     args = stage.arguments(
         "resplit", __doc__, inputs=["pairs"], outputs=["out"], values=["fold"], argv=argv
     )

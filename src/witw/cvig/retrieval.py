@@ -41,18 +41,18 @@ class Codes:
         return len(self.chips)
 
     def take(self, rows: NDArray[np.int64]) -> Codes:
-        """Codes of some rows."""
+        """Return the codes of some rows."""
         at = torch.from_numpy(rows).to(self.photos.device)
         return Codes(**{name: value[at] for name, value in vars(self).items()})
 
     @property
     def photo_codes(self) -> PhotoCode:
-        """Those of the photos."""
+        """Codes of the photos."""
         return PhotoCode(self.photos, self.masks, self.photo_vectors)
 
     @property
     def headings(self) -> int:
-        """Columns of a chip; 0: chips have a vector alone."""
+        """Number of columns of a chip; 0: chips have only a vector."""
         return self.chips.shape[-1] if self.chips.shape[-1] > 1 else 0
 
     @property
@@ -61,7 +61,7 @@ class Codes:
         return self.chip_vectors.shape[1] > 0
 
     def cosines(self, vectors: Tensor) -> NDArray[np.float32]:
-        """Cosines of vectors ``(P, V)`` with all chips', ``(P, N)``."""
+        """Return the cosines of vectors ``(P, V)`` with those of all chips, ``(P, N)``."""
         photos, chips = (F.normalize(v.float(), dim=1) for v in (vectors, self.chip_vectors))
         return np.asarray((photos @ chips.T).cpu().numpy())
 
@@ -71,13 +71,13 @@ class Codes:
         return two_steps.with_energy(self.chips[at].float().transpose(1, 2))
 
     def project(self, columns: Tensor) -> Tensor:
-        """Columns of photos as they compare with the chips': themselves."""
+        """Return the columns of photos unchanged, because chips are not compressed."""
         return columns.float()
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How each photo's own chip was found among the chips of its area."""
+    """Rank of each photo's own chip among the chips of its area."""
 
     rank: NDArray[np.int64]  # (N,)
     gallery: NDArray[np.int64]  # (N,)
@@ -103,14 +103,14 @@ def encode_batch(
 def encode(
     network: Network, data: Packed, where: torch.device, rows: NDArray[np.int64] | None = None
 ) -> Codes:
-    """Codes of a split's pairs, of all or of some rows."""
+    """Encode a split's pairs, all or some rows."""
     network.eval()
     rows = np.arange(len(data)) if rows is None else rows
     parts = (rows[i : i + PICTURES] for i in range(0, len(rows), PICTURES))
     found: list[Codes] = []
     for batch in batches.ahead(batches.read(data, part) for part in parts):
         photo, chip = encode_batch(network, batch.to(where))
-        # Columns as halves: of 45,000 chips they are 0.3 GB.
+        # Columns as float16: 0.3 GB for 45,000 chips.
         found.append(
             Codes(
                 photo.columns.half(), photo.mask, chip.columns.half(),
@@ -123,7 +123,7 @@ def encode(
 
 @torch.inference_mode()
 def find(codes: Codes, areas: NDArray[np.int64], blend: Blend) -> Ranking:
-    """Rank every photo's own chip among the chips of its area, and say where the photo looks."""
+    """Rank every photo's own chip among the chips of its area, and estimate its heading."""
     rank, gallery = np.zeros((2, len(areas)), np.int64)
     heading = np.zeros(len(areas))
     for area in np.unique(areas):
@@ -139,8 +139,8 @@ def ranks(codes: Codes, blend: Blend, most: int | None = None) -> NDArray[np.int
 
     Args:
         codes: ``N`` pairs.
-        blend: how a chip is scored.
-        most: candidates; default: as many as :mod:`witw.cvig.search.two_steps` takes.
+        blend: weights of the two cosines.
+        most: number of candidates; default: as in :mod:`witw.cvig.search.two_steps`.
     """
     if not codes.has_vectors or not codes.headings:
         return _whole_ranks(codes)
@@ -152,10 +152,10 @@ def ranks(codes: Codes, blend: Blend, most: int | None = None) -> NDArray[np.int
 
 @torch.inference_mode()
 def _whole_ranks(codes: Codes) -> NDArray[np.int64]:
-    """The same for codes of one kind, every photo at every chip, block by block."""
+    """As :func:`ranks` for codes of one kind, comparing every photo with every chip in blocks."""
     flat = codes.chips.shape[-1] == 1
     few, many = (FLAT_PHOTOS, FLAT_CELLS) if flat else (PHOTOS, CELLS)
-    # Made at once: small arrays left between large freed ones would keep the heap from shrinking.
+    # Allocated at once: small arrays between large freed ones would fragment the heap.
     out = np.empty(len(codes), np.int64)
     for start in range(0, len(codes), few):
         part = slice(start, start + few)
@@ -164,7 +164,7 @@ def _whole_ranks(codes: Codes) -> NDArray[np.int64]:
         worst = torch.zeros(len(photo), dtype=torch.int64, device=photo.device)
         for at in range(0, len(codes), many):
             block = codes.chips[at : at + many]
-            # Not "at least as good": what is no number has to count against the model.
+            # Not `>=`: a NaN must count against the model.
             worse = strongest(photo, mask, block) < (mine - TIE)[:, None]
             worst += len(block) - worse.sum(dim=1)
         out[part] = worst.cpu().numpy()
@@ -173,7 +173,7 @@ def _whole_ranks(codes: Codes) -> NDArray[np.int64]:
 
 @torch.inference_mode()
 def own_headings(codes: Codes) -> NDArray[np.float64]:
-    """Heading of each photo at its own chip [degrees], ``(N,)``."""
+    """Return the heading of each photo at its own chip [degrees], ``(N,)``."""
     out = np.empty(len(codes))
     for start in range(0, len(codes), PHOTOS):
         part = slice(start, start + PHOTOS)
@@ -183,7 +183,7 @@ def own_headings(codes: Codes) -> NDArray[np.float64]:
 
 
 def strongest(photos: Tensor, masks: Tensor, cells: Tensor) -> Tensor:
-    """Best score over headings of every photo at every cell, ``(P, C)`` float32; a block of both.
+    """Return the best score over headings of a block of photos and cells, ``(P, C)`` float32.
 
     A photo's score is its cosine with the cell's columns under it.
     """
@@ -194,7 +194,7 @@ def strongest(photos: Tensor, masks: Tensor, cells: Tensor) -> Tensor:
 
 
 def _own(photos: Tensor, masks: Tensor, chips: Tensor) -> tuple[Tensor, Tensor]:
-    """Score and heading of each photo at its own chip, ``(P,)``."""
+    """Return score and heading of each photo at its own chip, ``(P,)``."""
     if chips.shape[-1] == 1:
         pair = F.normalize((photos.float() * masks.float()[:, None]).flatten(1), dim=1)
         score = (pair * F.normalize(chips.float().flatten(1), dim=1)).sum(dim=1)
@@ -204,7 +204,7 @@ def _own(photos: Tensor, masks: Tensor, chips: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def learned_blend(network: Network) -> Blend:
-    """How a network that is being trained scores: both cosines as its losses scale them."""
+    """Return the blend of a network in training: both cosines, scaled as in its losses."""
     scale = float(network.scale.detach())
     weight = float(network.vector_scale.detach()) / scale if network.has_both else 0.0
     return Blend(weight, 1 / (scale * (1 + weight)))
@@ -212,10 +212,10 @@ def learned_blend(network: Network) -> Blend:
 
 @torch.inference_mode()
 def fit_blend(codes: Codes, areas: NDArray[np.int64]) -> Blend:
-    """Weight and temperature under which the own chips are likeliest among their areas'.
+    """Fit weight and temperature by the likelihood of the own chips among their area's chips.
 
     Temperature scaling (Guo et al. 2017) of two cosines, on at most :data:`FITTED` photos and chips
-    of each area. Values are taken from rows, so that equal codes give equal numbers.
+    of each area.
     """
     loss = np.zeros((len(_WEIGHTS), len(_TEMPERATURES)))
     for area in np.unique(areas):

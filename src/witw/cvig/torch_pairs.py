@@ -1,4 +1,4 @@
-"""The pairs as a PyTorch data set, read as training reads them."""
+"""The pairs as a PyTorch data set, with the reader of training."""
 
 from __future__ import annotations
 
@@ -24,24 +24,23 @@ SIZE_PX = 384
 
 
 class Pairs(Dataset[dict[str, Any]]):
-    """Photos, and the chips around them, of one split.
+    """Photos and chips of one split.
 
     An item is a dict: ``photo`` and ``chip``, uint8 tensors ``(3, size, size)``, the photo centred
     in a black square and the chip north up; ``photo_size``, width and height of the photo in its
-    square [px]; ``geotag``, latitude and longitude (EPSG:4326) [degrees]; ``heading``, where the
-    photo looks, clockwise from the chip's upper edge, NaN where not known [degrees]; ``id`` and
-    ``aoi``.
+    square [px]; ``geotag``, latitude and longitude (EPSG:4326) [degrees]; ``heading`` of the photo,
+    clockwise from the chip's upper edge, NaN if unknown [degrees]; ``id`` and ``aoi``.
 
     Args:
-        folder: ``results/pack`` or ``results/dataset``. The pack is faster; it knows no headings.
+        folder: ``results/pack`` or ``results/dataset``. The pack is faster but has no headings.
         split: ``train``, ``val`` or ``test``.
         size: side of both pictures [px]; default: as packed, or 384.
         transforms: called with each item; its result is the item.
-        threads: pictures decoded at a time. With ``num_workers=0`` this is the fastest way: what
-            workers decode must cross to the training process page by page.
+        threads: pictures decoded in parallel. ``num_workers=0`` with threads is the fastest way,
+            because batches of worker processes must be copied to the training process.
 
     Raises:
-        UserError: the folder holds no such split, or is damaged.
+        UserError: the folder lacks the split, or is damaged.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class Pairs(Dataset[dict[str, Any]]):
         return self.__getitems__([index % len(self)])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        """The items of a batch, decoded together; ``DataLoader`` asks for this."""
+        """Return the items of a batch, decoded together; ``DataLoader`` calls this method."""
         rows = np.asarray(indices, np.int64)
         made: list[Tensor] = []
 
@@ -111,14 +110,14 @@ class Pairs(Dataset[dict[str, Any]]):
 
 
 class _Item(dict[str, Any]):
-    """One pair of a batch that was decoded as a whole, and the batch."""
+    """One pair of a batch that was decoded together, with a reference to the batch."""
 
     def __init__(self, whole: dict[str, Any], at: int) -> None:
         super().__init__({name: values[at] for name, values in whole.items()})
         self.whole, self.at, self.given = whole, at, list(self.values())
 
     def is_whole(self, whole: dict[str, Any], at: int) -> bool:
-        """Whether this is the item of that batch and place, as it was made."""
+        """Return whether this is the unchanged item at a position of a batch."""
         same = self.whole is whole and self.at == at and len(self) == len(self.given)
         return same and all(a is b for a, b in zip(self.values(), self.given, strict=True))
 
@@ -126,7 +125,7 @@ class _Item(dict[str, Any]):
 def _collated(
     items: Sequence[_Item], *, collate_fn_map: dict[Any, Callable[..., Any]] | None = None
 ) -> Any:
-    """The batch that items come from, without a copy, where they are all of it."""
+    """Return the batch of the items without a copy, if they are all of its items."""
     whole = items[0].whole
     is_all = len(items) == len(whole["id"])
     if is_all and all(item.is_whole(whole, at) for at, item in enumerate(items)):
@@ -138,7 +137,7 @@ default_collate_fn_map[_Item] = _collated
 
 
 def _zeros(shape: tuple[int, ...]) -> Tensor:
-    """Zeros; in a worker of a ``DataLoader`` in memory that its parent sees, too."""
+    """Allocate zeros; in a worker of a ``DataLoader``, in memory shared with its parent."""
     if get_worker_info() is None:
         return torch.zeros(shape, dtype=torch.uint8)
     # As torch's own collating does; new shared memory holds zeros.

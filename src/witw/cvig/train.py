@@ -1,9 +1,10 @@
-"""Train the twin network; the best epoch is chosen on whole validation areas.
+"""Train the twin network; whole validation areas select the best epoch.
 
-The same spec, pairs and number of threads give the same weights on a CPU. An interrupted run goes
-on from ``checkpoints/`` in the working folder and ends as if it had not been interrupted. What to
-watch it by, ``tensorboard --logdir checkpoints``, lies there too. With ``--processes N``, or under
-torchrun, N processes share every batch; the loss is that of one.
+Equal spec, pairs and number of threads give equal weights on a CPU. An interrupted run continues
+from
+``checkpoints/`` in the working folder, with the same result as an uninterrupted one. This folder
+also has event files for ``tensorboard --logdir checkpoints``. With ``--processes N``, or under
+torchrun, N processes share every batch, with the loss of one process.
 """
 
 from __future__ import annotations
@@ -46,21 +47,21 @@ def run(
     processes: Processes | None = None,
     weights: Path | None = None,
 ) -> Model | None:
-    """Train and write the model of the epoch that is best on the validation areas.
+    """Train, and write the model of the best epoch on the validation areas.
 
     Args:
-        spec: holds section ``train`` and ``chip_m``.
+        spec: section ``train`` and ``chip_m``.
         train_dir: packed training split.
         val_dir: packed validation split.
         model: output, see :class:`witw.cvig.network.model.Model`.
-        metrics_path: output, a JSON line an epoch: ``epoch``, ``loss`` [nats] and the figures of
+        metrics_path: output, one JSON line per epoch: ``epoch``, ``loss`` [nats] and the figures of
             :func:`witw.cvig.metrics.summary` on the validation areas, prefixed ``val_``.
         threads: CPU threads of this process.
-        processes: the processes that train together; default: this one alone.
-        weights: the file of ``train.weights``; default: as that key says.
+        processes: the processes that train together; default: only this one.
+        weights: the file of ``train.weights``; default: as in that key.
 
     Returns:
-        The model; None in all processes but the first.
+        The model; None in all processes except the first.
 
     Raises:
         UserError: fewer than two training pairs, or training diverges or collapses.
@@ -101,7 +102,7 @@ def run(
 
 
 def _train(trainer: Trainer, train: Packed, val: Packed, chip_m: float, saved: Path) -> None:
-    """Run the epochs that are left."""
+    """Run the remaining epochs."""
     settings, processes = trainer.settings, trainer.processes
     steps = trainer.steps(train)
     trainer.total = steps * settings.epochs
@@ -129,7 +130,7 @@ def _train(trainer: Trainer, train: Packed, val: Packed, chip_m: float, saved: P
 
 
 def _batches(trainer: Trainer, train: Packed, steps: int) -> Iterator[Batch]:
-    """What is left of the epoch under way: this process's part of every batch, read ahead."""
+    """Yield this process's part of the epoch's remaining batches, read ahead."""
     epoch = len(trainer.lines)
     rows = batches.split(trainer.order(train, epoch), trainer.settings.batch)
     left = rows[trainer.step - epoch * steps : steps]
@@ -147,7 +148,7 @@ def _meter(trainer: Trainer, train: Packed, folder: Path) -> throughput.Throughp
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the command line of the stage."""
     argv = sys.argv[1:] if argv is None else list(argv)
     several = argparse.ArgumentParser(add_help=False)
     several.add_argument("--processes", type=int, default=1)
@@ -165,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def launch(processes: int, argv: Sequence[str]) -> None:
-    """Become torchrun, with this many processes on this machine."""
+    """Replace this process by torchrun, with a number of processes on this machine."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command = [*torchrun, f"--nproc-per-node={processes}", "-m", "witw.cvig.train", *argv]
     os.execv(sys.executable, command)  # noqa: S606 - signals then go straight to torchrun

@@ -1,4 +1,4 @@
-"""Where photos may have been taken: the result of a search, independent of how it is shown."""
+"""Result of a search for photos, independent of its presentation."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ AS_NAMED = Calibration(1.0, 0.0)  # a region of 80 % holds 80 % of the map
 
 @dataclass(frozen=True)
 class Scene:
-    """What the scene network sees in a photo.
+    """Result of the scene network for a photo.
 
     Attributes:
-        outdoor_vote: share of the ten likeliest scenes that are outdoor ones.
-        name: likeliest scene, as Places365 names it.
+        outdoor_vote: share of outdoor scenes among the ten likeliest.
+        name: likeliest scene, by its Places365 name.
     """
 
     outdoor_vote: float
@@ -36,7 +36,7 @@ class Scene:
 
     @property
     def is_indoor(self) -> bool:
-        """Whether most of the ten scenes are indoor ones; a tie is outdoor."""
+        """Whether most of the ten scenes are indoor scenes; a tie is outdoor."""
         return self.outdoor_vote < 0.5
 
 
@@ -47,13 +47,13 @@ class Place:
     Attributes:
         rank: 1 is the likeliest.
         cell: position in the grid's ``cells``.
-        lat: EPSG:4326 [degrees].
-        lon: EPSG:4326 [degrees].
-        easting: in the grid's zone [m].
-        northing: in the grid's zone [m].
-        probability: of this cell.
-        heading_deg: of each photo's middle, clockwise from true north; NaN where it was not
-            computed [degrees].
+        lat: latitude, EPSG:4326 [degrees].
+        lon: longitude, EPSG:4326 [degrees].
+        easting: easting in the grid's zone [m].
+        northing: northing in the grid's zone [m].
+        probability: probability of this cell.
+        heading_deg: heading of each photo's middle, clockwise from true north; NaN if not computed
+            [degrees].
     """
 
     rank: int
@@ -68,25 +68,27 @@ class Place:
 
 @dataclass(frozen=True)
 class Located:
-    """Where one photo, or several of one place, may have been taken.
+    """Result for one photo, or for several photos of one place.
 
     Attributes:
-        photos: one, or several searched together.
+        photos: one photo, or several photos searched together.
         area: name of the area or of its imagery.
-        grid: the cells that were searched; a part of the area's where only that was asked for.
-        probability: ``(N,)`` float64 of the grid's cells, sums to 1: given that the photos were
-            taken in one of them.
+        grid: the searched cells, possibly only a part of the area's cells.
+        probability: ``(N,)`` float64 of the grid's cells, sums to 1, given that the photos were
+            taken
+            in one of them.
         score: ``(P, N)`` float32 of each photo at each cell, before calibration.
-        heading_deg: ``(P, N)`` float32 of each photo's middle, clockwise from grid north; NaN in
-            cells where it was not computed [degrees].
-        fov_deg: ``(P,)`` field of view along the long side that was assumed [degrees].
+        heading_deg: ``(P, N)`` float32, heading of each photo's middle, clockwise from grid north;
+            NaN
+            if not computed [degrees].
+        fov_deg: ``(P,)`` assumed field of view along the long side [degrees].
         mosaic: the area's raster, in the grid's CRS.
-        facts: what is told of the model, see :mod:`witw.cvig.network.model_file`.
-        scenes: of each photo; empty: nobody looked.
-        calibration: whose regions are drawn.
-        here: how likely the photos were taken in the area at all, even odds beforehand; NaN: not
-            known.
-        unusual: whether each photo looks unlike all photos of the training; empty: not known.
+        facts: metadata of the model, see :mod:`witw.cvig.network.model_file`.
+        scenes: scene of each photo; empty if there is no scene network.
+        calibration: calibration of the regions.
+        here: probability that the photos were taken in the area, with even odds beforehand; NaN if
+            unknown.
+        unusual: whether each photo looks unlike the training photos; empty if unknown.
     """
 
     photos: tuple[Photo, ...]
@@ -105,16 +107,16 @@ class Located:
 
     @cached_property
     def entry_pct(self) -> NDArray[np.float64]:
-        """From which level on the region holds each cell, ``(N,)`` [%]."""
+        """Lowest level whose region contains each cell, ``(N,)`` [%]."""
         return self.calibration.entry_pct(self.probability)
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
-        """Cells from the likeliest down; of equals the first."""
+        """Cells by decreasing probability; ties keep their order."""
         return np.argsort(-self.probability, kind="stable")
 
     def places(self, count: int = 5) -> list[Place]:
-        """The likeliest cells, none within 50 m of a better one."""
+        """Return the likeliest cells, none within 50 m of a better one."""
         best = localization.non_max_suppression(self.probability[None], self.grid, count)[0]
         best = best[best >= 0]
         east, north = self.grid.centres()[best].T
@@ -130,21 +132,21 @@ class Located:
         ]  # fmt: skip
 
     def region(self, level: float) -> NDArray[np.bool_]:
-        """The cells, from the likeliest down, that hold so many of the photos whose map is such.
+        """Mark the cells of the calibrated region that contains a share of photos.
 
         Args:
-            level: 0 to 1.
+            level: share of photos, 0 to 1.
 
         Returns:
-            ``(N,)``; which cells. Cells as likely as the last that is needed are all in it.
+            ``(N,)``, whether each cell is in the region, including all ties of its last cell.
         """
         return self.entry_pct < 100 * level
 
     def area_share(self, level: float) -> float:
-        """Share of the searched cells that a region covers, 0 to 1."""
+        """Return the share of the searched cells that a region covers, 0 to 1."""
         return float(self.region(level).mean())
 
 
 def to_degrees(epsg: int) -> Transformer:
-    """From a UTM zone to longitude and latitude (EPSG:4326)."""
+    """Return the transform from a UTM zone to longitude and latitude (EPSG:4326)."""
     return Transformer.from_crs(epsg, 4326, always_xy=True)

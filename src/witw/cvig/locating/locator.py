@@ -4,7 +4,7 @@
     for place in city.locate([Path("photo.jpg")])[0].places():
         print(place.lat, place.lon, place.probability)
 
-Positions in EXIF data are not looked at.
+Positions in EXIF data are never read.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ PHOTOS = 32  # encoded at a time
 
 
 class SceneNetwork(Protocol):
-    """What tells indoor photos, see :mod:`witw.places365.look`."""
+    """Recognizes indoor photos, see :mod:`witw.places365.look`."""
 
     def look(self, photos: Sequence[Photo]) -> list[Scene]:
-        """The scene of each photo."""
+        """Return the scene of each photo."""
 
 
 @dataclass(frozen=True)
 class Locator:
-    """An area that can be searched.
+    """A searchable area.
 
     Attributes:
-        model: network.
-        index: the cells.
+        model: the network.
+        index: the area's cells.
         mosaic: the area's raster.
-        area: its name.
-        calibration: what turns scores into a map.
-        scenes: tells indoor photos; None: nobody looks.
-        facts: what is told of the model.
-        assurance: what an evaluation lets one say of an answer.
+        area: name of the area.
+        calibration: converts scores to a map.
+        scenes: recognizes indoor photos, if not None.
+        facts: metadata of the model.
+        assurance: statistics for further statements of an answer.
     """
 
     model: Model
@@ -81,14 +81,14 @@ class Locator:
 
         Args:
             model_path: the model.
-            cells: from the stage ``index``.
+            cells: output of the stage ``index``.
             mosaic: the area's raster.
-            area: its name.
-            calibration: default: what the model's file tells.
-            scenes: tells indoor photos.
+            area: name of the area.
+            calibration: default: from the model file.
+            scenes: recognizes indoor photos.
 
         Raises:
-            UserError: a file cannot be read, or the index belongs to another network.
+            UserError: a file is unreadable, or the index belongs to another network.
         """
         model = Model.load(model_path, device())
         index = Index.open(cells, model)
@@ -116,17 +116,17 @@ class Locator:
         """Search for photos.
 
         Args:
-            photos: opened, or their files.
-            together: all show one place, and are searched as one; else each by itself.
+            photos: opened photos, or files.
+            together: whether all photos show one place and form one query.
             within: the part of the area to search; default: all of it.
-            fov_deg: field of view along the long side of photos given as files; default: what
-                their EXIF data tell [degrees].
+            fov_deg: field of view along the long side of photos given as files; default: from EXIF
+                data [degrees].
 
         Returns:
             One result for each photo, or one for all together.
 
         Raises:
-            UserError: a file is no photo, or no cell lies in the part.
+            UserError: a file is not a photo, or no cell lies in the part.
         """
         opened = [p if isinstance(p, Photo) else open_query(Path(p), fov=fov_deg) for p in photos]
         if together and opened:
@@ -134,7 +134,7 @@ class Locator:
         return list(self.stream(opened, within))
 
     def stream(self, photos: Iterable[Photo], within: Region | None = None) -> Iterator[Located]:
-        """Search for any number of photos, a few at a time; as :meth:`locate`.
+        """Search for any number of photos, a few at a time; see :meth:`locate`.
 
         Raises:
             UserError: no cell lies in the part.
@@ -200,7 +200,7 @@ class Locator:
         probability: NDArray[np.float64],
         scenes: Sequence[Scene],
     ) -> NDArray[np.float64]:
-        """How likely each photo was taken in the area at all, ``(P,)``."""
+        """Return the probability that each photo was taken in the area, ``(P,)``."""
         measure = self.assurance.presence
         if measure is None:
             return np.full(len(scores), math.nan)
@@ -208,7 +208,7 @@ class Locator:
         return measure.probability(presence.signs(scores, probability), indoor)
 
     def _unusual(self, photos: Sequence[Photo]) -> list[bool]:
-        """Whether each photo looks unlike those of the training; empty: not known."""
+        """Return whether each photo looks unlike the training photos; empty if unknown."""
         if self.assurance.usual is None:
             return []
         side = self.model.network.shape.photo_px
@@ -219,7 +219,7 @@ class Locator:
         return [bool(v) for v in self.assurance.usual.is_unusual(figures)]
 
     def _part(self, within: Region | None) -> Index:
-        """The cells to search."""
+        """Return the cells to search."""
         if within is None:
             return self.index
         lon, lat = to_degrees(self.grid.epsg).transform(*self.grid.centres().T)
@@ -237,7 +237,7 @@ class Locator:
         return self.model.network.shape.photo_fov_deg if math.isnan(known) else known
 
     def _encoded(self, photos: Sequence[Photo]) -> PhotoCode:
-        """Codes of photos."""
+        """Encode photos."""
         squares, sizes = [], []
         for photo in photos:
             square, width, height = letterbox(photo.picture, self.model.network.shape.photo_px)
@@ -247,12 +247,12 @@ class Locator:
 
 
 def calibrated(model: Model) -> Calibration:
-    """The calibration that came with a model; without one, its temperature alone."""
+    """Return the calibration of a model; without one, only its temperature."""
     told = model.facts.get("calibration")
     return Calibration.read(told) if told else Calibration(model.temperature, 0.0)
 
 
 def _mean_odds(here: NDArray[np.float64]) -> float:
-    """Presence of several photos: their mean log odds, as photos of one place are much alike."""
+    """Return the presence of several photos by mean log odds: photos of one place are similar."""
     odds = np.clip(here, 1e-9, 1 - 1e-9)
     return float(1 / (1 + np.exp(-np.log(odds / (1 - odds)).mean())))

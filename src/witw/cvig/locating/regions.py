@@ -20,16 +20,16 @@ class Region(Protocol):
     """A part of the earth."""
 
     def holds(self, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether points of EPSG:4326 lie in it, ``(N,)``."""
+        """Return whether points in EPSG:4326 lie in the region, ``(N,)``."""
 
 
 @dataclass(frozen=True)
 class Around:
-    """Everything within a distance of a point.
+    """A circle around a point.
 
     Attributes:
-        lat: EPSG:4326 [degrees].
-        lon: EPSG:4326 [degrees].
+        lat: latitude, EPSG:4326 [degrees].
+        lon: longitude, EPSG:4326 [degrees].
         km: distance on the ground [km].
     """
 

@@ -1,9 +1,9 @@
-"""What an evaluation lets one say of a single answer.
+"""Statistics of an evaluation for the statements of a single answer.
 
-Whether the photo was taken in the area at all (:mod:`witw.cvig.scoring.presence`), how often maps
-as sharp are right (``reliability``), and whether it looks unlike all photos of the training
-(``unusual``). Fitted on the validation areas, counted on the test areas. The own photos of an area
-are those that the evaluation searches on its cells anyway.
+The statements are whether the photo was taken in the area (:mod:`witw.cvig.scoring.presence`), how
+often equally sharp maps are right (``reliability``), and whether the photo looks unlike the
+training photos (``unusual``). Statistics are fitted on the validation areas and counted on the test
+areas. The own photos of an area are the queries of the evaluation.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _AT_ONCE = 256  # encoded at a time
 
 @dataclass(frozen=True)
 class Assurance:
-    """What an evaluation counted, to be said of single answers.
+    """Statistics of an evaluation for single answers.
 
     Attributes:
-        presence: whether a photo belongs to an area; None: not known.
-        usual: what photos of the training look like; None: not known.
+        presence: measure of whether a photo belongs to an area; None if unknown.
+        usual: appearance of the training photos; None if unknown.
         told: the evaluation's ``presence`` and ``reliability``, for people.
     """
 
@@ -48,10 +48,10 @@ class Assurance:
 
     @classmethod
     def read(cls, evaluation: Mapping[str, Any]) -> Assurance:
-        """What an evaluation's JSON says, or what of it a model file has kept.
+        """Read the statistics from an evaluation's JSON or a model file.
 
         Raises:
-            KeyError, TypeError, ValueError: it is damaged.
+            KeyError, TypeError, ValueError: the JSON is damaged.
         """
         here, usual = evaluation.get("presence"), evaluation.get("usual")
         return cls(
@@ -63,7 +63,7 @@ class Assurance:
 
 @dataclass(frozen=True)
 class Asked:
-    """The areas of a split and what was found of their own photos.
+    """The areas of a split with the signs of their own photos.
 
     Attributes:
         data: the split.
@@ -74,11 +74,11 @@ class Asked:
     own: Mapping[str, NDArray[np.float64]]
 
     def signs(self) -> list[NDArray[np.float64]]:
-        """Signs of the own photos of each area, in the order of :meth:`areas`."""
+        """Return the signs of the own photos of each area, in the order of :meth:`areas`."""
         return [self.own[name] for name, _ in self.areas()]
 
     def areas(self) -> Iterator[tuple[str, NDArray[np.int64]]]:
-        """Name and rows of each area."""
+        """Return name and rows of each area."""
         for number in np.unique(self.data.areas):
             rows = np.flatnonzero(self.data.areas == number)
             yield str(self.data.table["aoi"].iloc[rows[0]]), rows
@@ -93,16 +93,16 @@ def tell(
     fitted: Calibration,
     outcomes: Sequence[Outcome],
 ) -> dict[str, Any]:
-    """Fit and count.
+    """Fit and count the statistics.
 
     Args:
         model: the network.
-        cells: of each validation and test area.
-        train: photos of other cities; None: the validation cities are each other's.
-        val: photos to fit on.
-        test: photos to count on.
-        fitted: calibration of its maps.
-        outcomes: of the own photos of the test areas.
+        cells: index of each validation and test area.
+        train: photos of other cities; None: validation cities serve each other.
+        val: photos for the fit.
+        test: photos for the counts.
+        fitted: calibration of the maps.
+        outcomes: outcomes of the own photos of the test areas.
 
     Returns:
         ``presence``: what :meth:`Presence.read` reads, with ``fitted_on`` and ``test``, as
@@ -132,7 +132,7 @@ def _strangers(
     model: Model, fitted: Calibration, at: Index, data: Packed, rows: NDArray[np.int64],
     pools: Sequence[Packed],
 ) -> NDArray[np.float64]:  # fmt: skip
-    """Signs of strangers to an area, whose own photos are these rows, ``(Q, 3)``."""
+    """Return the signs of photos from elsewhere at an area with these own rows, ``(Q, 3)``."""
     found, middle = [], data.positions[rows].mean(axis=0)
     for n, pool in enumerate(pools):
         far = np.flatnonzero(np.linalg.norm(pool.positions - middle, axis=1) > FAR_M)
@@ -143,11 +143,11 @@ def _strangers(
 
 
 def _some(rows: NDArray[np.int64], groups: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Some rows, as many of each group as there are; the same every time."""
+    """Choose some rows, evenly over the groups, with a fixed seed."""
     mixed = np.random.default_rng(0).permutation(len(rows))
     order = mixed[np.argsort(groups[mixed], kind="stable")]
     sorted_groups = groups[order]
-    # How manieth of its group: the first of each, then the second of each ...
+    # Position in its group: take the first row of each group, then the second of each, and so on.
     turn = np.arange(len(order)) - np.searchsorted(sorted_groups, sorted_groups)
     return np.sort(rows[order[np.argsort(turn, kind="stable")[:count]]])
 
@@ -156,7 +156,7 @@ def _some(rows: NDArray[np.int64], groups: NDArray[np.int64], count: int) -> NDA
 def _signs(
     model: Model, fitted: Calibration, cells: Index, data: Packed, rows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Signs of photos at an area's cells, ``(P, 3)``."""
+    """Return the signs of photos at an area's cells, ``(P, 3)``."""
     found = [np.zeros((0, len(presence.SIGNS)))]
     for start in range(0, len(rows), _AT_ONCE):
         batch = batches.read(data, rows[start : start + _AT_ONCE]).to(device())
@@ -169,7 +169,7 @@ def _signs(
 
 
 def _usual(train: Packed, val: Packed) -> dict[str, Any]:
-    """Statistics of the training photos' looks."""
+    """Return the statistics of the training photos' appearance."""
     figures = []
     for data in (train, val):
         rows = np.arange(len(data))

@@ -1,12 +1,12 @@
-"""How likely it is that a photo was taken in the searched area at all.
+"""Probability that a photo was taken in the searched area at all.
 
-A map says where in the area a photo was taken, if it was taken there: it is as sharp for photos of
-another city. What tells them apart is the level of the scores: the best of them, how far it stands
-out, and by how much the map is sharper than the uniform one. A logistic regression on these three
-is fitted on the validation areas: their own photos against photos of other cities. No weight is
-negative: of one validation city, chance alone would turn some round.
+A map says where in the area a photo was taken, if it was taken there, and is just as sharp for
+photos of other cities. Three signs distinguish them: the best score, its lead over the others, and
+the information gain of the map. A logistic regression on these signs is fitted on the validation
+areas: their own photos against photos of other cities. Weights are not negative, because with one
+validation city chance alone could reverse a sign.
 
-Odds are even beforehand. What is known otherwise of the photo is not in them.
+Odds are even beforehand, without other knowledge about the photo.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 KEPT = 95  # of an area's own photos that are not called strangers [%]
 STRANGERS = 1000  # photos of other cities that the fit asks an area for, at most
-# The network has learned from outdoor photos alone: of an indoor scene its scores say nothing, and
-# no photo of an area that is paired shows one.
+# The network was trained on outdoor photos only, so its scores are meaningless for an indoor scene,
+# and no paired photo of an area shows one.
 INDOOR_ODDS = 0.02
 SIGNS = ("best", "stands_out", "bits")
 _RIDGE = 0.01
@@ -33,11 +33,11 @@ class Presence:
     """A fitted measure.
 
     Attributes:
-        weights: of each of ``SIGNS``, none negative.
-        offset: of the log odds.
+        weights: weight of each of ``SIGNS``, none negative.
+        offset: offset of the log odds.
         threshold: probability that 95 % of the fitted areas' own photos reach.
-        strangers_pct: share of photos of other cities that reach it too [%].
-        auroc: own photos against strangers, of the photos it was fitted on.
+        strangers_pct: share of photos of other cities that also reach it [%].
+        auroc: own photos against photos of other cities, on the photos of the fit.
     """
 
     weights: tuple[float, ...]
@@ -48,10 +48,10 @@ class Presence:
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Presence:
-        """What :func:`dataclasses.asdict` of one says.
+        """Read the result of :func:`dataclasses.asdict`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is something else.
+            KeyError, TypeError, ValueError: the value has another form.
         """
         numbers = (float(told[n]) for n in ("offset", "threshold", "strangers_pct", "auroc"))
         weights = tuple(float(v) for v in told["weights"])
@@ -62,7 +62,7 @@ class Presence:
     def probability(
         self, signs: NDArray[np.float64], indoor: NDArray[np.bool_] | bool = False
     ) -> NDArray[np.float64]:
-        """How likely photos were taken in the area, ``(P,)``.
+        """Return the probability that photos were taken in the area, ``(P,)``.
 
         Args:
             signs: ``(P, 3)`` from :func:`signs`.
@@ -74,15 +74,15 @@ class Presence:
 
 
 def signs(scores: NDArray[np.floating], probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What of the scores of photos tells whether their place is among the cells.
+    """Return the signs of whether the place of a photo is among the cells.
 
     Args:
-        scores: ``(P, C)``; a photo with one that is no number shows no sign.
+        scores: ``(P, C)``; a photo with a NaN shows no sign.
         probability: ``(P, C)``, their maps.
 
     Returns:
-        ``(P, 3)``: the best score; by how many standard deviations it lies above the mean; bits
-        that the map has gained over the uniform one.
+        ``(P, 3)``: the best score; its distance from the mean in standard deviations; information
+        gain of the map over the uniform map [bits].
     """
     wide = scores.astype(np.float64)
     wide[~np.isfinite(wide).all(axis=1)] = 0
@@ -95,9 +95,9 @@ def signs(scores: NDArray[np.floating], probability: NDArray[np.float64]) -> NDA
 
 
 def fit(own: NDArray[np.float64], strangers: NDArray[np.float64]) -> Presence:
-    """Fit to signs of areas' own photos ``(P, 3)`` and of strangers ``(Q, 3)``.
+    """Fit to signs of areas' own photos ``(P, 3)`` and of photos from elsewhere ``(Q, 3)``.
 
-    Both kinds weigh the same, however many there are.
+    Both kinds have equal total weight.
     """
     rows = np.concatenate([own, strangers])
     here = np.arange(len(rows)) < len(own)
@@ -119,7 +119,7 @@ def fit(own: NDArray[np.float64], strangers: NDArray[np.float64]) -> Presence:
 
 
 def _judged(model: Presence, own: NDArray[np.float64], strangers: NDArray[np.float64]) -> Presence:
-    """With the threshold that keeps 95 % of an area's own photos."""
+    """Set the threshold that accepts 95 % of an area's own photos."""
     mine, theirs = model.probability(own), model.probability(strangers)
     least = float(np.quantile(mine, 1 - KEPT / 100, method="lower"))
     told = asdict(model) | {
@@ -136,7 +136,7 @@ def _judged(model: Presence, own: NDArray[np.float64], strangers: NDArray[np.flo
 def _logistic(
     rows: NDArray[np.float64], here: NDArray[np.bool_], share: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
-    """Weights and offset of a ridge logistic regression, by Newton's method."""
+    """Fit weights and offset of a ridge logistic regression by Newton's method."""
     wide = np.column_stack([rows, np.ones(len(rows))])
     ridge = np.diag(np.append(np.full(rows.shape[1], _RIDGE), 1e-9))
     found = np.zeros(wide.shape[1])
@@ -149,7 +149,9 @@ def _logistic(
 
 
 def auroc(own: NDArray[np.float64], strangers: NDArray[np.float64]) -> float:
-    """Chance that one of the own scores higher than a stranger; of ties half. NaN: none of either.
+    """Return the probability that an own photo scores higher than another; ties count half.
+
+    NaN if one of the groups is empty.
 
     The statistic of Mann and Whitney (1947).
     """
@@ -168,11 +170,11 @@ def figures(
     Args:
         model: the measure.
         own: signs of each area's own photos.
-        strangers: signs, in each area, of photos of other cities.
+        strangers: signs of photos of other cities in each area.
 
     Returns:
-        ``own`` and ``strangers`` counted, ``auroc``, ``own_kept_pct`` and ``strangers_pct``, the
-        shares that reach the threshold [%]; None where there is no photo.
+        Numbers ``own`` and ``strangers``; ``auroc``; ``own_kept_pct`` and ``strangers_pct``, the
+        shares that reach the threshold [%]; None without photos.
     """
     mine, theirs = (
         model.probability(np.concatenate([np.zeros((0, len(SIGNS))), *part]))

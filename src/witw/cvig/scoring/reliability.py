@@ -1,4 +1,4 @@
-"""How often maps as sharp as a photo's are right, counted on cities never seen."""
+"""How often equally sharp maps are right, counted on unseen cities."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLASSES = 4
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the maps of some photos.
+    """Correctness of the maps of some photos.
 
     Attributes:
         region_pct: ``(P,)`` share of the area that the 80 % region covers: small is sharp [%].
@@ -62,7 +62,7 @@ def outcome(
 
 
 def tell(found: Outcome) -> dict[str, Any]:
-    """Figures of all photos, and of classes of equally many, from the sharpest maps on.
+    """Return the figures of all photos, and of classes of equal size by sharpness.
 
     Returns:
         ``all`` and, where each has :data:`LEAST` photos, ``classes``: ``n``; ``up_to_pct``, the
@@ -94,7 +94,7 @@ def _told(found: Outcome, at: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def of_class(told: Mapping[str, Any], region_pct: float) -> Mapping[str, Any]:
-    """Figures of the photos whose maps are as sharp: of their class, or of all.
+    """Return the figures of the photos with equally sharp maps: of their class, or of all photos.
 
     Args:
         told: from :func:`tell`.

@@ -1,8 +1,8 @@
-"""Whether a photo looks unlike all that the network has learned from.
+"""Detects photos that look unlike the training photos.
 
-The network itself cannot tell: noise has codes as ordinary as a street's. Fourteen plain figures of
-the picture can: colours, contrast, detail at three scales, and how bright the sky is. Of each photo
-they are compared with the training photos' by Mahalanobis's distance.
+The network itself cannot detect them: codes of noise are as ordinary as codes of a street. Fourteen
+simple statistics of the picture can: colours, contrast, detail at three scales, and brightness of
+the sky. The Mahalanobis distance compares them with those of the training photos.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Usual:
     Attributes:
         mean: ``(14,)`` of the figures.
         whitening: ``(14, 14)``, what turns figures less their mean into independent ones.
-        limit: distance that 99 % of the validation photos keep.
+        limit: distance that 99 % of the validation photos do not exceed.
     """
 
     mean: NDArray[np.float64]
@@ -37,10 +37,10 @@ class Usual:
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Usual:
-        """What :meth:`tell` says.
+        """Read the result of :meth:`tell`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is something else.
+            KeyError, TypeError, ValueError: the value has another form.
         """
         mean, whitening = (np.array(told[n], np.float64) for n in ("mean", "whitening"))
         if mean.shape != (FIGURES,) or whitening.shape != (FIGURES, FIGURES):
@@ -48,23 +48,23 @@ class Usual:
         return cls(mean, whitening, float(told["limit"]))
 
     def tell(self) -> dict[str, Any]:
-        """As plain values of eight digits."""
+        """Return plain values with eight digits."""
         rows = ([float(f"{v:.8g}") for v in row] for row in (self.mean, *self.whitening))
         mean, *whitening = rows
         return {"mean": mean, "whitening": whitening, "limit": float(f"{self.limit:.8g}")}
 
     def distance(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How far figures ``(P, 14)`` lie from the training photos', ``(P,)``: about 1 for one."""
+        """Return the distance of figures ``(P, 14)`` from the training photos', ``(P,)``."""
         apart = (rows - self.mean) @ self.whitening
         return np.asarray(np.sqrt((apart**2).mean(axis=1)))
 
     def is_unusual(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether photos are farther off than nearly all validation photos, ``(P,)``."""
+        """Return whether photos exceed the limit, ``(P,)``."""
         return self.distance(rows) > self.limit
 
 
 def figures(photos: NDArray[np.uint8], sizes: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Figures of photos, ``(P, 14)``.
+    """Compute the figures of photos, ``(P, 14)``.
 
     Args:
         photos: ``(P, side, side, 3)``, each centred in its square.

@@ -1,10 +1,10 @@
 """Search a window of 420 m around each photo, as the WRIVA-CVGL challenge 2026 does.
 
-A prior that is good to some hundred metres is common: a name of a street, a mast, a last position.
-The window's centre is off the photo by the hash of its id, so that nothing is gained by answering
-"the middle". One photo is the query, or up to eight of one place (a square of 25 m) together. Told
-are the 90th percentile of the position's error, as in the challenge, its median, and the error of
-the heading where EXIF data tell the true one.
+A prior of a few hundred metres is common: the name of a street, a mast, a last position. The
+window's centre is displaced from the photo by a hash of its id, so guessing the middle gains
+nothing. A query is one photo, or up to eight photos of one place (a square of 25 m). The figures
+are the 90th percentile of the position error, as in the challenge, its median, and the error of the
+heading, if EXIF data give the true heading.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ QUANTILE = 0.9
 
 @dataclass(frozen=True)
 class Windowed:
-    """Of each query: how far the position named is from the geotag, and the heading from the true.
+    """Errors of position and heading of each query.
 
     Attributes:
         error_m: ``(Q,)``; a window's side where it has no cell.
@@ -56,14 +56,14 @@ GUESSES = 101
 
 
 def centre(photo_id: str, place: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centre of a photo's window: evenly drawn by the hash of its id."""
+    """Return the centre of a photo's window, drawn uniformly by the hash of its id."""
     digest = hashlib.sha1(f"window {photo_id}".encode(), usedforsecurity=False).digest()
     share = np.frombuffer(digest[:8], ">u4") / 2**32
     return place + OFF_M * (2 * share - 1)
 
 
 def cells_of(grid: Grid, middle: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Positions of the cells whose centres lie in a window."""
+    """Return the positions of the cells whose centres lie in a window."""
     near = grid.near(middle, WINDOW_M / 2)
     inside = np.abs(grid.centres(near) - middle).max(axis=1, initial=0) <= WINDOW_M / 2
     return near[inside]
@@ -72,10 +72,10 @@ def cells_of(grid: Grid, middle: NDArray[np.float64]) -> NDArray[np.int64]:
 def groups(
     rows: NDArray[np.int64], places: NDArray[np.float64], square_m: float
 ) -> list[NDArray[np.int64]]:
-    """For each of some rows, itself and the next rows of its square, :data:`TOGETHER` at most.
+    """Group each row with the next rows of its square, up to :data:`TOGETHER`.
 
     Args:
-        rows: of the photos that are asked for.
+        rows: rows of the queried photos.
         places: ``(P, 2)`` of all photos [m].
         square_m: side of a square [m].
     """
@@ -143,7 +143,7 @@ def metrics(found: Windowed) -> dict[str, Metric]:
 
 
 def chance(found: Windowed) -> dict[str, float]:
-    """What naming any cell of the window gives."""
+    """Return the figures of a random cell of the window."""
     return {
         "p90_error_m": round(float(np.quantile(found.guess_m, QUANTILE)), 4),
         "median_error_m": round(float(np.median(found.guess_m)), 4),

@@ -1,8 +1,8 @@
-"""Codes of cells in few bytes: vectors of 8 bits a value, columns of 8 or 4.
+"""Compress codes of cells: vectors with 8 bits per value, columns with 8 or 4 bits.
 
-All scores are cosines, so a cell's own scale may go, and rounding is noise that a sum over some
-hundred values averages out. What does not fit even so is projected onto fewer dimensions first:
-those of the largest singular values of some cells' columns, which keep products best.
+All scores are cosines, so the scale of a cell is irrelevant, and a sum over hundreds of values
+averages out the rounding. Columns that still do not fit are first projected onto fewer dimensions:
+those of the largest singular values of some cells' columns, which preserve products best.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _STEP = 0.335
 
 @dataclass(frozen=True)
 class Packing:
-    """How the columns of a network lie in bytes.
+    """Format of a network's compressed columns.
 
     Attributes:
         basis: ``(D', D)`` float32, orthonormal rows that columns are projected onto.
-        headings: columns of a code, W.
-        bits: of a value.
+        headings: columns per code, W.
+        bits: bits per value.
     """
 
     basis: NDArray[np.float32]
@@ -37,7 +37,7 @@ class Packing:
 
     @classmethod
     def fit(cls, sample: NDArray[np.floating], vector_dim: int) -> Packing:
-        """Choose what keeps most of codes like these within :data:`CELL_BYTES`.
+        """Choose the most accurate packing of such codes within :data:`CELL_BYTES`.
 
         Args:
             sample: ``(n, D, W)`` columns of some cells.
@@ -51,32 +51,32 @@ class Packing:
         if cls.must_see(sample, vector_dim):
             flat = sample.transpose(0, 2, 1).reshape(-1, dim).astype(np.float64)
             kept = np.linalg.eigh(flat.T @ flat)[1][:, ::-1][:, : 2 * room // headings].T
-        # Turned at random, so that all values have much the same spread: 16 levels are for one.
+        # A random rotation equalizes the spread of all values, as the 16 levels require.
         turn = np.linalg.qr(np.random.default_rng(0).normal(size=(len(kept), len(kept))))[0]
         return cls(np.ascontiguousarray(turn @ kept, np.float32), headings, 4)
 
     @staticmethod
     def must_see(sample: NDArray[np.floating], vector_dim: int) -> bool:
-        """Whether :meth:`fit` looks at the values of the sample, not only at its shape."""
+        """Return whether :meth:`fit` needs the values of the sample, not only its shape."""
         room = CELL_BYTES - _FIXED - vector_dim
         return bool(sample.shape[1] * sample.shape[2] > 2 * room)
 
     @property
     def dim(self) -> int:
-        """Values of a column, D'."""
+        """Number of values per column, D'."""
         return len(self.basis)
 
     @property
     def size(self) -> int:
-        """Bytes of a cell's columns."""
+        """Number of bytes of a cell's columns."""
         return -(-self.dim * self.headings * self.bits // 8)
 
     def project(self, columns: Tensor) -> Tensor:
-        """``(n, D, w)`` to ``(n, D', w)`` float32, of photos as of cells."""
+        """Project columns of photos or cells from ``(n, D, w)`` to ``(n, D', w)`` float32."""
         return torch.from_numpy(self.basis).to(columns.device) @ columns.float()
 
     def pack(self, columns: Tensor) -> NDArray[np.uint8]:
-        """Columns ``(n, D, W)`` as bytes ``(n, size)``, heading after heading."""
+        """Pack columns ``(n, D, W)`` into bytes ``(n, size)``, heading after heading."""
         values = self.project(columns).transpose(1, 2).flatten(1)
         if self.bits == 8:
             top = values.abs().amax(dim=1, keepdim=True).clamp(min=1e-20)
@@ -90,7 +90,7 @@ class Packing:
         return np.asarray(codes[:, ::2] | codes[:, 1::2] << 4)
 
     def unpack(self, packed: NDArray[np.uint8]) -> Tensor:
-        """Bytes ``(n, size)`` as columns ``(n, W, D')`` float32, up to a factor a cell."""
+        """Unpack bytes ``(n, size)`` to columns ``(n, W, D')`` float32, up to a factor per cell."""
         if self.bits == 8:
             values = torch.from_numpy(packed.view(np.int8).astype(np.float32))
         else:
@@ -106,7 +106,7 @@ _PAIRS = np.stack([_LEVELS[np.arange(256) & 15], _LEVELS[np.arange(256) >> 4]], 
 
 
 def pack_vectors(vectors: Tensor) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Vectors ``(n, V)`` as whole numbers, and the factors ``(n,)`` that make their length 1."""
+    """Round vectors ``(n, V)`` to integers; return them with factors ``(n,)`` to length 1."""
     vectors = vectors.float()
     top = vectors.abs().amax(dim=1, keepdim=True).clamp(min=1e-20) if vectors.shape[1] else 1
     whole = (vectors * (127 / top)).round()

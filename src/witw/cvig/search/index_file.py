@@ -39,7 +39,7 @@ _GRID = ("epsg", "step_m", "west", "north", "rows", "columns")
 
 @dataclass(frozen=True)
 class Rows:
-    """A tensor in a file, of which some rows are read at a time."""
+    """A tensor in a file, read by rows."""
 
     path: Path
     offset: int
@@ -47,10 +47,10 @@ class Rows:
     shape: tuple[int, ...]
 
     def some(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
-        """Rows that follow each other, or any.
+        """Read consecutive rows, or any rows.
 
         Raises:
-            UserError: the file ends before them, as it has been cut off since it was opened.
+            UserError: the file has been truncated since it was opened.
         """
         picked = rows.indices(self.shape[0])[:2] if isinstance(rows, slice) else None
         count = picked[1] - picked[0] if picked else len(rows)  # type: ignore[arg-type]
@@ -70,7 +70,7 @@ class Rows:
 class Index:
     """An area's cells on disk; a gallery of :mod:`witw.cvig.search.two_steps`.
 
-    Read, not mapped: pages that are mapped count as memory of the process.
+    The file is read, not mapped: mapped pages count as memory of the process.
     """
 
     path: Path
@@ -84,14 +84,14 @@ class Index:
 
     @classmethod
     def open(cls, path: Path, model: Model | None = None) -> Index:
-        """Map an index.
+        """Open an index.
 
         Args:
-            path: written by :func:`writer`.
-            model: whose index it must be.
+            path: file written by :func:`writer`.
+            model: model that the index must belong to.
 
         Raises:
-            UserError: it is no index, not whole, or another network's.
+            UserError: the file is not an index, damaged, or of another network.
         """
         try:
             about, tensors = _tensors(path)
@@ -119,13 +119,13 @@ class Index:
         return len(self.grid.cells)
 
     def take(self, some: NDArray[np.int64]) -> Index:
-        """Some of the cells, in order of position, as an index; nothing is read."""
+        """Return an index of some cells, in order of position, without reading."""
         rows = some if self.rows is None else self.rows[some]
         return replace(self, grid=replace(self.grid, cells=self.grid.cells[some]), rows=rows)
 
     @property
     def headings(self) -> int:
-        """Columns of a cell; 0: cells have a vector alone."""
+        """Number of columns of a cell; 0: cells have only a vector."""
         return self.packing.headings
 
     @property
@@ -134,7 +134,7 @@ class Index:
         return self.vectors.shape[1] > 0
 
     def cosines(self, vectors: Tensor) -> NDArray[np.float32]:
-        """Cosines of photos' vectors ``(P, V)`` with all cells', ``(P, N)``, block by block."""
+        """Return cosines of vectors ``(P, V)`` with those of all cells, ``(P, N)``, in blocks."""
         photos = torch.nn.functional.normalize(vectors.float(), dim=1)
         out = np.empty((len(photos), len(self)), np.float32)
         for at in range(0, len(self), BLOCK):
@@ -162,7 +162,7 @@ class Index:
         return two_steps.with_energy(self.packing.unpack(self.packed.some(rows)))
 
     def project(self, columns: Tensor) -> Tensor:
-        """Columns of photos ``(P, D, w)`` as they compare with the cells', ``(P, D', w)``."""
+        """Project columns of photos ``(P, D, w)`` to those of the cells, ``(P, D', w)``."""
         return self.packing.project(columns)
 
 
@@ -187,7 +187,7 @@ class Writer:
 
 @contextmanager
 def writer(path: Path, grid: Grid, packing: Packing, model: Model) -> Iterator[Writer]:
-    """Open an index for writing; it appears under its name when all is written."""
+    """Open an index for writing; the file appears under its name when complete."""
     count, vector_dim = len(grid.cells), model.network.vector_dim
     shapes = {
         "cells": ((count,), "int64"),
@@ -230,7 +230,7 @@ def writer(path: Path, grid: Grid, packing: Packing, model: Model) -> Iterator[W
 
 
 def _write(handle: int, data: bytes, offset: int) -> None:
-    """Write all of it; a plain file, as pages of a mapped one would count as memory."""
+    """Write all bytes to a plain file: pages of a mapped file would count as memory."""
     view = memoryview(data)
     while view:
         done = os.pwrite(handle, view, offset)
@@ -238,10 +238,10 @@ def _write(handle: int, data: bytes, offset: int) -> None:
 
 
 def _tensors(path: Path) -> tuple[dict[str, str], dict[str, Rows]]:
-    """Metadata and tensors of a safetensors file.
+    """Read metadata and tensor positions of a safetensors file.
 
     Raises:
-        ValueError: it is none, or not whole.
+        ValueError: the file is not a safetensors file, or damaged.
     """
     size = path.stat().st_size
     with path.open("rb") as file:

@@ -1,10 +1,9 @@
-"""Score photos at all cells of a gallery: vectors everywhere, columns where they are promising.
+"""Score photos at all cells of a gallery: vectors at every cell, columns at candidates.
 
-A cell's score is the weighted mean of two cosines, that of its vector and that of its columns at
-the best heading. The columns' is computed for the candidates alone, the cells of the largest vector
-cosines. For the others its place is taken by what the worst of the candidates show on average:
-cells that look no better than these are no better. So all cells compare, and a map made from the
-scores gives no cell less than is known of it.
+A cell's score is the weighted mean of two cosines: that of its vector, and that of its columns at
+the best heading. The latter is computed only for the candidates, the cells with the largest vector
+cosines. For other cells it is replaced by the average of the worst candidates. All cells thus stay
+comparable, and no cell is ruled out.
 """
 
 from __future__ import annotations
@@ -36,22 +35,22 @@ CELLS = 512  # whose columns are compared at a time: 6 MB of 48 x 64
 
 
 class Gallery(Protocol):
-    """Cells or chips that photos are compared with."""
+    """Cells or chips to compare photos with."""
 
     def __len__(self) -> int: ...
 
     @property
     def headings(self) -> int:
-        """Columns of each; 0: none."""
+        """Number of columns of each item; 0: none."""
         ...
 
     @property
     def has_vectors(self) -> bool:
-        """Whether each has a vector."""
+        """Whether items have vectors."""
         ...
 
     def cosines(self, vectors: Tensor) -> NDArray[np.float32]:
-        """Of photos' vectors ``(P, V)`` with all, ``(P, N)``."""
+        """Return the cosines of vectors ``(P, V)`` with those of all items, ``(P, N)``."""
         ...
 
     def columns(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
@@ -59,7 +58,7 @@ class Gallery(Protocol):
         ...
 
     def project(self, columns: Tensor) -> Tensor:
-        """Columns of photos ``(P, D, w)`` as they compare with them, ``(P, D', w)``."""
+        """Project columns of photos ``(P, D, w)`` to those of the items, ``(P, D', w)``."""
         ...
 
 
@@ -70,19 +69,19 @@ def with_energy(columns: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Scores:
-    """What photos score at all cells, and where they look at the candidates."""
+    """Scores of photos at all cells, and their headings at the candidates."""
 
     values: NDArray[np.float32]  # (P, N) in [-1, 1]
     candidates: NDArray[np.int64]  # (P, K) in order
     heading_deg: NDArray[np.float32]  # (P, K) of the photo's middle, clockwise from grid north
 
     def some(self, rows: slice) -> Scores:
-        """Those of some photos."""
+        """Return the scores of some photos."""
         return Scores(self.values[rows], self.candidates[rows], self.heading_deg[rows])
 
 
 def candidates_of(cells: int) -> int:
-    """How many cells of so many are compared by their columns."""
+    """Return the number of candidates for a number of cells."""
     return min(cells, max(CANDIDATES, math.ceil(SHARE * cells)))
 
 
@@ -93,13 +92,13 @@ def scored(
     """Score photos one by one, a few at a time.
 
     Args:
-        photos: ``P`` of them.
+        photos: codes of ``P`` photos.
         gallery: ``N`` cells.
-        blend: how both cosines are weighed.
-        most: candidates; default: :func:`candidates_of`.
+        blend: weights of both cosines.
+        most: number of candidates; default: :func:`candidates_of`.
 
     Yields:
-        Which photos, and their scores: at most 8 million, or one photo's.
+        A range of photos and their scores: at most 8 million scores, or one photo.
     """
     few = max(1, SCORES // max(1, len(gallery)))
     many = max(few, COSINES // max(1, len(gallery)) // few * few)
@@ -120,9 +119,9 @@ def scored(
 
 @contextmanager
 def _threads(photos: PhotoCode) -> Iterator[ThreadPoolExecutor]:
-    """Threads that score a photo each: torch shares out only half of the work within one photo.
+    """Yield a pool of threads that score one photo each: within a photo, torch parallelizes half.
 
-    Each thread gives torch one thread. A GPU is fed by one.
+    Each thread gives torch one thread. A GPU needs only one.
     """
     threads = torch.get_num_threads()
     count = 1 if photos.columns.is_cuda else threads
@@ -138,18 +137,18 @@ def together(
     photos: PhotoCode, gallery: Gallery, blend: Blend,
     turn_deg: NDArray[np.floating] | None = None, most: int | None = None,
 ) -> Scores:  # fmt: skip
-    """Score several photos of one place as one query: a cell's score is the mean of theirs.
+    """Score several photos of one place as one query, by the mean of their scores.
 
     Args:
-        photos: ``P`` of them, all taken at one place.
+        photos: codes of ``P`` photos of one place.
         gallery: ``N`` cells.
-        blend: how both cosines are weighed.
-        turn_deg: ``(P,)`` heading of each photo less that of the first, clockwise, where known
-            [degrees]; default: each may look anywhere.
-        most: candidates; default: :func:`candidates_of`.
+        blend: weights of both cosines.
+        turn_deg: ``(P,)`` heading of each photo minus that of the first, clockwise [degrees];
+            default: headings are independent.
+        most: number of candidates; default: :func:`candidates_of`.
 
     Returns:
-        One row of values; headings are those of the first photo.
+        One row of values, with the headings of the first photo.
     """
     cosines = None
     if gallery.has_vectors:
@@ -160,7 +159,7 @@ def together(
 
 @torch.inference_mode()
 def headings(photos: PhotoCode, gallery: Gallery, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Where each photo looks if it was taken at these cells, ``(P, n)`` [degrees]."""
+    """Return the heading of each photo at some cells, ``(P, n)`` [degrees]."""
     if not gallery.headings:
         return np.zeros((len(photos.columns), len(rows)), np.float32)
     parts = [
@@ -175,7 +174,7 @@ def _one(
     photos: PhotoCode, cosines: NDArray[np.float32] | None, gallery: Gallery, blend: Blend,
     most: int | None, turn_deg: NDArray[np.floating] | None = None,
 ) -> _Found:  # fmt: skip
-    """Values ``(N,)``, candidates ``(K,)`` and their headings of one query."""
+    """Return values ``(N,)``, candidates ``(K,)`` and their headings of one query."""
     if cosines is not None and not gallery.headings:
         rows = _largest(cosines, most or candidates_of(len(cosines)))
         return cosines, rows, np.zeros(len(rows), np.float32)
@@ -194,7 +193,7 @@ def _one(
 
 
 def _largest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """Positions of the largest values, in order of position."""
+    """Return the positions of the largest values, in order of position."""
     if count >= len(values):
         return np.arange(len(values))
     return np.sort(np.argpartition(-values, count - 1)[:count]).astype(np.int64)
@@ -204,7 +203,7 @@ def _by_columns(
     photos: PhotoCode, gallery: Gallery, rows: NDArray[np.int64],
     turn_deg: NDArray[np.floating] | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
-    """Mean score of the photos at some cells, and the heading of the first, each ``(n,)``."""
+    """Return the photos' mean score at some cells, and the first photo's heading, each ``(n,)``."""
     width = photos.columns.shape[-1]
     scores, found = [], []
     for at in range(0, len(rows), CELLS):
@@ -221,7 +220,7 @@ def _by_columns(
 
 
 def _turned(correlation: Tensor, turn_deg: NDArray[np.floating]) -> Tensor:
-    """Correlations ``(P, n, W)`` by the heading of the first photo, between columns by line."""
+    """Shift correlations ``(P, n, W)`` to the first photo's heading, by linear interpolation."""
     size = correlation.shape[-1]
     out = []
     for one, turn in zip(correlation, turn_deg, strict=True):
@@ -250,16 +249,16 @@ def _correlations(photos: PhotoCode, gallery: Gallery, rows: NDArray[np.int64]) 
 
 
 def _floor(scores: NDArray[np.float32], cosines: NDArray[np.float32], blend: Blend) -> float:
-    """What columns show of cells beyond the candidates: what the worst candidates do.
+    """Return the column score for cells that are not candidates, from the worst candidates.
 
-    A map weighs cells by exponentials, so it is their mean that counts, ``m + s^2 / 2 t`` of a
-    normal distribution. Middle and spread are those of the ranks (median and its deviations), as
-    the photo's own place may be among the worst candidates, too.
+    A map weighs cells by exponentials, so the mean of exponentials counts: ``m + s^2 / 2 t`` of a
+    normal distribution. Median and median deviation give ``m`` and ``s``, because the photo's own
+    place may be among the worst candidates.
 
     Args:
-        scores: ``(K,)`` of the candidates' columns.
-        cosines: ``(K,)`` of their vectors.
-        blend: with the temperature.
+        scores: ``(K,)`` column scores of the candidates.
+        cosines: ``(K,)`` vector cosines of the candidates.
+        blend: weights and temperature.
     """
     count = max(1, round(WORST * len(cosines)))
     worst = scores[np.argpartition(cosines, count - 1)[:count]].astype(np.float64)

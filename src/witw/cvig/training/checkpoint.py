@@ -1,7 +1,8 @@
 """Save and resume a training; reuse the result of an identical finished one.
 
-Kept outside the outputs, which Snakemake deletes before a job: one that is run again over the same
-pairs, because a job before it was, takes what is kept instead of training for hours.
+Checkpoints are stored outside the outputs, which Snakemake deletes before a job. A job that reruns
+on the same pairs, because an upstream job reran, reuses the stored result instead of training for
+hours.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ def path(
     sides: tuple[int, ...],
     weights: Path | None = None,
 ) -> Path:
-    """Checkpoint of a run, named after all it depends on: no other run goes on from it.
+    """Return a run's checkpoint path, named by a digest of all dependencies of the run.
 
-    The packed tables tell of every picture's bytes, too (``photo_crc``, ``chip_crc``).
+    The packed tables identify every picture's bytes (``photo_crc``, ``chip_crc``).
 
     Args:
         spec: the stage's spec.
         train: folder of the packed training split.
         val: folder of the packed validation split.
         sides: sides of the packed pictures [px].
-        weights: file that the backbones begin with.
+        weights: file of the backbones' initial weights.
     """
     digest = hashlib.sha256(json.dumps([spec, list(sides)], sort_keys=True).encode())
     for folder in (train, val):
@@ -66,20 +67,20 @@ def read(where: Path, device: torch.device) -> dict[str, Any]:
     """Read a checkpoint.
 
     Raises:
-        UserError: it is not whole.
+        UserError: the checkpoint is damaged.
     """
     return load(where, device)
 
 
 def beside(saved: Path) -> Path:
-    """Where a run's events lie and, when it has ended, its result."""
+    """Return the folder of a run's events and, after its end, its result."""
     return saved.with_suffix("")
 
 
 def keep_result(saved: Path, outputs: Sequence[Path]) -> None:
-    """Keep copies of the outputs of the run that ``saved`` is named after, which has ended.
+    """Store copies of the outputs of a finished run with the checkpoint ``saved``.
 
-    Those of the same outputs that an earlier run left are removed.
+    Copies of the same outputs from earlier runs are removed.
     """
     for other in FOLDER.glob(f"*/{RESULT}"):
         if _kept(other).keys() == {str(path) for path in outputs}:
@@ -93,7 +94,7 @@ def keep_result(saved: Path, outputs: Sequence[Path]) -> None:
 
 
 def put_back(saved: Path, outputs: Sequence[Path]) -> bool:
-    """Write the outputs from the copies that were kept; returns False where they are not whole."""
+    """Restore the outputs from the stored copies; return False if these are incomplete."""
     copies = {str(path): beside(saved) / path.name for path in outputs}
     if not all(copy.exists() for copy in copies.values()):
         return False
@@ -105,7 +106,7 @@ def put_back(saved: Path, outputs: Sequence[Path]) -> bool:
 
 
 def _kept(result: Path) -> dict[str, str]:
-    """SHA-256 of each output of which a copy lies beside ``result``; empty if that is not whole."""
+    """Return the SHA-256 of each stored output beside ``result``; empty if that is damaged."""
     try:
         found = files.read_json(result)
     except (FileNotFoundError, UserError):
@@ -125,11 +126,11 @@ def keeper(
     minutes: float,
     processes: Processes | None = None,
 ) -> Iterator[Callable[[], None]]:
-    """Yield a function to call between steps: it writes every ``minutes``, and at SIGTERM.
+    """Yield a function to call between steps: it saves every ``minutes``, and at SIGTERM.
 
-    At SIGTERM (Slurm's and Snakemake's way to stop a job) the step under way is finished first, as
-    weights and optimiser must agree; then the state is written and the process exits with 143. Of
-    several processes the first one writes; one that is told to stop stops all, after the same step.
+    At SIGTERM (sent by Slurm and Snakemake to stop a job), the current step is finished first,
+    because weights and optimiser must agree. Then the state is written, and the process exits with
+    143. Of several processes, only the first writes; a signal to one stops all after the same step.
     """
     processes = processes or Processes()
     asked: list[int] = []

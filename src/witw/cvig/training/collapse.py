@@ -1,7 +1,7 @@
-"""Tells a training that has collapsed: all pictures have come to one code, and nothing is learnt.
+"""Detects a collapsed training, in which all pictures have the same code.
 
-The loss is then that of equal scores, and validation is guessing. Both also hold before anything is
-learnt, so they count only after the warm-up, and only in several epochs on end.
+The loss is then that of equal scores, and validation is at chance. Both are also true at the start
+of a training, so they count only after the warm-up, and only in several consecutive epochs.
 """
 
 from __future__ import annotations
@@ -23,33 +23,34 @@ ALIKE = 0.05  # spread below which they are on their way there; few pairs alone 
 
 
 def equal_scores_loss(criterion: Loss, batch: int) -> float:
-    """Loss of a batch whose scores are all equal, ``ln B`` of InfoNCE [nats]."""
+    """Return the loss of a batch with equal scores, ``ln B`` for InfoNCE [nats]."""
     none = torch.zeros(batch, batch, dtype=torch.bool)
     return float(criterion(torch.zeros(batch, batch), torch.tensor(1.0), none))
 
 
 def spread(codes: Tensor) -> float:
-    """How far codes ``(N, D, w)`` of length 1 lie from their mean: root of the mean square."""
+    """Return the root mean square distance of codes ``(N, D, w)`` of length 1 from their mean."""
     flat = F.normalize(codes.float().flatten(1), dim=1)
     return float((flat - flat.mean(dim=0)).square().sum(dim=1).mean().sqrt())
 
 
 def is_guessing(line: dict[str, float], photos: int) -> bool:
-    """Whether an epoch's median percentile is no better than guessing's, by two of its spreads."""
+    """Return whether an epoch's median percentile is within two standard deviations of chance."""
     return line["val_median_percentile"] >= 50 - 100 / math.sqrt(photos)
 
 
 def sentence(
     lines: Sequence[dict[str, float]], settings: Train, equal: float, spread: float, photos: int
 ) -> str:
-    """What to say of a collapsed training; empty if it is none.
+    """Return the error message for a collapsed training; empty otherwise.
 
     Args:
-        lines: the epochs so far.
-        settings: of the training.
-        equal: from :func:`equal_scores_loss`.
-        spread: of the validation codes after the last epoch, the least of photos' and chips'.
-        photos: of the validation areas.
+        lines: figures of the epochs so far.
+        settings: settings of the training.
+        equal: loss from :func:`equal_scores_loss`.
+        spread: spread of the validation codes after the last epoch, the smaller of photos and
+            chips.
+        photos: number of photos of the validation areas.
     """
     last = lines[-EPOCHS:]
     warm = math.ceil(settings.warm_up * settings.epochs)

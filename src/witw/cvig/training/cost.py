@@ -1,8 +1,8 @@
-"""What a training will cost, before it begins: arithmetic and memory of its network.
+"""Compute the cost of a training in advance: arithmetic and memory of its network.
 
-``python -m witw.cvig.training.cost`` reads a JSON object with ``train``, ``chip_m`` and ``pack``
-and writes one of :class:`Cost`, with its memory and work: in a process of its own, as torch takes
-seconds to load.
+``python -m witw.cvig.training.cost`` reads a JSON object with ``train``, ``chip_m`` and ``pack``,
+and writes a JSON object of :class:`Cost`, with memory and arithmetic. It runs in a separate
+process, because torch takes seconds to load.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ HALF = 2  # bytes of a value that a GPU keeps for the way back, in bfloat16
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network asks of the machine that trains it.
+    """Requirements of a network's training.
 
     Attributes:
-        parameters: of both towers.
+        parameters: number of parameters of both towers.
         forward_flop: FLOP to encode one pair.
-        kept_values: values of one pair that the way back needs.
-        gpu: name of this machine's GPU; None: it has none.
-        gpu_bytes: its memory.
+        kept_values: number of values per pair that the backward pass needs.
+        gpu: name of this machine's GPU, or None.
+        gpu_bytes: memory of this GPU.
     """
 
     parameters: int
@@ -49,22 +49,22 @@ class Cost:
     gpu_bytes: int = 0
 
     def memory_bytes(self, settings: Train) -> float:
-        """Memory that training takes on a GPU, about: weights, optimiser, and pairs under way."""
+        """Estimated GPU memory of the training: weights, optimiser, and pairs in progress."""
         state = self.parameters * (STATE_BYTES + (4 if settings.ema else 0))
         pairs = settings.micro_batch or settings.batch
         return state + pairs * self.kept_values * HALF
 
     def pair_flop(self, settings: Train) -> float:
-        """FLOP to train on one pair: forward, backward at twice the work, and what is repeated."""
+        """FLOP to train on one pair: forward, backward at twice the work, and repeated passes."""
         cached = 0 < settings.micro_batch < settings.batch
         return self.forward_flop * (3 + cached + settings.grad_checkpointing)
 
 
 def measure(settings: Train, chip_m: float, pack: Pack) -> Cost:
-    """Count, without memory for a single weight.
+    """Count the cost on torch's meta device, without memory for weights.
 
     Args:
-        settings: of the training.
+        settings: settings of the training.
         chip_m: side of a chip on the ground [m].
         pack: sizes of the packed pictures.
 
@@ -99,7 +99,7 @@ def measure(settings: Train, chip_m: float, pack: Pack) -> Cost:
 
 
 def main() -> None:
-    """Answer the question on standard input."""
+    """Answer the request on standard input."""
     asked: Mapping[str, Any] = json.load(sys.stdin)
     settings, pack = Train.model_validate(asked["train"]), Pack.model_validate(asked["pack"])
     try:

@@ -1,8 +1,9 @@
 """Processes of one training: sharding, gather, broadcast, all_reduce.
 
-Started by torchrun (which sets ``RANK`` and ``WORLD_SIZE``), or alone. Every process encodes its
-part of a batch; codes are gathered, so that each computes the loss of the whole batch, and the
-gradients are added up. Nothing depends on how many there are but the rounding of sums.
+Processes are started by torchrun (which sets ``RANK`` and ``WORLD_SIZE``), or there is only one.
+Each process encodes its part of a batch. Codes are gathered, so each process computes the loss of
+the whole batch, and gradients are summed. The number of processes affects only the rounding of
+sums.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from torch import Tensor
 
 from witw.errors import UserError
 
-# Others wait while one mines hard batches or validates.
+# The other processes wait while one mines hard batches or validates.
 PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a training, and which of them this is."""
+    """The processes of a training, and the rank of this one."""
 
     rank: int = 0
     size: int = 1
@@ -35,14 +36,14 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that validates, logs and writes."""
+        """Whether this process validates, logs and writes."""
         return self.rank == 0
 
     def shard(self, count: int) -> slice:
-        """This process's part of ``count`` rows.
+        """Return this process's part of ``count`` rows.
 
         Raises:
-            UserError: they cannot be shared out evenly.
+            UserError: the rows cannot be divided evenly.
         """
         if count % self.size:
             raise UserError(
@@ -53,7 +54,7 @@ class Processes:
         return slice(self.rank * share, (self.rank + 1) * share)
 
     def gather(self, own: Tensor) -> list[Tensor]:
-        """Every process's tensor, all of one shape, in the order of ranks; ``own`` is itself."""
+        """Gather the tensors of all processes, of equal shape, in the order of ranks."""
         if self.size == 1:
             return [own]
         parts = [torch.empty_like(own) for _ in range(self.size)]
@@ -72,7 +73,7 @@ class Processes:
             tensor.copy_(part.view_as(tensor))
 
     def broadcast(self, value: Any) -> Any:
-        """What the first process has as ``value``."""
+        """Return the first process's ``value``."""
         if self.size == 1:
             return value
         box = [value]
@@ -80,7 +81,7 @@ class Processes:
         return box[0]
 
     def any(self, value: bool) -> bool:
-        """Whether it is so in any process."""
+        """Return whether the value is true in any process."""
         if self.size == 1:
             return value
         count = torch.tensor(int(value))
@@ -90,7 +91,7 @@ class Processes:
 
 @contextmanager
 def connect() -> Iterator[Processes]:
-    """The processes torchrun started, connected; or this one alone."""
+    """Connect the processes that torchrun started, or return this process alone."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield Processes()

@@ -1,8 +1,9 @@
 """Gradients of a contrastive loss over a whole batch, from micro-batches and processes.
 
-Every pair of a batch is a negative of every other, so the loss needs all codes at once; the towers
-do not. Gao et al. 2021 (GradCache): encode without a graph, part by part; take the loss's gradients
-with respect to the codes; encode each part again, with a graph, and go on from there.
+Every pair of a batch is a negative of every other, so the loss needs all codes at once, but the
+towers do not. As in GradCache (Gao et al. 2021), each part is encoded without a graph, the
+gradients of the loss with respect to the codes are computed, and each part is encoded again with a
+graph.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ def backward(
     """Add the gradients of the loss of the whole batch to the network's, and return the loss.
 
     Args:
-        network: whose towers treat each pair by itself.
+        network: network whose towers process each pair independently.
         batch: this process's part of the batch, on the network's device.
-        jitter: its augmentation; all that is random is in it, so that encoding again is the same.
-        loss: of all processes' pairs.
+        jitter: augmentation, with all random numbers, so a second encoding gives the same codes.
+        loss: loss of the pairs of all processes.
         mask_radius_m: see :func:`witw.cvig.training.loss.false_negative_mask`.
         micro_batch: pairs encoded at a time; 0: all.
         processes: the processes; gradients are summed over them.
-        vector_weight: weight of the vectors' loss beside the columns'; where the network has
+        vector_weight: weight of the vectors' loss relative to the columns'. If the network has
             vectors, the loss is the weighted mean of both.
 
     Returns:
@@ -81,5 +82,5 @@ def backward(
 
 
 def _joined[T: (PhotoCode, ChipCode)](parts: Sequence[T]) -> T:
-    """Codes of all parts."""
+    """Concatenate the codes of all parts."""
     return type(parts[0])(*(torch.cat(values) for values in zip(*parts, strict=True)))

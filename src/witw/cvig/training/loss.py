@@ -21,7 +21,7 @@ class Loss(Protocol):
 
 
 def chosen(settings: Train) -> Loss:
-    """The loss the settings name."""
+    """Return the loss that the settings name."""
     if settings.loss == "triplet":
         return partial(triplet, alpha=settings.triplet_alpha)
     return partial(
@@ -30,14 +30,14 @@ def chosen(settings: Train) -> Loss:
 
 
 def false_negative_mask(position: Tensor, radius_m: float) -> Tensor:
-    """Which pairs are too near to be each other's negatives.
+    """Mark pairs that are too near to be each other's negatives.
 
-    Photos taken a few metres apart show the same place, and geotags err by tens of metres: to
-    call such a chip wrong would teach noise. Areas that touch or overlap make no difference.
+    Photos taken a few metres apart show the same place, and geotags err by tens of metres, so such
+    negatives would be noise. Area borders have no influence.
 
     Args:
         position: ``(B, 3)`` float64, see :func:`witw.geo.geocentric` [m].
-        radius_m: distance under which a pair is hidden [m].
+        radius_m: distance below which a pair is masked [m].
 
     Returns:
         ``(B, B)`` bool, False on the diagonal.
@@ -49,17 +49,17 @@ def false_negative_mask(position: Tensor, radius_m: float) -> Tensor:
 def info_nce(
     scores: Tensor, scale: Tensor, mask: Tensor, smoothing: float = 0.0, decoupled: bool = False
 ) -> Tensor:
-    """Cross-entropy of finding the chip among the photo's candidates, and the other way round.
+    """Return the cross-entropy of finding the chip among the photo's candidates, and vice versa.
 
     InfoNCE of van den Oord et al. 2018, in both directions as in CLIP (Radford et al. 2021).
 
     Args:
         scores: ``(B, B)`` photo by chip, own pairs on the diagonal.
         scale: factor from score to logit.
-        mask: ``(B, B)`` bool, candidates left out.
-        smoothing: share of the target spread evenly over all candidates that are not hidden
+        mask: ``(B, B)`` bool, masked candidates.
+        smoothing: share of the target spread evenly over all candidates that are not masked
             (Szegedy et al. 2016).
-        decoupled: leave the own pair out of the sum over candidates (Yeh et al. 2022).
+        decoupled: exclude the own pair from the sum over candidates (Yeh et al. 2022).
 
     Returns:
         Scalar loss [nats].
@@ -82,14 +82,14 @@ def _one_way(logits: Tensor, mask: Tensor, smoothing: float, decoupled: bool) ->
 
 
 def triplet(scores: Tensor, scale: Tensor, mask: Tensor, alpha: float = 10.0) -> Tensor:
-    """Soft-margin triplet loss over all negatives of a batch, both ways (Hu et al. 2018).
+    """Return the soft-margin triplet loss over all negatives, in both directions (Hu et al. 2018).
 
     ``log(1 + exp(alpha (d_own - d_other)))``, ``d = 2 (1 - score)`` being the squared chord.
 
     Args:
         scores: ``(B, B)`` photo by chip, own pairs on the diagonal.
-        scale: not used; other losses learn it.
-        mask: ``(B, B)`` bool, candidates left out.
+        scale: unused; other losses learn it.
+        mask: ``(B, B)`` bool, masked candidates.
         alpha: sharpness, 10 in the original.
 
     Returns:

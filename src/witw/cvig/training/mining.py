@@ -1,7 +1,7 @@
 """Mine hard batches: pairs that look alike to the network but lie too far apart to match.
 
-The whole epoch is one pool. Each pair is two vectors, so that all against all are matrix products,
-block by block; of each pair's row of scores only the largest are kept.
+The whole epoch is one pool. Each pair has two vectors, so comparing all pairs is a matrix product
+in blocks; only the largest scores of each pair are kept.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Vectors:
 
     @classmethod
     def of(cls, codes: Codes) -> Vectors:
-        """From codes: their vectors, or the mean of their columns, which no heading changes."""
+        """Return the vectors of codes, or the mean of their columns, which ignores headings."""
         if codes.has_vectors:
             photos, chips = codes.photo_vectors.float(), codes.chip_vectors.float()
             return cls(F.normalize(photos, dim=1), F.normalize(chips, dim=1))
@@ -43,7 +43,7 @@ class Vectors:
 
 
 def describe(network: Network, data: Packed, where: torch.device) -> Vectors:
-    """Vectors of all pairs, by the network as it is."""
+    """Compute the vectors of all pairs with the current network."""
     parts = []
     for start in range(0, len(data), ENCODED):
         rows = np.arange(start, min(start + ENCODED, len(data)))
@@ -59,21 +59,21 @@ def compose(
     share: float,
     radius_m: float,
 ) -> NDArray[np.int64]:
-    """Put an epoch's rows in an order in which every batch is part one hard cluster, part random.
+    """Order an epoch's rows so that every batch is partly a hard cluster and partly random.
 
     The random part keeps mislabelled geotags, which are hard for good reason, from dominating the
     gradients.
 
     Args:
-        rows: of the epoch, in random order.
-        vectors: of all pairs.
+        rows: rows of the epoch, in random order.
+        vectors: vectors of all pairs.
         data: the split.
-        batch: pairs a batch.
-        share: of a batch that is a cluster.
-        radius_m: pairs nearer than this do not meet in a cluster.
+        batch: pairs per batch.
+        share: share of a batch that is a cluster.
+        radius_m: minimum distance of pairs in a cluster.
 
     Returns:
-        The same rows but for the rest that fills no batch.
+        The same rows without an incomplete last batch.
     """
     count = len(rows) // batch
     size = round(share * batch)
@@ -92,19 +92,19 @@ def compose(
 def neighbours(
     vectors: Vectors, rows: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The pairs most alike to each pair: photo with chip, and the other way round, in the mean.
+    """Find the pairs most similar to each pair, by the mean of photo-chip and chip-photo scores.
 
     Args:
-        vectors: of all pairs.
-        rows: the pairs that are compared, ``P``.
-        count: neighbours of each.
+        vectors: vectors of all pairs.
+        rows: the pairs to compare, ``P``.
+        count: number of neighbours of each pair.
 
     Returns:
         Positions in ``rows`` and scores, each ``(P, count)``, the best first.
     """
     at = torch.from_numpy(rows).to(vectors.photos.device)
     photos, chips = vectors.photos[at], vectors.chips[at]
-    # The product of the joined vectors is the sum of both ways.
+    # The product of the concatenated vectors is the sum of both directions.
     one, other = torch.cat([photos, chips], dim=1), torch.cat([chips, photos], dim=1)
     few, count = max(1, SCORES // len(rows)), min(count, len(rows) - 1)
     near = np.empty((len(rows), count), np.int32)
@@ -128,7 +128,8 @@ def _partition(
 ) -> list[NDArray[np.int64]]:
     """Divide pairs into clusters of ``size``, each grown from a random pair.
 
-    As Fervers et al. 2024: what is most like the cluster so far, and far from each of it, joins.
+    As in Fervers et al. 2024, the pair that is most similar to the cluster and far from its members
+    joins next.
     """
     free, total = np.ones(len(near), bool), np.zeros(len(near), np.float32)
     first, clusters = 0, []
@@ -160,7 +161,7 @@ def _next(
     radius_m: float,
     first: int,
 ) -> int:
-    """The best of what is known; else the first that is free, far from all members if it may be."""
+    """Return the best known neighbour, or the first free pair, far from all members if possible."""
     if len(known):
         return int(known[total[known].argmax()])
     left = np.flatnonzero(free[first:]) + first
@@ -172,7 +173,7 @@ def _next(
 def _is_far(
     positions: NDArray[np.float64], some: NDArray[np.integer], others: list[int], radius_m: float
 ) -> NDArray[np.bool_]:
-    """Whether each of some is at least the radius away from all others."""
+    """Return whether each of some pairs is at least the radius away from all others."""
     far = np.ones(len(some), bool)
     for one in others:
         away = positions[some] - positions[one]

@@ -15,9 +15,9 @@ from witw.settings.train import Train
 
 
 def optimizer(network: Network, settings: Train, fused: bool) -> torch.optim.AdamW:
-    """AdamW; weight decay is for matrices, not for norms, biases and the scale.
+    """Create AdamW with weight decay for matrices only, not for norms, biases and the scale.
 
-    Each group's ``scale`` is its share of the learning rate: see :func:`scales`.
+    Each group's ``scale`` is its share of the learning rate, see :func:`scales`.
     """
     scale = scales(network, settings)
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
@@ -32,10 +32,10 @@ def optimizer(network: Network, settings: Train, fused: bool) -> torch.optim.Ada
 
 
 def scales(network: Network, settings: Train) -> dict[str, float]:
-    """Name of each of the backbones' parameters -> its share of the learning rate.
+    """Return name -> share of the learning rate, for each parameter of the backbones.
 
-    The last block has ``backbone_rate``, each one before it ``layer_decay`` of the next one's
-    (Bao et al. 2022, BEiT).
+    The last block has ``backbone_rate``; each earlier block has ``layer_decay`` times the share of
+    the next block (Bao et al. 2022, BEiT).
     """
     out = {}
     for tower, depths in _depths(network):
@@ -47,10 +47,10 @@ def scales(network: Network, settings: Train) -> dict[str, float]:
 
 
 def freeze(network: Network, blocks: int) -> None:
-    """Let the first blocks of the backbones, and what lies before them, keep their weights.
+    """Freeze the first blocks of the backbones, and the layers before them.
 
     Raises:
-        UserError: there are not so many.
+        UserError: the backbone has fewer blocks.
     """
     if not blocks:
         return
@@ -65,14 +65,14 @@ def freeze(network: Network, blocks: int) -> None:
 
 
 def _depths(network: Network) -> list[tuple[str, dict[str, int]]]:
-    """Depths of each backbone's parameters; one that both towers share counts once."""
+    """Return the depths of each backbone's parameters; a shared backbone counts once."""
     shared = network.photo.backbone is network.overhead.backbone
     towers = ("photo",) if shared else ("photo", "overhead")
     return [(tower, getattr(network, tower).backbone.depths()) for tower in towers]
 
 
 def learning_rate(step: int, total: int, settings: Train) -> float:
-    """Learning rate of a step."""
+    """Return the learning rate of a step."""
     if settings.schedule == "cosine":
         return one_cycle(step, total, settings.learning_rate, settings.warm_up)
     rise = settings.warm_up * total
@@ -80,7 +80,7 @@ def learning_rate(step: int, total: int, settings: Train) -> float:
 
 
 def one_cycle(step: int, total: int, peak: float, warm: float = 0.25) -> float:
-    """Learning rate of a step: a cosine up from a 25th of the peak, a cosine down to nearly zero.
+    """Return the learning rate of a step: a cosine up from a 25th of the peak, then one down to 0.
 
     Smith and Topin 2019, with the shape of fastai's one-cycle policy.
     """
@@ -93,12 +93,12 @@ def one_cycle(step: int, total: int, peak: float, warm: float = 0.25) -> float:
 
 
 class Average:
-    """Moving average of a module's weights (Polyak and Juditsky 1992), smoother than any step's.
+    """Moving average of a module's weights (Polyak and Juditsky 1992).
 
     Args:
-        module: what is averaged; its copy is in :attr:`module`.
-        decay: share of the old average a step keeps; fewer in the first steps, ``(1 + n) /
-            (10 + n)``, that the random beginning is soon forgotten.
+        module: module to average; :attr:`module` is the averaged copy.
+        decay: share of the old average that a step keeps; in the first steps at most ``(1 + n) /
+            (10 + n)``, to forget the random initial weights soon.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -107,7 +107,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
-        """Take in the weights after step number ``step``, counted from 1."""
+        """Update the average with the weights after step ``step``, counted from 1."""
         decay = min(self.decay, (1 + step) / (10 + step))
         old, new = self.module.state_dict(), module.state_dict()
         floats = [name for name, value in new.items() if value.is_floating_point()]

@@ -1,4 +1,4 @@
-"""Scalars of a training as TensorBoard event files, where the package ``tensorboard`` is there."""
+"""Scalars of a training as TensorBoard event files, if the package ``tensorboard`` is installed."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ log = logging.getLogger(__name__)
 
 
 class Events:
-    """Event file of one run: each run adds a file to the folder, and TensorBoard shows them as one.
+    """Event file of one run; TensorBoard joins the files of a folder.
 
     Args:
-        folder: where the file goes; None writes nothing.
+        folder: folder of the file; None: no file.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._writer = None if folder is None else _writer(folder)
 
     def add(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Write the scalars of a step; they are in the file on return.
+        """Write and flush the scalars of a step.
 
         Args:
-            step: of the training.
-            scalars: value by tag.
+            step: step of the training.
+            scalars: values by tag.
         """
         if self._writer is None or not scalars:
             return
@@ -37,15 +37,15 @@ class Events:
         self._writer.flush()  # a job that is killed keeps its curves
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         if self._writer is not None:
             self._writer.close()
 
 
 def _writer(folder: Path) -> SummaryWriter | None:
-    """TensorBoard's writer; None, said in the log, where the package is not installed."""
+    """Create TensorBoard's writer; without the package, log this and return None."""
     try:
-        # Here, as the package is optional and takes 0.7 s to load.
+        # Imported here because the package is optional and takes 0.7 s to load.
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         log.info("no TensorBoard files: `tensorboard` is not installed (extra witw[tensorboard])")

@@ -1,4 +1,4 @@
-"""What a person watching a training wants to know: loss, speed, what it waits for, time left."""
+"""Progress of a training for a person: loss, speed, waiting time, time left."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ EVERY_S = 1.0  # reading the loss makes a GPU's queue run dry, so seldom
 
 @torch.no_grad()
 def flops(network: Network, batch: Batch) -> float:
-    """FLOP to train on one pair: forward, and twice as much backward; leaves it in eval mode."""
+    """Return the FLOP to train on one pair, forward and backward; sets the network to eval mode."""
     with FlopCounterMode(display=False) as counter:
         encode_batch(network.eval(), batch[:1])
     return 3.0 * float(counter.get_total_flops())
 
 
 class ThroughputMeter:
-    """Measures a training as it goes, and shows it.
+    """Measures and shows the progress of a training.
 
     Args:
-        events: where scalars go as well.
-        total: steps of the training.
-        done: steps done before.
-        pair_flops: of :func:`flops`.
-        shown: whether there is a bar (only one process has).
+        events: event file for the scalars.
+        total: total steps of the training.
+        done: steps of earlier runs.
+        pair_flops: result of :func:`flops`.
+        shown: whether to show a bar (in one process only).
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ThroughputMeter:
         self.since, self.waited, self.pairs = time.monotonic(), 0.0, 0
 
     def waiting[T](self, items: Iterable[T]) -> Iterator[T]:
-        """Pass items on, noting how long each kept its taker waiting."""
+        """Yield items, measuring the waiting time for each."""
         source = iter(items)
         while True:
             start = time.monotonic()
@@ -65,21 +65,22 @@ class ThroughputMeter:
             yield item
 
     def resume(self) -> None:
-        """Begin to measure anew, after what is not training."""
+        """Restart the measurement after work other than training."""
         self._restart()
 
     def validated(self, line: Mapping[str, float]) -> None:
-        """Show from now on what the last epoch reached on the validation areas.
+        """Show the last epoch's validation figure from now on.
 
         Args:
-            line: of the epoch; ``val_median_percentile`` is the median rank in % of the gallery.
+            line: figures of the epoch; ``val_median_percentile`` is the median rank in % of the
+                gallery.
         """
         rank = line.get("val_median_percentile")
         if rank is not None:
             self.validation = {"val median rank": f"{rank:.1f}% (epoch {line['epoch']:g})"}
 
     def step(self, number: int, pairs: int, loss: torch.Tensor, rate: float) -> None:
-        """Note a step, and show what was measured if it is time."""
+        """Count a step, and update the display at intervals."""
         self.pairs += pairs
         if self.bar is not None:
             self.bar.update()
@@ -104,7 +105,7 @@ class ThroughputMeter:
         self._restart()
 
     def close(self) -> None:
-        """End the bar and the file of scalars."""
+        """Close the bar and the event file."""
         self.events.close()
         if self.bar is not None:
             self.bar.close()

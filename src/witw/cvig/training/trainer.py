@@ -26,13 +26,13 @@ from witw.settings.train import Train
 
 
 class Trainer:
-    """Network, optimiser and where the run stands; all that a checkpoint holds.
+    """Network, optimiser and progress of a run: the content of a checkpoint.
 
     Args:
-        settings: of the training.
-        shape: of the network.
+        settings: settings of the training.
+        shape: architecture of the network.
         where: the device.
-        total: steps of the training.
+        total: total steps of the training.
         processes: the processes.
     """
 
@@ -59,7 +59,7 @@ class Trainer:
         self.mined: dict[str, Tensor] = {}  # order of training by number of epoch
 
     def _made(self, shape: Architecture) -> Network:
-        """The network on its device, ready to be trained."""
+        """Create the network on its device, ready for training."""
         settings = self.settings
         network = Network(shape, settings.weights)
         optimizer.freeze(network, settings.freeze)
@@ -73,10 +73,10 @@ class Trainer:
         return network
 
     def _apart(self, network: Network) -> Network:
-        """A network with batch normalisation, made to see the whole batch or none of it.
+        """Make batch normalisation use the whole batch, or keep its statistics.
 
         Raises:
-            UserError: it sees parts of a batch, and has no statistics to keep instead.
+            UserError: the batch is processed in parts, and there are no statistics to keep.
         """
         settings, several = self.settings, self.processes.size > 1
         if settings.micro_batch or (several and self.where.type != "cuda"):
@@ -96,10 +96,10 @@ class Trainer:
         return network
 
     def _recompute(self, network: Network) -> None:
-        """Have blocks computed again backward instead of kept.
+        """Recompute blocks in the backward pass instead of storing them.
 
         Raises:
-            UserError: the backbone has no such blocks.
+            UserError: the backbone does not support this.
         """
         settings = self.settings
         nets: list[Any] = [
@@ -118,16 +118,16 @@ class Trainer:
             net.set_grad_checkpointing(True)
 
     def compile(self) -> None:
-        """Have the towers compiled at their first use, where it pays and the settings ask for it.
+        """Compile the towers at their first use, on a GPU and if the settings say so.
 
-        The average stays as it is: what is judged once an epoch is not worth the wait.
+        The moving average is not compiled, because it runs only once per epoch.
         """
         if self.settings.compile and self.where.type == "cuda":
             for tower in (self.network.photo, self.network.overhead):
                 tower.compile()
 
     def state(self) -> dict[str, Any]:
-        """What :meth:`restore` needs: tensors and plain values."""
+        """Return the state for :meth:`restore`: tensors and plain values."""
         return {
             "network": self.network.state_dict(),
             "average": self.average.state() if self.average else {},
@@ -140,7 +140,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state`."""
+        """Continue from a result of :meth:`state`."""
         self.network.load_state_dict(state["network"])
         if self.average:
             self.average.module.load_state_dict(state["average"])
@@ -150,7 +150,7 @@ class Trainer:
 
     @property
     def eval_network(self) -> Network:
-        """The network that is validated, saved and mined with."""
+        """The network for validation, saving and mining."""
         return self.average.module if self.average else self.network  # type: ignore[return-value]
 
     @property
@@ -159,14 +159,14 @@ class Trainer:
         return optimizer.learning_rate(self.step, self.total, self.settings)
 
     def steps(self, train: Packed) -> int:
-        """Steps of an epoch: all have as many, though owners' caps leave more rows in some."""
+        """Steps per epoch, equal for all epochs, although owner caps leave more rows in some."""
         settings = self.settings
         epochs = range(settings.epochs if settings.owner_cap else 1)
         least = min(len(self._drawn(train, epoch)) for epoch in epochs)
         return max(1, least // settings.batch)
 
     def order(self, train: Packed, epoch: int) -> NDArray[np.int64]:
-        """Rows of an epoch in the order of training; mines hard batches when it is time."""
+        """Return the rows of an epoch in training order; mine hard batches when due."""
         every = self.settings.hard_every
         if not every or epoch < every:
             return self._drawn(train, epoch)
@@ -180,7 +180,7 @@ class Trainer:
         return batches.draw(buckets, settings.seed, epoch, train.owners, settings.owner_cap)
 
     def _mine(self, train: Packed, epoch: int) -> dict[str, Tensor]:
-        """Orders of the epochs until the next mining: the weights of now will then be gone."""
+        """Order all epochs until the next mining, because later the current weights are lost."""
         if not self.processes.first:
             return {}
         settings = self.settings
@@ -196,7 +196,7 @@ class Trainer:
         return orders
 
     def train_step(self, batch: Batch, chip_m: float) -> None:
-        """One optimiser step; its randomness is a function of seed and step.
+        """Run one optimiser step; its random numbers depend only on seed and step.
 
         Args:
             batch: this process's part of the step's pairs.
@@ -204,7 +204,7 @@ class Trainer:
         """
         settings, processes = self.settings, self.processes
         self.network.train()
-        # Drawn for the whole batch by everyone, so that no part depends on who takes it.
+        # Every process draws for the whole batch, so a part does not depend on its process.
         count = self.batch = len(batch) * processes.size
         seed = settings.seed * 1_000_003 + self.step
         jitter = augment.draw(count, settings, chip_m, seed)[processes.shard(count)].to(self.where)
@@ -231,7 +231,7 @@ class Trainer:
             self.average.update(self.network, self.step)
 
     def end_epoch(self, steps: int, val: Packed) -> dict[str, float]:
-        """Validate, note the epoch, keep its weights if it is the best so far.
+        """Validate, record the epoch, and keep its weights if it is the best so far.
 
         Raises:
             UserError: training has diverged or collapsed.
@@ -262,7 +262,7 @@ class Trainer:
         return line
 
     def model(self, val: Packed) -> Model:
-        """The network of the best epoch, its temperature fitted on the validation areas."""
+        """Return the network of the best epoch, with temperature fitted on the validation areas."""
         line = min(reversed(self.lines), key=selection_key)
         network = self.eval_network
         network.load_state_dict(self.best)
@@ -275,5 +275,5 @@ class Trainer:
 
 
 def selection_key(line: dict[str, float]) -> tuple[float, float, float]:
-    """What the best epoch has least of: median percentile, then misses."""
+    """Return the key that the best epoch minimizes: median percentile, then misses."""
     return line["val_median_percentile"], -line["val_recall_at_10"], -line["val_recall_at_1"]
