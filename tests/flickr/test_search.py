@@ -298,7 +298,7 @@ def test_the_stage_runs_by_itself_and_leaves_the_key_nowhere(tmp_path):
         done = command(tmp_path, server, FLICKR_API_KEY=KEY, FLICKR_API_SECRET=SECRET)
     assert done.returncode == 0, done.stderr
     assert set(tables.read(tmp_path / "results/a/photos.parquet", "photos")["id"]) == wanted(made)
-    assert "times the least possible" in done.stderr
+    assert "times the minimum" in done.stderr
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     names = {path.name for path in files if path.parent.name == "a"}
     assert names == {"photos.parquet", "cells.parquet", "search.json"}

@@ -152,8 +152,8 @@ def test_the_spec_of_a_box_is_what_it_was_and_a_changed_file_changes_that_of_its
     [
         ({"area": "no.geojson"}, "`area` no.geojson does not exist"),
         ({"area": []}, "is missing"),
-        ({"area": [[1, 2, 3]]}, "`area` is no shape"),
-        ({"area": {"type": "Blob"}}, "no GeoJSON geometry"),
+        ({"area": [[1, 2, 3]]}, "`area` is not a shape"),
+        ({"area": {"type": "Blob"}}, "not a GeoJSON geometry"),
         ({"area": {"type": "Point", "coordinates": [1, 1]}}, "holds no polygon"),
         ({"area": CORNERS, "bbox_deg": [1, 1, 2, 2]}, "give one of the two"),
         ({"area": [[-170, 1], [170, 1], [170, 2]]}, "more than half of the Earth"),
@@ -172,7 +172,7 @@ def test_a_file_that_holds_no_shape_is_one_sentence():
     Path("a.csv").write_text("a,b\n1,2\n")
     Path("b.geojson").write_text("{")
     geopandas.GeoDataFrame(geometry=[shapely.Polygon(CORNERS)]).to_file("c.gpkg")
-    for name, words in (("a.csv", "holds no shapes"), ("b.geojson", "cannot be read"),
+    for name, words in (("a.csv", "contains no shapes"), ("b.geojson", "cannot be read"),
                         ("c.gpkg", "has no CRS")):  # fmt: skip
         with pytest.raises(UserError, match=words) as caught:
             area(area=name)

@@ -1,1 +1,1 @@
-"""Flickr: search, shards, download. Knows nothing of imagery or torch."""
+"""Flickr: search, shards, download. Imports neither imagery nor torch."""

@@ -12,18 +12,18 @@ from witw.environment import CONTACT
 
 
 def user_agent() -> str:
-    """Who asks: name, version and, where ``WITW_CONTACT`` is set, how to reach its user."""
+    """Return the User-Agent: name, version and, if ``WITW_CONTACT`` is set, a contact."""
     words = os.environ.get(CONTACT, "").encode("ascii", "ignore").decode().split()
     contact = "".join(c for c in " ".join(words) if c.isprintable() and c not in "()")
     return f"witw/{__version__}" + (f" ({contact})" if contact else "")
 
 
 def retry_after_s(header: str | None, date: str | None = None) -> float | None:
-    """Seconds of a Retry-After header (RFC 9110, 10.2.3): a number or a date; None: neither.
+    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3); None if it is not valid.
 
     Args:
-        header: Retry-After.
-        date: header Date, the clock by which a date of the first is meant; default: our clock.
+        header: Header Retry-After: a number of seconds or a date.
+        date: Header Date, the clock that a date in Retry-After refers to; default: the local clock.
     """
     if header is None:
         return None

@@ -1,4 +1,4 @@
-"""Rules of ``flickr.photo_hosts``: which addresses photos may be fetched from."""
+"""Rules of ``flickr.photo_hosts``: the addresses from which photos may be fetched."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import PurePosixPath
 
 from yarl import URL
 
-ANY = "*."  # at the beginning of an entry that stands for all hosts of a domain
+ANY = "*."  # prefix of an entry that stands for all hosts of a domain
 PORTS = {"http": 80, "https": 443}
-NOTICE = "photo_unavailable"  # how the names of Flickr's notices begin: photo_unavailable_l.png
+# prefix of the file names of Flickr's notices, such as photo_unavailable_l.png
+NOTICE = "photo_unavailable"
 Origin = tuple[str, str, int]
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -18,7 +19,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in th
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
+    """Return whether a host name or address is this machine's own."""
     if host == "localhost":
         return True
     try:
@@ -28,7 +29,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open internet's: not loopback, private, link-local."""
+    """Return whether an IP address is public: not loopback, private or link-local."""
     try:
         found: _Address = ipaddress.ip_address(address)
     except ValueError:
@@ -40,9 +41,9 @@ def is_public(address: str) -> bool:
 
 
 def origin(url: str) -> Origin | None:
-    """Scheme, host and port of an http(s) address; None: it is no such address."""
+    """Return scheme, host and port of an http(s) address; None if it is not one."""
     try:
-        parts = URL(url)  # the parser of the client that fetches: no two readings of an address
+        parts = URL(url)  # the same parser as the HTTP client's, so that both read an address alike
         scheme, host, port = parts.scheme, parts.raw_host, parts.port
     except ValueError:
         return None
@@ -52,19 +53,19 @@ def origin(url: str) -> Origin | None:
 
 
 def host_of(url: str) -> str:
-    """Host of an address; '' if it is no http(s) address."""
+    """Return the host of an http(s) address; '' if it is not one."""
     found = origin(url)
     return found[1] if found else ""
 
 
 def allowed(entries: Sequence[str]) -> frozenset[Origin]:
-    """Origins of ``flickr.photo_hosts``.
+    """Return the origins listed in ``flickr.photo_hosts``.
 
-    An entry is ``host``, ``host:port``, ``http://host:port``, or ``*.domain`` for all hosts below
-    a domain. Only https is allowed, unless the entry says http or names a loopback address.
+    An entry is ``host``, ``host:port``, ``http://host:port``, or ``*.domain`` for all hosts below a
+    domain. Only https is allowed, unless the entry says http or names a loopback address.
 
     Raises:
-        ValueError: an entry is none of these; it is the argument.
+        ValueError: An entry has none of these forms; the entry is the argument.
     """
     origins = set()
     for entry in entries:
@@ -81,7 +82,7 @@ def allowed(entries: Sequence[str]) -> frozenset[Origin]:
 
 
 def _family(entry: str) -> Origin:
-    """Origin of an entry ``*.domain``: https on its own port, and a domain, not ``*.com``."""
+    """Return the origin of an entry ``*.domain``: https, default port; ``*.com`` is no domain."""
     found = origin(f"https://{entry.removeprefix(ANY)}")
     if found != ("https", entry.removeprefix(ANY).lower(), PORTS["https"]):
         raise ValueError(entry)
@@ -92,10 +93,12 @@ def _family(entry: str) -> Origin:
 
 
 def service(found: Origin, origins: Iterable[Origin]) -> Origin | None:
-    """Which of ``origins`` an address belongs to: hosts of one ``*.domain`` are one service.
+    """Return the entry of ``origins`` to which an address belongs.
+
+    All hosts of a ``*.domain`` are one service.
 
     Returns:
-        The entry of :func:`allowed`; None: none of them allows it.
+        An entry from :func:`allowed`; None if no entry allows the address.
     """
     scheme, host, port = found
     families = [o for o in origins if o[1].startswith(ANY)]
@@ -106,10 +109,10 @@ def service(found: Origin, origins: Iterable[Origin]) -> Origin | None:
 
 
 def named(origins: Iterable[Origin]) -> frozenset[str]:
-    """Hosts of which the config itself says that they are not on the open internet.
+    """Return the hosts that the config itself places off the public internet.
 
-    A public name must not lead to such an address (it would let whoever holds the name reach into
-    the user's network) unless the config lists that address beside the name.
+    A public name must not lead to a private address, because the owner of the name could then reach
+    into the user's network. The config may allow it by listing the address beside the name.
     """
     hosts = {host for _, host, _ in origins}
     return frozenset(host for host in hosts if is_loopback(host) or _is_address(host))
@@ -124,7 +127,7 @@ def _is_address(host: str) -> bool:
 
 
 def refusal(url: str, origins: frozenset[Origin]) -> str:
-    """Why an address must not be fetched from; '' if it may."""
+    """Return why an address must not be fetched; '' if it may be."""
     found = origin(url)
     if found is None:
         return "no address" if not url else "not an http(s) address"
@@ -133,18 +136,18 @@ def refusal(url: str, origins: frozenset[Origin]) -> str:
     scheme, host, port = found
     where = host if port == PORTS[scheme] else f"{host}:{port}"
     if any(known in (host, ANY + host.partition(".")[2]) for _, known, _ in origins):
-        return f"{scheme}://{where} is not as `flickr.photo_hosts` says"
+        return f"{scheme}://{where} does not match `flickr.photo_hosts`"
     return f"host {where} is not one of `flickr.photo_hosts`"
 
 
 def redirect(source: str, location: str, origins: frozenset[Origin]) -> tuple[str, str, bool]:
-    """Where a redirect leads: an address of the same service, or why it is not followed.
+    """Return the target of a redirect within the same service, or why it is not followed.
 
-    Flickr redirects the addresses of removed photos to a picture that says "unavailable". Another
-    redirect may as well lead to a login or a notice of a network, so it says nothing of the photo.
+    Flickr redirects the addresses of removed photos to a picture that says "unavailable". Any other
+    redirect may lead to a login page or a network notice, so it proves nothing about the photo.
 
     Returns:
-        The address to go on with, or ''; a reason, or ''; whether the photo is gone.
+        Address to continue with, or ''; a reason, or ''; whether the photo is gone.
     """
     try:
         target = str(URL(source).join(URL(location)))
@@ -152,7 +155,7 @@ def redirect(source: str, location: str, origins: frozenset[Origin]) -> tuple[st
         target = ""
     found = origin(target)
     if found is None:
-        return "", "redirected to no address", False
+        return "", "redirected without an address", False
     is_notice = PurePosixPath(URL(target).path).name.startswith(NOTICE)
     before = origin(source)
     is_same = before and service(found, origins) == service(before, origins) is not None

@@ -1,4 +1,4 @@
-"""List every openly licensed, geotagged photo that Flickr has of an AOI once."""
+"""List every openly licensed, geotagged Flickr photo of an area exactly once."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from witw.ground import shapes
 from witw.settings.search import Search
 from witw.store import journal_path
 
-# Questions under way: an answer takes Flickr 0.6 to 7 s, and the quota is one a second.
+# Parallel queries: Flickr answers in 0.6 to 7 s, and the quota is one call per second.
 WORKERS = 4
-CUTS = (8, 6, 10, 7)  # where each sweep cuts its boxes
-PROBES = (1, 16)  # accuracies asked for once, beside none
+CUTS = (8, 6, 10, 7)  # position of each sweep's cuts, see Box.quarters
+PROBES = (1, 16)  # accuracies queried once, in addition to none
 
 log = logging.getLogger("witw")
 
 Rows = list[dict[str, Any]]
-Known = Sequence[Mapping[str, Any]]  # what the search before kept of photos
+Known = Sequence[Mapping[str, Any]]  # photos as kept from the previous search
 
 
 class SearchResult(NamedTuple):
-    """Rows of the tables ``photos`` and ``cells``, and the search's judgement of itself."""
+    """Rows of the tables ``photos`` and ``cells``, and a summary with the search's verdict."""
 
     photos: Rows
     cells: Rows
@@ -54,16 +54,16 @@ class SearchResult(NamedTuple):
 
 
 def searched(spec: Mapping[str, Any]) -> SearchResult:
-    """Search one AOI with the key of the environment and the AOI's journal.
+    """Search one area with the key from the environment and the area's journal.
 
     Raises:
-        UserError: there is no key although one is needed; see :func:`run`.
+        UserError: A key is needed but missing; see also :func:`run`.
     """
     environment.load()
     url, snapshot = spec["flickr"]["api_url"], spec["search"]["snapshot"]
     client = OnDemand(lambda: Client.from_environment(url))
     if needs_service(spec):
-        client.made()  # a missing key is told before anything else
+        client.made()  # reports a missing key before anything else
     with Journal(journal_path(spec["aoi"]), url, snapshot) as journal:
         return run(spec, client, journal)
 
@@ -71,25 +71,27 @@ def searched(spec: Mapping[str, Any]) -> SearchResult:
 def run(
     spec: Mapping[str, Any], client: Caller, journal: Journal, workers: int = WORKERS
 ) -> SearchResult:
-    """Search one AOI.
+    """Search one area.
 
     Args:
-        spec: the stage's spec.
-        client: of the service.
-        journal: of this AOI, service and snapshot.
-        workers: questions under way.
+        spec: Spec of the stage.
+        client: Client of the service.
+        journal: Journal of this area, service and snapshot.
+        workers: Number of parallel queries.
 
     Raises:
-        UserError: the service does not know a licence, refuses or does not answer.
+        UserError: The service refuses, does not answer, or does not know a licence.
     """
     return _Run(spec, client, journal, workers).all()
 
 
 def total_of(spec: Mapping[str, Any], client: Client) -> int:
-    """Photos the service counts in an AOI; one call, two if it is across the 180th meridian.
+    """Return the service's photo count for an area, with one call per box.
+
+    An area across the 180th meridian has two boxes.
 
     Raises:
-        UserError: the service refuses or does not answer.
+        UserError: The service refuses or does not answer.
     """
     settings, ground = Search.model_validate(spec["search"]), shapes.ground(spec)
     total = 0.0
@@ -99,7 +101,7 @@ def total_of(spec: Mapping[str, Any], client: Client) -> int:
         read = partial(listing.read, query=asked)
         page = client.call("flickr.photos.search", read, unwatched, **params(asked))
         found = max(page.total, len(page.entries))
-        # Of a box around a shape, the newest photos tell which share lies in the area.
+        # In a box around a shape, the newest photos show which share lies inside the area.
         share = sum(entry.flaw != OUTSIDE for entry in page.entries) / max(1, len(page.entries))
         total += found * (share if ground.geometry is not None else 1)
     return round(total)
@@ -111,21 +113,23 @@ def _roots(cover: Cover, settings: Search) -> list[Query]:
 
 
 def _accuracy(totals: Mapping[int, int]) -> int:
-    """Which accuracy to ask with: none (0), unless one brings more photos."""
+    """Return the accuracy to query with: none (0), unless another one yields more photos."""
     return max(totals, key=lambda accuracy: (totals[accuracy], -accuracy))
 
 
 def _confirmed(aoi: str) -> datetime | None:
-    """The snapshot of which a person says that the photos it misses are gone.
+    """Return the snapshot whose missed photos the user has confirmed to be gone.
 
     Raises:
-        UserError: the environment names no date.
+        UserError: The environment variable contains no valid date.
     """
     told = os.environ.get(CONFIRMED) or "{}"
     try:
         return Search(confirm_gone=json.loads(told).get(aoi)).confirm_gone
     except (ValueError, AttributeError):
-        raise UserError(f"{CONFIRMED} is {told!r}, which gives no date for {aoi!r}.") from None
+        raise UserError(
+            f"{CONFIRMED} is {told!r}, which gives no date for {aoi!r}; correct or unset it."
+        ) from None
 
 
 def _seconds(moment: datetime) -> int:
@@ -133,7 +137,7 @@ def _seconds(moment: datetime) -> int:
 
 
 class _Run:
-    """One search: sweeps, probes, audit, what is gone."""
+    """One search: sweeps, probes, audit, and photos that are gone."""
 
     def __init__(
         self, spec: Mapping[str, Any], client: Caller, journal: Journal, workers: int
@@ -142,7 +146,7 @@ class _Run:
         self.settings = Search.model_validate(spec["search"])
         self.ground = shapes.ground(spec)
         self.cover = Cover(self.ground)
-        # The first is the one that probes and the audit vary: the widest.
+        # Probes and audit vary the first query, so the widest box comes first.
         roots = _roots(self.cover, self.settings)
         self.roots = sorted(roots, key=lambda one: one.box.west - one.box.east)
         self.client, self.journal, self.workers = client, journal, workers
@@ -158,7 +162,7 @@ class _Run:
 
     @property
     def root(self) -> Query:
-        """The question for the area, for the wider part of one across the 180th meridian."""
+        """Query for the area; for the wider part of an area across the 180th meridian."""
         return self.roots[0]
 
     def all(self) -> SearchResult:
@@ -187,12 +191,12 @@ class _Run:
             "gone": gone,
             "accuracy_totals": {str(a or "unset"): n for a, n in accuracies.items()},
         }
-        # What Flickr does not tell, or what only tables of several sources need.
+        # Columns that Flickr does not provide, or that only tables of several sources need.
         same = {"source": "flickr", "heading_deg": None, "unusable": ""}
         return SearchResult([same | row for row in rows], _cells(tree, rows), summary)
 
     def _accuracies(self) -> dict[int, int]:
-        """Totals by accuracy: whether unset means all of them is documented nowhere."""
+        """Return totals by accuracy: whether an unset accuracy means all is undocumented."""
         asked = (0, *PROBES) if self.settings.audit > 0 else (0,)
         self.by_accuracy = {a: self.root._replace(accuracy=a) for a in asked}
         self.pages = {a: self.ask(query) for a, query in self.by_accuracy.items()}
@@ -215,14 +219,14 @@ class _Run:
         return tree
 
     def _walked(self, licenses: Sequence[int], rules: WalkRules, name: str) -> Tree:
-        """All boxes that the area begins with; the second, if there is one, is `r~`."""
+        """Walk all boxes of the area; the name of a second one ends in `~`."""
         tree = Tree({}, [])
         for number, root in enumerate(self.roots):
             tree += walk(self.ask, root.box, licenses, rules, (name or "r") + "~" * number)
         return tree
 
     def _probed(self, tree: Tree) -> tuple[Tree, probes.Probed]:
-        """Ask otherwise; what single licences show, where lists hide it, is searched by licence."""
+        """Query differently; search by single licence where lists of licences hide photos."""
         self.alone: list[int] = []
         if self.settings.audit == 0 and (tree.listed or len(self.settings.licenses) == 1):
             return tree, probes.Probed()
@@ -235,7 +239,7 @@ class _Run:
             }
         )
         was_empty = not tree.listed
-        # Forgetting a photo must not change what is searched.
+        # Forgetting a photo must not change the search.
         noted = self.journal.settled("alone " + self.questions, lambda: json.dumps(hidden))
         self.alone = json.loads(noted)
         if len(self.settings.licenses) > 1:
@@ -248,7 +252,7 @@ class _Run:
         return tree, probes.summed(answers, self._slack())
 
     def _answers(self, tree: Tree) -> list[probes.Answer]:
-        """Answers of the probes chosen for what is listed so far, and of the named accuracies."""
+        """Return the answers of the chosen probes and of the named accuracies."""
         listed = [self.listing.photos[photo_id] for photo_id in sorted(tree.listed)]
         listed = [photo for photo in listed if self.root.box.holds(photo.lon, photo.lat)]
 
@@ -270,7 +274,7 @@ class _Run:
         return [probes.judge(one, page, known) for one, page in (pages | named).items()]
 
     def _slack(self) -> int:
-        """Photos that are counted but not listed, for reasons that are known."""
+        """Return the number of photos that are counted but not listed, for known reasons."""
         return len(self.listing.hidden) + len(self.listing.left_out)
 
     def _audit(self, tree: Tree, probed: probes.Probed) -> Audit:
@@ -289,7 +293,10 @@ class _Run:
         )
 
     def _rows(self, tree: Tree, audited: Audit, probed: probes.Probed) -> tuple[Rows, int, int]:
-        """Rows of all photos, missed and gone ones included; how many are gone, found by id."""
+        """Return rows of all photos, the number of gone ones and the number found by id.
+
+        Rows of missed and gone photos are included.
+        """
         cells = dict.fromkeys((*audited.unknown, *probed.unknown), "audit") | tree.listed
         before = {
             photo_id: row
@@ -304,7 +311,7 @@ class _Run:
         missed = [row for row in doubted if row["id"] not in there]
         count = sum(not row["is_gone"] for row in refresh.candidates(before, (), *ours))
         self._stop_if_many([row for row in missed if not row.get("is_missed")], count)
-        # Missed before already, or confirmed by a person after a search had stopped.
+        # Photos missed before already, or confirmed by the user after a search had stopped.
         is_due = self.is_confirmed and bool(self.journal.note("stopped"))
         due = [row for row in missed if is_due or row.get("is_missed")]
         by_id = sorted(row["id"] for row in due if self.service.by_id(row["id"]))
@@ -324,7 +331,7 @@ class _Run:
         return sorted(rows + gone, key=lambda row: str(row["id"])), len(gone), len(by_id)
 
     def _second_look(self, tree: Tree, audited: Audit, doubted: Known) -> set[str]:
-        """Of the photos that are doubted, those that a second look finds."""
+        """Return the ids of the doubted photos that a second look finds."""
         is_proved = tree.listed and tree.is_proved and not audited.unknown
         if is_proved and len(doubted) <= refresh.most(len(tree.listed)):
             return set()
@@ -340,16 +347,16 @@ class _Run:
                 refresh.missed(ask, root, here)
             return json.dumps(keys)
 
-        # The same questions when photos have been forgotten since.
+        # Sends the same queries even after photos have been forgotten.
         asked = json.loads(self.journal.settled("second look " + self.questions, looked))
         entries = (e for key in asked for e in self.ask(query_of(key)).entries if not e.flaw)
         return {entry.id for entry in entries} & {row["id"] for row in doubted}
 
     def _stop_if_many(self, missed: Known, count: int) -> None:
-        """Stop where too many photos are missed at once for each to be gone.
+        """Stop if too many photos are missed at once for all of them to be gone.
 
         Raises:
-            UserError: there are, and nobody has confirmed it.
+            UserError: Too many are missed, and the user has not confirmed it.
         """
         if len(missed) <= refresh.most(count) or self.is_confirmed:
             return
@@ -384,18 +391,18 @@ class _Run:
         )
         if by_id:
             word = "nearly complete" if word == "complete" else word
-            reasons.append(f"{by_id} photos that no search shows are there by their ids.")
+            reasons.append(f"{by_id} photos that no search shows still exist under their ids.")
         if missed:
             reasons.append(
-                f"{missed} photos of the search before were missed; they stay listed until the "
-                "next search misses them too and Flickr does not show them by their ids."
+                f"{missed} photos of the previous search were missed; they stay listed until the "
+                "next search misses them too and Flickr does not return them by their ids."
             )
         ids = {row["id"] for row in rows}
         left_out = {i: why for i, why in sorted(self.listing.left_out.items()) if i not in ids}
         least = max(1, math.ceil(listed / PER_PAGE))
         log.info(
-            "%s: %s. %d photos in %d calls, %.3f times the least possible, and %d to audit; %d "
-            "requests made now. %s",
+            "%s: %s. %d photos in %d calls (%.3f times the minimum), plus %d audit calls; %d "
+            "requests in this run. %s",
             self.aoi,
             word,
             listed,
@@ -425,7 +432,7 @@ class _Run:
 
 
 def _missing(tree: Tree) -> int:
-    """Photos counted but shown to nobody, as the sweep has it that lacks most."""
+    """Return the photos counted but never shown, in the sweep with the most of them."""
     sweeps: dict[str, list[Ledger]] = {}
     for cell in tree.cells:
         sweep, colon, _ = cell.cell.partition(":")

@@ -1,1 +1,1 @@
-"""Follow a run: what happened, its state, and how a person sees it."""
+"""Follow a run: its events, its state and its display."""

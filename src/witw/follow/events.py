@@ -1,7 +1,7 @@
-"""The record of a run: a JSON object a line, in the run folder, for whoever asks how it goes.
+"""The event record of a run: one JSON object per line, in the run folder.
 
-Each line is on the disk before the next event is handled, so that a run that is killed leaves all
-of it. `witw status` reads it; nothing else depends on it.
+Each line is on disk before the next event is handled, so a killed run leaves a complete record.
+Only `witw status` reads it.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from pathlib import Path
 from typing import IO, Any
 
 RECORD = Path(".snakemake", "witw", "run.jsonl")
-HEARTBEAT_S = 15.0  # the file's time is renewed this often, event or not
+HEARTBEAT_S = 15.0  # the file's modification time is renewed at this interval even without events
 
-# Set by the Snakefile before the first job: rule, wildcards and whether it is to run, of every job.
+# Rule, wildcards and whether to run, for every job; set by the Snakefile before the first job.
 _plan: list[tuple[str, dict[str, str], bool]] = []
 
 
 def set_plan(jobs: Iterable[tuple[str, dict[str, str], bool]]) -> None:
-    """Keep the plan of the run in this process, for the record that is begun at its first job."""
+    """Keep the plan of the run in this process, for the record that starts with its first job."""
     _plan[:] = jobs
 
 
 def plan() -> list[tuple[str, dict[str, str], bool]]:
-    """The plan; empty where the Snakefile's hooks are off."""
+    """Return the plan; empty if the Snakefile's hooks are off."""
     return list(_plan)
 
 
 class Record:
-    """The record of a run, written by the run."""
+    """The event record, as written by the run."""
 
     def __init__(self, path: Path, known: dict[str, float]) -> None:
-        """Begin a new record.
+        """Start a new record.
 
         Args:
-            path: file to write; what an earlier run left there is replaced.
-            known: mean duration of a job of each stage in earlier runs [s].
+            path: File to write; it replaces the record of an earlier run.
+            known: Mean job duration of each stage in earlier runs [s].
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: IO[str] = path.open("w", encoding="utf-8")
@@ -54,13 +54,13 @@ class Record:
         self._write(event)
 
     def beat(self) -> None:
-        """Renew the file's time: a sign of life for those on other machines."""
+        """Renew the file's modification time, as a sign of life for other machines."""
         if time.monotonic() - self._touched >= HEARTBEAT_S:
             self._touched = time.monotonic()
             os.utime(self._path)
 
     def close(self) -> None:
-        """End the record; further events are an error."""
+        """Close the record; adding events afterwards is an error."""
         self._file.close()
 
     def _write(self, event: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ class Record:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Events of a record; a line that was cut off by a kill is left out."""
+    """Yield the events of a record, without a last line cut off by a kill."""
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             try:

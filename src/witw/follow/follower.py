@@ -1,4 +1,4 @@
-"""From what Snakemake tells its loggers to the record of the run, and to what a person sees."""
+"""Turn Snakemake's log records into the record of the run and its display."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from witw.errors import printable
 from witw.follow import events, jobs, lines, view
 from witw.follow.state import State, area_of, replay, stage_of
 
-# Snakemake's own, which a person need not see; all of it is in its log file.
+# Messages of Snakemake that only belong in its log file.
 UNTOLD = (
     "Building DAG of jobs",
     "Using shell",
@@ -25,15 +25,15 @@ UNTOLD = (
     "Singularity containers: ignored",
     "Select jobs to execute",
 )
-LOOK_S = 1.0  # the clock of lines and heartbeats
-MOST_REPEATED = 10  # failures told again at the end
+LOOK_S = 1.0  # interval of printed lines and heartbeats
+MOST_REPEATED = 10  # failures repeated at the end
 
 
 class Follower:
-    """Takes log records one at a time.
+    """Handles log records one at a time.
 
     Args:
-        is_shown: False keeps the record alone, where Snakemake prints for itself.
+        is_shown: If False, only the record is written, because Snakemake prints its own messages.
     """
 
     def __init__(self, is_shown: bool) -> None:
@@ -47,7 +47,7 @@ class Follower:
         self._over = threading.Event()
 
     def take(self, record: logging.LogRecord) -> None:
-        """Handle a record of Snakemake's."""
+        """Handle one log record of Snakemake."""
         kind = str(getattr(record, "event", None) or "")
         handler = getattr(self, f"_on_{kind}", None)
         with self._lock:
@@ -93,7 +93,7 @@ class Follower:
         self._add("progress", done=record.done, total=record.total)
 
     def _begin(self) -> None:
-        """Open the record, and show the run, at its first job: now the folder is this run's."""
+        """Open the record and the display at the first job, when this run owns the folder."""
         if self._record:
             return
         self._record = events.Record(events.RECORD, _known_durations())
@@ -137,7 +137,7 @@ class Follower:
             print(line, file=sys.stderr, flush=True)  # noqa: T201
 
     def close(self) -> None:
-        """End the record, and say how the run ended."""
+        """Close the record and report how the run ended."""
         with self._lock:
             if self._record is None or self._over.is_set():
                 return
@@ -146,7 +146,7 @@ class Follower:
             outcome = "failed" if self.state.failed else "finished" if is_whole else "stopped"
             self._add("end", outcome=outcome)
             self._record.close()
-        # Its thread asks for the screen, which takes the lock.
+        # The display's thread takes the lock when it draws.
         if self._live:
             self._live.stop()
         self._print(lines.last(self.state, time.time()))
@@ -155,7 +155,7 @@ class Follower:
 
 
 def _known_durations() -> dict[str, float]:
-    """Mean durations that the folder's earlier run recorded [s]."""
+    """Return the mean durations recorded by the folder's earlier run [s]."""
     with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
         return replay(events.read(events.RECORD)).durations()
     return {}

@@ -1,4 +1,4 @@
-"""The log of a job: its latest line, and the one sentence of its failure."""
+"""Read a job's log: its latest line, and the error sentence of a failed job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CLOCK = re.compile(r"^\d\d:\d\d:\d\d ")
 
 
 def tail(path: str) -> list[str]:
-    """Last lines of a log, without empty ones; nothing where it cannot be read."""
+    """Return the last non-empty lines of a log; an empty list if it cannot be read."""
     try:
         with Path(path).open("rb") as file:
             file.seek(0, 2)
@@ -26,18 +26,18 @@ def tail(path: str) -> list[str]:
 
 
 def latest(path: str) -> str:
-    """Latest line of a log, its clock left out; of a bar its figures alone."""
+    """Return the latest line of a log without its time stamp; of a bar, only the figures."""
     lines = [_CLOCK.sub("", line) for line in tail(path)]
-    # Between the lines of its bar a training notes each epoch as JSON.
+    # A training logs each epoch as JSON between the lines of its bar.
     told = [line for line in lines if not line.startswith("{")]
     return shorten(told[-1]) if told else ""
 
 
 def shorten(line: str) -> str:
-    """A line of tqdm's without label and bar, which a screen has no room for; others as they are.
+    """Strip label and bar from a line of tqdm to save width; return other lines unchanged.
 
-    ``train:  41%|####1     | 82/200 [00:31<00:44, 2.6step/s, loss=2.1]`` becomes
-    ``41 %, 82/200, 2.6step/s, loss=2.1, 00:44 left``.
+    ``train:  41%|####1     | 82/200 [00:31<00:44, 2.6step/s, loss=2.1]`` becomes ``41 %, 82/200,
+    2.6step/s, loss=2.1, 00:44 left``.
     """
     found = re.search(r"(\d+)%\|[^|]*\| *(\S+) \[[\d:?]+<([\d:?]+), *(.*?)\]?$", line)
     if found:
@@ -48,7 +48,7 @@ def shorten(line: str) -> str:
 
 
 def seconds_left(path: str) -> float | None:
-    """Time left [s] by the job's own bar; None without one."""
+    """Return the time left [s] according to the job's own bar; None without a bar."""
     found = [match for line in tail(path)[-3:] for match in _LEFT.findall(line)]
     if not found:
         return None
@@ -57,7 +57,7 @@ def seconds_left(path: str) -> float | None:
 
 
 def sentence(paths: list[str]) -> str:
-    """What a failed job said: its line ``witw: ...``, else its last line."""
+    """Return the message of a failed job: its ``witw: ...`` line, else its last line."""
     for path in paths:
         lines = tail(path)
         told = [line for line in lines if line.startswith("witw: ")]

@@ -1,4 +1,4 @@
-"""A run as plain lines, where there is no terminal: few enough to be read, hours of them too."""
+"""Report a run as plain lines where there is no terminal, sparse enough even for hours."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from witw.follow import jobs
 from witw.follow.state import Failure, Job, State
 from witw.follow.view import headline
 
-# A line at most this often [s] in the first two minutes, in the next eight, and so on.
+# Least time between lines [s]: in the first two minutes, in the next eight, and so on.
 PACES = ((120.0, 30.0), (600.0, 60.0), (7200.0, 120.0), (float("inf"), 600.0))
-TOLD = ("train", "evaluate", "report")  # joint jobs that are told of however short they are
+TOLD = ("train", "evaluate", "report")  # joint jobs that are reported even if they are short
 LEAST_S = 10.0
 
 
 class Lines:
-    """Decides when a line is due."""
+    """Decides when the next line is due."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._told_at = 0.0
 
     def due(self, now: float) -> str:
-        """The line to print now; empty where none is due."""
+        """Return the line to print now; '' if none is due."""
         state, elapsed = self._state, now - self._state.began
         self._told_at = self._told_at or state.began
         pace = next(pace for until, pace in PACES if elapsed < until)
@@ -32,7 +32,7 @@ class Lines:
         return f"{_clock(now)}  {headline(state, now)}{self._longest(now)}"
 
     def _longest(self, now: float) -> str:
-        """The job that runs for the longest, with its latest line."""
+        """Return the longest-running job with its latest log line."""
         running = sorted(self._state.running.values(), key=lambda job: job.began)
         if not running:
             return ""
@@ -43,7 +43,7 @@ class Lines:
 
 
 def first(state: State) -> str:
-    """The line at the start of a run."""
+    """Return the line for the start of a run."""
     if not state.is_planned:
         return f"{_clock(state.began)}  the first job begins"
     areas, jobs_ = len(state.areas()), state.total
@@ -52,7 +52,7 @@ def first(state: State) -> str:
 
 
 def joint(job: Job, now: float) -> str:
-    """The line of a joint job that is finished; empty if it is not worth one."""
+    """Return the line for a finished joint job; '' for a short one."""
     if job.area or (job.stage not in TOLD and now - job.began < LEAST_S):
         return ""
     told = jobs.latest(job.log) if job.stage == "train" else ""
@@ -60,13 +60,13 @@ def joint(job: Job, now: float) -> str:
 
 
 def failure(failed: Failure) -> str:
-    """The lines of a failure: the job and its log, then its sentence."""
+    """Return the lines for a failure: the job and its log, then its error sentence."""
     where = f" ({failed.job.log})" if failed.job.log else ""
     return f"FAILED  {failed.job.says}{where}\n    {failed.sentence}"
 
 
 def last(state: State, now: float) -> str:
-    """The line at the end of a run."""
+    """Return the line for the end of a run."""
     return f"{_clock(now)}  {state.outcome}: {headline(state, now)}"
 
 

@@ -1,4 +1,4 @@
-"""State of a run, from its events: jobs by area and stage, what runs, what failed, time left."""
+"""State of a run, computed from its events: jobs by area and stage, failures, time left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from witw.spec import STAGES
 
-# Several stages share a column, as a screen has 80.
+# Several stages share a column, to fit a screen of 80 characters.
 COLUMNS = {
     "search": ("search", "shards"),
     "photos": ("download",),
@@ -24,14 +24,14 @@ COLUMN_OF = {stage: name for name, stages in COLUMNS.items() for stage in stages
 
 @dataclass(frozen=True)
 class Job:
-    """A job at work.
+    """A running job.
 
     Attributes:
-        stage: its rule's name, without the number of shards.
-        area: its area; empty for a joint stage.
-        says: its message, for people.
-        log: its log file, or empty.
-        began: when it was started or submitted [s since 1970].
+        stage: Name of its rule, without the number of shards.
+        area: Its area; empty for a joint stage.
+        says: Its message to the user.
+        log: Its log file, or empty.
+        began: Time when it was started or submitted [s since 1970].
     """
 
     stage: str
@@ -43,11 +43,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that failed and was not tried again yet.
+    """A job that failed and has not been retried yet.
 
     Attributes:
-        job: which.
-        sentence: what it said last.
+        job: The job.
+        sentence: Its error message.
     """
 
     job: Job
@@ -56,13 +56,13 @@ class Failure:
 
 @dataclass
 class Tally:
-    """Jobs of one area and stage.
+    """Job counts of one area and stage.
 
     Attributes:
-        total: all, those that were up to date before the run included.
-        done: up to date, or finished by the run.
-        failed: failed.
-        running: at work.
+        total: All jobs, including those already up to date before the run.
+        done: Jobs that are up to date or were finished by the run.
+        failed: Jobs that failed.
+        running: Jobs that are running.
     """
 
     total: int = 0
@@ -81,20 +81,20 @@ class Tally:
 
 @dataclass
 class State:
-    """A run as its events tell it; the same for the screen and for `witw status`.
+    """State of a run, computed from its events; the screen and `witw status` share it.
 
     Attributes:
-        host: machine that Snakemake runs on.
-        pid: its process.
-        began: first job [s since 1970].
-        latest: latest event [s since 1970].
-        total: jobs of the run.
-        done: those of them that are finished.
-        outcome: ``finished``, ``failed`` or ``stopped``; empty while it runs or when it was killed.
-        tallies: jobs of each area and stage; the area of a joint stage is empty.
-        running: jobs at work, by number.
-        failed: failures, by number.
-        is_planned: whether the plan is known; without it areas and stages grow as jobs start.
+        host: Machine on which Snakemake runs.
+        pid: Process id of Snakemake.
+        began: Time of the first job [s since 1970].
+        latest: Time of the latest event [s since 1970].
+        total: Number of jobs of the run.
+        done: Number of finished jobs.
+        outcome: ``finished``, ``failed`` or ``stopped``; empty if the run is running or was killed.
+        tallies: Job counts of each area and stage; the area of a joint stage is empty.
+        running: Running jobs, by number.
+        failed: Failures, by job number.
+        is_planned: Whether the plan is known; otherwise areas and stages are added as jobs start.
     """
 
     host: str = ""
@@ -113,7 +113,7 @@ class State:
     _ended: dict[int, Job] = field(default_factory=dict)
 
     def apply(self, event: dict[str, Any]) -> None:
-        """Change the state by one event of :mod:`witw.follow.events`."""
+        """Update the state with one event of :mod:`witw.follow.events`."""
         self.latest = float(event.get("time", self.latest))
         handler = getattr(self, f"_on_{event.get('event')}", None)
         if handler:
@@ -136,7 +136,7 @@ class State:
     def _on_start(self, event: dict[str, Any]) -> None:
         job = Job(event["stage"], event["area"], event["says"], event["log"], event["time"])
         before = self.failed.pop(event["job"], None)
-        if before:  # tried again
+        if before:  # retried
             self._tally(job.area, job.stage).failed -= 1
         self.running[event["job"]] = job
         tally = self._tally(job.area, job.stage)
@@ -144,7 +144,7 @@ class State:
         tally.total += not self.is_planned and before is None
 
     def _no_longer_running(self, event: dict[str, Any]) -> Job | None:
-        """The job that an event ends, no longer running; None: it was not."""
+        """Remove the job that an event ends and return it; None if it was not running."""
         job = self.running.pop(event["job"], None)
         if job is not None:
             self._tally(job.area, job.stage).running -= 1
@@ -176,16 +176,16 @@ class State:
         return self.tallies.setdefault((area, stage), Tally())
 
     def areas(self) -> list[str]:
-        """Areas of the run, in the order of the plan; joint stages left out."""
+        """Areas of the run, in planned order; joint stages are excluded."""
         return list(dict.fromkeys(area for area, _ in self.tallies if area))
 
     def column(self, area: str, name: str) -> Tally:
-        """Jobs of an area in a column of :data:`COLUMNS`."""
+        """Return the job counts of an area in a column of :data:`COLUMNS`."""
         parts = (self.tallies.get((area, stage), Tally()) for stage in COLUMNS[name])
         return sum(parts, Tally())
 
     def later(self) -> dict[str, Tally]:
-        """Jobs of the stages that have no column, in the order of the flow."""
+        """Return the job counts of stages without a column, in the order of the flow."""
         found: dict[str, Tally] = {}
         for (_, stage), tally in self.tallies.items():
             if stage not in COLUMN_OF:
@@ -194,15 +194,15 @@ class State:
         return dict(sorted(found.items(), key=lambda item: order.get(item[0], len(order))))
 
     def durations(self) -> dict[str, float]:
-        """Mean duration of a job of each stage [s]: this run's, else an earlier one's."""
+        """Return the mean job duration of each stage [s]: this run's, else an earlier run's."""
         means = {stage: sum(spent) / len(spent) for stage, spent in self._spent.items()}
         return self._known | means
 
     def left(self, now: float) -> tuple[float | None, list[str]]:
-        """Time left [s], and the stages of which no job was ever timed.
+        """Return the time left [s] and the stages without any timed job.
 
-        The mean duration of each stage, times its jobs that are left, divided by how many jobs were
-        at work at a time so far. None as long as nothing is timed.
+        The estimate multiplies each stage's mean duration by its remaining jobs and divides by the
+        mean parallelism so far. It is None until a job has been timed.
         """
         means, remaining = self.durations(), Counter[str]()
         for (_, stage), tally in self.tallies.items():
@@ -219,17 +219,17 @@ class State:
 
 
 def stage_of(rule: str) -> str:
-    """The stage of a rule: one rule a number of shards divides photos, and folds reuse rules."""
+    """Return the stage of a rule, without its number of shards or its fold prefix."""
     return re.sub(r"^loo_|_\d+$", "", rule)
 
 
 def area_of(wildcards: dict[str, str]) -> str:
-    """The area of a job; empty for a joint stage and for a fold."""
+    """Return the area of a job; '' for a joint stage and for a fold."""
     return "" if "fold" in wildcards else wildcards.get("aoi", "")
 
 
 def replay(events: Iterable[dict[str, Any]]) -> State:
-    """The state after these events."""
+    """Return the state after the given events."""
     state = State()
     for event in events:
         state.apply(event)

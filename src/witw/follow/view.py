@@ -1,4 +1,4 @@
-"""A run on a screen of any size: one table, what runs, what failed."""
+"""Show a run on a screen of any size: a table of areas, running jobs and failures."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rich.text import Text
 from witw.follow import jobs
 from witw.follow.state import COLUMNS, Failure, Job, State, Tally
 
-FEWEST_ROWS = 3  # areas shown however small the screen is
-LEAST_S = 20.0  # a lower bound below this says nothing
+FEWEST_ROWS = 3  # areas shown on even the smallest screen
+LEAST_S = 20.0  # a smaller lower bound is not worth showing
 MOST_JOBS, MOST_FAILURES = 6, 4
 
 
 def duration(seconds: float) -> str:
-    """A duration in at most two units, as ``2 h 05 min``."""
+    """Format a duration in at most two units, such as ``2 h 05 min``."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -30,23 +30,23 @@ def duration(seconds: float) -> str:
 
 
 def time_left(state: State, now: float) -> str:
-    """The time left as words; empty as long as nothing is known of it."""
+    """Describe the time left; '' if no estimate exists."""
     if state.outcome or not state.began:
         return ""
     told, unknown = state.left(now)
-    # A bar that counts its own steps knows better than the mean of a stage.
+    # A bar that counts its own steps is more accurate than the stage's mean.
     own = [jobs.seconds_left(job.log) or 0.0 for job in state.running.values()]
     longest = max(own, default=0.0)
     untimed = [s for s in unknown if s not in {job.stage for job in state.running.values()}]
     seconds = max(told or 0.0, longest)
     if unknown and (untimed or not longest):
-        # Nothing was ever timed of these, and they may be most of it.
+        # These stages have no timed job and may take most of the time.
         return f"at least {duration(seconds)} left" if seconds > LEAST_S else ""
     return f"about {duration(seconds)} left"
 
 
 def headline(state: State, now: float) -> str:
-    """The run in a line: jobs, share, time, failures."""
+    """Summarize the run in a line: jobs, share, time, failures."""
     share = 100 * state.done / state.total if state.total else 0
     parts = [f"{state.done:,} of {state.total:,} jobs ({share:.0f} %)"]
     parts.append(duration((state.latest if state.outcome else now) - state.began))
@@ -57,12 +57,12 @@ def headline(state: State, now: float) -> str:
 
 
 def screen(state: State, now: float, height: int = 200) -> RenderableType:
-    """Everything of a run, no higher than a screen.
+    """Render the whole run, no higher than the screen.
 
     Args:
-        state: of the run.
-        now: seconds since 1970.
-        height: lines of the screen.
+        state: State of the run.
+        now: Current time [s since 1970].
+        height: Number of lines on the screen.
     """
     running = sorted(state.running.values(), key=lambda job: job.began)
     failed = list(state.failed.values())
@@ -81,7 +81,7 @@ def _line(label: str, words: Sequence[str]) -> Text:
 
 
 def _areas(state: State, rows: int) -> list[RenderableType]:
-    """The table of the areas; if it is too long, of those at work, the others being counted."""
+    """Return the table of areas; if it is too long, show active ones and count the others."""
     areas, note = state.areas(), []
     if len(areas) > rows:
         sums = {a: sum((state.column(a, name) for name in COLUMNS), Tally()) for a in areas}
@@ -90,8 +90,8 @@ def _areas(state: State, rows: int) -> list[RenderableType]:
         idle = [a for a in idle if not sums[a].done]
         busy = [a for a in areas if a not in finished and a not in idle]
         shown = busy[:rows]
-        hidden = [f"{len(finished)} finished", f"{len(busy) - len(shown)} more at work"]
-        note = [_line("areas not shown", [*hidden, f"{len(idle)} not begun"])]
+        hidden = [f"{len(finished)} finished", f"{len(busy) - len(shown)} more running"]
+        note = [_line("areas not shown", [*hidden, f"{len(idle)} not started"])]
         areas = shown
     if not areas:
         return [*note]
@@ -146,7 +146,7 @@ def _failures(failed: Sequence[Failure]) -> list[RenderableType]:
 
 
 def failure_text(failure: Failure) -> Text:
-    """A failure: the job, its sentence, its log."""
+    """Render a failure: the job, its error sentence and its log."""
     job = failure.job
     where = f" ({job.log})" if job.log else ""
     told = failure.sentence.removeprefix("witw: ")
@@ -154,7 +154,7 @@ def failure_text(failure: Failure) -> Text:
 
 
 def plain(state: State, now: float, width: int = 100) -> str:
-    """The screen as text, for a pipe or a file."""
+    """Render the screen as text, for a pipe or a file."""
     console = Console(width=width, color_system=None, force_terminal=False, highlight=False)
     with console.capture() as capture:
         console.print(screen(state, now))

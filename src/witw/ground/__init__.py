@@ -1,1 +1,1 @@
-"""Where areas lie: boxes and shapes on the earth."""
+"""Extents of areas: boxes and shapes on the earth."""

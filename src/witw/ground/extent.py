@@ -1,7 +1,7 @@
-"""Where an area lies that names no box: as its imagery does.
+"""Find the extent of an area without a box, from its imagery.
 
-The strips are opened in a process of its own, as :mod:`witw.preflight` does, and only where no box
-is given; the answer is kept until a file changes.
+The strips are opened in a separate process, as in :mod:`witw.preflight`, and only if no box is
+given. The result is cached until a file changes.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 
 from witw.errors import UserError
 
-DIGITS = 7  # of a degree: a centimetre
+DIGITS = 7  # decimals of a degree: a centimetre
 
 
 def of_imagery(aoi: str, body: Mapping[str, Any], source: str) -> list[float] | None:
-    """Box around an area's strips, or None: there are no local files to take it from.
+    """Return the box around an area's strips; None if it has no local files.
 
     Args:
-        aoi: its name.
-        body: its keys as in the YAML file, defaults merged in.
-        source: name of the config file.
+        aoi: Name of the area.
+        body: Its keys as in the YAML file, with defaults merged in.
+        source: Name of the config file.
 
     Raises:
-        UserError: a strip cannot be read.
+        UserError: A strip cannot be read.
     """
     strips = body.get("strips")
     if not isinstance(strips, Sequence) or isinstance(strips, str):
@@ -39,7 +39,7 @@ def of_imagery(aoi: str, body: Mapping[str, Any], source: str) -> list[float] | 
     for number, strip in enumerate(strips):
         given = {"path": strip} if isinstance(strip, str) else strip
         path = given.get("path") if isinstance(given, Mapping) else None
-        # Remote imagery would be asked at every start of every job.
+        # Remote imagery would be queried at the start of every job.
         if not isinstance(path, str) or "://" in path or path.startswith("/vsi"):
             return None
         path = os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
@@ -75,8 +75,10 @@ def _looked(specs: str, _states: tuple[tuple[int, int], ...], begin: str) -> tup
     )
     told = [line[6:] for line in done.stderr.splitlines() if line.startswith("witw: ")]
     if done.returncode or told:
-        why = told[0] if told else f"the look at them ended with code {done.returncode}."
-        raise UserError(f"{begin}there is no `bbox_deg`, and the imagery does not tell it: {why}")
+        why = told[0] if told else f"the process that reads them ended with code {done.returncode}."
+        raise UserError(
+            f"{begin}there is no `bbox_deg`, and the imagery does not determine it: {why}"
+        )
     boxes = [json.loads(line)["box_deg"] for line in done.stdout.splitlines()]
     west, south, east, north = (
         pick(column)

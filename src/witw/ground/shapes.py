@@ -1,8 +1,8 @@
-"""Shapes of areas: boxes, polygons and files of them, in EPSG:4326.
+"""Shapes of areas: boxes, polygons and vector files, in EPSG:4326.
 
-A box is west, south, east, north [degrees] with its west from -180 to 180 and its east beyond it:
-one across the 180th meridian ends beyond 180. Geometries and photos have longitudes from -180 to
-180; a geometry across the meridian is cut in two there.
+A box is west, south, east, north [degrees], with its west in -180..180 and its east above its west.
+The east of a box across the 180th meridian exceeds 180. Geometries and photos have longitudes in
+-180..180, so a geometry across the meridian is cut in two there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from shapely.geometry.base import BaseGeometry
 from witw.errors import UserError
 
 Box = tuple[float, float, float, float]
-SOUTH, NORTH = -80.0, 84.0  # of UTM
+SOUTH, NORTH = -80.0, 84.0  # limits of UTM
 EXAMPLE = (
     "give a file (GeoJSON, GeoPackage, ...), boxes [[west, south, east, north], ...], the corners "
     "of a polygon [[lon, lat], ...], or a GeoJSON geometry"
@@ -34,22 +34,22 @@ EXAMPLE = (
 
 @dataclass(frozen=True)
 class Ground:
-    """Where an area lies.
+    """The extent of an area.
 
     Attributes:
-        bbox_deg: the box around it.
-        geometry: Its polygons; None: it is that box.
+        bbox_deg: Bounding box of the area.
+        geometry: Polygons of the area; None if the area is the box.
     """
 
     bbox_deg: Box
     geometry: BaseGeometry | None = None
 
     def holds(self, lon: Any, lat: Any) -> NDArray[np.bool_]:
-        """Which points lie in the area, its edges included.
+        """Return which points lie in the area, its edges included.
 
         Args:
-            lon: longitudes, EPSG:4326 [degrees], any shape.
-            lat: latitudes, of the same shape.
+            lon: Longitudes, EPSG:4326 [degrees], any shape.
+            lat: Latitudes, same shape.
         """
         lon, lat = np.asarray(lon, float), np.asarray(lat, float)
         west, south, east, north = self.bbox_deg
@@ -62,12 +62,12 @@ class Ground:
 
     @property
     def polygons(self) -> BaseGeometry:
-        """Its polygons, those of its box if it is one."""
+        """Return the polygons of the area, or of its box if it has no shape."""
         return self.geometry if self.geometry is not None else _wrapped(rectangle(*self.bbox_deg))
 
     def projected(self, epsg: int, margin_m: float = 0.0) -> BaseGeometry:
-        """Its polygons in a projected CRS [m], widened by a margin."""
-        # A third of a second, which a plan should not wait for.
+        """Return the polygons in a projected CRS [m], widened by a margin."""
+        # The import takes a third of a second, too long for a plan.
         from pyproj import Transformer
 
         change = Transformer.from_crs(4326, epsg, always_xy=True).transform
@@ -77,10 +77,10 @@ class Ground:
 
 
 def checked_box(values: Sequence[float]) -> Box:
-    """A box of the config; one across the 180th meridian may be given by its real edges.
+    """Check a box of the config; one across the 180th meridian may be given by its real edges.
 
     Raises:
-        ValueError: it is none.
+        ValueError: The box is invalid.
     """
     west, south, east, north = values
     if west >= east and not (west > east and east + 360 - west < 180):
@@ -98,53 +98,53 @@ def checked_box(values: Sequence[float]) -> Box:
 
 
 def _refuse(west: float, south: float, east: float, north: float) -> None:
-    told = "the box leaves longitude -180..180 or UTM's latitude -80..84"
+    told = "the box exceeds longitude -180..180 or UTM's latitude -80..84"
     if west >= -80 and east <= 84 and south >= -180 and north <= 180:
         told += "; latitude and longitude seem swapped: give west, south, east, north"
     raise ValueError(told)
 
 
 def is_box(value: Any) -> bool:
-    """Whether a value of the config is four numbers."""
+    """Return whether a value of the config is four numbers."""
     is_list = isinstance(value, list | tuple) and len(value) == 4
     return is_list and all(isinstance(v, int | float) for v in value)
 
 
 def of(area: Any, buffer_m: float) -> Ground:
-    """The ground of an area of the config.
+    """Return the extent of an area of the config.
 
     Raises:
-        ValueError: it is no shape, or lies where no area can.
+        ValueError: It is not a shape, or lies where no area can be.
     """
     return read(json.dumps(told(area, buffer_m), sort_keys=True))
 
 
 def told(area: Any, buffer_m: float) -> dict[str, Any]:
-    """What a job must know to read a shape: the shape itself, or its file and checksum.
+    """Return what a job needs to read a shape: the shape itself, or its file and checksum.
 
     Raises:
-        ValueError: the file is missing.
+        ValueError: The file is missing.
     """
     out: dict[str, Any] = {"area": area, "buffer_m": buffer_m}
     if isinstance(area, str):
         path = Path(area)
         if not path.is_file():
             raise ValueError(
-                f"`area` {area} does not exist (relative to {Path.cwd()}); correct the path or put "
-                "the file there"
+                f"`area` {area} does not exist (relative to {Path.cwd()}); correct the path or add "
+                "the file"
             )
         out["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     return out
 
 
 def ground(spec: Mapping[str, Any]) -> Ground:
-    """Where the area of a job lies.
+    """Return the extent of a job's area.
 
     Args:
-        spec: `bbox_deg`, and `shape` of :func:`told` if it is more than a box.
+        spec: `bbox_deg`, and `shape` from :func:`told` if the area is more than a box.
 
     Raises:
-        UserError: its file was changed since the plan was made.
+        UserError: The shape's file has changed since the plan was made.
     """
     shape = spec.get("shape")
     if not shape:
@@ -156,7 +156,7 @@ def ground(spec: Mapping[str, Any]) -> Ground:
         raise UserError(f"Area {spec.get('aoi')!r}: {error}.") from None
     if now.get("sha256") != shape.get("sha256"):
         raise UserError(
-            f"Area {spec.get('aoi')!r}: `area` {shape['area']} was changed after this run began; "
+            f"Area {spec.get('aoi')!r}: `area` {shape['area']} has changed since this run started; "
             "run again."
         )
     return found
@@ -169,10 +169,10 @@ def _box(values: Sequence[float]) -> Box:
 
 @lru_cache(maxsize=64)
 def read(shape: str) -> Ground:
-    """Read what :func:`told` says, as JSON; each once in a process.
+    """Read a shape from :func:`told`, as JSON; each shape is read once per process.
 
     Raises:
-        ValueError: it holds no polygon, or lies where no area can.
+        ValueError: It contains no polygon, or lies where no area can be.
     """
     what = json.loads(shape)
     found = _unwrapped(_geometry(what["area"]))
@@ -182,7 +182,9 @@ def read(shape: str) -> Ground:
         [one for one in shapely.get_parts(shapely.make_valid(found)) if one.area > 0]
     )
     if found.is_empty:
-        raise ValueError("`area` holds no polygon; give one, or `buffer_m` around points and lines")
+        raise ValueError(
+            "`area` contains no polygon; give one, or set `buffer_m` for points and lines"
+        )
     west, south, east, north = found.bounds
     if south < SOUTH or north > NORTH:
         _refuse(west, south, east, north)
@@ -196,10 +198,10 @@ def read(shape: str) -> Ground:
 
 
 def _geometry(area: Any) -> BaseGeometry:
-    """What `area` of a config names.
+    """Return the geometry of the config's `area`.
 
     Raises:
-        ValueError: it is no shape.
+        ValueError: It is not a shape.
     """
     if isinstance(area, str):
         return _of_file(area)
@@ -215,7 +217,7 @@ def _geometry(area: Any) -> BaseGeometry:
             return shapely.Polygon(rows)
     except TypeError:
         pass
-    raise ValueError(f"`area` is no shape: {EXAMPLE}")
+    raise ValueError(f"`area` is not a shape: {EXAMPLE}")
 
 
 def _of_geojson(area: Mapping[str, Any]) -> BaseGeometry:
@@ -223,32 +225,32 @@ def _of_geojson(area: Mapping[str, Any]) -> BaseGeometry:
     try:
         return shapely.union_all([geojson(part.get("geometry") or part) for part in parts])
     except (AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError):
-        raise ValueError(f"`area` is no GeoJSON geometry; {EXAMPLE}") from None
+        raise ValueError(f"`area` is not a GeoJSON geometry; {EXAMPLE}") from None
 
 
 def _of_file(path: str) -> BaseGeometry:
-    # Half a second, which only those wait for who give a file.
+    # The import takes half a second, so only areas with a file pay for it.
     import geopandas
 
     try:
         frame = geopandas.read_file(path)
-    except Exception as error:  # what pyogrio raises depends on the driver
+    except Exception as error:  # pyogrio's exceptions depend on the driver
         text = " ".join(str(error).split()).rstrip(".")
         raise ValueError(f"`area` {path} cannot be read: {text}") from None
     if not isinstance(frame, geopandas.GeoDataFrame) or frame.geometry.isna().all():
-        raise ValueError(f"`area` {path} holds no shapes")
+        raise ValueError(f"`area` {path} contains no shapes")
     if frame.crs is None:
-        raise ValueError(f"`area` {path} has no CRS; give it one, or save it as GeoJSON")
+        raise ValueError(f"`area` {path} has no CRS; assign one, or save it as GeoJSON")
     if not frame.crs.equals("EPSG:4326"):
         frame = frame.to_crs(4326)
     return shapely.union_all(shapely.make_valid(frame.geometry.dropna().to_numpy()))
 
 
 def _unwrapped(found: BaseGeometry) -> BaseGeometry:
-    """A geometry whose parts lie on one side: those east of the 180th meridian are beyond 180.
+    """Return a geometry without a break: parts east of the 180th meridian exceed 180.
 
     Raises:
-        ValueError: it covers more than half of the Earth.
+        ValueError: It covers more than half of the Earth.
     """
     parts = shapely.get_parts(found)
     if not len(parts):
@@ -264,14 +266,14 @@ def _unwrapped(found: BaseGeometry) -> BaseGeometry:
         if east - west > 180:
             raise ValueError(
                 "`area` covers more than half of the Earth's longitudes; cut a shape across the "
-                "180th meridian in two there, as GeoJSON asks for"
+                "180th meridian in two there, as GeoJSON requires"
             )
     return found
 
 
 def _widened(found: BaseGeometry, margin_m: float) -> BaseGeometry:
-    """Widen by metres, in a projection whose distances from its middle are true."""
-    # As in `projected`.
+    """Widen a geometry by metres, in a projection with true distances from its middle."""
+    # For the reason given in `projected`.
     from pyproj import CRS, Transformer
 
     west, south, east, north = found.bounds

@@ -1,5 +1,5 @@
 """Sections of ``config.yaml``: keys with defaults, units and descriptions.
 
-Each is a module of its own, so that a job makes but the models it reads; :mod:`witw.config` puts
-them together.
+Each section is a separate module, so that a job builds only the models it reads. The module
+:mod:`witw.config` combines them.
 """

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
-# Sources of photos, and those of them that are files or folders here: inputs of the search.
+# Kinds of photo sources, and the kinds that are local files or folders: inputs of the search.
 KINDS = ("flickr", "table", "folder", "yfcc100m", "ids", "mapillary")
 LOCAL_KINDS = ("table", "folder", "yfcc100m", "ids")
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
@@ -24,14 +24,14 @@ def _iso(value: datetime) -> str:
     return value.isoformat().replace("+00:00", "Z")
 
 
-# A moment in UTC, also where no zone is given; ``2026-11-01T00:00:00Z`` in a spec.
+# A moment in UTC, the default time zone; ``2026-11-01T00:00:00Z`` in a spec.
 Moment = Annotated[datetime, AfterValidator(_utc), PlainSerializer(_iso, return_type=str)]
-# Whole numbers from 0, each once and sorted: another order in the config reruns nothing.
+# Integers from 0, sorted and unique, so that reordering them in the config reruns nothing.
 Numbers = Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(lambda v: sorted(set(v)))]
 
 
 def as_the_shell(path: str) -> str:
-    """Put in `~` and `$NAME` of a local path, as a shell would; unknown names stay."""
+    """Expand `~` and `$NAME` in a local path as a shell would; unknown names stay."""
     return path if "://" in path else os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
 
 
@@ -41,5 +41,5 @@ FilePath = Annotated[str, AfterValidator(as_the_shell)]
 class Section(BaseModel):
     """A group of keys; an unknown key is an error."""
 
-    # Built when first used: a job uses one or two of them.
+    # Models are built on first use, because a job uses only one or two.
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)

@@ -12,6 +12,8 @@ from witw.settings.base import Section
 class Chips(Section):
     """The square of imagery centred on a photo."""
 
-    size_px: int = Field(750, ge=16, description="Side [px]; times `utm.gsd_m` it is 225 m.")
+    size_px: int = Field(
+        750, ge=16, description="Side [px]. Multiplied by `utm.gsd_m`, the default is 225 m."
+    )
     jpeg_quality: int = Field(95, ge=1, le=100, description="JPEG quality.")
     subsampling: Literal["4:4:4", "4:2:0"] = Field("4:4:4", description="JPEG chroma subsampling.")

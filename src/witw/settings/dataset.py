@@ -1,4 +1,4 @@
-"""Section ``dataset``: what the data set leaves out, and whom to write to."""
+"""Section ``dataset``: exclusions and the contact address."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from witw.settings.base import Section
 
 
 class Dataset(Section):
-    """What the data set leaves out, and whom to write to."""
+    """Exclusions from the data set, and its contact address."""
 
     shared: Literal["keep", "photos", "owners"] = Field(
         "keep",
-        description="What stands in more than one split: `keep` (the pack still takes a photo into "
-        "one split only), `photos` (only in the first of test, val and train), or `owners` (all "
-        "photos of a person only there). What is left out has the status `shared`.",
+        description=(
+            "How to treat photos and owners that occur in several splits: `keep` (only "
+            "the pack keeps each photo in a single split), `photos` (a photo stays only "
+            "in the first of test, val and train), or `owners` (all photos of an owner "
+            "stay only there). Excluded photos have the status `shared`."
+        ),
     )
     contact: str = Field(
         "",
-        description="Address for requests to remove a photo: the data card names it.",
+        description="Address for removal requests, shown in the data card.",
     )

@@ -1,4 +1,4 @@
-"""Section ``download``: how photos are fetched."""
+"""Section ``download``: fetching photos."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from witw.settings.base import Section
 
 
 class Download(Section):
-    """How the 500 px files are fetched."""
+    """Fetching of the 500 px files."""
 
     max_megabytes: float = Field(
-        20.0, gt=0, description="A larger answer is refused [MB of 10^6 bytes]."
+        20.0, gt=0, description="Largest accepted response [MB of 10^6 bytes]."
     )
     max_slots: int = Field(
-        32, ge=1, le=256, description="Requests under way at a photo host, at most."
+        32, ge=1, le=256, description="Largest number of parallel requests to a photo host."
     )
-    min_side_px: int = Field(64, ge=1, description="A photo with a shorter side is `corrupt` [px].")
+    min_side_px: int = Field(64, ge=1, description="Photos with a shorter side are `corrupt` [px].")

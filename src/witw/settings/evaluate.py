@@ -1,4 +1,4 @@
-"""Section ``evaluate``: which photos the model is scored on."""
+"""Section ``evaluate``: the photos on which the model is scored."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from witw.settings.base import Section
 
 
 class Evaluate(Section):
-    """Which photos the model is scored on."""
+    """The photos on which the model is scored."""
 
     queries: int = Field(
         2000,
         ge=1,
-        description="Photos of an area that are searched on its grid of cells, at most: one of a "
-        "square of 25 m, those whose ids have the least hashes.",
+        description=(
+            "Largest number of an area's photos that are searched on its grid of cells: "
+            "one per 25 m square, chosen by the smallest hashes of their ids."
+        ),
     )

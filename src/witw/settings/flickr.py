@@ -1,4 +1,4 @@
-"""Section ``flickr``: the service that is asked for photos."""
+"""Section ``flickr``: the service that lists photos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from witw.settings.base import Section
 
 
 class Flickr(Section):
-    """The service that is asked; any server that speaks the API can stand in."""
+    """The Flickr API, or any server that implements it."""
 
     api_url: str = Field(
         "https://api.flickr.com/services/rest/", description="Address of the REST endpoint."
@@ -18,19 +18,24 @@ class Flickr(Section):
     photo_hosts: list[str] = Field(
         ["live.staticflickr.com", "*.staticflickr.com"],
         min_length=1,
-        description="Hosts photos may be fetched from, as `host`, `host:port`, `http://host:port` "
-        "or `*.domain` (all its hosts); https only unless the entry says http or names a loopback "
-        "address. The first one, a single host, serves photos whose answer carries no address.",
+        description=(
+            "Hosts from which photos may be fetched, as `host`, `host:port`, "
+            "`http://host:port` or `*.domain` (all of its hosts). Only https is used "
+            "unless the entry says http or names a loopback address. The first entry must "
+            "be a single host; it serves photos whose record has no address."
+        ),
     )
     contact: str = Field(
-        "", description="E-mail or page of whoever runs this, sent in the User-Agent."
+        "", description="E-mail address or web page of the operator, sent in the User-Agent."
     )
     calls_per_hour: int = Field(
         3600,
         ge=1,
         le=3600,
-        description="API calls in any hour, of all searches with this key on this machine "
-        "together; 3,600 is what Flickr allows [calls].",
+        description=(
+            "API calls per hour, summed over all searches with this key on this machine; "
+            "Flickr allows 3,600 [calls]."
+        ),
     )
 
     @field_validator("photo_hosts")

@@ -1,4 +1,4 @@
-"""Section ``index``: the grid that a photo is searched on."""
+"""Section ``index``: the grid on which photos are searched."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from witw.settings.base import Section
 
 
 class Index(Section):
-    """The grid of cells a photo is searched on."""
+    """The grid of cells on which photos are searched."""
 
     step_m: float = Field(
         28.0,

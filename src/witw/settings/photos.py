@@ -1,4 +1,4 @@
-"""Key ``photos``: where an area's photos come from."""
+"""Key ``photos``: the sources of an area's photos."""
 
 from __future__ import annotations
 
@@ -17,65 +17,83 @@ _FORM = (
 
 
 class PhotoSource(Section):
-    """A source of photos: exactly one of the keys `flickr` to `mapillary`, and what it needs."""
+    """A source of photos: exactly one of the keys `flickr` to `mapillary`, and its options."""
 
     flickr: Literal[True] | None = Field(
         None,
-        description="Flickr's API (key `FLICKR_API_KEY`); `photos: flickr` alone does as well.",
+        description="Flickr's API (key `FLICKR_API_KEY`); the short form is `photos: flickr`.",
     )
     table: FilePath | None = Field(
         None,
-        description="CSV, Parquet or GeoPackage file: `lat` and `lon` (or a geometry), and `path` "
-        "or `url` of each photo; also read: `id`, `license`, `license_url`, `owner`, `title`, "
-        "`page`, `time`, `heading`, `accuracy`.",
+        description=(
+            "CSV, Parquet or GeoPackage file with `lat` and `lon` (or a geometry), and "
+            "`path` or `url` of each photo. Optional columns: `id`, `license`, "
+            "`license_url`, `owner`, `title`, `page`, `time`, `heading`, `accuracy`."
+        ),
     )
     folder: FilePath | None = Field(
         None,
-        description="Folder of JPEG, HEIC, PNG or TIFF files with positions in their EXIF data; "
-        "folders below it are read too.",
+        description=(
+            "Folder of JPEG, HEIC, PNG or TIFF files with positions in their EXIF data. "
+            "Subfolders are included."
+        ),
     )
     yfcc100m: FilePath | None = Field(
         None,
-        description="Metadata of YFCC100M: its table of 23 or 25 columns separated by tabs, plain "
-        "or as .bz2 (`*` for its parts), or its SQLite file.",
+        description=(
+            "Metadata of YFCC100M: its table of 23 or 25 tab-separated columns, plain or "
+            "as .bz2 (`*` for its parts), or its SQLite file."
+        ),
     )
     ids: FilePath | None = Field(
-        None, description="A list `ids.csv` that `dataset` wrote, to build the same photos again."
+        None,
+        description="A list `ids.csv` written by `dataset`, to rebuild the same set of photos.",
     )
     mapillary: str | None = Field(
         None,
-        description="Address of Mapillary's API (token `MAPILLARY_TOKEN`); `photos: mapillary` "
-        f"alone takes {MAPILLARY}.",
+        description=(
+            "Address of Mapillary's API (token `MAPILLARY_TOKEN`); the short form "
+            f"`photos: mapillary` uses {MAPILLARY}."
+        ),
     )
     name: str = Field(
         "",
-        description="Begins the photos' ids, so that those of two sources differ; default: the "
-        "kind. Not for `flickr`, `yfcc100m` and `ids`, whose ids are kept.",
+        description=(
+            "Prefix of the photos' ids, which keeps the ids of several sources apart; "
+            "default: the kind. Not available for `flickr`, `yfcc100m` and `ids`, which "
+            "keep their own ids."
+        ),
     )
     license: str = Field(
-        "", description="Licence of the photos that do not name one, such as `CC BY 4.0`."
+        "", description="Licence of photos without one of their own, such as `CC BY 4.0`."
     )
-    owner: str = Field("", description="Whom to credit for the photos that do not name anybody.")
+    owner: str = Field("", description="Credit for photos without an owner of their own.")
     root: FilePath = Field(
-        "", description="Folder that paths in a table or list begin in; default: the file's own."
+        "",
+        description=(
+            "Folder to which paths in a table or list are relative; default: the "
+            "folder of the file."
+        ),
     )
     columns: dict[str, str] = Field(
-        {}, description="Names of a table's columns where they differ, as `lat: y_wgs84`."
+        {}, description="Names of a table's columns if they differ, such as `lat: y_wgs84`."
     )
     hosts: list[str] | None = Field(
         None,
-        description="Hosts that addresses of a table may lead to, written as in "
-        "`flickr.photo_hosts`; default: every public one by https.",
+        description=(
+            "Hosts to which addresses in a table may lead, in the form of "
+            "`flickr.photo_hosts`; default: every public host, by https."
+        ),
     )
 
     @property
     def kind(self) -> str:
-        """Which of :data:`KINDS` it is."""
+        """The kind of the source, one of :data:`KINDS`."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @property
     def path(self) -> str:
-        """The file, folder or address that it reads; '' for Flickr."""
+        """The file, folder or address of the source; '' for Flickr."""
         value = getattr(self, self.kind)
         return value if isinstance(value, str) else ""
 
@@ -98,9 +116,9 @@ class PhotoSource(Section):
     @model_validator(mode="after")
     def _plain_name(self) -> PhotoSource:
         if self.name and not NAME.fullmatch(self.name):
-            raise ValueError(f"name {self.name!r} must be lower-case letters, digits and _")
+            raise ValueError(f"name {self.name!r} must consist of lower-case letters, digits and _")
         if self.name in ("forgotten", *set(KINDS) - {self.kind}):
-            raise ValueError(f"name {self.name!r} is taken; choose another one")
+            raise ValueError(f"name {self.name!r} is reserved; choose another one")
         return self
 
     @field_validator("mapillary")
@@ -112,18 +130,18 @@ class PhotoSource(Section):
 
 
 def as_list(value: Any) -> Any:
-    """Accept one source for a list of one."""
+    """Accept a single source instead of a list."""
     return value if isinstance(value, list) else [value]
 
 
 def check_apart(sources: list[PhotoSource]) -> list[PhotoSource]:
-    """Refuse two sources whose photos could not be told apart.
+    """Reject two sources whose photos could not be told apart.
 
     Raises:
-        ValueError: two have one name.
+        ValueError: Two sources have the same name.
     """
     names = [source.name or source.kind for source in sources]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"two sources are named {twice[0]!r}: give each a `name`")
+        raise ValueError(f"two sources are named {twice[0]!r}; give each its own `name`")
     return sources

@@ -1,4 +1,4 @@
-"""Section ``scenes``: the network that tells indoor from outdoor."""
+"""Section ``scenes``: the network that separates indoor from outdoor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from witw.settings.base import FilePath, Section
 
-# Published for Places365: the first five. The others are for whoever trained a better one.
+# The first five were published for Places365. The others are for users' own, better networks.
 PlacesArch = Literal[
     "resnet18",
     "wideresnet18",
@@ -34,14 +34,18 @@ class Scenes(Section):
     )
     arch: PlacesArch = Field(
         "resnet18",
-        description="Network of the checkpoint: wideresnet18, or torchvision's of that name with "
-        "365 classes; alexnet, resnet18, resnet50, densenet161 and wideresnet18 are published. "
-        "Preprocessing as in their scripts: 224 x 224 for wideresnet18, else 256 x 256 and the "
-        "centre 224.",
+        description=(
+            "Architecture of the checkpoint: wideresnet18, or a torchvision network with "
+            "365 classes. The published ones are alexnet, resnet18, resnet50, densenet161 "
+            "and wideresnet18. Preprocessing follows their scripts: 224 x 224 for "
+            "wideresnet18, otherwise 256 x 256 with a central crop of 224."
+        ),
     )
     sha256: str = Field(
         "",
         pattern=r"^([0-9a-f]{64})?$",
-        description="What the checkpoint's SHA-256 must be; none given, any will do. It is in the "
-        "log of `scenes`.",
+        description=(
+            "Expected SHA-256 of the checkpoint; without one, any file is accepted. The "
+            "log of `scenes` shows the actual value."
+        ),
     )

@@ -1,4 +1,4 @@
-"""Section ``stretch``: from 16 to 8 bits."""
+"""Section ``stretch``: conversion from 16 to 8 bits."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from witw.settings.base import Section
 
 
 class Stretch(Section):
-    """The 16 to 8 bit conversion, one for all strips of an area."""
+    """The conversion from 16 to 8 bits, the same for all strips of an area."""
 
-    low_pct: float = Field(2.0, ge=0, lt=100, description="Percentile that becomes black [%].")
-    high_pct: float = Field(98.0, gt=0, le=100, description="Percentile that becomes white [%].")
+    low_pct: float = Field(2.0, ge=0, lt=100, description="Percentile that maps to black [%].")
+    high_pct: float = Field(98.0, gt=0, le=100, description="Percentile that maps to white [%].")
     eight_bit: Literal["keep", "stretch"] = Field(
-        "keep", description="What happens to strips that are 8-bit already."
+        "keep", description="Treatment of strips that are already 8-bit."
     )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.low_pct >= self.high_pct:
-            raise ValueError(f"low_pct {self.low_pct} is not below high_pct {self.high_pct}")
+            raise ValueError(f"low_pct {self.low_pct} must be below high_pct {self.high_pct}")
         return self

@@ -1,4 +1,4 @@
-"""An entry of ``strips``: a source raster, its bands, and where else it may lie."""
+"""An entry of ``strips``: a source raster, its bands and its alternative locations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Band = Annotated[int, Field(ge=1)]
 
 
 def _grey(value: Any) -> Any:
-    """One band is shown as grey: red, green and blue alike."""
+    """Repeat a single band for red, green and blue."""
     return list(value) * 3 if isinstance(value, list | tuple) and len(value) == 1 else value
 
 
@@ -27,7 +27,7 @@ Nodata = float | Literal["auto", "none"]
 
 
 class _Located(Section):
-    """What lies at a path; a bare string is that path."""
+    """Base of entries with a path; a bare string is the path."""
 
     path: FilePath
 
@@ -43,90 +43,110 @@ class _Located(Section):
 
 
 class Usable(_Located):
-    """A raster that says which pixels of a strip are usable, such as Planet's UDM2."""
+    """A raster that marks usable pixels of a strip, such as Planet's UDM2."""
 
     path: FilePath = Field(
-        description="On the strip's grid of pixels; for a set of tiles as many, with `*`."
+        description=(
+            "File on the strip's pixel grid; for a set of tiles, a set with the same "
+            "number of tiles, with `*`."
+        )
     )
-    band: Band = Field(1, description="Its band. Band 1 of a UDM2 is `clear`.")
-    usable: int = Field(1, description="Value of usable pixels; 0 for an older UDM.")
+    band: Band = Field(1, description="Band with the marks. Band 1 of a UDM2 is `clear`.")
+    usable: int = Field(1, description="Value of usable pixels; 0 for the older UDM.")
 
 
 class Source(_Located):
-    """One of several places where a strip may lie."""
+    """One of several alternative locations of a strip."""
 
     path: FilePath = Field(description="As `path` of a strip.")
-    bands: Bands | None = Field(None, description="Default: those of the strip.")
-    nodata: Nodata | None = Field(None, description="Default: that of the strip.")
+    bands: Bands | None = Field(None, description="Default: the strip's bands.")
+    nodata: Nodata | None = Field(None, description="Default: the strip's `nodata`.")
 
 
 class Strip(Section):
-    """One source raster of an area: anything GDAL reads."""
+    """One source raster of an area, in any format that GDAL reads."""
 
     path: FilePath = Field(
         "",
-        description="File, `s3://`, `gs://`, `az://` or `https://` address; with `*` it is a set "
-        "of tiles that are read as one raster. `~` and `$NAME` are put in as a shell would. A "
-        "list is read as `any_of`.",
+        description=(
+            "File, `s3://`, `gs://`, `az://` or `https://` address; with `*` it is a set "
+            "of tiles read as one raster. `~` and `$NAME` are expanded as in a shell. A "
+            "list is read as `any_of`."
+        ),
     )
     any_of: tuple[Source, ...] = Field(
         (),
-        description="Instead of `path`: places where the strip may lie, each a path or `path`, "
-        "`bands` and `nodata`. The first that exists is taken and recorded in the run folder "
-        "(`results/AREA/strips/NAME.source.json`), so that later runs take the same.",
+        description=(
+            "Instead of `path`: alternative locations of the strip, each a path or a "
+            "mapping of `path`, `bands` and `nodata`. The first that exists is used and "
+            "recorded in the run folder (`results/AREA/strips/NAME.source.json`), so that "
+            "later runs use the same one."
+        ),
     )
     mask: Usable | None = Field(
         None,
-        description="Raster of usable pixels, its path or `path`, `band` and `usable`; what else "
-        "hides pixels counts as well.",
+        description=(
+            "Raster of usable pixels: its path, or a mapping of `path`, `band` and "
+            "`usable`. Other masks of the strip still apply."
+        ),
     )
     tiles: str = Field(
         "",
-        description="Instead of `path`: a tile service in web mercator, its address with {z}, {x} "
-        "and {y} (WMTS: {TileMatrix}, {TileCol}, {TileRow}). Its "
-        "terms must allow that tiles are stored and used so. Tiles are kept in `journal/tiles`.",
+        description=(
+            "Instead of `path`: the address of a web-mercator tile service, with {z}, {x} "
+            "and {y} (WMTS: {TileMatrix}, {TileCol}, {TileRow}). Its terms must allow "
+            "storing tiles and using them this way. Tiles are kept in `journal/tiles`."
+        ),
     )
-    zoom: int = Field(18, ge=0, le=24, description="Of a tile service: the level.")
+    zoom: int = Field(18, ge=0, le=24, description="Tile service: zoom level.")
     attribution: str = Field(
-        "", description="Of a tile service, required: whom its terms want named."
+        "", description="Tile service, required: the credit that its terms ask for."
     )
     max_tiles: int = Field(
-        20_000, ge=1, description="Of a tile service: with more tiles over the area the run stops."
+        20_000,
+        ge=1,
+        description="Tile service: the run stops if the area needs more tiles than this.",
     )
     stac: str = Field(
         "",
-        description="Instead of `path`: the address of a STAC API, or of one item (`.json`). Each "
-        "item found in the area is a strip of its own, the newest on top. What is found is "
-        "recorded in the run folder, as with `any_of`.",
+        description=(
+            "Instead of `path`: the address of a STAC API or of one item (`.json`). Each "
+            "item found in the area becomes a strip of its own, with the newest on top. "
+            "The items are recorded in the run folder, as for `any_of`."
+        ),
     )
-    collection: str = Field("", description="Of a STAC: the collection that is searched.")
-    asset: str = Field("visual", description="Of a STAC: the asset of an item that is read.")
-    datetime: str = Field("", description="Of a STAC: a date, or two with a slash between them.")
-    items: tuple[str, ...] = Field((), description="Of a STAC: ids of the items; then no search.")
+    collection: str = Field("", description="STAC: collection to search.")
+    asset: str = Field("visual", description="STAC: asset of an item to read.")
+    datetime: str = Field("", description="STAC: a date, or two dates separated by a slash.")
+    items: tuple[str, ...] = Field((), description="STAC: ids of the items, instead of a search.")
     max_cloud_pct: Share100 | None = Field(
-        None, description="Of a STAC: items with more clouds (`eo:cloud_cover`) are left out [%]."
+        None, description="STAC: items with more clouds (`eo:cloud_cover`) are left out [%]."
     )
     max_items: int = Field(
-        20, ge=1, le=500, description="Of a STAC: if more items are found, the run stops."
+        20, ge=1, le=500, description="STAC: the run stops if more items than this are found."
     )
-    name: str = Field("", description="Name in results/; default: made from the path.")
+    name: str = Field("", description="Name in results/; default: derived from the path.")
     bands: Bands | None = Field(
         None,
-        description="Bands for red, green, blue, counted from 1, or one band, shown as grey; "
-        "default: the area's.",
+        description=(
+            "Bands for red, green and blue, counted from 1, or one band, shown as grey; "
+            "default: the area's."
+        ),
     )
     nodata: Nodata | None = Field(None, description="Default: the area's `nodata`.")
 
     @model_validator(mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
-        """Accept a bare path or a list of them; name a strip after its file (tiles: its folder)."""
+        """Accept a bare path or a list of paths; name a strip after its file or tile folder."""
         data = {"path": value} if isinstance(value, str) else value
         if not isinstance(data, dict):
             return data
         if isinstance(data.get("path"), list):
             if data.get("any_of"):
-                raise ValueError("`path` is a list and there is `any_of`: give one of the two")
+                raise ValueError(
+                    "`path` is a list although `any_of` is given too; use one of the two"
+                )
             data = {k: v for k, v in data.items() if k != "path"} | {"any_of": data["path"]}
         first = data.get("path") or _first(data.get("any_of"))
         if not first and isinstance(data.get("tiles"), str):
@@ -144,7 +164,7 @@ class Strip(Section):
     def _template(cls, value: str) -> str:
         sets = ({"z", "x", "y"}, {"TileMatrix", "TileCol", "TileRow"})
         if value and set(re.findall(r"\{(\w+)\}", value)) not in sets:
-            raise ValueError("the address of a tile service must hold {z}, {x} and {y}")
+            raise ValueError("the address of a tile service must contain {z}, {x} and {y}")
         return value
 
     @field_validator("path", "stac", "tiles")
@@ -166,26 +186,28 @@ class Strip(Section):
                 "it must have one of `path` (a file or an address), `any_of`, `stac` and `tiles`"
             )
         if self.tiles and not self.attribution:
-            raise ValueError("a tile service needs `attribution`: whom its terms want named")
+            raise ValueError(
+                "a tile service needs `attribution`, the credit that its terms ask for"
+            )
         return self
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What a STAC is asked for."""
+        """Return the search parameters of a STAC entry."""
         keys = ("name", "stac", "collection", "asset", "datetime", "max_cloud_pct", "max_items")
         return {key: getattr(self, key) for key in keys} | {"items": list(self.items)}
 
     def of_file(self, path: str) -> Strip:
-        """The strip of this tile service, by the file that describes it."""
+        """Return the strip of this tile service as read through its description file."""
         nodata = 0 if self.nodata is None else self.nodata
         return Strip(path=path, name=self.name, bands=self.bands or (1, 2, 3), nodata=nodata)
 
     def of_item(self, name: str, path: str) -> Strip:
-        """The strip of one item of this STAC."""
+        """Return the strip of one item of this STAC entry."""
         return Strip(path=path, name=name, bands=self.bands, nodata=self.nodata)
 
     def sources(self) -> tuple[Strip, ...]:
-        """The strip read from each of its places, in the order of the config; else itself."""
+        """The strip once per alternative location, in config order; else the strip itself."""
         return tuple(
             Strip(
                 path=one.path,
@@ -204,15 +226,15 @@ def _first(places: Any) -> Any:
 
 
 def without_secrets(value: str) -> str:
-    """A path as it is; it is told in logs, in error texts and in Snakemake's records.
+    """Return a path unchanged if it has no credentials: paths appear in logs and records.
 
     Raises:
-        ValueError: it carries credentials.
+        ValueError: It contains credentials.
     """
     if re.search(r"://[^/]*@|[?&](X-Amz-|AWSAccessKeyId|Signature|sig|token)", value, re.I):
         raise ValueError(
-            "credentials do not belong in a path: give them in the environment "
-            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, GDAL_HTTP_USERPWD or "
-            "GDAL_HTTP_BEARER for https://)"
+            "credentials do not belong in a path; set them in the environment (AWS_ACCESS_KEY_ID "
+            "and AWS_SECRET_ACCESS_KEY for s3://, GDAL_HTTP_USERPWD or GDAL_HTTP_BEARER for "
+            "https://)"
         )
     return value

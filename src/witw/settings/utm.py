@@ -17,5 +17,6 @@ class Utm(Section):
         "lanczos", description="Resampling kernel."
     )
     engine: Literal["sweep", "gdal"] = Field(
-        "sweep", description="witw's one-pass warper, or GDAL's (equal to one grey level)."
+        "sweep",
+        description="Warper: witw's one-pass warper, or GDAL's (equal to within one grey level).",
     )

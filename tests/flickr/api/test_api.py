@@ -313,7 +313,7 @@ def test_an_answer_that_drips_is_a_failed_try(server, where, caplog):
     answer, client, _ = ask(server, [where, OK], timeout_s=(1.0, 1.0), answer_s=0.5)
     assert (answer, client.requests) == ("42", 2)
     assert time.monotonic() - began < 3
-    assert "no whole answer in 0.5 s; try 2 of 4" in caplog.text
+    assert "the response was incomplete after 0.5 s; try 2 of 4" in caplog.text
 
 
 def test_a_deadline_that_is_kept_leaves_the_connection_alone(server):

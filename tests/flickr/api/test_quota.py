@@ -213,7 +213,7 @@ def test_where_no_file_can_be_it_counts_alone(tmp_path, caplog):
         for _ in range(3):
             quota.take()
         assert clock.now - before == pytest.approx(60)
-    assert caplog.text.count("counts its calls alone") == 2
+    assert caplog.text.count("counts only its own calls") == 2
 
 
 def test_a_file_that_cannot_be_written_any_more_does_not_end_a_search(tmp_path, caplog):
@@ -225,7 +225,7 @@ def test_a_file_that_cannot_be_written_any_more_does_not_end_a_search(tmp_path, 
     for _ in range(3):
         quota.take()
     assert clock.now - 1_000_000 >= 60
-    assert caplog.text.count("counts its calls alone") == 1
+    assert caplog.text.count("counts only its own calls") == 1
 
 
 def test_a_file_that_breaks_meanwhile_does_not_end_a_search(tmp_path, caplog):
@@ -235,7 +235,7 @@ def test_a_file_that_breaks_meanwhile_does_not_end_a_search(tmp_path, caplog):
     path.write_bytes(b"junk" * 4_000)
     for _ in range(3):
         quota.take()
-    assert "counts its calls alone" in caplog.text
+    assert "counts only its own calls" in caplog.text
 
 
 def test_the_key_is_not_in_the_file_or_its_name(tmp_path, monkeypatch):

@@ -178,7 +178,7 @@ def test_a_second_search_of_an_area_is_told_so(here):
         for act in (opened, lambda: module.find("oslo", ["1"], ()), lambda: scrub(["1"])):
             with pytest.raises(UserError) as error:
                 act()
-            assert "another search of this area is at work" in sentence(error)
+            assert "in use by another search of this area" in sentence(error)
         with opened("bergen"):
             pass
         kept.record("a", attempt(), PAGE)

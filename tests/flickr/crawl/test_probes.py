@@ -85,7 +85,7 @@ def test_a_search_that_is_whole_is_called_complete(searched, kind):
     assert said["probes"]["calls"] == 24
     assert said["licenses_alone"] == ([11] if "lists hide" in kind else [])
     assert "Flickr shows and counts the same photos." in said["reasons"][2]
-    assert said["reasons"][-1].startswith("No question shows photos that Flickr hides")
+    assert said["reasons"][-1].startswith("No query shows photos that Flickr hides")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_an_empty_index_is_not_complete(searched, totals):
 def test_an_area_without_photos_is_complete_where_there_are_some_elsewhere(searched):
     ids, said = searched(bbox=(10.0, 50.0, 10.1, 50.1))
     assert (ids, said["verdict"]) == (set(), "complete")
-    assert "Nothing was found here, and Flickr shows photos elsewhere." in said["reasons"]
+    assert "Nothing was found here, but Flickr shows photos elsewhere." in said["reasons"]
 
 
 def test_an_area_that_vanishes_between_two_decimals_is_not_complete(searched):
@@ -147,7 +147,7 @@ def test_a_filter_that_ignores_licences_it_does_not_know_ends_no_search(searched
     ids, said = searched(OLD_LICENSES, licenses_up_to=10)
     assert (ids, said["verdict"]) == (EVERYTHING, "complete")
     assert said["probes"]["ignored"] == [11, 12, 13, 14, 15, 16]
-    assert "Asked for licence 11, 12, 13, 14, 15, 16 alone" in " ".join(said["reasons"])
+    assert "Queried for licence 11, 12, 13, 14, 15, 16 alone" in " ".join(said["reasons"])
     # Where there are photos of these licences, the same answers show what is lacking.
     ids, said = searched(CITY, licenses_up_to=10)
     assert said["verdict"] != "complete"
@@ -156,7 +156,7 @@ def test_a_filter_that_ignores_licences_it_does_not_know_ends_no_search(searched
 def test_without_an_audit_nothing_is_called_complete(searched):
     ids, said = searched(settings={"audit": 0.0})
     assert (ids, said["verdict"], said["probes"]["calls"]) == (EVERYTHING, "nearly complete", 0)
-    assert "No other questions were asked (`search.audit` is 0)" in " ".join(said["reasons"])
+    assert "No other queries were sent (`search.audit` is 0)" in " ".join(said["reasons"])
 
 
 def test_forgetting_photos_changes_no_question_and_no_verdict(tmp_path, monkeypatch):

@@ -228,8 +228,8 @@ def test_an_index_that_lacks_photos_stops_the_area_and_changes_nothing(
             searched(OLD, SECOND, index)
         said = str(error.value)
         assert said.startswith("Area 'oslo': ")
-        assert "of the 600 photos that the search before listed are missing" in said
-        assert "10 of 10 are still shown" in said
+        assert "of the 600 photos listed by the previous search are missing" in said
+        assert "10 of 10 still exist" in said
         assert f"set `search.confirm_gone: {SECOND}` for this area" in said
         assert (tmp_path / "photos.parquet").read_bytes() == table
     # As soon as the index is whole again, so is the search, at the same snapshot.
@@ -248,12 +248,12 @@ def test_photos_that_only_their_ids_show_stay_even_if_confirmed(searched):
     assert {one["last_seen"] for one in rows.values()} == {SECOND}
     assert all(one["title"] and one["url"] for one in rows.values())
     assert summary["verdict"] != "complete"
-    assert "no search shows are there by their ids" in " ".join(summary["reasons"])
+    assert "no search shows still exist under their ids" in " ".join(summary["reasons"])
 
 
 def test_many_that_are_gone_go_when_a_person_confirms_it(searched):
     searched(OLD, FIRST)
-    with pytest.raises(UserError, match="0 of 10 are still shown"):
+    with pytest.raises(UserError, match="0 of 10 still exist"):
         searched(OLD[300:], SECOND)
     # Another snapshot confirms nothing.
     with pytest.raises(UserError, match="300 of the 600"):

@@ -47,7 +47,7 @@ def test_complete_is_said_only_where_nothing_speaks_against_it():
     word, why = said()
     assert word == "complete"
     assert "agree at each of 40 steps" in why
-    assert "Of 1000 photos shown in an audit (12 random questions) none was unknown" in why
+    assert "Of 1000 photos shown in an audit (12 random queries) none was unknown" in why
     for against in (
         {"account": ledger(0, 1)},
         {"account": ledger(0, -1)},
@@ -65,8 +65,8 @@ def test_what_the_audit_found_bounds_what_is_missing():
     few = Audit(12, 1_000, ["1"], 0.0001, 0.0085)
     word, why = said(10_000, ledger(*[3, -2] * 20), few)
     assert word == "nearly complete"
-    assert "0.010% to 0.850% of the photos that such questions show were missing" in why
-    assert "so 84 at most still are" in why
+    assert "0.010% to 0.850% of the photos that such queries show were missing" in why
+    assert "so at most 84 still are" in why
     assert "sweeps" not in why
     many = Audit(12, 1_000, ["1"] * 30, 0.018, 0.047)
     word, why = said(10_000, ledger(*[3, -2] * 20), many)
@@ -78,7 +78,7 @@ def test_unreachable_photos_count_as_missing():
     assert said(unreachable=100)[0] == "nearly complete"
     word, why = said(unreachable=101)
     assert word == "incomplete"
-    assert "101 photos are counted but can be listed by no question" in why
+    assert "101 photos are counted but no query can list them" in why
 
 
 def test_photos_that_are_counted_and_never_shown_count_as_missing():
@@ -96,11 +96,11 @@ def test_a_gap_too_large_for_wavering_counts_as_missing():
 @pytest.mark.parametrize(
     ("account", "words"),
     [
-        (Ledger(), "nothing to compare"),
+        (Ledger(), "Nothing could be compared"),
         (ledger(0, 0), "agree at each of 2 steps"),
-        (ledger(0, 5, 1), "counted but shown to nobody"),
+        (ledger(0, 5, 1), "counted but never shown"),
         (ledger(*[0] * 60, 1, -1), "photos came or went"),
-        (ledger(*[4, -3] * 20), "totals waver, or servers lag"),
+        (ledger(*[4, -3] * 20), "totals waver, or replicas lag"),
     ],
 )
 def test_the_account_in_words(account, words):
@@ -138,9 +138,9 @@ def walked(behaviour, box_total):
     ("behaviour", "words", "least"),
     [
         (Behaviour(), "agree at each", 1.0),
-        (Behaviour(phantoms=0.005), "counted but shown to nobody", 0.99),
+        (Behaviour(phantoms=0.005), "counted but never shown", 0.99),
         (Behaviour(jitter=0.02), "totals waver", 1.0),
-        (Behaviour(replicas=3, lag=0.003), "totals waver, or servers lag", 0.99),
+        (Behaviour(replicas=3, lag=0.003), "totals waver, or replicas lag", 0.99),
         (Behaviour(vanishing=0.0001, appearing=0.0001, churn_calls=60), "came or went", 0.999),
     ],
     ids=["frozen", "phantoms", "jitter", "lag", "churn"],
@@ -248,7 +248,7 @@ def test_photos_counted_and_not_shown_are_added_up():
     assert (account.steps, account.missing) == (108, 2_134)
     word, why = said(24_025, account)
     assert word == "incomplete"
-    assert "by 32 at most and 2134 in all" in why
+    assert "by at most 32 per step and 2134 in total" in why
     # A few photos that came in the meantime do not hide that.
     assert said(24_025, ledger(*[20] * 100, -1, -2))[0] == "incomplete"
 
@@ -262,4 +262,4 @@ def test_the_worst_kind_of_question_says_what_is_missing():
     )
     _, why = said(probed=replace(AGREED, odd=["box", "license"], share=0.1, ignored=[11, 12]))
     assert "other photos (by smaller boxes, single licences): by the worst kind, 10.00%" in why
-    assert "Asked for licence 11, 12 alone, Flickr ignores the licence." in why
+    assert "Queried for licence 11, 12 alone, Flickr ignores the licence." in why

@@ -36,7 +36,7 @@ def test_a_retry_after_of_hours_is_not_waited_for(host):
     limits = Limits(slots=1, most_slots=1, patience_s=60)
     data = fetch({"1": f"{host.url}/1"}, host.entry, limits=limits)
     assert data.loc["1", "status"] == "failed"
-    assert data.loc["1", "reason"] == "HTTP 429, asks to wait 7200 s"
+    assert data.loc["1", "reason"] == "HTTP 429, requested pause 7200 s"
 
 
 def test_retry_after_as_number_and_as_date():
@@ -166,4 +166,4 @@ def test_the_bar_says_that_it_waits():
         throttle.close(40, asyncio.get_running_loop().time())
         return meter.text()
 
-    assert "40 s until the host is asked again" in asyncio.run(story())
+    assert "40 s until the next request to the host" in asyncio.run(story())

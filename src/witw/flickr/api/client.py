@@ -1,7 +1,7 @@
-"""Client of Flickr's API on top of flickrapi: retries, quota, key check.
+"""Call Flickr's API through flickrapi, with retries, a quota and a key check.
 
-It brings no timeout, no retries and no word of HTTP status or ``Retry-After``, and its log holds
-the key when a signature is refused. All of it is put right from outside, the library unmodified.
+flickrapi has no timeout and no retries, hides the HTTP status and ``Retry-After``, and logs the key
+when a signature is refused. This module adds or corrects all of these without patching the library.
 """
 
 from __future__ import annotations
@@ -34,20 +34,21 @@ from witw.flickr.hosts import is_loopback, origin
 KEY_CODES = frozenset({96, 97, 98, 99, 100})
 BUSY_CODES = frozenset({0, 10, 105, 201})
 PAST_END = 20  # "Excessive photo offset in search"
-BUSY_STATUSES = frozenset({403, 408, 425, 429})  # and 5xx; the gateway's 403 passes too
-TRIES = 16  # of a call, where nobody waits at a terminal
-QUOTA_S = 3660.0  # a refused key is granted calls again within its hour
-MORE_TRIES = 8  # so many times the tries, at most, until that hour is over
-LONGEST_WAIT_S = 86_400.0  # a longer Retry-After ends the run instead
-IMPATIENT_S = 60.0  # the same, where a person waits
+# and 5xx; Flickr's gateway sends 403 for transient faults
+BUSY_STATUSES = frozenset({403, 408, 425, 429})
+TRIES = 16  # tries per call in an unattended run
+QUOTA_S = 3660.0  # a refused key may call again within an hour
+MORE_TRIES = 8  # while waiting for that hour, up to this many times the usual tries
+LONGEST_WAIT_S = 86_400.0  # a longer Retry-After ends the run
+IMPATIENT_S = 60.0  # the same limit at a terminal, where a person waits
 ERROR_IN_XML = re.compile(rb'<err code="(\d+)" msg="([^"]*)"')
-LONGEST_TEXT = 300  # of what the service says, in an error
+LONGEST_TEXT = 300  # characters of a service's error text that are shown
 
 log = logging.getLogger("witw")
 
 
 class RefusedError(UserError):
-    """The service understood and said no; another try would not help.
+    """The service understood the call and refused it; retrying would not help.
 
     Attributes:
         code: Flickr's error code.
@@ -59,11 +60,11 @@ class RefusedError(UserError):
 
 
 class _RefusedKeyError(UserError):
-    """The service does not accept the key."""
+    """The service does not accept the API key."""
 
 
 class _BusyError(Exception):
-    """One try failed in a way that passes."""
+    """A try failed for a reason that may pass."""
 
     def __init__(
         self, why: str, wait_s: float = 0.0, scale: int = 1, code: int | None = None
@@ -76,17 +77,17 @@ class _BusyError(Exception):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One request, for whoever keeps a record.
+    """One HTTP request, as passed to a watcher.
 
     Attributes:
-        ok: whether its answer was taken.
-        why: what was wrong with it otherwise, in words.
-        status: HTTP status; 0: there was no answer.
-        code: Flickr's error code; None: none.
-        number: counts the tries of one call, from 1.
-        started: Unix time [s].
-        seconds: until the answer was there.
-        body: of the answer; empty unless ``ok``.
+        ok: Whether the response was accepted.
+        why: Reason for rejecting the response; '' if accepted.
+        status: HTTP status; 0 if no response arrived.
+        code: Flickr's error code; None if there was none.
+        number: Number of the try within its call, from 1.
+        started: Unix time of the request [s].
+        seconds: Time until the response arrived [s].
+        body: Body of the response; empty unless ``ok``.
     """
 
     ok: bool
@@ -100,27 +101,27 @@ class Attempt:
 
 
 def unwatched(_attempt: Attempt) -> None:
-    """Keep no record."""
+    """Ignore the attempt."""
 
 
 class Client:
-    """Calls methods of the API until they succeed or cannot; for any number of threads.
+    """Client that retries each API call until it succeeds or cannot succeed; thread-safe.
 
     Args:
         url: REST endpoint.
-        key: API key; in no error text and no log.
-        secret: its secret; without one, calls are not signed.
-        tries: of one call.
-        pause_s: the n-th pause is drawn from 0 to ``pause_s * 2**n`` ("full jitter") [s].
-        max_pause_s: longest such range [s].
-        timeout_s: to connect, and between two pieces of an answer [s].
-        answer_s: An answer not complete by then is a failed try [s].
+        key: API key. It never appears in errors or logs.
+        secret: Secret of the key. Without one, calls are not signed.
+        tries: Largest number of requests per call.
+        pause_s: The n-th pause is drawn from 0 to ``pause_s * 2**n`` ("full jitter") [s].
+        max_pause_s: Upper bound of that range [s].
+        timeout_s: Timeout for connecting, and between two chunks of a response [s].
+        answer_s: A try fails if its response is incomplete after this time [s].
         is_patient: Whether to wait for as long as the service asks, up to a day, and for a key's
-            hour to be over. Otherwise a call ends within minutes.
-        quota: shared by the clients of one key.
+            hourly quota to renew. Otherwise a call ends within minutes.
+        quota: Call quota, shared by all clients of one key.
 
     Attributes:
-        requests: made so far, failed ones included.
+        requests: Number of requests so far, including failed ones.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class Client:
         quota: Quota | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        # These log requests and refusals, with the key in them.
+        # Both loggers write the key into their records.
         for name in ("flickrapi", "oauthlib", "requests_oauthlib"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         self.requests = 0
@@ -155,19 +156,19 @@ class Client:
         self._is_patient = is_patient
         self._session = Session("" if secret else key, answer_s)
         found = origin(url)
-        # A proxy of the environment cannot reach a server on this machine.
+        # A proxy from the environment cannot reach a server on this machine.
         self._session.trust_env = not (found and is_loopback(found[1]))
-        # In place of the class's session, which all instances share.
+        # Replaces the session that all instances of the class share.
         self._api.flickr_oauth.session = self._session
 
     @classmethod
     def from_environment(cls, url: str, tries: int = TRIES) -> Client:
-        """Make a client with the key and secret of the environment, and their shared quota.
+        """Make a client with the key and secret from the environment, and their shared quota.
 
-        With fewer tries than usual it is not patient.
+        A client with fewer tries than usual is not patient.
 
         Raises:
-            UserError: there is no key.
+            UserError: The environment has no key.
         """
         key = os.environ.get(KEY, "").strip()
         if not key:
@@ -186,14 +187,14 @@ class Client:
         """Call an API method.
 
         Args:
-            method: like ``flickr.photos.search``.
-            read: makes the result of the JSON answer; a ValueError counts as a broken answer.
-            watch: told of every request, before its result is returned.
-            **params: of the method.
+            method: Name of the method, such as ``flickr.photos.search``.
+            read: Converts the JSON response; its ValueError marks the response as broken.
+            watch: Receives every request before its result is returned.
+            **params: Parameters of the method.
 
         Raises:
-            RefusedError: the service says no.
-            UserError: key or address are wrong, or the service is out of order for long.
+            RefusedError: The service refuses the call.
+            UserError: The key or the address is wrong, or the service is down for too long.
         """
         number, over_quota_s = 1, 0.0
         while True:
@@ -208,15 +209,15 @@ class Client:
                 over_quota_s += waited_s if busy.scale > 1 else 0.0
                 number += 1
         raise UserError(
-            f"{self._url} did not answer {method} in {number} tries (the last time: {why}); "
-            "run again when the service is back, or check `flickr.api_url`."
+            f"{self._url} did not answer {method} in {number} tries (last error: {why}); run again "
+            "when the service is back, or check `flickr.api_url`."
         )
 
     def check_key(self) -> None:
-        """Find out by one call whether the key is accepted; an outage says nothing about that.
+        """Check with one call that the service accepts the key; an outage does not fail the check.
 
         Raises:
-            UserError: it is not, or the address is not the API's.
+            UserError: The key is refused, or the address is not the API's.
         """
         with suppress(_BusyError, RefusedError):
             self._watched("flickr.test.echo", dict, {}, unwatched, 1)
@@ -246,7 +247,7 @@ class Client:
     def _signed_or_not[T](
         self, method: str, read: Callable[[Mapping[str, Any]], T], params: Mapping[str, object]
     ) -> T:
-        """One request; where a server looks for the key in flickrapi's own header only, two."""
+        """Send one request, or two if a server expects the key in flickrapi's own header."""
         try:
             return self._once(method, read, params)
         except _RefusedKeyError as refused:
@@ -265,7 +266,7 @@ class Client:
         self._quota.take()
         with self._counting:
             self.requests += 1
-        # Nothing is chained: the library's errors may hold what must not be shown.
+        # Exceptions are not chained: the library's texts may contain the key.
         try:
             answer = self._api.do_flickr_call(method, timeout=self._timeout_s, **params)
         except FlickrError as error:
@@ -279,19 +280,19 @@ class Client:
         except requests.Timeout as error:
             raise _BusyError(self._clean(str(error)) or "no answer in time") from None
         except requests.RequestException as error:
-            raise _BusyError(f"no connection or a broken one, {type(error).__name__}") from None
+            raise _BusyError(f"the connection failed or broke, {type(error).__name__}") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             self._judge_xml(method)
-            raise _BusyError("an answer that is not JSON of the API") from None
+            raise _BusyError("the response is not JSON of the API") from None
         try:
             if answer.get("stat") != "ok":
                 raise ValueError("no stat")
             return read(answer)
         except ValueError:
-            raise _BusyError("an answer that lacks what was asked for") from None
+            raise _BusyError("the response lacks the requested data") from None
 
     def _judge(self, method: str, error: FlickrError) -> NoReturn:
-        """Tell what passes from what stays wrong."""
+        """Raise a retryable or a final error for Flickr's error code."""
         code, said = error.code, self._clean(str(error)).removeprefix("Error: ")
         if code is None:
             self._judge_status()
@@ -307,7 +308,7 @@ class Client:
         ) from None
 
     def _judge_xml(self, method: str) -> None:
-        """Believe an error in XML, as some refusals of a key come whatever format was asked for."""
+        """Judge an error that arrives as XML: some key refusals ignore the requested format."""
         found = ERROR_IN_XML.search(self._session.seen.body)
         if found:
             code, said = int(found[1]), html.unescape(found[2].decode("utf-8", "replace"))
@@ -316,17 +317,17 @@ class Client:
     def _judge_status(self) -> NoReturn:
         seen = self._session.seen
         status = seen.status
-        # Seen: HTTP 400 with the sentence of error 201.
+        # One recorded case: HTTP 400 with the message of error 201.
         is_away = b"not currently available" in seen.body
         if status in BUSY_STATUSES or status >= 500 or is_away or status == 200:
-            # 429 speaks of an hour's quota, so its pauses start longer.
+            # HTTP 429 refers to an hourly quota, so its pauses start longer.
             wait_s = retry_after_s(seen.retry_after, seen.date) or 0.0
-            # It answers one request, but means every thread and process of the key.
+            # A 429 answers one request but applies to every thread and process with this key.
             self._quota.close(min(wait_s, LONGEST_WAIT_S))
             if wait_s > (LONGEST_WAIT_S if self._is_patient else IMPATIENT_S):
                 raise UserError(
-                    f"{self._url} answers HTTP {status} and asks to be left alone for "
-                    f"{wait_s:,.0f} s, until {_utc(wait_s)}; run again then."
+                    f"{self._url} answers HTTP {status} and asks for a pause of {wait_s:,.0f} s, "
+                    f"until {_utc(wait_s)}; run again then."
                 ) from None
             raise _BusyError(f"HTTP {status}", wait_s, 32 if status == 429 else 1) from None
         if status == 401:
@@ -336,11 +337,11 @@ class Client:
                 "https://www.flickr.com/services/apps/by/me."
             ) from None
         raise UserError(
-            f"{self._url} answers HTTP {status}, as Flickr's API does not; check `flickr.api_url`."
+            f"{self._url} answers HTTP {status}, unlike Flickr's API; check `flickr.api_url`."
         ) from None
 
     def _pause(self, number: int, busy: _BusyError, why: str) -> float:
-        # A Retry-After replaces the guess at how long a quota lasts, and is never undercut.
+        # A Retry-After replaces the guessed duration of a quota and is always respected.
         scale = 1 if busy.wait_s else busy.scale
         top_s = min(self._pause_s * scale * 2 ** (number - 1), self._max_pause_s)
         wait_s = busy.wait_s + self._random.uniform(0, top_s)
@@ -364,8 +365,8 @@ class Client:
 
 
 def _utc(seconds: float) -> str:
-    """The moment in so many seconds, for a log."""
+    """Return the UTC time ``seconds`` from now, for a log."""
     try:
         return f"{datetime.now(UTC) + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S} UTC"
     except OverflowError:
-        return "a time of no calendar"
+        return "a time beyond the calendar"

@@ -14,7 +14,7 @@ METHOD = "flickr.photos.licenses.getInfo"
 
 @dataclass(frozen=True)
 class License:
-    """One licence; ``url`` may be empty."""
+    """A licence; ``url`` may be empty."""
 
     id: int
     name: str
@@ -22,12 +22,12 @@ class License:
 
 
 def parse(answer: Mapping[str, Any]) -> dict[int, License]:
-    """Read the JSON of flickr.photos.licenses.getInfo: licences by id.
+    """Return the licences by id from a response of flickr.photos.licenses.getInfo.
 
-    Ids 11 to 16 came in June 2025, so a table written down here would grow old.
+    They are fetched because the list grows: ids 11 to 16 were added in June 2025.
 
     Raises:
-        ValueError: it names no licence.
+        ValueError: The response contains no licence.
     """
     _, rows = rows_of(answer, "licenses", "license")
     found = [(integer(row.get("id")), row) for row in rows if isinstance(row, Mapping)]
@@ -37,15 +37,15 @@ def parse(answer: Mapping[str, Any]) -> dict[int, License]:
         if number is not None
     }
     if not table:
-        raise ValueError("no licence in the answer")
+        raise ValueError("no licence in the response")
     return table
 
 
 def check(wanted: Iterable[int], known: Mapping[int, License], aoi: str) -> None:
-    """Refuse licence ids that the service does not have.
+    """Check that Flickr knows every requested licence id.
 
     Raises:
-        UserError: names the AOI, the key and the ids.
+        UserError: Some ids are unknown; the message names the area, the key and the ids.
     """
     unknown = sorted(set(wanted) - set(known))
     if unknown:

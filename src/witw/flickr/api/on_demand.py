@@ -1,4 +1,4 @@
-"""A client made when it is first needed: what a journal holds takes neither key nor network."""
+"""A client that is created on first use, since a complete journal needs no key or network."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from witw.flickr.api.client import Attempt, Client, unwatched
 
 
 class Caller(Protocol):
-    """What a search needs of a client, see :class:`witw.flickr.api.client.Client`."""
+    """The methods a search uses of :class:`witw.flickr.api.client.Client`."""
 
     @property
     def requests(self) -> int:
-        """Requests made so far."""
+        """Number of requests so far."""
         ...
 
     def call[T](
@@ -29,10 +29,10 @@ class Caller(Protocol):
 
 
 class OnDemand:
-    """Makes a client at its first call; for any number of threads.
+    """Client that is created by its first call; thread-safe.
 
     Args:
-        make: the client, or a UserError, for example where there is no key.
+        make: Creates the client. It may raise a UserError, for example if there is no key.
     """
 
     def __init__(self, make: Callable[[], Client]) -> None:
@@ -42,14 +42,14 @@ class OnDemand:
 
     @property
     def requests(self) -> int:
-        """Requests made so far."""
+        """Number of requests so far."""
         return self._made.requests if self._made else 0
 
     def made(self) -> Client:
-        """Make the client, unless it has been made.
+        """Return the client, creating it on first use.
 
         Raises:
-            UserError: as `make` does.
+            UserError: ``make`` failed.
         """
         with self._lock:
             self._made = self._made or self._make()
@@ -62,5 +62,5 @@ class OnDemand:
         watch: Callable[[Attempt], None] = unwatched,
         **params: object,
     ) -> T:
-        """As of :meth:`witw.flickr.api.client.Client.call`."""
+        """Call an API method, see :meth:`witw.flickr.api.client.Client.call`."""
         return self.made().call(method, read, watch, **params)

@@ -1,4 +1,4 @@
-"""Hourly call quota of a key, shared by all processes of this user."""
+"""Hourly call quota of an API key, shared by all processes of this user."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from typing import Self
 
 from witw.environment import CALLS
 
-CALLS_AN_HOUR = 3600  # a key, https://www.flickr.com/services/developer/api
-# What a damaged file makes of its numbers, beside what SQLite notices.
+CALLS_AN_HOUR = 3600  # per key, https://www.flickr.com/services/developer/api
+# Raised for numbers in a damaged file, in addition to SQLite's own errors.
 DAMAGE = (sqlite3.DatabaseError, TypeError, ValueError, OverflowError)
-ALONE = "The count of calls cannot be shared, so this process counts its calls alone"
-NAP_S = 60.0  # the longest sleep before looking again: another process may open the gate
+ALONE = "The call counter cannot be shared, so this process counts only its own calls"
+NAP_S = 60.0  # longest sleep before checking again: another process may open the gate
 
 log = logging.getLogger("witw")
 
 
 class Quota:
-    """At most ``limit`` calls in any ``window_s`` seconds, and none while the gate is closed.
+    """Allows at most ``limit`` calls in any ``window_s`` seconds, and none while the gate is shut.
 
     Args:
-        path: file that the processes of one key share; None: this object alone counts.
-        limit: calls.
-        window_s: in any so many seconds.
-        clock: Unix time [s], the same for all who share the file.
-        sleep: waits [s].
+        path: File shared by all processes of one key; None counts the calls of this object only.
+        limit: Largest number of calls per window.
+        window_s: Length of the window [s].
+        clock: Returns Unix time [s]; the same clock for all processes that share the file.
+        sleep: Waits for the given time [s].
     """
 
     def __init__(
@@ -50,36 +50,39 @@ class Quota:
 
     @classmethod
     def shared(cls, url: str, key: str) -> Self:
-        """The quota of a key at a service, in the user's state folder (XDG Base Directory)."""
+        """Return the quota of a key at a service, stored in the user's state folder (XDG)."""
         state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        # A digest: the key itself is written nowhere.
+        # The name is a digest, so the key is not written anywhere.
         digest = hashlib.sha256(f"{url} {key}".encode()).hexdigest()[:20]
         limit = int(os.environ.get(CALLS) or CALLS_AN_HOUR)
-        # The service counts calls when they arrive, which may be later than when they are sent.
+        # The service counts a call on arrival, which may be later than its departure.
         return cls(Path(state) / "witw" / f"quota-{digest}.sqlite", limit, window_s=3660.0)
 
     def take(self) -> None:
         """Wait until one more call is allowed, and count it."""
         while (wait_s := self._attempt()) > 0:
             if wait_s > 1:
-                log.info("Flickr's hourly quota, or a pause it asked for: waiting %.0f s", wait_s)
+                log.info(
+                    "Waiting %.0f s for Flickr's hourly quota or a pause that Flickr asked for",
+                    wait_s,
+                )
             self._sleep(min(wait_s, NAP_S))
 
     def close(self, pause_s: float) -> None:
-        """Let nobody call for so long [s]."""
+        """Allow no call for ``pause_s`` seconds."""
         if pause_s > 0:
             now = self._clock()
             until = "UPDATE shut SET since = ?, until = max(until, ?)"
             self._do(lambda database: database.execute(until, (now, now + pause_s)))
 
     def _attempt(self) -> float:
-        """Count a call if one is allowed (0), else how long to wait [s]."""
+        """Count a call and return 0 if it is allowed; otherwise return the time to wait [s]."""
         return self._do(self._counted)
 
     def _do[T](self, act: Callable[[sqlite3.Connection], T]) -> T:
-        """Act on the shared count; where that breaks, on one of our own from then on.
+        """Run ``act`` on the shared counter; after a failure, use a private counter from then on.
 
-        A damaged file is removed: the next process begins it anew.
+        A damaged file is removed, so the next process starts a new one.
         """
         with self._lock:
             try:
@@ -95,7 +98,7 @@ class Quota:
         with connection as database:
             database.execute("BEGIN IMMEDIATE")
             now = self._clock()
-            # A clock that was set back must not close the gate for longer than was asked for.
+            # After the clock was set back, the gate must not stay shut longer than requested.
             database.execute("UPDATE call SET at = ? WHERE at > ?", (now, now))
             back = "UPDATE shut SET until = ? + until - since, since = ? WHERE since > ?"
             database.execute(back, (now, now, now))
@@ -110,7 +113,7 @@ class Quota:
 
 
 def _opened(path: Path | None) -> sqlite3.Connection:
-    """The shared count; a broken file is begun anew, and where there can be none, one for us."""
+    """Open the shared counter: replace a damaged file, or count in memory if no file works."""
     if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +130,7 @@ def _opened(path: Path | None) -> sqlite3.Connection:
 
 def _prepared(name: str) -> sqlite3.Connection:
     database = sqlite3.connect(name, timeout=60, isolation_level=None, check_same_thread=False)
-    # A power cut may lose the last calls of a count that it makes meaningless anyway.
+    # A power cut may lose the latest calls: after it they no longer matter.
     database.execute("PRAGMA synchronous = OFF")
     database.executescript(
         "CREATE TABLE IF NOT EXISTS call (at REAL);"

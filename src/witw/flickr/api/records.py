@@ -1,7 +1,7 @@
-"""Parse Flickr's answers into typed rows; no I/O.
+"""Parse Flickr's responses into typed rows; no I/O.
 
-Flickr is loose with types: the same field comes as number or as text, empty or not at all. All of
-that is settled here, once.
+Flickr is loose with types: a field may be a number, a text, empty or missing. This module handles
+all of these cases.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from witw.store import FLICKR_ID
 
 
 class UnusableError(ValueError):
-    """A photo of an answer that cannot become a row; its text is the reason, a few words."""
+    """A photo in a response that cannot become a row; the error text is a short reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A listed photo; the fields are columns of the table ``photos``, see :mod:`witw.tables`."""
+    """A listed photo; its fields are columns of the table ``photos``, see :mod:`witw.tables`."""
 
     id: str
     owner: str
@@ -39,26 +39,26 @@ class Photo:
 
     @property
     def page(self) -> str:
-        """Address of the photo's page, which the API's terms ask to link to."""
+        """URL of the photo's page, which the API's terms require as a link."""
         return f"https://www.flickr.com/photos/{quote(self.owner, safe='@')}/{self.id}"
 
 
 def text(value: object) -> str:
-    """Text of a field that may be missing, a number or wrapped in ``_content``."""
+    """Return the text of a field that may be missing, a number, or wrapped in ``_content``."""
     if not isinstance(value, str) and isinstance(value, Mapping):
         value = value.get("_content")
-    # Half of a surrogate pair is legal in JSON, but not in UTF-8 and so not in a table.
+    # Half a surrogate pair is legal in JSON, but not in UTF-8, so it cannot go into a table.
     return "" if value is None else str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def integer(value: object) -> int | None:
-    """Whole number from a number or its text; None where there is none."""
+    """Return an integer from a number or its text, otherwise None."""
     number = real(value)
     return int(number) if number is not None and number == int(number) else None
 
 
 def real(value: object) -> float | None:
-    """Finite number from a number or its text; None where there is none."""
+    """Return a finite float from a number or its text, otherwise None."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -71,27 +71,27 @@ def real(value: object) -> float | None:
 def rows_of(
     answer: Mapping[str, Any], group: str, item: str
 ) -> tuple[Mapping[str, Any], list[Any]]:
-    """Return the object ``group`` of an answer and its list ``item``.
+    """Return the object ``group`` of a response and its list ``item``.
 
     Raises:
-        ValueError: they are not there, so this is not the API's answer.
+        ValueError: Either is missing, so the response is not the API's.
     """
     found = answer.get(group)
     if not isinstance(found, Mapping) or not isinstance(found.get(item, []), list):
-        raise ValueError(f"no {group}.{item} in the answer")
+        raise ValueError(f"no {group}.{item} in the response")
     return found, list(found.get(item, []))
 
 
 def parse(raw: object, host: str) -> Photo:
-    """Read one photo of flickr.photos.search.
+    """Parse one photo of flickr.photos.search.
 
     Args:
-        raw: the photo's object, with the extras that :mod:`witw.flickr.search` asks for.
-        host: scheme and name of the photo host, see :func:`address`.
+        raw: The photo's object, with the extras requested by :mod:`witw.flickr.search`.
+        host: Scheme and name of the photo host, see :func:`address`.
 
     Raises:
-        UnusableError: no proper id, no geotag (coordinates 0, 0 or accuracy 0), no upload date or
-            no licence.
+        UnusableError: The photo has no valid id, no geotag (coordinates 0, 0 or accuracy 0), no
+            upload date or no licence.
     """
     if not isinstance(raw, Mapping):
         raise UnusableError("not an object")
@@ -123,10 +123,10 @@ def parse(raw: object, host: str) -> Photo:
 
 
 def _url(raw: Mapping[str, Any], photo_id: str, host: str) -> str:
-    """Address of the 500 px file: as answered, else by the documented rule, else empty.
+    """Return the URL of the 500 px file: as received, else by the documented rule, else ''.
 
     The 500 px file has no suffix (https://www.flickr.com/services/api/misc.urls.html); ``_m``,
-    which the name ``url_m`` suggests, is 240 px. Server 0, seen in answers, is none.
+    which the name ``url_m`` suggests, is 240 px. Some records have server 0, which does not exist.
     """
     given = text(raw.get("url_m"))
     if re.fullmatch(r"https?://[^/\s]+/\S+", given):
@@ -138,7 +138,7 @@ def _url(raw: Mapping[str, Any], photo_id: str, host: str) -> str:
 
 
 def address(photo_hosts: Sequence[str]) -> str:
-    """Scheme and name of the first photo host: https unless it says http or is this machine."""
+    """Return scheme and name of the first photo host; https by default, http for this machine."""
     first = photo_hosts[0].rstrip("/")
     if "://" in first:
         return first

@@ -1,7 +1,7 @@
-"""HTTP session under flickrapi: it keeps the response and gives each answer a deadline.
+"""HTTP session for flickrapi that keeps each response and enforces a deadline.
 
-A timeout of requests is one of silence, so a byte now and then could hold a call for days. Here
-the whole answer has a deadline, headers included.
+The timeout of requests limits silence only, so a server that sends a byte now and then could stall
+a call for days. The deadline here covers the whole response, including its headers.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from witw.flickr.headers import user_agent
 
-MOST_BYTES = 32 << 20  # of an answer, unpacked; a full page of photos has a quarter of a megabyte
+MOST_BYTES = 32 << 20  # per unpacked response; a full page of photos takes about 0.25 MB
 PIECE_BYTES = 1 << 16
 
 
 class Seen(threading.local):
-    """What is remembered of the latest answer to each thread.
+    """The latest response in each thread.
 
     Attributes:
-        status: HTTP status; 0: there was no answer.
-        retry_after: that header; '': none.
-        date: the header of the server's clock; '': none.
-        body: as it came.
+        status: HTTP status; 0 if no response arrived.
+        retry_after: Header Retry-After; '' if absent.
+        date: Header Date, the server's clock; '' if absent.
+        body: Body as received.
     """
 
     status = 0
@@ -40,7 +40,7 @@ class Seen(threading.local):
 
 
 class _Asking(threading.local):
-    """The socket on which this thread waits for an answer."""
+    """The socket on which this thread awaits a response."""
 
     socket: socket.socket | None = None
 
@@ -49,7 +49,7 @@ _asking = _Asking()
 
 
 class _Noted:
-    """A connection that tells its thread on which socket it waits."""
+    """A connection that registers its socket for the current thread."""
 
     sock: socket.socket | None
 
@@ -67,7 +67,7 @@ class _Https(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """Makes such connections, through a proxy, too."""
+    """Creates such connections, including through a proxy."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -81,13 +81,13 @@ class _Adapter(HTTPAdapter):
 
 @contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """Let what this thread asks on its connection take no longer.
+    """Limit the duration of this thread's request, including its response.
 
     Raises:
-        requests.Timeout: it would have.
+        requests.Timeout: The deadline has passed.
     """
     over = threading.Event()
-    mine = _asking.__dict__  # of this thread, for the timer's
+    mine = _asking.__dict__  # this thread's state, for the timer's thread
 
     def end() -> None:
         over.set()
@@ -107,19 +107,19 @@ def _deadline(seconds: float) -> Iterator[None]:
         timer.cancel()
         mine["socket"] = None
     if over.is_set():
-        raise requests.Timeout(f"no whole answer in {seconds:g} s")
+        raise requests.Timeout(f"the response was incomplete after {seconds:g} s")
 
 
 class Session(requests.Session):
-    """Remembers of its answers what flickrapi drops.
+    """Session that remembers the response details that flickrapi discards.
 
     Args:
-        unsigned_key: see below.
-        answer_s: An answer not complete by then is a failure [s].
+        unsigned_key: See Attributes.
+        answer_s: A request fails if its response is incomplete after this time [s].
 
     Attributes:
-        unsigned_key: where set, calls carry this key and no signature.
-        seen: of the latest answer to this thread.
+        unsigned_key: If set, calls carry this key and no signature.
+        seen: Details of this thread's latest response.
     """
 
     def __init__(self, unsigned_key: str, answer_s: float = 120.0) -> None:
@@ -132,8 +132,8 @@ class Session(requests.Session):
         self.seen = Seen()
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """As of requests, without following redirects and with an end to what is taken."""
-        # Public methods need no signature, and one made without the secret would be refused.
+        """Send a request as requests does, without redirects and with a size limit."""
+        # Public methods need no signature, and a signature without the secret would be refused.
         if self.unsigned_key:
             kwargs |= {"auth": None, "data": {**kwargs["data"], "api_key": self.unsigned_key}}
         seen = self.seen
@@ -145,22 +145,24 @@ class Session(requests.Session):
         seen.status = response.status_code
         seen.retry_after = response.headers.get("Retry-After", "")
         seen.date = response.headers.get("Date", "")
-        # From here on `response.content` and `.text` are these bytes.
+        # Sets `response.content` and `.text`.
         response._content = seen.body = body
         return response
 
 
 def _whole(response: requests.Response) -> bytes:
-    """The body, unpacked piece by piece: a small one may unpack to more than the memory holds.
+    """Return the body, unpacked in chunks: a small body may expand beyond the memory.
 
     Raises:
-        requests.RequestException: it breaks off, cannot be unpacked, or is too large to be the
-            API's.
+        requests.RequestException: The body is cut off, cannot be unpacked, or is too large for the
+            API.
     """
     body = bytearray()
     with response:
         for piece in response.iter_content(PIECE_BYTES):
             body += piece
             if len(body) > MOST_BYTES:
-                raise requests.RequestException(f"an answer of over {MOST_BYTES >> 20} MB")
+                raise requests.RequestException(
+                    f"the response is larger than {MOST_BYTES >> 20} MB"
+                )
     return bytes(body)

@@ -1,10 +1,10 @@
-"""Audit a search: repeat random queries and count the photos it did not list.
+"""Audit a search: repeat random queries and count the photos that the search did not list.
 
-Capture and recapture. Pages at random upload dates of the whole area are asked for several times
-each, since servers that lag behind each other show different photos; photos shown of which the
-search knows nothing are a sample of what it missed. Their share gets the interval of Wilson (J. Am.
-Stat. Assoc. 22, 1927, 209-212); what no repetition showed is estimated by the bias-corrected form
-of Chao's bound (Scand. J. Stat. 11, 1984, 265-270) and added above.
+This is a capture-recapture estimate. Queries for the whole area at random upload dates are repeated
+several times, because replicas that lag behind each other show different photos. Photos that the
+search does not know are a sample of those it missed. Their share gets Wilson's interval (J. Am.
+Stat. Assoc. 22, 1927, 209-212). The photos that no repetition showed are estimated by the
+bias-corrected form of Chao's bound (Scand. J. Stat. 11, 1984, 265-270) and added.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from dataclasses import dataclass
 
 from witw.flickr.crawl.pages import Ask, Query
 
-LEAST = 12  # calls; with fewer, a loss of 0.3 % went unseen
-VIEWS = 3  # of each page
-TAKE = 100  # marks the audit's questions as its own
+LEAST = 12  # calls; fewer missed a loss of 0.3 %
+VIEWS = 3  # queries per page
+TAKE = 100  # marks the audit's queries as its own
 Z = 2.576  # 99 %
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit found.
+    """Findings of an audit.
 
     Attributes:
-        calls: spent on it.
-        shown: distinct photos on its pages.
-        unknown: of them, those the search had not listed.
-        low: share of all photos missing, lower end of the 99 % interval.
-        high: its upper end.
+        calls: Number of calls it made.
+        shown: Number of distinct photos on its pages.
+        unknown: Those of them that the search had not listed.
+        low: Lower end of the 99 % interval for the share of all photos that are missing.
+        high: Upper end of that interval.
     """
 
     calls: int
@@ -53,17 +53,17 @@ def audit(
     spent: int = 0,
     settle: Callable[[Callable[[], str]], str] = lambda make: make(),
 ) -> Audit:
-    """Ask again at random.
+    """Repeat queries at random upload dates.
 
     Args:
-        ask: the service.
-        root: the question for the whole area, up to the snapshot.
-        listed: what the search found.
-        uploads: upload dates of those photos, in order [s].
-        calls: that the search needed.
-        share: of these, how many more to spend.
-        spent: of those, how many went into other questions.
-        settle: makes a choice or remembers it, so that it stays when photos are forgotten.
+        ask: Sends a query to the service.
+        root: Query for the whole area, up to the snapshot.
+        listed: Ids of the photos found by the search.
+        uploads: Sorted upload dates of those photos [s].
+        calls: Number of calls the search needed.
+        share: Budget for extra calls, as a share of ``calls``.
+        spent: Number of calls of this budget already used by other queries.
+        settle: Makes a choice or recalls it, so that it stays the same after photos are forgotten.
     """
     moments, views = json.loads(
         settle(lambda: json.dumps(_drawn(root, uploads, calls, share, spent)))
@@ -86,21 +86,21 @@ def audit(
 def _drawn(
     root: Query, uploads: Sequence[int], calls: int, share: float, spent: int
 ) -> tuple[list[int], int]:
-    """Upload dates to ask for [s], and how often each."""
+    """Return the upload dates to query [s], with the number of repetitions of each."""
     most = min(max(LEAST, math.ceil(share * calls) - spent), calls) if share > 0 and uploads else 0
     views = min(VIEWS, most)
-    # Moments by photo, not by time: every photo is as likely to be looked for. Drawn alike each
-    # time, so that an interrupted audit asks the same.
+    # Dates are drawn per photo, not per time span, so every photo is equally likely to be sought. A
+    # fixed seed lets an interrupted audit repeat the same queries.
     chance = random.Random(f"{root.key} {len(uploads)}")  # noqa: S311
     moments = [uploads[chance.randrange(len(uploads))] for _ in range(most // max(views, 1))]
     if most < VIEWS:
-        # So few photos that the newest page shows most of them.
+        # With so few photos, the newest page shows most of them.
         moments, views = [root.high] * bool(most), most
     return moments, views
 
 
 def wilson(hits: float, count: float) -> tuple[float, float]:
-    """Wilson's interval of a share, 99 %; of nothing it is 0 to 1."""
+    """Return Wilson's 99 % interval of a share; 0 to 1 if ``count`` is 0."""
     if count <= 0:
         return 0.0, 1.0
     share, z2 = hits / count, Z * Z

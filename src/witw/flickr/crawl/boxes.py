@@ -1,4 +1,4 @@
-"""Boxes that a search divides: exact, and never cut where a photo can lie."""
+"""Boxes that a search subdivides: exact, with edges on which no photo can lie."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ E7 = 10_000_000
 class Box:
     """A longitude/latitude box in whole 1e-7 degrees, EPSG:4326.
 
-    Geotags have six decimals; edges have seven and end in 5, so that no photo lies on an edge and
-    it does not matter whether the service includes edges.
+    Geotags have six decimals. Edges have seven and end in 5, so no photo lies on an edge, and it
+    does not matter whether the service includes edges.
     """
 
     west: int
@@ -24,9 +24,9 @@ class Box:
 
     @classmethod
     def around(cls, bbox_deg: tuple[float, float, float, float]) -> Box:
-        """Smallest such box with all of ``bbox_deg`` [degrees] well inside.
+        """Return the smallest such box that contains ``bbox_deg`` [degrees] with a margin.
 
-        1.5e-6 degrees are added, for a service that cuts off decimals and leaves out edges.
+        The margin is 1.5e-6 degrees, for services that truncate decimals or exclude edges.
         """
         west, south = (math.floor(v * 1e6) * 10 - 15 for v in bbox_deg[:2])
         east, north = (math.ceil(v * 1e6) * 10 + 15 for v in bbox_deg[2:])
@@ -36,11 +36,11 @@ class Box:
 
     @classmethod
     def of(cls, text: str) -> Box:
-        """The box whose :attr:`text` this is."""
+        """Parse a box from its :attr:`text`."""
         return cls(*(round(float(part) * E7) for part in text.split(",")))
 
     def within(self, other: Box) -> Box:
-        """The part of this box that lies in another, which it must touch."""
+        """Return the intersection with another box, which must overlap this one."""
         return Box(
             max(self.west, other.west),
             max(self.south, other.south),
@@ -49,7 +49,7 @@ class Box:
         )
 
     def holds(self, lon: float, lat: float) -> bool:
-        """Whether a geotag [degrees] lies inside."""
+        """Return whether a geotag [degrees] lies inside."""
         return self.west <= lon * E7 <= self.east and self.south <= lat * E7 <= self.north
 
     @property
@@ -59,14 +59,14 @@ class Box:
 
     @property
     def text(self) -> str:
-        """The box as the API takes it: no spaces, seven decimals."""
+        """The box in the API's format: no spaces, seven decimals."""
         return ",".join(f"{value:.7f}" for value in self.degrees)
 
     def quarters(self, cut: int = 8) -> list[Box]:
-        """South-west, south-east, north-west, north-east; fewer if thin, none if a point.
+        """Return the SW, SE, NW and NE quarters; fewer for a thin box, none for a point.
 
         Args:
-            cut: where, in sixteenths of the sides from the west and the south.
+            cut: Position of the cut, in sixteenths of the sides from the west and the south.
         """
         xs, ys = _cut(self.west, self.east, cut), _cut(self.south, self.north, cut)
         if len(xs) == len(ys) == 2:

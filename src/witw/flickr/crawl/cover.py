@@ -1,10 +1,10 @@
-"""Boxes along the shape of an area: what to ask so that few photos outside are paged through.
+"""Cut boxes along the shape of an area, so that few photos outside it are paged through.
 
-A question is about a box, and shows the photos of the box that lie outside the area as well.
-Cutting a box along the area leaves those out, but each further box ends in a page that is half
-empty. Where that pays is reckoned from the number of photos in the box and from where its newest
-lie: of all ways to cut it by lines from edge to edge, on a grid, the cheapest is taken. Each piece
-is then counted by its own question, and cut on where that pays.
+A query covers a box, so it also returns photos of the box outside the area. Cutting the box along
+the area excludes those, but each additional box ends in a half-empty page. This module estimates
+where a cut pays, from the number of photos in the box and the positions of the newest ones. Among
+all guillotine cuts on a grid (lines from edge to edge) it takes the cheapest. Each piece is then
+counted by its own query and cut again where that pays.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.pages import PER_PAGE
 from witw.ground.shapes import Ground, boxes
 
-CELLS = 32  # along each side of a box, where it may be cut
-# Calls that a box costs beside its full pages: its last page is half full on average.
+CELLS = 32  # possible cuts along each side of a box
+# Calls per box in addition to its full pages: its last page is half full on average.
 ENDING = 0.5
-LEAST = 3 * PER_PAGE  # fewer photos are not worth a cut
-LEAST_GAIN = 1.0  # call
-# How far the newest photos are believed: so many of them weigh as much as an even spread.
+LEAST = 3 * PER_PAGE  # a box with fewer photos is not worth a cut
+LEAST_GAIN = 1.0  # calls saved
+# Weight of the prior: this many newest photos count as much as an even spread.
 PRIOR = 20
 BLUR = 1.5  # cells
 
@@ -37,14 +37,14 @@ class Cover:
     """The shape of an area, for a search.
 
     Attributes:
-        ground: where the area lies.
+        ground: Extent of the area.
     """
 
     ground: Ground
 
     @property
     def roots(self) -> list[Box]:
-        """The boxes that a search begins with: two if the area lies across the 180th meridian."""
+        """Boxes with which a search starts: two if the area crosses the 180th meridian."""
         if self.ground.geometry is None:
             return [Box.around(one) for one in boxes(self.ground.bbox_deg)]
         found = []
@@ -55,14 +55,14 @@ class Cover:
         return found
 
     def trimmed(self, box: Box) -> Box | None:
-        """The part of a box around what it holds of the area; None: nothing."""
+        """Return the part of a box around its overlap with the area; None if they are disjoint."""
         if self.ground.geometry is None:
             return box
         part = self._part(box)
         return None if part.is_empty else Box.around(part.bounds).within(box)
 
     def is_inside(self, box: Box) -> bool:
-        """Whether a box lies in the area as a whole, but for what `Box.around` adds."""
+        """Return whether a box lies inside the area, apart from the margin of `Box.around`."""
         if self.ground.geometry is None:
             return True
         west, south, east, north = box.degrees
@@ -70,13 +70,13 @@ class Cover:
         return bool(self.ground.polygons.contains(inner))
 
     def pieces(self, box: Box, total: int, points: Sequence[tuple[float, float]] = ()) -> list[Box]:
-        """How to cut a box; nothing where it does not pay.
+        """Cut a box into pieces; return an empty list if no cut pays.
 
         Args:
-            box: what to cut.
-            total: photos in it. The newest page of them is known, so the pieces are asked for the
-                older ones alone.
-            points: longitude and latitude of the newest [degrees].
+            box: The box to cut.
+            total: Number of photos in it. Its newest page is already known, so the pieces are
+                queried for older photos only.
+            points: Longitude and latitude of the newest photos [degrees].
         """
         if self.ground.geometry is None or total < LEAST:
             return []
@@ -107,7 +107,10 @@ class Cover:
 def _spread(
     points: Sequence[tuple[float, float]], xs: NDArray[np.float64], ys: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Share of a box's photos in each cell, (rows, columns), by its newest and an even spread."""
+    """Return the share of a box's photos in each cell, (rows, columns).
+
+    The shares blend the newest photos with an even spread.
+    """
     even = np.full((CELLS, CELLS), 1 / CELLS**2)
     known = np.array([p for p in points if np.isfinite(p).all()]).reshape(-1, 2)
     found = np.histogram2d(known[:, 1], known[:, 0], (ys, xs))[0]
@@ -123,17 +126,17 @@ def _spread(
 def cheapest(
     needed: NDArray[np.bool_], pages: NDArray[np.float64]
 ) -> tuple[list[tuple[int, int, int, int]], float]:
-    """Cut a grid into rectangles that cover all needed cells, at the least cost.
+    """Cut a grid into the cheapest set of rectangles that covers all needed cells.
 
-    A rectangle costs its pages and :data:`ENDING`; one that holds nothing needed costs nothing.
+    A rectangle costs its pages plus :data:`ENDING`; one without needed cells costs nothing.
 
     Args:
         needed: (rows, columns).
-        pages: of photos in each cell.
+        pages: Pages of photos in each cell.
 
     Returns:
-        First and end row, first and end column of each rectangle, and what they cost less than the
-        whole grid [calls].
+        First and end row, first and end column of each rectangle, and the saving over the whole
+        grid [calls].
     """
     rows, columns = needed.shape
     sums = np.pad(needed.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
@@ -141,7 +144,7 @@ def cheapest(
     cost: dict[tuple[int, int], NDArray[np.float64]] = {}
     best: dict[tuple[int, int], NDArray[np.int64]] = {}
     for high, wide in product(range(1, rows + 1), range(1, columns + 1)):
-        # Whole: a box must be asked once at least.
+        # Left whole, because every box needs at least one query.
         asked = np.maximum(1.0, ENDING + _inside(full, high, wide))
         least = np.where(_inside(sums, high, wide) > 0, asked, 0.0)
         choice = np.zeros(least.shape, np.int64)
@@ -159,7 +162,7 @@ def cheapest(
 
 
 def _inside[T: (np.int64, np.float64)](sums: NDArray[T], high: int, wide: int) -> NDArray[T]:
-    """Sums of all rectangles of so many rows and columns, from cumulated ones."""
+    """Return the sums of all rectangles of ``high`` x ``wide`` cells, from cumulative sums."""
     return np.asarray(
         sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
     )
@@ -168,7 +171,7 @@ def _inside[T: (np.int64, np.float64)](sums: NDArray[T], high: int, wide: int) -
 def _leaves(
     best: dict[tuple[int, int], NDArray[np.int64]], sums: NDArray[np.int64], rows: int, columns: int
 ) -> list[tuple[int, int, int, int]]:
-    """The rectangles of the cheapest cut, empty ones left out."""
+    """Return the non-empty rectangles of the cheapest cut."""
     todo, found = [(0, rows, 0, columns)], []
     while todo:
         top, end, left, right = todo.pop()

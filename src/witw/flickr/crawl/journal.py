@@ -1,10 +1,10 @@
-"""Journal of every API call of a search, so that a killed search resumes.
+"""Journal of every API call of a search, so that an interrupted search resumes.
 
-An append-only SQLite file for each AOI, ``journal/{aoi}.sqlite``, outside the outputs that
-Snakemake may delete. A search asks the journal first: the same question of the same crawl (service
-and snapshot) was answered before, and is not asked again. So a search that is run once more costs
-no call, and one that was killed loses the calls in flight. What a finished crawl listed is kept as
-well, for the next one to find what is gone.
+Each area has an append-only SQLite file, ``journal/{aoi}.sqlite``, outside the outputs that
+Snakemake may delete. A search looks up each query in the journal first. A query that was answered
+in the same crawl (service and snapshot) is not sent again, so a repeated search makes no calls, and
+an interrupted one loses only the calls in flight. The list of a finished crawl is kept too, so that
+the next crawl can find removed photos.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ CREATE TABLE IF NOT EXISTS note (
 ) WITHOUT ROWID;
 """
 
-# What of a listed photo the next search needs; nothing that its owner wrote, unless the photo was
-# missed: it stays in the list for now, and no later answer may show it again.
+# Fields of a listed photo that the next search needs. Nothing that the owner wrote is kept, except
+# for a missed photo: it stays listed for now, and no later response may show it again.
 _LISTED = (*KEPT, "owner", "first_seen", "last_seen", "is_gone")
-_LARGEST = 2**63 - 1  # whole number in SQLite
+_LARGEST = 2**63 - 1  # largest integer in SQLite
 
 
 class Journal:
-    """The journal of one AOI, for one crawl; use it as a context manager.
+    """The journal of one area for one crawl; use it as a context manager.
 
     Args:
-        path: the file; made if absent.
-        api_url: service.
-        snapshot: latest upload date that counts, as text.
+        path: SQLite file, created if absent.
+        api_url: URL of the service.
+        snapshot: Latest upload date that counts, as text.
 
     Raises:
-        UserError: another search holds the file, or it is none of these.
+        UserError: Another search holds the file, or it is not a journal.
     """
 
     def __init__(self, path: Path, api_url: str, snapshot: str) -> None:
@@ -81,27 +81,27 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Other threads may still be at work when an error ends a search.
+        # After an error, other threads of the search may still be running.
         with self._lock:
             self._database.close()
 
     @contextmanager
     def _held(self) -> Iterator[sqlite3.Connection]:
-        """The file for one thread; what is done to it is done at the end, or not at all."""
+        """Lock the file for one thread, as one transaction."""
         with _explained(self._path), self._lock, self._database as database:
             yield database
 
     def record(self, query: str, attempt: Attempt, page: Page | None, flaw: str = "") -> None:
-        """Append one call; it is on disk when this returns.
+        """Append one call; the call is on disk when this returns.
 
         Args:
-            query: key of the question.
-            attempt: how it went.
-            page: what was read from its answer.
-            flaw: what might be wrong with that, in a word.
+            query: Key of the query.
+            attempt: The request.
+            page: Page parsed from its response.
+            flaw: A possible fault of the page, in a word.
 
         Raises:
-            UserError: the file cannot be written.
+            UserError: The file cannot be written.
         """
         row = (
             self._crawl,
@@ -125,11 +125,11 @@ class Journal:
             database.execute(insert, row)
 
     def answers(self, query: str, refusals: Collection[int] = (PAST_END,)) -> list[bytes]:
-        """Bodies that answered a question in this crawl, oldest first.
+        """Return the response bodies for a query in this crawl, oldest first.
 
         Args:
-            query: key of the question.
-            refusals: codes that are answers too, as an empty body.
+            query: Key of the query.
+            refusals: Error codes that also count as answers, with an empty body.
         """
         marks = ", ".join("?" * len(refusals))
         select = (
@@ -142,7 +142,7 @@ class Journal:
             return [zlib.decompress(body) if body else b"" for (body,) in rows]
 
     def fruitless(self) -> Counter[str]:
-        """How many questions were answered twice in this crawl with the same flaw, by flaw."""
+        """Count the queries answered twice in this crawl with the same flaw, by flaw."""
         select = (
             "SELECT why, count(*) FROM (SELECT why FROM call WHERE crawl = ? AND why != '' "
             "AND body IS NOT NULL GROUP BY query, why HAVING count(*) > 1) GROUP BY why"
@@ -151,23 +151,23 @@ class Journal:
             return Counter(dict(database.execute(select, (self._crawl,)).fetchall()))
 
     def note(self, name: str) -> str:
-        """What was noted in this crawl under a name; '' if nothing."""
+        """Return the text noted in this crawl under ``name``; '' if there is none."""
         select = "SELECT text FROM note WHERE crawl = ? AND name = ?"
         with self._held() as database:
             row = database.execute(select, (self._crawl, name)).fetchone()
         return str(row[0]) if row else ""
 
     def set_note(self, name: str, text: str) -> None:
-        """Note something for later runs of this crawl."""
+        """Note a text for later runs of this crawl."""
         with self._held() as database:
             database.execute(
                 "INSERT OR REPLACE INTO note VALUES (?, ?, ?)", (*self._key(name), text)
             )
 
     def settled(self, name: str, make: Callable[[], str]) -> str:
-        """What was noted under a name; made and noted if nothing was.
+        """Return the text noted under ``name``; call ``make`` and note its result the first time.
 
-        For choices that follow from listed photos: when a photo is forgotten, the choice stays.
+        This keeps choices that follow from listed photos unchanged after a photo is forgotten.
         """
         text = self.note(name)
         if not text:
@@ -179,15 +179,16 @@ class Journal:
         return self._crawl, name
 
     def restart(self) -> None:
-        """Drop the answers and notes of this crawl, so that its questions are asked again."""
+        """Drop the responses and notes of this crawl, so that its queries are sent again."""
         with self._held() as database:
             database.execute("DELETE FROM call WHERE crawl = ?", (self._crawl,))
             database.execute("DELETE FROM note WHERE crawl = ?", (self._crawl,))
 
     def recall(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
-        """What is known of photos of the crawl before: whole rows, or records as answered.
+        """Return stored photos of the previous crawl: whole rows, or records as received.
 
-        This crawl's own list comes first: answers of the crawl before go when this one is finished.
+        This crawl's own list comes first, because finishing it drops the previous crawl's
+        responses.
         """
         found: dict[str, dict[str, Any]] = {}
         listed = (
@@ -213,7 +214,7 @@ class Journal:
         return found
 
     def before(self) -> dict[str, dict[str, Any]]:
-        """What the last finished crawl before this one listed, by id."""
+        """Return the list of the last finished crawl before this one, by photo id."""
         select = (
             "SELECT id, photo FROM listed WHERE crawl = "
             "(SELECT max(id) FROM crawl WHERE finished AND id < ?) ORDER BY id"
@@ -224,13 +225,13 @@ class Journal:
             return {photo_id: json.loads(photo) for photo_id, photo in rows}
 
     def finish(self, photos: Iterable[Mapping[str, Any]], asked: str = "") -> None:
-        """Keep what this crawl listed; the answers of earlier ones are no longer needed.
+        """Store this crawl's list and drop the responses of earlier crawls.
 
-        Photos that were removed or made private since must not live on in them.
+        They may contain photos that have since been removed or made private.
 
         Args:
-            photos: rows of table ``photos``.
-            asked: digest of all that the questions follow from, see :func:`questions`.
+            photos: Rows of table ``photos``.
+            asked: Digest of all inputs of the queries, see :func:`questions`.
         """
         kept = [self._kept(row) for row in photos]
         rows = [(self._crawl, row["id"], json.dumps(row)) for row in kept]
@@ -255,7 +256,7 @@ class Journal:
         return {name: row[name] for name in _LISTED}
 
     def _strip(self, database: sqlite3.Connection, gone: Iterable[str]) -> None:
-        """Take what owners wrote out of earlier lists, of photos that are gone now."""
+        """Remove text written by owners from earlier lists, for photos that are gone now."""
         select = "SELECT crawl, photo FROM listed WHERE id = ? AND crawl < ?"
         update = "UPDATE listed SET photo = ? WHERE crawl = ? AND id = ?"
         for photo_id in gone:
@@ -267,29 +268,29 @@ class Journal:
 
 
 def questions(spec: Mapping[str, Any]) -> str:
-    """Digest of what a search's questions follow from, the service and the snapshot aside."""
+    """Return a digest of the inputs of a search's queries, except the service and the snapshot."""
     parts = [spec.get("version"), list(spec["bbox_deg"]), spec["search"]]
     parts += [spec["shape"]] if spec.get("shape") else []
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def needs_service(spec: Mapping[str, Any]) -> bool:
-    """Whether a search has to ask the service, as its journal does not hold all the answers.
+    """Return whether a search must call the service because its journal is incomplete.
 
     Args:
-        spec: of stage ``search``.
+        spec: Spec of stage ``search``.
     """
     select = (
         "SELECT text FROM note JOIN crawl ON note.crawl = crawl.id "
         "WHERE name = 'asked' AND finished AND api_url = ? AND snapshot = ? "
-        # Answers of earlier crawls are not kept.
+        # Responses of earlier crawls are not kept.
         "AND crawl.id = (SELECT max(id) FROM crawl WHERE finished)"
     )
     keys = spec["flickr"]["api_url"], spec["search"]["snapshot"]
     try:
         with _existing(spec["aoi"]) as database:
             found = database.execute(select, keys).fetchone() if database else None
-    except UserError:  # the search itself says what is wrong with its journal
+    except UserError:  # the search itself reports faults of its journal
         return True
     return found is None or found[0] != questions(spec)
 
@@ -299,7 +300,7 @@ def _whole(number: int | None) -> int | None:
 
 
 def find(aoi: str, ids: Collection[str], owners: Collection[str]) -> set[str]:
-    """Ids of an AOI's journal that are among ``ids`` or belong to ``owners``."""
+    """Return the ids in an area's journal that are in ``ids`` or belong to ``owners``."""
     with _existing(aoi) as database:
         rows = (row for _, answer in _bodies(database) for row in _photos(answer))
         found = {text(row.get("id")) for row in rows if _is_one(row, ids, owners)}
@@ -309,10 +310,10 @@ def find(aoi: str, ids: Collection[str], owners: Collection[str]) -> set[str]:
 
 
 def scrub(aoi: str, ids: Collection[str], owners: Collection[str]) -> int:
-    """Take photos out of an AOI's journal, see :func:`redact`.
+    """Remove photos from an area's journal, see :func:`redact`.
 
     Returns:
-        How many photos were taken out.
+        Number of removed photos.
     """
     gone = find(aoi, ids, owners)
     with _existing(aoi) as database:
@@ -325,16 +326,16 @@ def scrub(aoi: str, ids: Collection[str], owners: Collection[str]) -> int:
                 database.execute("UPDATE call SET body = ? WHERE id = ?", (body, number))
         database.executemany("DELETE FROM listed WHERE id = ?", [(one,) for one in gone])
         database.commit()
-        # What was deleted must not stay behind in free pages of the file.
+        # Deleted data must not remain in free pages of the file.
         database.execute("VACUUM")
     return len(gone)
 
 
 def redact(answer: Mapping[str, Any], removed: Forgotten) -> bool:
-    """Take forgotten photos out of an answer, in place; whether there were any.
+    """Remove forgotten photos from a response in place; return whether there were any.
 
-    Of each stay an alias, the upload date and the licence: what the next question follows from, so
-    that a search that is run once more asks the same.
+    Each keeps an alias, its upload date and its licence. The next query follows from these, so a
+    repeated search sends the same queries.
     """
     is_changed = False
     for row in _photos(answer):
@@ -352,13 +353,13 @@ def _is_one(row: Mapping[str, Any], ids: Collection[str], owners: Collection[str
 
 
 def _owner(row: Mapping[str, Any]) -> str:
-    """NSID of a record; flickr.photos.getInfo gives it in an object."""
+    """Return the NSID of a record's owner; flickr.photos.getInfo wraps it in an object."""
     owner = row.get("owner")
     return text(owner.get("nsid")) if isinstance(owner, Mapping) else text(owner)
 
 
 def _photos(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Records of an answer of flickr.photos.search or flickr.photos.getInfo."""
+    """Return the photo records of a response to flickr.photos.search or flickr.photos.getInfo."""
     group, one = answer.get("photos"), answer.get("photo")
     if isinstance(one, Mapping):
         return [one]
@@ -386,8 +387,8 @@ def _existing(aoi: str) -> Iterator[sqlite3.Connection | None]:
 
 def _opened(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=1, check_same_thread=False)
-    # Held until it is closed: two searches of one AOI would answer each other's questions. It
-    # also spares the shared memory beside the file, which network file systems lack.
+    # The lock lasts until the file is closed: two searches of one area would answer each other's
+    # queries. Exclusive mode also avoids shared memory, which network file systems lack.
     database.execute("PRAGMA locking_mode = EXCLUSIVE")
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = NORMAL")
@@ -403,12 +404,12 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise UserError(
-                f"{path} is in use: another search of this area is at work; wait for it to end."
+                f"{path} is in use by another search of this area; wait until that search ends."
             ) from None
-        raise UserError(f"{path} cannot be used ({error}); put that right.") from None
+        raise UserError(f"{path} cannot be used ({error}); fix that and run again.") from None
     except OSError as error:
-        raise UserError(f"{path} cannot be used ({error}); put that right.") from None
+        raise UserError(f"{path} cannot be used ({error}); fix that and run again.") from None
     except (sqlite3.DatabaseError, zlib.error, json.JSONDecodeError) as error:
         raise UserError(
-            f"{path} is not a search's journal ({error}); delete it, and the area is searched anew."
+            f"{path} is not a search journal ({error}); delete it to search the area again."
         ) from None

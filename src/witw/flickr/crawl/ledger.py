@@ -1,9 +1,9 @@
-"""Ledger of a search: totals in the answers against photos shown.
+"""Ledger of a search: totals reported by the service against photos shown.
 
-Between two questions about one box, the second up to an earlier date, the total must fall by just
-the photos that the first showed newer than that date; and the last page must show all that its
-total says. A service that stands still balances at every step, which proves the list complete. One
-that does not is told by how it fails: see :mod:`witw.flickr.crawl.verdict`.
+Consider two queries for one box, the second up to an earlier date. The total must fall by exactly
+the number of newer photos that the first query showed, and the last page must show its whole total.
+An unchanging service balances at every step, which proves the list complete. The kind of imbalance
+hints at its cause, see :mod:`witw.flickr.crawl.verdict`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from dataclasses import dataclass, field
 
 from witw.flickr.crawl.pages import Page
 
-FEW = 10  # photos that may come or go at a step
+FEW = 10  # photos that may appear or vanish within one step
 
 
 @dataclass
 class Ledger:
-    """Steps of one cell, or of all.
+    """Steps of one cell, or of all cells.
 
     Attributes:
-        steps: comparisons made.
-        over: unbalanced steps whose totals say more than was shown.
-        under: unbalanced steps whose totals say less than was shown.
-        worst: largest such difference [photos].
-        over_sum: sum of the differences of ``over`` [photos].
-        under_sum: sum of those of ``under`` [photos].
+        steps: Number of comparisons.
+        over: Number of steps whose totals exceed the photos shown.
+        under: Number of steps whose totals fall short of the photos shown.
+        worst: Largest difference at a step [photos].
+        over_sum: Sum of the differences of ``over`` [photos].
+        under_sum: Sum of the differences of ``under`` [photos].
     """
 
     steps: int = 0
@@ -40,21 +40,21 @@ class Ledger:
 
     @property
     def unbalanced(self) -> int:
-        """Steps that do not balance."""
+        """Number of unbalanced steps."""
         return self.over + self.under
 
     @property
     def missing(self) -> int:
-        """Photos that are counted but shown to nobody, by all steps together.
+        """Number of photos counted but never shown, over all steps.
 
-        Where totals waver, what one step has too much the next has too little, and the sums say
-        nothing but that.
+        If totals waver, an excess at one step is offset by a deficit at the next, so sums are more
+        reliable than single steps.
         """
         lost = self.over_sum - self.under_sum
         return lost if self.over_sum > 2 * self.under_sum else 0
 
     def note(self, difference: int) -> None:
-        """Record one comparison: photos counted less photos shown."""
+        """Record one comparison: photos counted minus photos shown."""
         self.steps += 1
         self.over += difference > 0
         self.under += difference < 0
@@ -63,16 +63,16 @@ class Ledger:
         self.under_sum += max(0, -difference)
 
     def gap(self, high: int, page: Page) -> float:
-        """Share of all photos that the step to a page up to ``high`` would leave unaccounted for.
+        """Return the share of all photos unaccounted for at the step to a page up to ``high``.
 
-        A few photos are no gap.
+        Differences of a few photos count as 0.
         """
         left = 0 if self._total is None else abs(self._total - page.total - self._newer(high))
         return max(0, left - FEW) / max(self._total or 0, page.total, 1)
 
     def step(self, high: int, page: Page) -> None:
-        """Compare the first page of the question that ends at ``high`` with those before."""
-        # Some answers do not say how many there are.
+        """Compare the first page of the query that ends at ``high`` with the pages before."""
+        # Some responses have no total.
         total = page.total if page.total >= len(page.entries) else None
         if self._total is not None and total is not None:
             self.note(self._total - total - self._newer(high))
@@ -83,22 +83,22 @@ class Ledger:
         return sum(upload > high for upload in self._shown.values())
 
     def more(self, page: Page) -> None:
-        """Take in a further page of the same question."""
+        """Add a further page of the same query."""
         self._shown |= {entry.id: entry.upload for entry in page.entries}
 
     def end(self) -> None:
-        """Compare the last question's total with all that was shown for it."""
+        """Compare the last query's total with all photos shown for it."""
         if self._total is not None:
             self.note(self._total - len(self._shown))
         self.forget()
 
     def forget(self) -> None:
-        """Compare nothing with what was shown so far."""
+        """Forget the photos shown so far, so that nothing is compared with them."""
         self._total, self._shown = None, {}
 
 
 def summed(ledgers: Iterable[Ledger]) -> Ledger:
-    """All accounts as one."""
+    """Return the sum of several ledgers."""
     out = Ledger()
     for one in ledgers:
         out.steps += one.steps

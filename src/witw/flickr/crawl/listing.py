@@ -1,4 +1,4 @@
-"""Listing: the photos of one AOI, read from the answers of flickr.photos.search."""
+"""List the photos of one area, read from the responses of flickr.photos.search."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from witw.forgotten import ALIAS
 from witw.ground.shapes import Ground
 from witw.store import FLICKR_ID
 
-# A service may cut off decimals of a box; what lies farther out was not asked for [degrees].
+# A service may truncate decimals of a box; photos beyond this margin were not requested [degrees].
 SLACK_DEG = 1e-4
-# Counts beyond this are no counts; so much fits every table.
+# Larger counts are invalid; counts up to this fit every table.
 MOST = 2**31 - 1
-# Flaw of a photo whose owner asked to remove it.
+# Flaw of a photo whose owner asked for its removal.
 FORGOTTEN = "forgotten"
 OUTSIDE = "outside the area"
-# Up to such a share of an answer's dates may be wrong without a doubt about all of them.
+# Up to this share of a page's dates may be wrong before all of them are doubted.
 ODD_DATES = 0.1
 
 
 class Listing:
-    """The photos of one AOI as answers bring them in.
+    """The photos of one area, collected from responses.
 
     Args:
-        ground: where the AOI lies.
-        snapshot: latest upload date that counts [s].
-        license_ids: licences that count.
-        host: where photos lie whose answer has no address.
+        ground: Extent of the area.
+        snapshot: Latest upload date that counts [s].
+        license_ids: Accepted licences.
+        host: Photo host for records without an address.
 
     Attributes:
-        photos: what may be listed, by id; of several answers, that of the smallest question.
-        left_out: reason by id, or by place where a record has no proper id.
-        hidden: upload date [s] and licence of forgotten photos, by alias.
+        photos: Listable photos by id; of several records, the one from the smallest query.
+        left_out: Reason by id, or by position if a record has no valid id.
+        hidden: Upload date [s] and licence of forgotten photos, by alias.
     """
 
     def __init__(
@@ -56,16 +56,16 @@ class Listing:
         self._lock = threading.Lock()
 
     def read(self, answer: Mapping[str, Any], query: Query) -> Page:
-        """Take in one answer of flickr.photos.search.
+        """Add one response of flickr.photos.search.
 
         Raises:
-            ValueError: it is none.
+            ValueError: The response is not one of this method.
         """
         group, rows = rows_of(answer, "photos", "photo")
         total = integer(group.get("total"))
-        # Of nothing, answers say "" or 0; what says neither has lost its photos on the way.
+        # An empty result has total "" or 0; a response with neither has lost its photos.
         if not rows and total is None and group.get("total") != "":
-            raise ValueError("neither photos nor how many there are")
+            raise ValueError("neither photos nor a total")
         key, box = query.key, query.box.degrees
         strayed = sum(_strays(row, box, query.licenses) for row in rows)
         with self._lock:
@@ -79,7 +79,7 @@ class Listing:
         )
 
     def by_id(self, answer: Mapping[str, Any]) -> Photo | None:
-        """Take in an answer of flickr.photos.getInfo; None: the photo is not to be listed."""
+        """Add a response of flickr.photos.getInfo; return None if the photo cannot be listed."""
         said = answer["photo"]
         owner, dates, place = (
             part if isinstance(part := said.get(name), Mapping) else {}
@@ -101,11 +101,11 @@ class Listing:
         return self.photos.setdefault(photo.id, photo)
 
     def leave_out(self, page: Page, query: Query) -> None:
-        """Remember what a page has that is not to be listed, and why."""
+        """Record the photos of a page that cannot be listed, with the reason."""
         with self._lock:
             for number, entry in enumerate(page.entries):
                 if entry.flaw == OUTSIDE and self._ground.geometry is not None:
-                    continue  # boxes are asked for that hold more than the area
+                    continue  # a queried box is larger than the area
                 if entry.flaw and entry.flaw != FORGOTTEN:
                     place = f"record {number} of {query.key}"
                     self.left_out[entry.id if FLICKR_ID.fullmatch(entry.id) else place] = entry.flaw
@@ -123,7 +123,7 @@ class Listing:
             lon, lat = real(fields.get("longitude")), real(fields.get("latitude"))
             place = () if lon is None or lat is None else (lon, lat)
             return Entry(photo_id, upload, str(reason), *place)
-        # Answers may differ from each other; which one counts must not depend on their order.
+        # Records of one photo may differ; the choice must not depend on their order.
         if photo_id not in self.photos or key < self._from[photo_id]:
             self.photos[photo_id], self._from[photo_id] = photo, key
         return Entry(photo_id, upload, "", photo.lon, photo.lat)
@@ -142,9 +142,9 @@ def _bounded(count: int | None) -> int:
 
 
 def _plausible(entries: list[Entry], query: Query) -> list[Entry]:
-    """The entries; a few dates that were not asked for are taken for unknown.
+    """Return the entries, with a few dates outside the query replaced by unknown.
 
-    If there are many, the question's dates were not heeded, and the order is in doubt.
+    If many are outside, the service ignored the query's dates, and the order is in doubt.
     """
     odd = [entry.upload > 0 and not query.low <= entry.upload <= query.high for entry in entries]
     if sum(odd) > ODD_DATES * len(entries):
@@ -156,7 +156,7 @@ def _plausible(entries: list[Entry], query: Query) -> list[Entry]:
 def _strays(
     raw: object, box_deg: tuple[float, float, float, float], licenses: Collection[int]
 ) -> bool:
-    """Whether a photo is certainly not what was asked for."""
+    """Return whether a photo certainly does not match the query."""
     if not isinstance(raw, Mapping):
         return False
     lat, lon, number = real(raw.get("latitude")), real(raw.get("longitude")), raw.get("license")

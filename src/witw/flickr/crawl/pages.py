@@ -1,4 +1,4 @@
-"""Queries to flickr.photos.search and their pages, as the tree walk sees them."""
+"""Queries to flickr.photos.search and their pages, as the quadtree sees them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import NamedTuple
 
 from witw.flickr.crawl.boxes import Box
 
-REACH = 4000  # results of one query that can be seen, by the page of flickr.photos.search
+REACH = 4000  # results per query that can be seen, see the page of flickr.photos.search
 PER_PAGE = 250  # "geo (or bounding box) queries will only return 250 results per page"
-FULL = 0.8  # a page fuller than this may be followed by another, unless the total agrees with it
+FULL = 0.8  # after a page fuller than this another may follow, unless the total says otherwise
 
 
 class Query(NamedTuple):
-    """One question: a box, a window of upload dates, licences, a page.
+    """A query: a box, a window of upload dates, licences and a page number.
 
     Attributes:
-        box: where.
-        high: latest upload, inclusive [s].
-        licenses: any of these.
-        page: from 1.
-        low: earliest upload, inclusive [s].
-        accuracy: 0: not sent, so the service's default.
-        take: another number asks the same again, where one answer would not do.
+        box: Region to search.
+        high: Latest upload date, inclusive [s].
+        licenses: Accepted licences; a photo has any of them.
+        page: Page number, from 1.
+        low: Earliest upload date, inclusive [s].
+        accuracy: Accuracy to send; 0 leaves it to the service's default.
+        take: Distinguishes repetitions of the same query.
     """
 
     box: Box
@@ -39,14 +39,14 @@ class Query(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The question as text; equal questions have equal keys."""
+        """The query as text; equal queries have equal keys."""
         return json.dumps(
             [self.box.text, self.low, self.high, self.licenses, self.accuracy, self.page, self.take]
         )
 
 
 def query_of(key: str) -> Query:
-    """The question whose :attr:`Query.key` this is."""
+    """Parse a query from its :attr:`Query.key`."""
     box, low, high, licenses, accuracy, page, take = json.loads(key)
     return Query(Box.of(box), high, tuple(licenses), page, low, accuracy, take)
 
@@ -55,11 +55,11 @@ class Entry(NamedTuple):
     """A photo on a page.
 
     Attributes:
-        id: the photo's, '' where unknown.
-        upload: its date [s], 0 where unknown.
-        flaw: why it is not to be listed; '' if it is.
-        lon: its longitude, EPSG:4326, NaN where unknown [degrees].
-        lat: its latitude [degrees].
+        id: Photo id; '' if unknown.
+        upload: Upload date [s]; 0 if unknown.
+        flaw: Reason why the photo cannot be listed; '' if it can.
+        lon: Longitude, EPSG:4326 [degrees]; NaN if unknown.
+        lat: Latitude [degrees]; NaN if unknown.
     """
 
     id: str
@@ -71,14 +71,14 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """One answer, in the order of the service.
+    """One response, in the order of the service.
 
     Attributes:
-        total: photos that match, as the service counts them; steers, and proves nothing.
-        pages: how many the service has.
-        per_page: photos a full page holds.
-        entries: the photos.
-        strayed: of them, how many lie outside the question's box, dates or licences.
+        total: Number of matches as counted by the service. It guides the search but proves nothing.
+        pages: Number of pages as counted by the service.
+        per_page: Number of photos on a full page.
+        entries: The photos.
+        strayed: Number of photos outside the query's box, dates or licences.
     """
 
     total: int
@@ -89,16 +89,16 @@ class Page:
 
     @property
     def ids(self) -> list[str]:
-        """Ids, in order."""
+        """Ids, in page order."""
         return [entry.id for entry in self.entries]
 
     @property
     def uploads(self) -> list[int]:
-        """Known upload dates, in order [s]."""
+        """Known upload dates, in page order [s]."""
         return [entry.upload for entry in self.entries if entry.upload > 0]
 
     def is_last(self, number: int = 1) -> bool:
-        """Whether nothing follows this page, the ``number``-th of its query."""
+        """Return whether this page, number ``number`` of its query, is the last one."""
         count = len(self.entries)
         agrees = count < self.per_page and (number - 1) * self.per_page + count == self.total
         ends = self.pages <= number and (agrees or count <= FULL * self.per_page)
@@ -106,11 +106,11 @@ class Page:
 
     @property
     def unshown(self) -> float:
-        """Share of the photos counted that a last page does not show."""
+        """Share of the counted photos that a last page does not show."""
         return max(0, self.total - len(self.entries)) / max(self.total, 1) if self.is_last() else 0
 
     def is_in_order(self, high: int) -> bool:
-        """Whether uploads are known, none after ``high``, newest first."""
+        """Return whether uploads are known, none is after ``high``, and the newest is first."""
         uploads = self.uploads
         if self.entries and not uploads:
             return False

@@ -10,15 +10,15 @@ from queue import SimpleQueue
 def spread[N, V](
     start: Sequence[N], visit: Callable[[N], tuple[V, list[N]]], workers: int
 ) -> list[V]:
-    """Visit nodes and those they lead to; returns what the visits brought, in no order.
+    """Visit the start nodes and all nodes they lead to; return the results in no fixed order.
 
     Args:
-        start: first nodes.
-        visit: returns its result and the nodes to visit next.
-        workers: threads; with one, this thread does it all.
+        start: First nodes.
+        visit: Returns a node's result and the nodes to visit next.
+        workers: Number of threads; with one, the calling thread does all the work.
 
     Raises:
-        Exception: the first that a visit raised; no other visit is begun then.
+        Exception: The first exception of a visit; no further visit starts after it.
     """
     if workers <= 1:
         stack, results = list(start), []
@@ -39,14 +39,14 @@ class _Crew[N, V]:
         self._workers = workers
 
     def run(self, start: Sequence[N]) -> list[V]:
-        # Daemons: a signal ends the process at once, not when the slowest answer is in.
+        # Daemon threads let a signal end the process at once instead of after the slowest response.
         crew = [threading.Thread(target=self._work, daemon=True) for _ in range(self._workers)]
         for thread in crew:
             thread.start()
         try:
             return self._all(start)
         finally:
-            # Over what is still to do, so that it is not begun.
+            # The flag stops busy threads before their next node; the markers wake idle threads.
             self._ended.set()
             for _ in crew:
                 self._todo.put(None)
@@ -71,5 +71,5 @@ class _Crew[N, V]:
         while (node := self._todo.get()) is not None and not self._ended.is_set():
             try:
                 self._done.put(self._visit(node))
-            except BaseException as error:  # it is raised where the results are awaited
+            except BaseException as error:  # raised again where the results are awaited
                 self._done.put(error)

@@ -1,11 +1,10 @@
-"""Is the list complete? Asked otherwise: whatever the search held constant is varied.
+"""Test the completeness of a list with queries that vary what the search held constant.
 
-A search asks about large boxes, with one list of licences, one accuracy, and dates that have no
-lower end. A service that answers such questions with a part of what it has, counts included, is in
-perfect agreement with itself. So the audit also asks about smaller boxes that cut the area in other
-places, about windows of dates, about licences one by one, and about boxes across the area's edge.
-What the search listed tells how many photos each of these questions has to count, and which photos
-it may show.
+A search sends queries for large boxes, with one list of licences, one accuracy and dates without a
+lower end. A service that answers such queries with only a part of its photos, totals included,
+contradicts itself nowhere. The audit therefore also queries smaller boxes cut elsewhere, windows of
+dates, single licences, and boxes across the area's edge. From the list follows how many photos each
+of these queries must count and which photos it may show.
 """
 
 from __future__ import annotations
@@ -22,15 +21,16 @@ from witw.flickr.api.records import Photo
 from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.pages import PER_PAGE, Page, Query
 
-TAKE = 1_000_000  # marks these questions as their own
-# Sides of the smaller boxes, as a share of the area's: a sixteenth of it, and 1/256.
+TAKE = 1_000_000  # marks these queries as the audit's own
+# Sides of the smaller boxes, as a share of the area's: 1/16 and 1/256.
 SIDES = (1 / 4, 1 / 16) * 4
 WINDOWS = 2
-LARGEST = 2  # smaller boxes that are asked for all licences in any case
-EDGE_DEG = 0.02  # of a box to either side of the edge; some services cut boxes to two decimals
-# A few photos of a page may be unknown because servers lag behind each other; so many are hidden.
+LARGEST = 2  # smaller boxes that are always queried with all licences
+# extent of a box on either side of the edge; some services truncate boxes to two decimals
+EDGE_DEG = 0.02
+# Some photos of a page may be unknown because replicas lag; a larger share counts as hidden.
 MANY, MUCH = 3, 0.1
-SOME = 20  # photos on a page, for a share of them to say something
+SOME = 20  # least photos on a page for a share of them to be meaningful
 WORLD = Box.around((-180.0, -90.0, 180.0, 90.0))
 WORDS = {
     "license": "single licences",
@@ -42,18 +42,19 @@ WORDS = {
 
 
 class Probe(NamedTuple):
-    """One question; ``kind`` is a key of :data:`WORDS`, or ``world``."""
+    """A query; ``kind`` is a key of :data:`WORDS`, or ``world``."""
 
     kind: str
     query: Query
 
 
 def plan(root: Query, photos: Sequence[Photo]) -> list[Probe]:
-    """Choose the questions: 22 at most for 16 licences.
+    """Choose the queries: 22 at most for 16 licences.
 
     Args:
-        root: the question for the whole area.
-        photos: what the search listed, in a fixed order; chosen boxes hold some of them.
+        root: Query for the whole area.
+        photos: Photos listed by the search, in a fixed order; the chosen boxes contain some of
+            them.
     """
     singles = [Probe("license", root._replace(licenses=(n,))) for n in _by_count(root, photos)]
     if len(root.licenses) == 1:
@@ -61,7 +62,7 @@ def plan(root: Query, photos: Sequence[Photo]) -> list[Probe]:
     if photos:
         chance = random.Random(root.key)  # noqa: S311
         kinds = [*(("box", side) for side in SIDES), *[("dates", 0.0)] * WINDOWS]
-        # Of many licences, the most frequent ones are asked for in the narrow questions.
+        # Narrow queries use the most frequent licences only.
         shared = singles[: len(kinds)] if len(singles) > len(kinds) else []
         asked = [one.query for one in shared] or [root] * len(kinds)
         if shared:
@@ -84,7 +85,7 @@ def _by_count(root: Query, photos: Iterable[Photo]) -> list[int]:
 def _narrow(
     query: Query, kind: str, side: float, photos: Sequence[Photo], chance: random.Random
 ) -> Query:
-    """A question about a part of the area or of the dates in which there are photos."""
+    """Return a query for a part of the area, or of the dates, that contains photos."""
     among = [photo for photo in photos if photo.license_id in query.licenses] or photos
     one = among[chance.randrange(len(among))]
     if kind == "box":
@@ -112,12 +113,12 @@ def _edges(root: Query) -> list[Probe]:
 
 
 class Known:
-    """Photos that are listed, to count those that answer a question.
+    """Listed photos, for counting those that match a query.
 
     Args:
-        photos: by id.
-        ids: those that are listed.
-        is_inside: whether a box lies in the area as a whole, so that its photos can be counted.
+        photos: Photos by id.
+        ids: Ids of the listed ones.
+        is_inside: Tells whether a box lies inside the area, so that its photos can be counted.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class Known:
         self._lon, self._lat, self._upload, self._license = np.array(rows, float).reshape(-1, 4).T
 
     def count(self, query: Query) -> int:
-        """How many photos a question has to count."""
+        """Return how many photos the query must count."""
         west, south, east, north = query.box.degrees
         inside = (self._lon >= west) & (self._lon <= east)
         inside &= (self._lat >= south) & (self._lat <= north)
@@ -142,15 +143,15 @@ class Known:
 
 
 class Answer(NamedTuple):
-    """What a probe brought.
+    """The result of a probe.
 
     Attributes:
-        probe: as asked.
-        shown: ids of photos that may be listed,
-        unknown: and of those that are not listed.
-        over: photos counted beyond those listed; below 0: fewer; None: not comparable.
-        total: photos counted.
-        is_ignored: whether most of the page is not what was asked for.
+        probe: The probe.
+        shown: Ids of the listable photos on its page.
+        unknown: Those of them that are not listed.
+        over: Photos counted minus photos listed; None if they cannot be compared.
+        total: Number of photos counted.
+        is_ignored: Whether most photos on the page do not match the query.
     """
 
     probe: Probe
@@ -161,19 +162,19 @@ class Answer(NamedTuple):
     is_ignored: bool
 
     def agrees(self, slack: int) -> bool:
-        """Whether nothing speaks against the list.
+        """Return whether the answer is consistent with the list.
 
         Args:
-            slack: photos that are counted but cannot be listed, such as broken records.
+            slack: Number of photos that are counted but cannot be listed, such as broken records.
         """
         if self.unknown or self.over is None:
             return not self.unknown
-        # An accuracy is a filter, so that it may count fewer.
+        # An accuracy is a filter, so the total may be lower.
         return self.over <= slack and (self.over >= 0 or self.probe.kind == "accuracy")
 
     @property
     def hides(self) -> bool:
-        """Whether so many photos are unknown that the search missed them for a reason."""
+        """Return whether too many photos are unknown for lagging replicas to be the cause."""
         if self.is_ignored or not self.unknown:
             return False
         few = len(self.unknown) < max(MANY, MUCH * len(self.shown))
@@ -181,12 +182,12 @@ class Answer(NamedTuple):
 
 
 def judge(probe: Probe, page: Page, known: Known) -> Answer:
-    """Compare an answer with the list."""
+    """Compare a page with the list."""
     shown = frozenset(entry.id for entry in page.entries if not entry.flaw)
     is_ignored = page.strayed * 2 > len(page.entries)
     is_counted = page.total >= len(page.entries) and not is_ignored
     over = page.total - known.count(probe.query) if is_counted else None
-    # Outside of the area the list knows nothing.
+    # Outside the area, the list says nothing.
     if probe.kind in ("edge", "world") or not known.is_inside(probe.query.box):
         over = None
     total = max(page.total, len(page.entries))
@@ -195,17 +196,17 @@ def judge(probe: Probe, page: Page, known: Known) -> Answer:
 
 @dataclass(frozen=True)
 class Probed:
-    """All probes of a search.
+    """Summary of all probes of a search.
 
     Attributes:
-        calls: spent on them.
-        kinds: of the questions, see :data:`WORDS`.
-        shown: distinct photos on their pages.
-        unknown: of them, those the search had not listed.
-        odd: kinds whose answers do not agree with the list.
-        share: of all photos missing, as the worst kind has it.
-        ignored: licences by which the service does not filter.
-        is_alive: whether the service has photos anywhere.
+        calls: Number of calls they made.
+        kinds: Kinds of the queries, see :data:`WORDS`.
+        shown: Distinct photos on their pages.
+        unknown: Those of them that the search had not listed.
+        odd: Kinds whose answers disagree with the list.
+        share: Share of all photos missing, according to the worst kind.
+        ignored: Licences that the service does not filter by.
+        is_alive: Whether the service has photos anywhere.
     """
 
     calls: int = 0
@@ -219,7 +220,7 @@ class Probed:
 
 
 def summed(answers: Collection[Answer], slack: int) -> Probed:
-    """All answers as one judgement."""
+    """Summarize all answers."""
     kinds = [kind for kind in WORDS if any(one.probe.kind == kind for one in answers)]
     by_kind = {kind: [one for one in answers if one.probe.kind == kind] for kind in kinds}
     return Probed(
@@ -237,10 +238,10 @@ def summed(answers: Collection[Answer], slack: int) -> Probed:
 
 
 def _share(kind: str, group: Sequence[Answer], slack: int) -> float:
-    """Share of photos that one kind of question says are missing."""
+    """Return the share of photos that one kind of query reports as missing."""
     parts = [(len(one.unknown), len(one.shown)) for one in group]
     parts = [part for part in parts if part[1] >= SOME] + [_pooled(parts)]
-    if kind != "box":  # whose edges the service may move, so that it counts others
+    if kind != "box":  # the service may shift the edges of boxes and so count other photos
         counts = [(max(0, one.over - slack), one.total) for one in group if one.over is not None]
         parts.append(_pooled(counts))
     return max(few / max(many, 1) for few, many in parts)

@@ -1,11 +1,12 @@
 """List every photo of a box through a search that shows at most 4,000 results per query.
 
-Pure: the service is a callable. Results come newest upload first, and a query can end at an upload
-date. So one page of a box holds *all* of its photos down to the page's oldest upload, and the next
-question, about the same box up to that date (inclusive), continues without a gap. What makes the
-list complete is that order; totals, which are only nearly right, steer where boxes are split and
-prove nothing. Where the order does not hold, boxes, then dates, then licences are split until the
-pieces fit the 4,000. What fits nowhere is counted as unreachable.
+The module is pure: the service is a callable. Results come newest upload first, and a query can end
+at an upload date. One page of a box therefore contains *all* of its photos down to the page's
+oldest upload, and the next query, for the same box up to that date (inclusive), continues without a
+gap. The list is complete because of this order. Totals are only approximate: they decide where
+boxes are split and prove nothing. If the order does not hold, first boxes, then dates, then
+licences are split until each piece fits into 4,000 results. Photos that fit nowhere are counted as
+unreachable.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from witw.flickr.crawl.ledger import Ledger
 from witw.flickr.crawl.pages import REACH, Ask, Entry, Page, Query
 from witw.flickr.crawl.pool import spread
 
-# An answer that leaves more than this share unaccounted for is asked for once more: totals waver
-# by a few percent.
+# A page that leaves more than this share unaccounted for is queried again: totals waver by a few
+# percent.
 GAP = 0.08
-AGAIN = 50  # marks that question as its own
+AGAIN = 50  # marks that query as its own
 
 
 class Node(NamedTuple):
-    """A piece of the search still to be visited: where, when, which licences."""
+    """A piece of the search that is still to be visited: box, dates and licences."""
 
     name: str
     box: Box
@@ -39,7 +40,7 @@ class Node(NamedTuple):
 
 @dataclass
 class Cell:
-    """A node as it was visited; the fields but ``box`` and ``ledger`` are columns of ``cells``."""
+    """A visited node; its fields, except ``box`` and ``ledger``, are columns of ``cells``."""
 
     cell: str
     box: Box
@@ -54,16 +55,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class WalkRules:
-    """How a tree is walked.
+    """Parameters of a tree walk.
 
     Attributes:
-        snapshot: latest upload date that counts, for every query alike [s].
-        box_total: a box that holds more is split into four.
-        accuracy: sent along, see :class:`witw.flickr.crawl.pages.Query`.
-        take: sent along.
-        cut: where boxes are cut, see :meth:`witw.flickr.crawl.boxes.Box.quarters`.
-        workers: nodes visited at a time.
-        cover: Shape of the area, along which boxes are cut; None: it is the box that is walked.
+        snapshot: Latest upload date, for every query [s].
+        box_total: A box with more photos is split into four.
+        accuracy: Accuracy to send, see :class:`witw.flickr.crawl.pages.Query`.
+        take: Number of the repetition, see the same class.
+        cut: Position of the cut, see :meth:`witw.flickr.crawl.boxes.Box.quarters`.
+        workers: Number of nodes visited in parallel.
+        cover: Shape of the area, along which boxes are cut; None if the area is the box.
     """
 
     snapshot: int
@@ -77,11 +78,11 @@ class WalkRules:
 
 @dataclass(frozen=True)
 class Tree:
-    """A walk's result; nothing in it depends on the order of the calls.
+    """Result of a walk; it does not depend on the order of the calls.
 
     Attributes:
-        listed: id of every photo found -> name of its cell.
-        cells: in the order of their names.
+        listed: Maps the id of each photo found to the name of its cell.
+        cells: Cells, sorted by name.
     """
 
     listed: dict[str, str]
@@ -89,7 +90,7 @@ class Tree:
 
     @property
     def calls(self) -> int:
-        """Calls that were needed."""
+        """Number of calls made."""
         return sum(cell.calls for cell in self.cells)
 
     @property
@@ -104,12 +105,12 @@ class Tree:
         )
 
     def __add__(self, other: Tree) -> Tree:
-        """Both; what both list belongs to the first."""
+        """Return the union of both trees; photos listed in both belong to the first."""
         return Tree(other.listed | self.listed, self.cells + other.cells)
 
 
 def walk(ask: Ask, box: Box, licenses: Sequence[int], rules: WalkRules, name: str = "r") -> Tree:
-    """List everything in ``box``; ``name`` is its cell's."""
+    """List all photos in ``box``; ``name`` is the name of its cell."""
     root = Node(name, box, rules.snapshot, tuple(licenses))
 
     def visit(node: Node) -> tuple[_Visit, list[Node]]:
@@ -130,25 +131,25 @@ def walk(ask: Ask, box: Box, licenses: Sequence[int], rules: WalkRules, name: st
 
 
 def _balance(done: _Visit, cells: dict[str, Cell]) -> None:
-    """A box that was split holds what its page showed, and what its quarters hold."""
+    """Compare a split box's total with the photos on its page and in its quarters."""
     quarters = [cells[node.name] for node in done.quarters]
-    # Of what a shape cuts off, nothing is known.
+    # Totals of the parts cut off by a shape are unknown.
     if quarters and not done.is_trimmed:
         newer = sum(entry.upload > done.quarters[0].high for entry in done.entries)
         done.cell.ledger.note(done.cell.total - newer - sum(cell.total for cell in quarters))
 
 
 def _mark(number: int) -> str:
-    """The name of a piece within its box; no two are read as one."""
+    """Return the name of a piece within its box; all such names are distinct."""
     return str(number) if number < 10 else f"({number})"
 
 
 class _DisorderError(Exception):
-    """A page is not newest first within its dates."""
+    """A page is not sorted by upload date, newest first."""
 
 
 class _Visit:
-    """One node: pages asked for, photos seen, the ledger between them."""
+    """Visit of one node: its pages, its photos and the ledger of its steps."""
 
     def __init__(self, ask: Ask, rules: WalkRules, node: Node) -> None:
         self.node = node
@@ -161,14 +162,14 @@ class _Visit:
         self._below: list[Node] = []
 
     def run(self) -> list[Node]:
-        """Split the node or list it; returns the nodes that are left to visit."""
+        """Split the node or list its photos; return the nodes that are still to be visited."""
         if not self.node.is_ordered:
             self._plain()
         else:
             try:
                 self._ordered()
             except _DisorderError:
-                # What boxes around took to be all of the newer photos is in doubt too.
+                # Photos assumed complete by the enclosing boxes are in doubt too.
                 self._leave("p", high=self._rules.snapshot)
         return self._below
 
@@ -178,7 +179,7 @@ class _Visit:
         if not quarters and page.total > self._rules.box_total:
             quarters = self._quarters()
         if quarters:
-            # All newer ones are known now, so the quarters need not tell them again.
+            # All newer photos are known now, so the quarters need not repeat them.
             oldest = min(page.uploads, default=self.node.high)
             self.quarters = [
                 self.node._replace(name=self.node.name + _mark(n), box=box, high=oldest)
@@ -196,7 +197,7 @@ class _Visit:
         self.cell.ledger.end()
 
     def _quarters(self) -> list[Box]:
-        """Quarters of the box, less what lies outside the area."""
+        """Return the quarters of the box, clipped to the area."""
         boxes, cover = self.node.box.quarters(self._rules.cut), self._rules.cover
         if cover is None:
             return boxes
@@ -204,7 +205,7 @@ class _Visit:
         return [box for one in boxes if (box := cover.trimmed(one)) is not None]
 
     def _along(self, page: Page) -> list[Box]:
-        """The box cut along the area's shape, where that saves calls."""
+        """Return the box cut along the area's shape, if that saves calls."""
         cover = self._rules.cover
         if cover is None or page.is_last():
             return []
@@ -214,10 +215,10 @@ class _Visit:
         return pieces
 
     def _second(self, page: Page) -> int:
-        """List the photos of one second that fills a page; returns the date to continue from.
+        """List the photos of one second that fills a page; return the date to continue from.
 
-        Offsets are used here only: a date cannot step inside a second. Where even they end, at
-        4,000, the second becomes nodes of its own.
+        Only this method uses page offsets, because a date cannot point inside a second. If the
+        offsets end too, at 4,000 results, the second is split into nodes of its own.
         """
         second = page.uploads[0]
         for number in range(2, REACH // page.per_page + 1):
@@ -237,10 +238,10 @@ class _Visit:
         return second - 1
 
     def _plain(self) -> None:
-        """List without trust in the order: all pages, or pieces if they are too many."""
+        """List without relying on the order: read all pages, or split a node with too many."""
         page = self._page(self.node.high, 1)
         self.cell.total = page.total
-        # Totals waver: only one far above the reach saves the pages.
+        # Totals waver, so only one far above the limit justifies skipping the pages.
         if page.total > REACH and self._split(page):
             return
         last = REACH // page.per_page
@@ -257,13 +258,13 @@ class _Visit:
         self.cell.unreachable = max(0, self.cell.total - len({e.id for e in self.entries}))
 
     def _compare(self) -> None:
-        """What all pages together show must be what the first one counted."""
+        """Compare the photos shown on all pages with the total on the first."""
         shown = len({entry.id for entry in self.entries})
         if self.cell.total >= shown:
             self.cell.ledger.note(self.cell.total - shown)
 
     def _split(self, page: Page) -> bool:
-        """Leave the node in pieces: of the box, of the dates, of the licences; or not at all."""
+        """Split the node by box, else by dates, else by licences, if that is possible."""
         node = self.node
         if quarters := self._quarters():
             for number, box in enumerate(quarters):
@@ -283,13 +284,13 @@ class _Visit:
         self._below.append(self.node._replace(**piece))  # type: ignore[arg-type]
 
     def _newest(self, high: int) -> Page:
-        """First page up to ``high``; what it shows must agree with the totals."""
+        """Return the first page up to ``high``, queried twice if it disagrees with the totals."""
         page, ledger = self._page(high, 1), self.cell.ledger
         if max(ledger.gap(high, page), page.unshown) > GAP:
-            # One wrong answer would lose all that is older. Whatever either shows is kept.
+            # One wrong response would lose all older photos. The photos of both responses are kept.
             again = self._page(high, 1, AGAIN)
             page = min(page, again, key=lambda one: (ledger.gap(high, one), one.unshown))
-        # A gap that stays was made by a date, on the page before, to which the order does not lead.
+        # A persistent gap stems from a date on the previous page that is out of order.
         if not page.is_in_order(high) or ledger.gap(high, page) > GAP:
             raise _DisorderError
         if not self.cell.total:

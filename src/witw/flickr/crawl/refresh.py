@@ -1,10 +1,10 @@
-"""Compare a search with an earlier one: which photos are missed, which are gone.
+"""Compare a search with an earlier one: find missed and removed photos.
 
-A full sweep asks for 250 photos a call, so it is itself the cheapest check of what is gone; only
-the photos it lacks are looked for once more, together with their neighbours in upload date. One
-search is not enough: a missed photo stays in the list. It is gone only if the next search misses it
-too and the service does not show it by its id. If many photos are missed at once, the service's
-index probably lacks them, so a person has to confirm that they are gone.
+A full sweep returns 250 photos per call, so it is the cheapest check for removed photos. Only
+photos that it lacks are queried again, together with their neighbours in upload date. A single
+search does not suffice: a missed photo stays listed. It counts as gone only if the next search
+misses it too and the service does not return it by its id. If many photos are missed at once, the
+service's index probably lacks them, so the user must confirm that they are gone.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.pages import Ask, Query
 from witw.ground.shapes import Ground
 
-TAKE = 10_000  # marks these questions as their own
+TAKE = 10_000  # marks these queries as its own
 LOOKS = 2
-FEW = 5  # photos that may be missed at once in any area
-SHARE = 0.05  # of the photos listed before that may be missed at once
-SAMPLE = 10  # photos asked for by id where there are more
+FEW = 5  # photos that any area may miss at once
+SHARE = 0.05  # share of the previously listed photos that may be missed at once
+SAMPLE = 10  # photos to look up by id, if more are missed
 
-# What a tombstone keeps: not what the owner wrote, and no address of the file.
+# Fields of a tombstone: nothing that the owner wrote, and no file address.
 KEPT = ("id", "license_id", "license", "license_url", "date_upload", "lat", "lon", "accuracy")
 
 
@@ -35,7 +35,7 @@ def candidates(
     ground: Ground,
     license_ids: Collection[int],
 ) -> list[Mapping[str, Any]]:
-    """Photos of an earlier search that this one should have listed, newest upload first."""
+    """Return photos of an earlier search that this one should have listed, newest upload first."""
     return sorted(
         (
             row
@@ -49,17 +49,17 @@ def candidates(
 
 
 def missed(ask: Ask, root: Query, lacking: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Ask for photos twice more; each call settles all whose upload date its page covers.
+    """Query for photos twice more; each call settles all photos whose upload date its page covers.
 
-    Twice, as servers that lag behind each other answer in turn, and one answer may be wrong.
+    Two queries are needed because lagging replicas answer in turn, and one answer may be wrong.
 
     Args:
-        ask: the service.
-        root: the question for the whole area, up to the snapshot.
-        lacking: of :func:`candidates`, those not known to be gone already.
+        ask: Sends a query to the service.
+        root: Query for the whole area, up to the snapshot.
+        lacking: Photos from :func:`candidates` that are not already known to be gone.
 
     Returns:
-        Ids of those that are still there.
+        Ids of the photos that still exist.
     """
     found: set[str] = set()
     for look in range(LOOKS):
@@ -75,7 +75,7 @@ def _looked_for(ask: Ask, root: Query, lacking: Sequence[Mapping[str, Any]], tak
         first = waiting[0]
         page = ask(root._replace(high=first["date_upload"], take=take))
         oldest = 0 if page.is_last() else min(page.uploads, default=0)
-        # Of the second in which a page ends it may show a part only.
+        # The second in which a page ends may be shown only in part.
         settled = [row for row in waiting if row["date_upload"] > oldest]
         if not settled:
             spot = Box.around((first["lon"], first["lat"], first["lon"], first["lat"]))
@@ -90,45 +90,46 @@ def _looked_for(ask: Ask, root: Query, lacking: Sequence[Mapping[str, Any]], tak
 
 
 def most(count: int) -> int:
-    """How many of ``count`` photos listed before may be missed at once."""
+    """Return how many of ``count`` previously listed photos may be missed at once."""
     return max(FEW, math.floor(SHARE * count))
 
 
 def sample(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Some of the rows, from all dates."""
+    """Return a sample of the rows, spread over all dates."""
     return list(rows[:: math.ceil(len(rows) / SAMPLE)]) if rows else []
 
 
 def too_many(missing: int, count: int, there: int, asked: int, snapshot: str) -> str:
-    """Why a search stops that misses too many photos, and what to do.
+    """Return the error message for a search that misses too many photos.
 
     Args:
-        missing: photos missed now,
-        count: of so many listed before.
-        there: photos still shown when asked for by their ids,
-        asked: of so many.
-        snapshot: of this search, as text.
+        missing: Number of photos missed now.
+        count: Number of photos listed before.
+        there: Number of missed photos still returned by their ids.
+        asked: Number of missed photos looked up by their ids.
+        snapshot: Snapshot of this search, as text.
     """
     likely = (
-        "so Flickr's index lacks photos that it has"
+        "so Flickr's index lacks photos that still exist"
         if there
-        else "so they may be gone, or Flickr does not answer as usual"
+        else "so they may be gone, or Flickr does not answer normally"
     )
     return (
-        f"{missing} of the {count} photos that the search before listed are missing; asked for by "
-        f"id, {there} of {asked} are still shown, {likely}. Nothing was changed and every file is "
-        "kept: run again later to search anew, or, if they are really gone, set "
+        f"{missing} of the {count} photos listed by the previous search are missing. Looked up by "
+        f"id, {there} of {asked} still exist, {likely}. Nothing was changed and no file was "
+        "deleted. Run again later to search again or, if the photos are really gone, set "
         f"`search.confirm_gone: {snapshot}` for this area and run again."
     )
 
 
 def restored(row: Mapping[str, Any], known: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """The whole row of a photo that is missed, so that it stays in the list as it was.
+    """Return the whole row of a missed photo, so that it stays listed unchanged.
 
     Args:
-        row: what the search before kept of it.
-        known: its whole row or its record in an answer, see ``Journal.recall``; {}: neither.
-        host: where photos lie whose answer has no address.
+        row: Fields kept by the previous search.
+        known: Its whole row, or its record in a response, see ``Journal.recall``; {} if neither is
+            known.
+        host: Photo host for records without an address.
     """
     names = ("owner", "owner_name", "title", "date_taken", "url", "photo_page")
     told = dict.fromkeys(names, "") | {"owner": row["owner"]}
@@ -143,7 +144,7 @@ def restored(row: Mapping[str, Any], known: Mapping[str, Any], host: str) -> dic
 
 
 def tombstone(row: Mapping[str, Any], last_seen: str) -> dict[str, Any]:
-    """The row of a photo that is gone."""
+    """Return the row of a photo that is gone."""
     kept = {name: row[name] for name in KEPT}
     blank = dict.fromkeys(("owner", "owner_name", "title", "date_taken", "url", "photo_page"), "")
     return {

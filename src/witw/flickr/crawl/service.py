@@ -1,4 +1,4 @@
-"""Ask flickr.photos.search through the journal: check each answer, ask nothing twice."""
+"""Query flickr.photos.search through the journal: check each response, send no query twice."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from witw.flickr.crawl.pages import PER_PAGE, Page, Query
 from witw.forgotten import NOTHING, Forgotten
 
 INFO = "flickr.photos.getInfo"
-# Its codes: there is no such photo, or it is not for everyone to see.
+# Error codes for a photo that does not exist or is not public.
 NOT_THERE = (1, 2)
 EXTRAS = "license,date_upload,date_taken,owner_name,geo,url_m"
-# Fruitless second questions about one kind of flaw, until it is taken as the service's way.
+# After this many fruitless repetitions, a kind of flaw is accepted as normal for the service.
 PATIENCE = 3
 
 log = logging.getLogger("witw")
 
 
 class Service:
-    """Asks flickr.photos.search through a journal; for any number of threads.
+    """Queries flickr.photos.search through a journal; thread-safe.
 
     Args:
-        aoi: for error texts.
-        client: of the API.
-        journal: of the crawl.
-        listing: where photos go.
-        shown: called with every page.
-        removed: photos that are neither listed nor kept.
+        aoi: Area, for error messages.
+        client: Client of the API.
+        journal: Journal of the crawl.
+        listing: Receives the photos.
+        shown: Called with every page.
+        removed: Photos that are neither listed nor stored.
 
     Attributes:
-        strayed: questions answered with photos that were not asked for, by their keys.
+        strayed: Keys of queries whose responses contained photos that do not match them.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class Service:
         self.strayed: set[str] = set()
 
     def ask(self, query: Query) -> Page:
-        """Answer a question; a page with flaws is asked for a second time, and the better taken.
+        """Return the page of a query; a flawed page is queried again, and the better one is used.
 
         Raises:
-            UserError: the service refuses, does not answer, or answers something else altogether.
+            UserError: The service refuses, does not answer, or returns unrelated photos.
         """
         before = [self._read(body, query) for body in self._journal.answers(query.key)]
-        # What a service said when it did not listen must not stop the next run as well.
+        # A response that ignores the query must not stop the next run as well.
         pages = [page for page in before if not _is_worthless(page)] or [self._call(query)]
         flaw = _flaw(pages[0], query)
         patient = self._fruitless[flaw] < PATIENCE or _is_worthless(pages[0])
@@ -74,8 +74,8 @@ class Service:
         page = min(pages, key=lambda page: _flaws(page, query))
         if _is_worthless(page):
             raise UserError(
-                f"Area {self._aoi!r}: most photos of an answer are not in the box or of the "
-                "licences asked for, so the list would be worthless; check `flickr.api_url`."
+                f"Area {self._aoi!r}: most photos of a response do not match the requested box or "
+                "licences, so the list would be worthless; check `flickr.api_url`."
             )
         if page.strayed:
             self.strayed.add(query.key)
@@ -84,21 +84,21 @@ class Service:
         return page
 
     def probe(self, query: Query) -> Page:
-        """Answer a question that need not be heeded: photos not asked for are no error here."""
+        """Return the page of a query that the service may ignore: strays are no error here."""
         bodies = self._journal.answers(query.key)
         return self._read(bodies[0], query) if bodies else self._call(query)
 
     def by_id(self, photo_id: str) -> Photo | None:
-        """Ask for one photo by its id; None: it is not there, or no longer to be listed.
+        """Look up a photo by its id; return None if it does not exist or cannot be listed.
 
         Raises:
-            UserError: the service refuses or does not answer.
+            UserError: The service refuses or does not answer.
         """
 
         def read(answer: Mapping[str, Any]) -> Mapping[str, Any]:
             said = answer.get("photo")
             if not isinstance(said, Mapping) or text(said.get("id")) != photo_id:
-                raise ValueError("another photo, or none")
+                raise ValueError("a different photo, or none")
             return answer
 
         try:
@@ -110,10 +110,10 @@ class Service:
         return None if answer is None else self._listing.by_id(answer)
 
     def licenses(self, wanted: Sequence[int]) -> dict[int, licenses.License]:
-        """The service's licences by id, those wanted among them.
+        """Return the service's licences by id, including those wanted.
 
         Raises:
-            UserError: the service does not know one, refuses or does not answer.
+            UserError: The service refuses, does not answer, or does not know a licence.
         """
         known = self._answer(licenses.METHOD, licenses.METHOD, licenses.parse)
         if known is None or set(wanted) - set(known):
@@ -130,7 +130,7 @@ class Service:
         refusals: Sequence[int] = (),
         **asked: object,
     ) -> T | None:
-        """The journal's latest answer, else the service's; None: it was refused before."""
+        """Return the journal's latest answer, else the service's; None if it was refused before."""
         bodies = self._journal.answers(key, refusals)
         if not bodies:
             return self._asked(method, key, read, **asked)
@@ -180,7 +180,7 @@ def _past_the_end() -> Page:
 
 
 def _flaw(page: Page, query: Query) -> str:
-    """What a second question might mend; '': nothing."""
+    """Return the flaw that repeating the query might fix; '' if there is none."""
     is_empty, broken, strayed, is_disordered = _flaws(page, query)
     if is_disordered:
         return "order"
@@ -188,7 +188,7 @@ def _flaw(page: Page, query: Query) -> str:
 
 
 def _flaws(page: Page, query: Query) -> tuple[bool, int, int, bool]:
-    """Are all photos missing? Records not readable, photos not asked for; is the order broken?"""
+    """Return the flaws: all photos missing, unreadable records, strays, broken order."""
     is_empty = query.page == 1 and page.total > 0 and not page.entries
     broken = sum(1 for entry in page.entries if not entry.id or not entry.upload)
     is_disordered = query.page == 1 and not page.is_in_order(query.high)
@@ -196,16 +196,16 @@ def _flaws(page: Page, query: Query) -> tuple[bool, int, int, bool]:
 
 
 def _is_worthless(page: Page) -> bool:
-    """Whether the service did not listen to the question."""
+    """Return whether the service ignored the query."""
     return page.strayed * 2 > len(page.entries)
 
 
 def params(query: Query) -> dict[str, object]:
-    """A question as parameters of flickr.photos.search."""
+    """Return a query as parameters of flickr.photos.search."""
     asked: dict[str, object] = {
         "bbox": query.box.text,
         "license": ",".join(map(str, query.licenses)),
-        # Without a limiting date a box is searched for the last 12 hours only.
+        # Without a limiting date, the service searches a box for the last 12 hours only.
         "min_upload_date": query.low,
         "max_upload_date": query.high,
         "sort": "date-posted-desc",

@@ -8,13 +8,13 @@ from witw.flickr.crawl.probes import WORDS, Probed
 
 # Below this share of photos listed, another sweep is worth its calls.
 GOOD = 0.999
-# Totals waver by a few percent of what there is; more than this is missing, not wavering.
+# Totals waver by a few percent; a larger difference means missing photos.
 WAVER = 0.05
-# Up to such a share of steps, what differs are single photos; where totals waver, most steps do.
+# Up to this share of unbalanced steps, single photos explain them; wavering affects most steps.
 FEW = 0.1
 UNSEEN = (
-    "No question shows photos that Flickr hides from every search: those that are private, not "
-    "rated safe, or absent from its index."
+    "No query shows photos that Flickr hides from every search: private photos, photos not rated "
+    "safe, and photos absent from its index."
 )
 
 
@@ -30,26 +30,26 @@ def verdict(
     """Judge a search.
 
     Args:
-        listed: photos listed, the finds of audit and probes included.
-        ledger: of all cells.
-        audit: of the sweeps.
-        unreachable: photos the service counts but does not let anyone list.
-        probed: the questions that varied what the search held constant.
-        strayed: answers that held photos which were not asked for.
-        missing: photos counted but shown to nobody; default: as the ledger has it.
+        listed: Number of photos listed, including those found by audit and probes.
+        ledger: Ledger of all cells.
+        audit: Audit of the sweeps.
+        unreachable: Number of photos that the service counts but does not let anyone list.
+        probed: Queries that varied what the search held constant.
+        strayed: Number of responses with photos that do not match the query.
+        missing: Number of photos counted but never shown; default: as in the ledger.
 
     Returns:
-        ``complete``, ``nearly complete`` or ``incomplete``, and the reasons, a sentence each.
+        ``complete``, ``nearly complete`` or ``incomplete``, and the reasons, one sentence each.
     """
     missing = ledger.missing if missing is None else missing
     most = max(0, round(audit.high * listed) - len(audit.unknown))
     reasons = [balance(ledger, missing), *_audited(audit, ledger, most), *_probed(probed)]
     if unreachable:
-        reasons.append(f"{unreachable} photos are counted but can be listed by no question.")
+        reasons.append(f"{unreachable} photos are counted but no query can list them.")
     if strayed:
         reasons.append(
-            f"{strayed} answers hold photos that were not asked for, so the service does not take "
-            "boxes or licences exactly."
+            f"{strayed} responses contain photos that do not match the query, so the service does "
+            "not apply boxes or licences exactly."
         )
     if not listed:
         reasons.append(_nothing(probed))
@@ -62,11 +62,11 @@ def verdict(
     found = 1 - len(audit.unknown) / max(audit.shown, 1)
     if found < GOOD:
         reasons.append("A higher `search.sweeps` would find most of them.")
-    # Where totals never say less than was shown, they can be believed when they say more.
+    # Totals that never fall short of the photos shown are reliable when they exceed them.
     counted = not ledger.under or ledger.worst > WAVER * max(listed, 1)
     worst: float = unreachable + (most if audit.unknown else 0)
     worst += max(ledger.worst if counted else 0, missing)
-    # Totals that waver say nothing about shares; photos shown do.
+    # Wavering totals do not measure a share; photos shown do.
     waver = 0 if not ledger.unbalanced else WAVER
     worst = max(worst, probed.share * listed if probed.share > waver else 0, len(probed.unknown))
     if not listed and not probed.is_alive:
@@ -75,72 +75,75 @@ def verdict(
 
 
 def _audited(audit: Audit, ledger: Ledger, most: int) -> list[str]:
-    """What the audit found, in a sentence."""
+    """Return a sentence with the audit's findings."""
     if not audit.calls:
         return []
-    seen = f"Of {audit.shown} photos shown in an audit ({audit.calls} random questions) "
+    seen = f"Of {audit.shown} photos shown in an audit ({audit.calls} random queries) "
     sure = (
         f"at 99 % confidence, if spread evenly, {audit.low:.3%} to {audit.high:.3%} of the "
-        "photos that such questions show were missing"
+        "photos that such queries show were missing"
     )
     if audit.unknown:
         now = f"{len(audit.unknown)} were unknown and are listed now: "
-        return [f"{seen}{now}{sure}, so {most} at most still are."]
+        return [f"{seen}{now}{sure}, so at most {most} still are."]
     return [f"{seen}none was unknown" + (f": {sure}." if ledger.unbalanced else ".")]
 
 
 def _probed(probed: Probed) -> list[str]:
-    """What the probes found, in a sentence or two."""
+    """Return one or two sentences with the probes' findings."""
     if not probed.calls:
         return [
-            "No other questions were asked (`search.audit` is 0), so photos that large boxes, "
-            "lists of licences or an accuracy hide would not be noticed."
+            "No other queries were sent (`search.audit` is 0), so photos hidden by large boxes, "
+            "lists of licences or an accuracy would not be noticed."
         ]
     asked = ", ".join(WORDS[kind] for kind in probed.kinds)
-    reasons = [f"Asked otherwise ({probed.calls} questions: {asked}), Flickr shows and counts "]
+    reasons = [f"In {probed.calls} varied queries ({asked}), Flickr shows and counts "]
     if probed.odd:
         reasons[0] += f"other photos (by {', '.join(WORDS[kind] for kind in probed.odd)})"
         if probed.unknown:
             now = f"{len(probed.unknown)} of the {probed.shown} photos shown were unknown"
             reasons[0] += f": {now} and are listed now"
         share = (
-            f": by the worst kind, {probed.share:.2%} of all are missing." if probed.share else "."
+            f": by the worst kind, {probed.share:.2%} of all photos are missing."
+            if probed.share
+            else "."
         )
         reasons[0] += share if not probed.unknown else f"; {share[2:]}" if probed.share else "."
     else:
         reasons[0] += "the same photos."
     if probed.ignored:
         ids = ", ".join(map(str, probed.ignored))
-        reasons.append(f"Asked for licence {ids} alone, Flickr ignores the licence.")
+        reasons.append(f"Queried for licence {ids} alone, Flickr ignores the licence.")
     return reasons
 
 
 def _nothing(probed: Probed) -> str:
     if probed.is_alive:
-        return "Nothing was found here, and Flickr shows photos elsewhere."
-    return "Nothing was found, neither here nor elsewhere, so Flickr's index may be empty."
+        return "Nothing was found here, but Flickr shows photos elsewhere."
+    return "Nothing was found here or elsewhere, so Flickr's index may be empty."
 
 
 def balance(ledger: Ledger, missing: int = 0) -> str:
-    """The account in a sentence, and what its failures look like.
+    """Return the ledger's balance in a sentence, with the likely cause of a difference.
 
     Args:
-        ledger: of all cells.
-        missing: photos that are counted but shown to nobody, by all steps together.
+        ledger: Ledger of all cells.
+        missing: Number of photos counted but never shown, over all steps.
     """
     if not ledger.steps:
-        return "There was nothing to compare: the service gives no totals, or no order."
+        return "Nothing could be compared: the service gives no totals or no order."
     if not ledger.unbalanced:
         return f"Totals and photos shown agree at each of {ledger.steps} steps."
-    sums = f" and {missing} in all" if missing else ""
+    sums = f" and {missing} in total" if missing else ""
     where = (
         f"Totals and photos shown differ at {ledger.unbalanced} of {ledger.steps} steps, by "
-        f"{ledger.worst} at most{sums}: "
+        f"at most {ledger.worst} per step{sums}: "
     )
     if ledger.unbalanced <= FEW * ledger.steps:
-        # A photo that goes is first counted and then not shown, so a few tell nothing of which.
-        or_not = "" if ledger.under else ", or are counted but shown to nobody"
+        # A photo that vanishes is first counted and then not shown, so a few such photos prove
+        # nothing.
+        or_not = "" if ledger.under else ", or are counted but never shown"
         return f"{where}photos came or went during the search{or_not}."
     if not ledger.under:
-        return where + "there are photos that are counted but shown to nobody."
-    return where + "totals waver, or servers lag behind each other."
+        return where + "some photos are counted but never shown."
+    return where + "totals waver, or replicas lag behind each other."

@@ -1,4 +1,4 @@
-"""Fetch many photos concurrently, at the pace their host allows."""
+"""Fetch many photos concurrently, at the pace that their host allows."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from witw.flickr.photo_host.stored_files import store
 from witw.flickr.photo_host.throttle import Limits, Throttle
 from witw.store import ROOT
 
-WINDOW = 512  # photos in the works, those that wait for another try included
-WRITERS = 3  # threads that decode and write; more get into each other's way
-NICE = 5  # steps of priority by which these stand behind the network
-BACKLOG = 32  # photos come and not yet kept; more, and a slow disk slows the network down
+WINDOW = 512  # photos in progress, including those waiting for another try
+WRITERS = 3  # threads that decode and write; more of them compete with each other
+NICE = 5  # increment of their nice value, so that the network goes first
+BACKLOG = 32  # photos received but not yet stored; at this limit a slow disk slows down the network
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One photo to fetch.
+    """A photo to fetch.
 
     Attributes:
-        id: of the photo.
-        url: its address.
-        path: where it goes.
-        converts: whether what comes may be any picture, which is made a photo of the store.
+        id: Photo id.
+        url: Address of the photo.
+        path: Destination in the store.
+        converts: Whether the response may be any picture, which is then converted for the store.
     """
 
     id: str
@@ -54,7 +54,7 @@ class Job:
 
 
 class HostDown(Exception):  # noqa: N818
-    """A host gave no useful answer for longer than :attr:`Limits.patience_s`."""
+    """A host gave no useful response for longer than :attr:`Limits.patience_s`."""
 
     def __init__(self, host: str, reason: str) -> None:
         super().__init__(host, reason)
@@ -64,15 +64,15 @@ class HostDown(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class FetchRules:
-    """What is asked of whom.
+    """Rules for requests and for accepting responses.
 
     Attributes:
-        origins: where photos may be fetched from; the jobs' addresses have been found to be there.
-        user_agent: sent along.
-        min_side_px: see :func:`witw.flickr.photo_host.outcome.inspect`.
-        max_bytes: a larger answer is refused.
-        limits: patience and eagerness.
-        prepare: makes a picture a photo of the store, for jobs that ask for it.
+        origins: Origins from which photos may be fetched; the jobs' addresses are already checked.
+        user_agent: User-Agent to send.
+        min_side_px: See :func:`witw.flickr.photo_host.outcome.inspect`.
+        max_bytes: Larger responses are rejected.
+        limits: Parallelism, retries and timeouts.
+        prepare: Converts a picture to a photo of the store, for jobs that ask for it.
     """
 
     origins: frozenset[Origin]
@@ -87,12 +87,12 @@ def fetch(jobs: Sequence[Job], rules: FetchRules, meter: ProgressMeter) -> dict[
     """Fetch photos into the store.
 
     Returns:
-        The outcome of each by id.
+        Outcome by photo id.
 
     Raises:
-        HostDown: one stopped answering; photos fetched until then are in the store.
-        PrivateAddress: a host's name leads to an address that must not be asked.
-        UserError: the store cannot be written.
+        HostDown: A host stopped responding; photos fetched before that are in the store.
+        PrivateAddress: A host's name leads to an address that must not be contacted.
+        UserError: The store cannot be written.
     """
 
     async def everything() -> dict[str, Outcome]:
@@ -110,16 +110,16 @@ def fetch(jobs: Sequence[Job], rules: FetchRules, meter: ProgressMeter) -> dict[
                 raise error from None
             if isinstance(error, OSError):
                 raise UserError(
-                    f"The photo store {ROOT}/ cannot be written ({error}); make "
-                    "room or give access, then run again."
+                    f"The photo store {ROOT}/ cannot be written ({error}); free space or fix the "
+                    "permissions, then run again."
                 ) from error
         raise
 
 
 def _run[T](work: Coroutine[Any, Any, T]) -> T:
-    """As ``asyncio.run``, with a SIGTERM that cancels the work and then ends the process.
+    """Run ``work`` as ``asyncio.run`` does, but let SIGTERM cancel it before ending the process.
 
-    The process's own handler raises where the loop stands, which is in a callback as often as not.
+    The process's own handler would raise inside the event loop, often in a callback.
     """
     if threading.current_thread() is not threading.main_thread():
         return asyncio.run(work, loop_factory=uvloop.new_event_loop)
@@ -140,8 +140,8 @@ def _run[T](work: Coroutine[Any, Any, T]) -> T:
 
 
 def _step_back() -> None:
-    """Let the thread that talks to the hosts go first: a photo decoded later costs no slot."""
-    if sys.platform == "linux":  # elsewhere a priority is the whole process's
+    """Lower this thread's priority: photos may be decoded late, but requests should not wait."""
+    if sys.platform == "linux":  # elsewhere a priority applies to the whole process
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
@@ -186,26 +186,27 @@ class _Fetcher:
         return outcomes
 
     async def _photo(self, job: Job) -> Outcome:
-        """Try until there is an answer that another try would not change."""
+        """Try until further tries would not change the outcome."""
         limits, now = self._rules.limits, asyncio.get_running_loop().time
         host, throttle = host_of(job.url), self._throttle(job.url)
         began, failed, attempt, refused = now(), math.inf, 0, 0
         unreachable, reason = True, ""
-        steady: dict[str, float] = {}  # digest of what came -> from when on it is final
+        steady: dict[str, float] = {}  # digest of the response -> time from which it is final
         while (attempt < limits.tries or now() - began < limits.span_s) and (
             refused < limits.refusals
         ):
             if attempt + refused:
                 await asyncio.sleep(limits.pause_s(max(attempt, 1)))
             attempt += 1
-            # Once it has failed while the host serves others, it is this photo's own failure.
+            # Once a photo has failed while its host serves others, the fault lies with the photo.
             own = failed < throttle.useful_at
             try:
                 outcome = await self._once(job, throttle, own)
                 unreachable = False
                 if not outcome.again:
                     return outcome
-                # What comes alike after a while is what the host has, not an accident on the way.
+                # A response that repeats after a while is the host's actual content, not a transfer
+                # error.
                 if outcome.status == "corrupt" and now() >= steady.get(outcome.digest, math.inf):
                     return outcome
                 steady.setdefault(outcome.digest, now() + limits.steady_s)
@@ -214,8 +215,8 @@ class _Fetcher:
                 reason = again.reason
                 unreachable &= again.unreachable
                 if (again.pause_s or 0) > limits.patience_s:
-                    return Outcome("failed", f"{reason}, asks to wait {again.pause_s:.0f} s")
-                # The host is asked too often: that is not the photo's failure.
+                    return Outcome("failed", f"{reason}, requested pause {again.pause_s:.0f} s")
+                # The request rate was too high, so the photo is not at fault.
                 attempt, refused = attempt - again.closes, refused + again.closes
             failed = min(failed, now())
             self._meter.error(reason)
@@ -225,13 +226,13 @@ class _Fetcher:
         return Outcome("failed", f"{reason}, in {attempt + refused} tries", unreachable=unreachable)
 
     def _throttle(self, url: str) -> Throttle:
-        """The throttle of an address's service: its hosts count requests together."""
+        """Return the throttle of an address's service, whose hosts count requests together."""
         found = origin(url)
         whole = service(found, self._rules.origins) if found else None
         return self._throttles.setdefault(whole or url, Throttle(self._rules.limits))
 
     async def _once(self, job: Job, throttle: Throttle, own: bool) -> Outcome:
-        """One request, and what it brought looked at and kept."""
+        """Send one request, inspect the response and store the photo."""
         answer, asked_at = await self._ask(job.url, throttle, own)
         if isinstance(answer, Outcome):
             throttle.useful()
@@ -250,7 +251,7 @@ class _Fetcher:
         return outcome
 
     async def _ask(self, url: str, throttle: Throttle, own: bool) -> tuple[Body | Outcome, float]:
-        """Ask when it is this photo's turn; a body comes with a place in the backlog."""
+        """Send the request when its turn comes; return a body with a place in the backlog."""
         async with throttle.slot():
             asked_at, rules = asyncio.get_running_loop().time(), self._rules
             try:

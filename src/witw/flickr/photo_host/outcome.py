@@ -1,4 +1,4 @@
-"""Classify the bytes a photo host sent. No network, no files."""
+"""Classify the bytes sent by a photo host. No network, no files."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 from witw.images.photo import TooManyPixels, decode, examine
 
 SOI, EOI = b"\xff\xd8\xff", b"\xff\xd9"
-# Photos of so many places are not one photo; an owner's photo uploaded twice is at one or two.
+# Equal photos at this many places are a placeholder; an owner's duplicate upload is at one or two.
 PLACES = 3
-# Share of pixels of one colour, to within so many of 256 levels, that makes a picture a notice:
-# the decoded JPEG of a plain ground has no noise, a photographed wall or sky has.
+# A picture is a notice if this share of its pixels has one colour, to within this many of 256
+# levels: the decoded JPEG of a plain background has no noise, a photographed wall or sky has.
 PLAIN_SHARE = 0.6
 PLAIN_LEVELS = 2
 PLACEHOLDER = "a placeholder picture"
-# The shortest side of a notice that can be read [px]; a smaller picture says nothing.
+# The shortest side of a legible notice [px]; a smaller picture carries no text.
 NOTICE_PX = 32
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
-# First bytes -> the name Pillow knows it by, the name for people, and that of an animated one.
+# First bytes -> Pillow's name, the name in messages, and the name of an animated one.
 OTHERS = {
     b"\x89PNG": ("PNG", "a PNG picture", "an animated PNG picture (APNG)"),
     b"GIF8": ("GIF", "a GIF picture", "an animated GIF picture"),
@@ -31,26 +31,26 @@ OTHERS = {
     b"II*\x00": ("TIFF", "a TIFF picture", "a TIFF file of several pictures"),
     b"MM\x00*": ("TIFF", "a TIFF picture", "a TIFF file of several pictures"),
 }
-# ISO base media files name themselves behind the first box's head.
+# ISO base media files carry their brand after the first box header.
 BRANDS = {b"avif": "an AVIF picture", b"heic": "a HEIC picture", b"mif1": "a HEIC picture"}
 MEDIA = "a video or another media file"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo; the columns of table ``downloads`` of these names.
+    """Outcome of one photo; the fields are columns of table ``downloads``.
 
     Attributes:
         status: ``ok``, ``gone``, ``failed``, ``corrupt`` or ``grey``.
-        reason: why, where the status is not ``ok``.
-        width: as displayed, EXIF orientation applied [px].
-        height: as displayed [px].
-        bytes: size of the file.
-        sha256: of the file.
-        digest: SHA-256 of what came, stored or not.
-        again: whether another try may bring something better.
-        unreachable: whether the host never answered, not even with a refusal.
-        refused: whether its address must not be asked.
+        reason: Explanation of a status other than ``ok``.
+        width: Width as displayed, after EXIF orientation [px].
+        height: Height as displayed [px].
+        bytes: Size of the file.
+        sha256: SHA-256 of the file.
+        digest: SHA-256 of the response, stored or not.
+        again: Whether another try may give a better outcome.
+        unreachable: Whether the host never responded, not even with a refusal.
+        refused: Whether the address must not be contacted.
     """
 
     status: str
@@ -66,15 +66,14 @@ class Outcome:
 
     @property
     def stored(self) -> bool:
-        """Whether the photo belongs into the store."""
+        """Whether the photo belongs in the store."""
         return self.status in ("ok", "grey")
 
 
 def inspect(body: bytes, min_side_px: int) -> Outcome:
-    """Judge the bytes of a photo: whole, decodable, one still JPEG of usable size.
+    """Judge the bytes of a photo: complete, decodable, one still JPEG of usable size.
 
-    A host that breaks off a chunked answer, or sends its error page in HTTP 200, is only found
-    out by looking at the bytes.
+    Only the bytes reveal a chunked response that was cut off, or an error page sent with HTTP 200.
     """
     found = _judge(body, min_side_px)
     digest = hashlib.sha256(body).hexdigest()
@@ -106,7 +105,7 @@ def _judge(body: bytes, min_side_px: int) -> Outcome:
 
 
 def _other(body: bytes) -> Outcome:
-    """Judge what is not JPEG: a placeholder, or a picture of another kind by its name."""
+    """Judge bytes that are not JPEG: a placeholder, or another picture format by its name."""
     if body[4:8] == b"ftyp":
         return Outcome("corrupt", BRANDS.get(body[8:12], MEDIA))
     if body.startswith(b"RIFF") and body[8:12] != b"WEBP":
@@ -127,13 +126,14 @@ def _other(body: bytes) -> Outcome:
 
 
 def is_plain(body: bytes, form: str = "JPEG") -> bool:
-    """Whether a picture is for the most part of one colour, as drawn notices are.
+    """Return whether most of a picture has one colour, like drawn notices.
 
-    Of a picture with more than 8 bits a band, which no host draws its notices in, it is not said.
+    The result is False for pictures with more than 8 bits per band, which hosts do not use for
+    notices.
 
     Raises:
-        OSError: it cannot be decoded.
-        TooManyPixels: it is too large to be.
+        OSError: The picture cannot be decoded.
+        TooManyPixels: The picture is too large to decode.
     """
     picture = decode(body, (form,))
     if picture.mode not in EIGHT_BITS:
@@ -145,15 +145,15 @@ def is_plain(body: bytes, form: str = "JPEG") -> bool:
 
 
 def suspects(outcomes: Iterable[tuple[str, Outcome, tuple[float, float]]]) -> list[list[str]]:
-    """Ids whose answers are byte for byte the same although they show :data:`PLACES` places.
+    """Return groups of ids with byte-identical responses although they show :data:`PLACES` places.
 
-    A host that has a picture for "no longer available" may send it with HTTP 200. Equal bytes are
-    not enough to know it by: an owner may upload a photo twice. So the places must differ, and
-    whoever asks still has to look at it (:func:`is_plain`). What is not stored cannot be looked
-    at, so nothing more is said of it than that it is not usable.
+    A host may send its "no longer available" picture with HTTP 200. Equal bytes alone do not prove
+    this, because an owner may upload a photo twice. The places must therefore differ, and the
+    caller still has to inspect the picture (:func:`is_plain`). A picture that was not stored cannot
+    be inspected, so it is only reported as unusable.
 
     Args:
-        outcomes: id, outcome and place (latitude, longitude) of each photo.
+        outcomes: Id, outcome and place (latitude, longitude) of each photo.
     """
     alike: dict[str, list[tuple[str, tuple[float, float]]]] = {}
     for photo_id, outcome, place in outcomes:

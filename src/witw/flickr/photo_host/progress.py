@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from witw.flickr.photo_host.throttle import Throttle
 
-KINDS = 4  # so many kinds of errors are shown, the most frequent ones
+KINDS = 4  # the most frequent kinds of errors that are shown
 
 
 class ProgressMeter:
-    """Counts for a progress bar, which is drawn on time whether or not anything happens.
+    """Counters behind a progress bar, which is redrawn regularly even if nothing happens.
 
     Attributes:
         throttles: The throttle of each service.
@@ -32,19 +32,19 @@ class ProgressMeter:
         self.throttles: dict[Hashable, Throttle] = {}
 
     def came(self, size: int) -> None:
-        """So many bytes came."""
+        """Count received bytes."""
         self._bytes += size
 
     def error(self, kind: str) -> None:
-        """A request brought no photo."""
+        """Count a request that brought no photo."""
         self._errors[kind] += 1
 
     def done(self) -> None:
-        """A photo's outcome is known."""
+        """Count a photo with a final outcome."""
         self._new += 1
 
     async def show(self) -> None:
-        """Draw the bar as often as it wants to be drawn, until cancelled; then once more."""
+        """Redraw the bar at its own interval until cancelled, then once more."""
         try:
             while True:
                 await asyncio.sleep(self._bar.mininterval)
@@ -60,7 +60,7 @@ class ProgressMeter:
         self._new = 0
 
     def text(self) -> str:
-        """MB/s since the last call, slots, what the hosts allow, the gate, errors by kind."""
+        """Return MB/s since the last call, slots, allowed pace, closed gates and errors by kind."""
         now = time.monotonic()
         rate = self._bytes / 1e6 / max(now - self._drawn, 1e-3)
         self._bytes, self._drawn = 0, now
@@ -71,6 +71,6 @@ class ProgressMeter:
         if self.throttles and pace_per_s < math.inf:
             parts.append(f"the host allows {pace_per_s:.2g}/s")
         if shut_s:
-            parts.append(f"{shut_s:.0f} s until the host is asked again")
+            parts.append(f"{shut_s:.0f} s until the next request to the host")
         parts += [f"{count} x {kind}" for kind, count in self._errors.most_common(KINDS)]
         return ", ".join(parts)

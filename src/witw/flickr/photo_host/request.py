@@ -17,19 +17,19 @@ from witw.flickr.photo_host.throttle import Limits
 GONE = (404, 410, 451)  # 451: for legal reasons (RFC 7725)
 REDIRECTS = (301, 302, 303, 307, 308)
 HOPS = 3
-# Nothing packed is asked for, but some caches pack whatever they send.
+# No compression is requested, but some caches compress everything.
 ZIPPED = ("gzip", "x-gzip", "deflate")
-BUFFER = 1 << 18  # a 500 px photo fits, so that its transfer is never paused
+BUFFER = 1 << 18  # holds a 500 px photo, so that its transfer never pauses
 
 
 class Again(Exception):  # noqa: N818
-    """A request that failed in a way that may pass.
+    """A request failed for a reason that may pass.
 
     Attributes:
-        reason: in words.
-        closes: whether the host wants no requests at all for a while.
-        pause_s: how long the host wants no requests [s]; None: it did not say.
-        unreachable: whether there was no answer at all.
+        reason: Description of the failure.
+        closes: Whether the host refuses all requests for a while.
+        pause_s: Pause that the host asks for [s]; None if it did not say.
+        unreachable: Whether there was no response at all.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class Again(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Body:
-    """What came with HTTP 200, not looked at.
+    """Body of a response with HTTP 200, not yet inspected.
 
     Attributes:
-        content: the bytes.
-        redirected: whether another address of the host than the one asked sent it.
+        content: The bytes.
+        redirected: Whether another address of the host sent it.
     """
 
     content: bytes
@@ -63,13 +63,13 @@ class Body:
 def session(
     origins: Iterable[Origin], user_agent: str, limits: Limits, proxied: bool
 ) -> aiohttp.ClientSession:
-    """Connections that are kept open, without cookies.
+    """Open an HTTP session with persistent connections and without cookies.
 
     Args:
-        origins: where photos may be fetched from.
-        user_agent: sent along.
-        limits: how long to wait.
-        proxied: whether the proxies that the environment names are used.
+        origins: Origins from which photos may be fetched.
+        user_agent: User-Agent to send.
+        limits: Timeouts.
+        proxied: Whether to use the proxies named in the environment.
     """
     resolver = PublicResolver(named(origins) | (proxies() if proxied else frozenset()))
     return aiohttp.ClientSession(
@@ -79,14 +79,14 @@ def session(
         ),
         headers={"User-Agent": user_agent, "Accept": "image/jpeg", "Accept-Encoding": "identity"},
         cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,  # it could be a bomb, see unzipped
+        auto_decompress=False,  # a body could be a bomb, see unzipped
         read_bufsize=BUFFER,
         trust_env=proxied,
     )
 
 
 def proxied(hosts: Iterable[str]) -> bool:
-    """Whether a proxy may stand between: a cluster's is found where the API client finds it."""
+    """Return whether a proxy may be used; clusters set it where the API client finds it too."""
     return not any(is_loopback(host) for host in hosts)
 
 
@@ -96,11 +96,11 @@ async def ask(
     """Get an address, following redirects within its own service.
 
     Returns:
-        What came, or what is final without looking at it.
+        The body, or an outcome that is final without inspecting a body.
 
     Raises:
-        Again: another try may bring something better.
-        PrivateAddress: the host's name leads to an address that must not be asked.
+        Again: Another try may succeed.
+        PrivateAddress: The host's name leads to an address that must not be contacted.
     """
     for hop in range(HOPS + 1):
         try:
@@ -114,10 +114,10 @@ async def ask(
         except aiohttp.ClientConnectorError:
             raise Again("no connection", unreachable=True) from None
         except (aiohttp.ClientError, OSError):
-            raise Again("the connection broke off") from None
+            raise Again("the connection broke") from None
         if reason:
             return Outcome("gone" if is_gone else "failed", reason)
-    return Outcome("failed", "redirected in a circle")
+    return Outcome("failed", "redirect loop")
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | Outcome:
@@ -128,7 +128,7 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | Out
         pause_s = retry_after_s(response.headers.get("Retry-After"), response.headers.get("Date"))
         closes = status == 429 or pause_s is not None
         raise Again(f"HTTP {status}", closes=closes, pause_s=pause_s)
-    # 403 and 408 come and go with a host's defences; other 4xx are its last word.
+    # A host's defences cause passing 403 and 408; other 4xx are final.
     if status >= 500 or status in (403, 408):
         raise Again(f"HTTP {status}")
     if status != 200:
@@ -145,7 +145,7 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | Out
 
 
 async def _received(response: aiohttp.ClientResponse, max_bytes: int) -> bytes | None:
-    """The body as it was sent; None: it is larger than ``max_bytes``."""
+    """Return the body as sent; None if it is larger than ``max_bytes``."""
     length = response.content_length
     if length is not None and length <= max_bytes:
         return await response.read()
@@ -162,17 +162,17 @@ async def _received(response: aiohttp.ClientResponse, max_bytes: int) -> bytes |
 
 
 def unzipped(packed: bytes, max_bytes: int) -> bytes | None:
-    """Unpack gzip or zlib, and stop where it becomes a bomb.
+    """Unpack gzip or zlib data, stopping at ``max_bytes``.
 
     Returns:
-        None: it unpacks to more than ``max_bytes``.
+        The data; None if it exceeds ``max_bytes``.
 
     Raises:
-        Again: it is not whole, or not packed at all.
+        Again: The data is incomplete or not compressed.
     """
     body = bytearray()
     while packed:
-        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # finds out which of the two it is
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # detects which of the two it is
         try:
             body += unpacker.decompress(packed, max_bytes + 1 - len(body))
         except zlib.error:

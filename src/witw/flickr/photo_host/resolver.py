@@ -12,7 +12,7 @@ from witw.flickr.hosts import host_of, is_public
 
 
 class PrivateAddress(Exception):  # noqa: N818
-    """A public host's name leads into a private network, or to this machine."""
+    """A public host's name leads into a private network or to this machine."""
 
     def __init__(self, host: str, address: str) -> None:
         super().__init__(host, address)
@@ -21,17 +21,16 @@ class PrivateAddress(Exception):  # noqa: N818
 
 
 class PublicResolver(ThreadedResolver):
-    """The system's resolver, its answers checked where connections are made from them.
+    """The system's resolver, with its addresses checked at the moment of connecting.
 
-    Checked there, because a name may lead elsewhere the next time it is asked for.
+    An earlier check would not suffice, because a name may resolve differently the next time.
     """
 
     def __init__(self, named: frozenset[str]) -> None:
-        """Make one.
+        """Create the resolver.
 
         Args:
-            named: hosts and addresses that need not be public, see
-                :func:`witw.flickr.hosts.named`.
+            named: Hosts and addresses that need not be public, see :func:`witw.flickr.hosts.named`.
         """
         super().__init__()
         self._named = named
@@ -39,11 +38,11 @@ class PublicResolver(ThreadedResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Addresses of a host.
+        """Return the addresses of a host.
 
         Raises:
-            OSError: it has none.
-            PrivateAddress: it has none that may be asked.
+            OSError: The host has no address.
+            PrivateAddress: The host has no address that may be contacted.
         """
         found = await super().resolve(host, port, family)
         if host in self._named:
@@ -55,12 +54,12 @@ class PublicResolver(ThreadedResolver):
 
 
 def proxies() -> frozenset[str]:
-    """Hosts of the proxies that the environment names; they stand where the user put them."""
+    """Return the hosts of the environment's proxies; users choose them, so they may be private."""
     urls = [url if "://" in url else f"http://{url}" for url in getproxies().values()]
     return frozenset(host for url in urls if (host := host_of(_bare(url))))
 
 
 def _bare(url: str) -> str:
-    """The address of a proxy without the name and password it may hold."""
+    """Return the address of a proxy without the name and password in it."""
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"

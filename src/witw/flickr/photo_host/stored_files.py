@@ -1,4 +1,4 @@
-"""Files of the photo store: write whole, check, remove. No network."""
+"""Write, check and remove files of the photo store. No network."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from witw.flickr.photo_host.outcome import Outcome, inspect
 
 
 def store(body: bytes, path: Path) -> None:
-    """Write a photo under a temporary name beside ``path``, fsync it, rename it.
+    """Write a photo under a temporary name beside ``path``, fsync it, and rename it.
 
-    As :func:`witw.files.atomic`, but for many threads at a time, and with a temporary name that
-    is known, so that the next run finds and removes what a kill left. The folder is synced by
-    :func:`sync_folders`.
+    Unlike :func:`witw.files.atomic`, this works for many threads at a time, and the temporary name
+    is predictable, so that the next run can remove the leftovers of a killed one. The folder is
+    synced by :func:`sync_folders`.
     """
     part = part_of(path)
     try:
@@ -34,24 +34,24 @@ def store(body: bytes, path: Path) -> None:
 
 
 def part_of(path: Path) -> Path:
-    """Temporary name of a photo that is being written."""
+    """Return the temporary name of a photo that is being written."""
     folder, name = os.path.split(path)
     return Path(f"{folder or os.curdir}/.{name}.part")
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is anything to :func:`verify`: a photo, or what a kill left of one."""
+    """Return whether there is a file to :func:`verify`: a photo, or leftovers of a killed run."""
     return os.path.lexists(path) or os.path.lexists(part_of(path))
 
 
 def verify(path: Path, min_side_px: int) -> Outcome | None:
-    """Judge a file of the store; a bad one is removed, and what a kill left half-written.
+    """Judge a file of the store; remove a bad or half-written one.
 
     Returns:
-        None: there is no good file.
+        None if there is no good file.
 
     Raises:
-        UserError: there is something that cannot be read.
+        UserError: A file cannot be read.
     """
     try:
         part_of(path).unlink(missing_ok=True)
@@ -59,7 +59,9 @@ def verify(path: Path, min_side_px: int) -> Outcome | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}; put that right.") from None
+        raise UserError(
+            f"{path} cannot be read: {error.strerror}; fix that and run again."
+        ) from None
     if outcome.stored:
         return outcome
     path.unlink(missing_ok=True)
@@ -67,10 +69,10 @@ def verify(path: Path, min_side_px: int) -> Outcome | None:
 
 
 def remove(path: Path) -> bool:
-    """Remove a photo and whatever is left of it; whether there was anything.
+    """Remove a photo and its leftovers; return whether there were any.
 
     Raises:
-        UserError: it cannot be removed.
+        UserError: A file cannot be removed.
     """
     there = False
     for name in (path, part_of(path)):
@@ -80,5 +82,5 @@ def remove(path: Path) -> bool:
         except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
-            raise UserError(f"{name} must go and cannot be removed: {error.strerror}.") from None
+            raise UserError(f"{name} has to be removed, but cannot be: {error.strerror}.") from None
     return there

@@ -1,7 +1,7 @@
-"""Throttle requests to a photo host: slots, a learned pace, and a gate it can close.
+"""Throttle requests to a photo host: slots, a learned pace, and a gate that the host can close.
 
-Slots (requests under way) are for hosts, networks and proxies that get slow or fail when they are
-asked for too much at a time; the pace is for hosts that count requests (HTTP 429).
+Slots (requests under way) protect hosts, networks and proxies that slow down or fail under load.
+The pace is for hosts that count requests (HTTP 429).
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from dataclasses import dataclass
 
 from witw.flickr.photo_host.pace import Pace
 
-LATEST = 16  # requests by whose times the rate before the first refusal is known
-TINY_S = 1e-6  # no clock tells less
-NAP_S = 0.25  # a refusal may bring the next turn forward
-MADE_UP_S = 0.02  # timers come late; so much of it is made up for
-# So many times must the slots have been halved, with nothing useful in between, before failures
-# are taken for the host's and not the photos'.
+LATEST = 16  # requests whose times give the rate before the first refusal
+TINY_S = 1e-6  # below any clock's resolution
+NAP_S = 0.25  # shorter than the turn, because a refusal may bring the next turn forward
+MADE_UP_S = 0.02  # timers fire late; up to this delay is made up for
+# After this many halvings of the slots without a useful response, failures are blamed on the host
+# instead of the photos.
 ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Patience and eagerness.
+    """Parallelism, retries and timeouts.
 
     Attributes:
         slots: Number of parallel requests at the start.
@@ -37,11 +37,11 @@ class Limits:
         span_s: Least time for which a photo is tried.
         base_s: Longest first pause between tries. Each later one is up to twice as long.
         cap_s: Longest pause between tries.
-        steady_s: Time after which an identical answer is final.
-        connect_s: A connection not made by then is a failure.
-        read_s: A silence of this length within an answer is a failure.
-        total_s: An answer not complete by then is a failure.
-        patience_s: A host counts as down after this time without a useful answer; a longer pause
+        steady_s: Time after which an identical response is final.
+        connect_s: Longest time to establish a connection.
+        read_s: Longest silence within a response.
+        total_s: Longest time to complete a response.
+        patience_s: A host counts as down after this time without a useful response. A longer pause
             that it asks for is not waited for.
     """
 
@@ -59,11 +59,11 @@ class Limits:
     patience_s: float = 900.0
 
     def pause_s(self, attempt: int) -> float:
-        """Backoff with full jitter (Brooker, AWS Architecture Blog, 2015) after attempt >= 1."""
+        """Return a backoff with full jitter (Brooker, AWS Architecture Blog, 2015)."""
         return random.uniform(0, self._longest_s(attempt))  # noqa: S311
 
     def gate_s(self, attempt: int) -> float:
-        """How long a host is left alone that did not say for how long; half of it is certain."""
+        """Return a pause for a host that gave no duration, at least half the longest backoff."""
         longest_s = self._longest_s(attempt)
         return random.uniform(longest_s / 2, longest_s)  # noqa: S311
 
@@ -72,9 +72,9 @@ class Limits:
 
 
 class Throttle:
-    """Additive increase, multiplicative decrease of the requests under way at one host.
+    """Additive increase, multiplicative decrease of the parallel requests to one host.
 
-    All requests wait while the host's gate is closed: a 429 answers one of them but means all.
+    All requests wait while the host's gate is closed: a 429 answers one request but applies to all.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -93,7 +93,7 @@ class Throttle:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """One request's place: waits for a free slot, then for the gate and its turn."""
+        """Hold one request's place: wait for a free slot, then for the gate and for its turn."""
         await self._enter()
         try:
             held = False
@@ -107,18 +107,18 @@ class Throttle:
             self._admit()
 
     def _send(self, held: bool) -> None:
-        """Note a request; the next one's turn is one step of the pace later."""
+        """Record a request; the next one's turn is one step of the pace later."""
         now, self._held = self._now(), held
         self._sent.append(now)
         self._turn = max(self._turn, now - MADE_UP_S) + 1 / self._pace.per_s
 
     @property
     def pace_per_s(self) -> float:
-        """Requests a second that the host seems to allow; infinite before its first refusal."""
+        """Requests per second that the host seems to allow; infinite before its first refusal."""
         return self._pace.per_s
 
     async def _enter(self) -> None:
-        """Take a slot, in the order of asking; :meth:`_admit` counts it as taken."""
+        """Take a slot in order of arrival; :meth:`_admit` counts it as taken."""
         place = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         self._admit()
@@ -139,29 +139,29 @@ class Throttle:
 
     @property
     def slots(self) -> int:
-        """Requests that may be under way."""
+        """Largest number of parallel requests."""
         return int(self._slots)
 
     @property
     def shut_s(self) -> float:
-        """How much longer the gate is closed [s]."""
+        """Remaining time for which the gate is closed [s]."""
         return max(0.0, self._opens - self._now())
 
     @property
     def useful_at(self) -> float:
-        """When the host last gave a useful answer, by the loop's clock."""
+        """Time of the host's last useful response, on the loop's clock."""
         return self._useful
 
     @property
     def silent_s(self) -> float:
-        """How long the host has given no useful answer, the longest pause it asked for left out."""
+        """Time without a useful response, excluding the longest pause the host asked for [s]."""
         return self._now() - self._useful - self._asked_s
 
     def useful(self) -> None:
-        """The host answered: ask it a little harder.
+        """Record a useful response and raise the load slightly.
 
-        Until it refuses for the first time the slots double with every round of answers, then they
-        grow by one a round (slow start and congestion avoidance, RFC 5681).
+        Before the first refusal the slots double with every round of responses, then they grow by
+        one per round (slow start and congestion avoidance, RFC 5681).
         """
         self._useful = self._now()
         self._asked_s = 0.0
@@ -171,20 +171,20 @@ class Throttle:
         self._slots = min(self._limits.most_slots, self._slots + step)
 
     def slower(self, asked_at: float, own: bool = False) -> None:
-        """A request failed: halve the slots, once for all those asked before that was done.
+        """Record a failed request: halve the slots, once for all requests sent before the halving.
 
-        Where that goes on with nothing useful in between, the gate is closed for a moment, too: a
-        host, or a network, that is down must not use up the tries of every photo in the works.
+        If failures continue without a useful response, the gate is closed for a moment too, so that
+        a host or a network that is down does not use up the tries of every photo in progress.
 
         Args:
-            asked_at: when the request was made.
-            own: this photo failed before while others succeeded, so the host is not to blame.
+            asked_at: Time of the request.
+            own: This photo failed before while others succeeded, so the host is not to blame.
         """
         if not own and self._halve(asked_at) and self._rounds > ROUNDS:
             self._shut(self._limits.gate_s(1))
 
     def close(self, pause_s: float | None, asked_at: float) -> None:
-        """The host asked to be left alone, for ``pause_s`` or (None) without saying how long."""
+        """Close the gate for ``pause_s``, or for a default pause if the host gave no duration."""
         first = self._halve(asked_at)
         if pause_s is not None:
             self._shut(pause_s)
@@ -194,7 +194,8 @@ class Throttle:
             self._shut(self._limits.gate_s(self._refusals))
         if first:
             wait_s = self._pace.refused(self._now(), self._sent_per_s, self.shut_s)
-            # The pace begins where the gate opens: all that wait there must not come at once.
+            # The pace starts when the gate opens, so that waiting requests do not arrive all at
+            # once.
             self._turn = self._now() + wait_s
 
     @property
