@@ -153,13 +153,13 @@ def test_a_file_that_is_gone_is_a_row_and_a_folder_that_is_gone_a_mistake(place)
     (place / "pics" / "0.jpg").unlink()
     assert sorted(fetched(place, photos)["status"]) == ["gone", "ok", "ok", "ok"]
     (place / "pics").rename(place / "other")
-    with pytest.raises(UserError, match="none of 4 local photos is there"):
+    with pytest.raises(UserError, match="none of 4 local photos exists"):
         fetched(place, photos)
 
 
 def test_photos_that_all_lie_elsewhere_are_told(place):
     write(place / "pics" / "a.jpg", -33.1, -70.5)
-    with pytest.raises(UserError, match="of 1 photos of pics none lies in `bbox_deg`"):
+    with pytest.raises(UserError, match="none of the 1 photos of pics lies in `bbox_deg`"):
         search.run(spec())
     (place / "empty").mkdir()
     with pytest.raises(UserError, match="empty holds no photo"):

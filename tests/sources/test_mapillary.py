@@ -122,7 +122,7 @@ def test_every_image_of_the_area_is_listed_once(stand_in):
     assert (row["license"], row["license_id"], row["owner"]) == ("CC BY-SA 4.0", 12, "ann")
     assert (row["heading_deg"], row["date_taken"]) == (200.9, "2017-10-09 14:54:41")
     assert row["photo_page"] == "https://www.mapillary.com/app/?pKey=100"
-    assert said["left_out"] == {"a panorama of 360 degrees": 1}
+    assert said["left_out"] == {"a 360 degree panorama": 1}
     assert said["calls"] == cells["calls"].sum() == len(stand_in.asked) == 2
 
 
@@ -137,7 +137,7 @@ def test_a_place_with_more_than_is_shown_is_told(stand_in, monkeypatch):
     monkeypatch.setattr(mapillary, "LIMIT", 10)
     stand_in.images |= {str(n): image(n, 10.005, 59.005) for n in range(1000, 1030)}
     _, _, said = search.run(spec(stand_in))
-    assert any("holds more images than Mapillary shows" in reason for reason in said["reasons"])
+    assert any("has more images than Mapillary shows" in reason for reason in said["reasons"])
 
 
 def test_the_computed_position_and_heading_count(stand_in):
@@ -160,7 +160,7 @@ def test_what_does_not_pass_is_told_without_the_token(stand_in, monkeypatch):
         search.run(spec(stand_in))
     assert "secret" not in str(told.value)
     monkeypatch.setenv("MAPILLARY_TOKEN", "MLY|wrong")
-    with pytest.raises(UserError, match="refuses the token of MAPILLARY_TOKEN"):
+    with pytest.raises(UserError, match="refuses the token in MAPILLARY_TOKEN"):
         search.run(spec(stand_in))
     monkeypatch.delenv("MAPILLARY_TOKEN")
     with pytest.raises(UserError, match="MAPILLARY_TOKEN is not set"):

@@ -44,7 +44,7 @@ def test_rows_of_the_area_and_those_without_a_position(tmp_path):
     assert found.rows["id"].str.fullmatch("mine-[a-z0-9_]+").all()
     assert found.rows["unusable"].tolist() == [""] * 4 + ["no_position"] * 3
     assert (found.read, found.outside) == (9, 1)
-    assert found.left_out == {"an id for the second time": 1}
+    assert found.left_out == {"a duplicate id": 1}
 
 
 FORMS = {
@@ -132,7 +132,7 @@ def test_a_file_that_is_no_table_is_told(tmp_path, name):
 def test_swapped_or_foreign_positions_are_told(tmp_path):
     pd.DataFrame(ROWS | {"lat": 59.0, "lon": 10.0}).to_csv(tmp_path / "t.csv", index=False)
     spec = {"aoi": "oslo", "bbox_deg": BOX, "sources": [source(tmp_path / "t.csv")]}
-    with pytest.raises(UserError, match=r"of 8 photos of .*t.csv none lies in `bbox_deg`"):
+    with pytest.raises(UserError, match=r"of 8 photos of .*t.csv lies in `bbox_deg`"):
         search.run(spec)
 
 

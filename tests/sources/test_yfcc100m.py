@@ -89,8 +89,8 @@ def test_every_form_gives_the_open_photos_of_the_area(tmp_path, form):
     assert photos["id"].str.fullmatch(FLICKR_ID.pattern).all()
     assert photos.iloc[1]["lat"] == 1.25
     assert said["left_out"] == {
-        "a licence that `search.licenses` does not name": 1,
-        "no address of a file": 1,
+        "a licence outside `search.licenses`": 1,
+        "no file address": 1,
     }
 
 

@@ -1,4 +1,4 @@
-"""What a source of photos gets and returns, and helpers that all of them share."""
+"""Types and helpers shared by all sources of photos."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from witw.sources.terms import terms
 from witw.status import Status
 from witw.store import PHOTO_ID
 
-PIN = "#sha256="  # between the address or path of a file and the digest it must have
-LONGEST = 40  # characters of a part of an id
+PIN = "#sha256="  # separates the address or path of a file from its required digest
+LONGEST = 40  # characters in a part of an id
 _PLAIN = re.compile(r"[a-z0-9_]{1,40}(-[a-z0-9_]{1,40})?")
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-Source = Mapping[str, Any]  # an entry of `photos`, as in the spec of `search`
+Source = Mapping[str, Any]  # an entry of `photos` in the spec of `search`
 
 
 @dataclass(frozen=True)
 class Place:
-    """The area whose photos are wanted.
+    """The area whose photos are listed.
 
     Attributes:
-        aoi: its name.
-        bbox_deg: west, south, east, north, EPSG:4326 [degrees].
-        spec: of the stage, for sources that read other keys.
-        ground: where the area lies; None: in its box.
+        aoi: Name of the area.
+        bbox_deg: West, south, east, north, EPSG:4326 [degrees].
+        spec: Spec of the stage, for sources that read other keys.
+        ground: Extent of the area; None: its box.
     """
 
     aoi: str
@@ -44,21 +44,21 @@ class Place:
     ground: Ground | None = None
 
     def holds(self, lon: Floats, lat: Floats) -> Bools:
-        """Which positions lie in the area; its edge belongs to it, NaN does not."""
+        """Return which positions lie in the area; its edge belongs to it, NaN does not."""
         return (self.ground or Ground(self.bbox_deg)).holds(lon, lat)
 
 
 @dataclass
 class Listed:
-    """What a source lists for an area.
+    """Photos that a source lists for an area.
 
     Attributes:
-        rows: columns of table ``photos``; those that are missing are empty.
-        read: records looked at.
-        outside: of them, those that lie elsewhere.
-        left_out: of them, those that cannot be listed, by the reason.
-        calls: requests made.
-        notes: sentences for the report.
+        rows: Columns of table ``photos``; missing columns are empty.
+        read: Number of records read.
+        outside: Number of records outside the area.
+        left_out: Number of records that cannot be listed, by reason.
+        calls: Number of requests made.
+        notes: Sentences for the report.
     """
 
     rows: pd.DataFrame
@@ -70,26 +70,26 @@ class Listed:
 
 
 def flawed(lon: Floats, lat: Floats) -> Bools:
-    """Which positions cannot be: missing, 0/0, beyond the poles or more than once around."""
+    """Return which positions are invalid: missing, 0/0, beyond the poles or over one full turn."""
     with np.errstate(invalid="ignore"):
         good = (np.abs(lat) <= 90) & (np.abs(lon) <= 180) & ~((lat == 0) & (lon == 0))
     return np.asarray(~good)
 
 
 def chosen(place: Place, lon: Floats, lat: Floats) -> tuple[Bools, Bools]:
-    """Which records to list, and which of them without a position."""
+    """Return which records to list, and which of them lack a position."""
     bad = flawed(lon, lat)
     return place.holds(lon, lat) & ~bad | bad, bad
 
 
 def complete(rows: pd.DataFrame, source: Source) -> pd.DataFrame:
-    """Rows with all columns of table ``photos``, licences and owners of the source put in.
+    """Return rows with all columns of table ``photos``, filling in the source's licence and owner.
 
-    Text that is not known is empty, as in Flickr's rows.
+    Unknown text is empty, as in Flickr's rows.
 
     Args:
-        rows: some of the columns.
-        source: its entry in the spec.
+        rows: Some of the columns.
+        source: The source's entry in the spec.
     """
     out = rows.assign(source=source["name"], cell=source["name"], is_gone=False)
     for key, column in tables.PHOTOS.items():
@@ -110,15 +110,15 @@ def complete(rows: pd.DataFrame, source: Source) -> pd.DataFrame:
         license_id=pd.array([one.id for one in found], dtype="Int16"),
         unusable=unusable.where((unusable != "") | ~no_place, Status.NO_POSITION.value),
     )
-    # A latitude of 213 must reach neither a map nor a projection.
+    # A latitude of 213 must not reach a map or a projection.
     out.loc[no_place, ["lat", "lon"]] = pd.NA
     return tables.frame("photos", out)
 
 
 def ids(name: str, given: Sequence[str]) -> list[str]:
-    """Ids of a source's photos: its name, and theirs, or a hash of it where that is no file name.
+    """Return the ids of a source's photos: its name plus the given id or, if unsafe, a hash.
 
-    Upper case is hashed too: on some disks a file `A.jpg` is `a.jpg`.
+    Upper case is hashed too, because some file systems treat `A.jpg` and `a.jpg` as one file.
     """
     return [
         f"{name}-{text}" if _PLAIN.fullmatch(text) else f"{name}-{digest(text)}" for text in given
@@ -126,27 +126,27 @@ def ids(name: str, given: Sequence[str]) -> list[str]:
 
 
 def digest(text: str, digits: int = 16) -> str:
-    """First digits of a text's SHA-256."""
+    """Return the first digits of a text's SHA-256."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:digits]
 
 
 def pinned(url: str) -> tuple[str, str]:
-    """An address or path, and the digest that its file must have; '' if any will do."""
+    """Split an address or path from the required digest of its file; '' if any file is accepted."""
     place, pin, sha256 = url.rpartition(PIN)
     return (place, sha256) if pin else (url, "")
 
 
 def is_local(url: str) -> bool:
-    """Whether it is a path rather than an address."""
+    """Return whether a location is a path rather than an address."""
     return bool(url) and "://" not in url
 
 
 def check_ids(rows: pd.DataFrame) -> None:
-    """Fail where a source has made an id that the photo store would refuse.
+    """Check that a source's ids are valid in the photo store.
 
     Raises:
-        ValueError: names it.
+        ValueError: An id is invalid; the message names it.
     """
     odd = [photo_id for photo_id in rows["id"] if not PHOTO_ID.fullmatch(photo_id)]
     if odd:
-        raise ValueError(f"{odd[0]!r} is no id of a photo")
+        raise ValueError(f"{odd[0]!r} is not a valid photo id")

@@ -1,4 +1,4 @@
-"""Recognise the columns of a table of photos by their names, and read their values."""
+"""Recognise the columns of a photo table by their names, and read their values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from witw.errors import UserError
 
-# Column of table `photos` -> names it goes by; the first that a table has counts.
+# Column of table `photos` -> its usual names; the first one in the file is used.
 NAMES = {
     "lat": ("lat", "latitude", "gps_lat", "decimallatitude"),
     "lon": ("lon", "lng", "long", "longitude", "gps_lon", "decimallongitude"),
@@ -24,10 +24,10 @@ NAMES = {
     "date_taken": ("time", "date_taken", "taken", "datetime", "captured_at", "timestamp"),
     "heading_deg": ("heading", "heading_deg", "compass_angle", "bearing"),
     "sha256": ("sha256",),
-    # Of the scale 1 to 16 only where the config says so: elsewhere accuracy is in metres.
+    # Accuracies on Flickr's scale from 1 to 16 need a config entry: other tables use metres.
     "accuracy": (),
 }
-# Names for people -> columns.
+# Names in messages -> columns.
 ALIASES = {"time": "date_taken", "heading": "heading_deg", "page": "photo_page"}
 _MOMENT = re.compile(r"(\d{4})[:/-](\d\d)[:/-](\d\d)(?:[T ]+(\d\d):(\d\d)(?::(\d\d))?)?")
 
@@ -35,28 +35,28 @@ _MOMENT = re.compile(r"(\d{4})[:/-](\d\d)[:/-](\d\d)(?:[T ]+(\d\d):(\d\d)(?::(\d
 def found(
     have: Sequence[str], told: Mapping[str, str], where: str, geometry: bool
 ) -> dict[str, str]:
-    """Which of a table's columns holds what.
+    """Match a table's columns to the columns of table ``photos``.
 
     Args:
-        have: the table's columns.
-        told: those that the config names, by what they hold.
-        where: area and file, for error texts.
-        geometry: whether the table has point geometries.
+        have: The table's columns.
+        told: Names given in the config, by column of table ``photos``.
+        where: Area and file, for error messages.
+        geometry: Whether the table has point geometries.
 
     Returns:
-        Column of table ``photos``, or ``path``, to the table's column.
+        Maps a column of table ``photos``, or ``path``, to the table's column.
 
     Raises:
-        UserError: positions or files are missing, or the config names what is not there.
+        UserError: Positions or files are missing, or the config names a missing column.
     """
     by_name = {name.lower(): name for name in reversed(have)}
     chosen: dict[str, str] = {}
     for key, name in told.items():
         if ALIASES.get(key, key) not in NAMES:
             keys = ", ".join(key for key in NAMES if key not in ALIASES.values())
-            raise UserError(f"{where}: `columns` has {key!r}, which is none of {keys}.")
+            raise UserError(f"{where}: `columns` has the unknown key {key!r}; use {keys}.")
         if name not in have:
-            raise UserError(f"{where}: it has no column {name!r}; it has {shown(have)}.")
+            raise UserError(f"{where}: it has no column {name!r}; its columns are {shown(have)}.")
         chosen[ALIASES.get(key, key)] = name
     for key, names in NAMES.items():
         match = next((by_name[name] for name in names if name in by_name), None)
@@ -64,26 +64,27 @@ def found(
             chosen.setdefault(key, match)
     if not geometry and not {"lat", "lon"} <= chosen.keys():
         raise UserError(
-            f"{where}: it has no columns `lat` and `lon`; say which they are with "
-            f"`columns: {{lat: ..., lon: ...}}`. It has {shown(have)}."
+            f"{where}: it has no columns `lat` and `lon`; name them with `columns: "
+            f"{{lat: ..., lon: ...}}`. Its columns are {shown(have)}."
         )
     if not {"path", "url"} & chosen.keys():
         raise UserError(
-            f"{where}: it has neither `path` nor `url`, so no photo's file is known; say which "
-            f"column it is with `columns: {{url: ...}}`. It has {shown(have)}."
+            f"{where}: it has neither `path` nor `url`, so photos have no file; name the column "
+            f"with `columns: {{url: ...}}`. Its columns are {shown(have)}."
         )
     return chosen
 
 
 def shown(names: Sequence[str]) -> str:
-    """The first columns of a table, for a sentence."""
+    """Return the first columns of a table, for a message."""
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
 
 
 def moment(text: str) -> str:
-    """``YYYY-MM-DD hh:mm:ss`` of a date as tables and EXIF have it; '' if it is none.
+    """Return a date from a table or EXIF as ``YYYY-MM-DD hh:mm:ss``; '' if it is invalid.
 
-    Whole numbers are seconds or milliseconds since 1970, and become UTC; all else keeps its clock.
+    Integers are seconds or milliseconds since 1970 and are converted to UTC; other dates keep their
+    clock.
     """
     text = text.strip()
     if re.fullmatch(r"\d{9,10}|\d{12,13}", text):

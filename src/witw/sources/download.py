@@ -1,11 +1,11 @@
 """Bring a shard's missing 500 px files into the photo store and verify each.
 
-Addresses are fetched, local files are converted; how a file is had stands in the ids' ``url``.
+Addresses are fetched and local files are converted, according to the ids' ``url``.
 
-A photo that the host says is gone (404, 410, a placeholder) is not asked for again in that run, and
-once in the next: its table is made anew only for a reason, mostly a newer list, which says that the
-photo is there. What must not come back does not depend on the host: a photo that Flickr no longer
-lists, or whose owner asked for its removal, is never asked for, and its file is removed.
+A photo that the host reports as gone (404, 410, a placeholder) is not requested again in that run.
+The next run requests it once, because a table is rebuilt only for a reason, mostly a newer list
+that includes the photo. Removals do not depend on the host: a photo that Flickr no longer lists, or
+whose owner asked for its removal, is never requested, and its file is removed.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from witw.sources.hosts import FEW, Hosts, check_hosts, check_share
 from witw.store import FLICKR_ID, PHOTO_ID, photo_path
 
 VERSION = 3
-# Not `download.max_slots`: another pace must not rerun anything, see slots_of.
-# `photo_hosts`: those of the area's other sources.
+# `download.max_slots` is missing because another pace must not rerun anything, see slots_of.
+# `photo_hosts` are those of the area's other sources.
 READS = ("download.max_megabytes", "download.min_side_px", "flickr.photo_hosts", "photo_hosts")
 
 READERS = 4
-CHANGED = "its SHA-256 is not the one of the list"
+CHANGED = "its SHA-256 differs from the list"
 UNLISTED = "no longer listed"
 WITHDRAWN = "removed at its owner's request"
 
@@ -52,22 +52,22 @@ log = logging.getLogger(__name__)
 
 
 def run(spec: dict[str, Any], ids: Path, table: Path, limits: Limits | None = None) -> pd.DataFrame:
-    """Bring the photo store up to date with a shard and say what became of each photo.
+    """Update the photo store for a shard and return the outcome of each photo.
 
-    A photo that lies in the store, whole and of usable size, is not asked for again.
+    A photo already in the store, intact and of usable size, is not requested again.
 
     Args:
-        spec: ``aoi``, of section ``download`` what is in READS, and ``flickr.photo_hosts``.
-        ids: table ``ids`` of the shard.
-        table: table ``downloads`` to write, one row an id.
-        limits: patience and eagerness towards the photo host; default: those of the environment.
+        spec: ``aoi``, the keys of section ``download`` in READS, and ``flickr.photo_hosts``.
+        ids: Table ``ids`` of the shard.
+        table: Table ``downloads`` to write, one row per id.
+        limits: Retries, parallelism and timeouts; default: from the environment.
 
     Returns:
         The table.
 
     Raises:
-        UserError: a photo host is not one, or is down; then no table is written, but the photos
-            fetched until then stay.
+        UserError: A photo host is invalid or down. No table is written then, but photos fetched
+            before stay.
     """
     aoi: str = spec["aoi"]
     settings = Download.model_validate(spec["download"])
@@ -112,23 +112,23 @@ def _local_jobs(listed: pd.DataFrame, aoi: str) -> Iterator[tuple[str, Path, Pat
 
 
 def _check_local(aoi: str, listed: pd.DataFrame, outcomes: Mapping[str, Outcome]) -> None:
-    """Stop where not one of the local files is there: it is their folder that is wrong.
+    """Stop if none of the local files exists, since their folder must then be wrong.
 
     Raises:
-        UserError: names one.
+        UserError: No file exists; the message names one.
     """
     if len(listed) >= FEW and all(outcomes[i].status == "gone" for i in listed["id"]):
         raise UserError(
-            f"Area {aoi!r}: none of {len(listed)} local photos is there, the first would be "
-            f"{listed['url'].iloc[0]} (relative to {Path.cwd()}); set `root` of its source to the "
-            "folder that their paths begin in, or put them there."
+            f"Area {aoi!r}: none of {len(listed)} local photos exists, for example "
+            f"{listed['url'].iloc[0]} (relative to {Path.cwd()}); set `root` of the source to the "
+            "folder of their paths, or put them there."
         )
 
 
 def _as_pinned(
     aoi: str, pins: Mapping[str, str], outcomes: dict[str, Outcome]
 ) -> dict[str, Outcome]:
-    """Refuse files that are not those the list tells of; they are removed."""
+    """Reject and remove files that do not match the list's digests."""
     found = dict(outcomes)
     for photo_id, sha256 in pins.items():
         if found[photo_id].stored and found[photo_id].sha256 != sha256:
@@ -138,10 +138,10 @@ def _as_pinned(
 
 
 def slots_of(aoi: str) -> int:
-    """Requests under way at most, from the environment: a number, or JSON of one for each AOI.
+    """Return the limit of parallel requests from the environment: a number, or JSON by area.
 
     Raises:
-        UserError: it is neither.
+        UserError: The value is neither.
     """
     text = os.environ.get(SLOTS, "")
     if not text:
@@ -150,13 +150,15 @@ def slots_of(aoi: str) -> int:
         value = json.loads(text)
         return Download(max_slots=value[aoi] if isinstance(value, dict) else value).max_slots
     except (ValueError, KeyError):
-        raise UserError(f"{SLOTS} is {text!r}, which gives no number for {aoi!r}.") from None
+        raise UserError(
+            f"{SLOTS} is {text!r}, which gives no number for {aoi!r}; correct or unset it."
+        ) from None
 
 
 def _triage(
     listed: pd.DataFrame, aoi: str, min_side_px: int, hosts: Hosts
 ) -> tuple[dict[str, Outcome], list[Job]]:
-    """What is known without asking a host, and what has to be fetched."""
+    """Return the outcomes known without a request, and the photos to fetch."""
     outcomes: dict[str, Outcome] = {}
     jobs = []
     for photo_id, url in zip(listed["id"], listed["url"], strict=True):
@@ -164,7 +166,7 @@ def _triage(
             converts = not FLICKR_ID.fullmatch(photo_id)
             jobs.append(Job(photo_id, url, photo_path(aoi, photo_id), converts))
         else:
-            outcomes[photo_id] = Outcome("failed", "its id is not a photo's")
+            outcomes[photo_id] = Outcome("failed", "its id is not a valid photo id")
     kept = [job for job in jobs if is_there(job.path)]
     with ThreadPoolExecutor(READERS) as pool:
         looked = pool.map(lambda job: verify(job.path, min_side_px), kept)
@@ -188,7 +190,7 @@ def _triage(
 
 
 def _withdrawn(listed: pd.DataFrame, aoi: str) -> dict[str, Outcome]:
-    """Photos that must not be in the store; their files are removed."""
+    """Return the photos that must not be in the store, and remove their files."""
     asked_for = forgotten.load().ids
     outcomes: dict[str, Outcome] = {}
     removed = []
@@ -212,19 +214,19 @@ def _fetch(jobs: list[Job], aoi: str, rules: FetchRules) -> dict[str, Outcome]:
     except HostDown as down:
         raise UserError(
             f"Area {aoi!r}: the photo host {down.host} has stopped answering ({down.reason}); "
-            "what was fetched is kept, so run again when it is back."
+            "fetched photos are kept, so run again when the host is back."
         ) from None
     except PrivateAddress as found:
         raise UserError(
-            f"Area {aoi!r}: the photo host {found.host} leads to {found.address}, which is not an "
-            "address of the open internet; if it is meant, list it in `flickr.photo_hosts` too."
+            f"Area {aoi!r}: the photo host {found.host} leads to {found.address}, a private "
+            "address; if that is intended, list the address in `flickr.photo_hosts` too."
         ) from None
 
 
 def _without_placeholders(
     listed: pd.DataFrame, aoi: str, outcomes: dict[str, Outcome]
 ) -> dict[str, Outcome]:
-    """Tell a picture that says "no longer available" from photos; its copies are removed."""
+    """Detect pictures that say "no longer available", and remove their copies."""
     places = zip(listed["lat"], listed["lon"], strict=True)
     rows = zip(listed["id"], places, strict=True)
     found = dict(outcomes)

@@ -1,4 +1,4 @@
-"""Photos of a folder: positions, times and headings from their EXIF data."""
+"""Photos from a folder: positions, times and headings from their EXIF data."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from witw.status import Status
 
 KINDS = (".jpg", ".jpeg", ".heic", ".heif", ".png", ".tif", ".tiff", ".webp")
 READERS = 4
-# EXIF 2.32: the two sub-directories, and what is read of them.
+# EXIF 2.32: two sub-directories and their tags.
 _EXIF, _GPS = 0x8769, 0x8825
 _TAKEN, _DATED, _ARTIST = 0x9003, 0x0132, 0x013B
 _LAT_REF, _LAT, _LON_REF, _LON, _HEADING = 1, 2, 3, 4, 17
 
 
 def listed(source: Source, place: Place) -> Listed:
-    """List the photos of a folder that lie in the area, or have no position that can be.
+    """List the photos of a folder that lie in the area or have no valid position.
 
     Args:
         source: ``path``, ``name``, ``license`` and ``owner``.
-        place: the area.
+        place: The area.
 
     Raises:
-        UserError: the folder holds no photo.
+        UserError: The folder contains no photo.
     """
     folder = Path(source["path"])
     paths = list(photos(folder))
     if not paths:
         raise UserError(
-            f"Area {place.aoi!r}: the folder {folder} holds no photo; photos end in "
+            f"Area {place.aoi!r}: the folder {folder} contains no photo; supported endings are "
             f"{', '.join(KINDS)}."
         )
     formats()  # lets Pillow open HEIC
@@ -60,12 +60,12 @@ def listed(source: Source, place: Place) -> Listed:
     found = Listed(complete(rows.reset_index(drop=True), source), read=len(paths))
     found.outside = int((~wanted & ~broken).sum())
     if without := int((bad & ~broken).sum()):
-        found.notes.append(f"{without} photos of {folder} have no position in their EXIF data.")
+        found.notes.append(f"{without} photos in {folder} have no position in their EXIF data.")
     return found
 
 
 def photos(folder: Path) -> Iterator[Path]:
-    """Files of a folder and those below it whose names end as a photo's, sorted; none hidden."""
+    """Yield the visible files in and below a folder that have a photo's ending, sorted."""
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
@@ -74,13 +74,13 @@ def photos(folder: Path) -> Iterator[Path]:
 
 
 def identity(source: str, path: Path) -> str:
-    """Id of a photo: what its name says, and a hash of its path below the folder."""
+    """Return the id of a photo: its file name, and a hash of its path below the folder."""
     word = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")[:24].strip("_")
     return "-".join(filter(None, (source, word, digest(path.as_posix(), 12))))
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What a photo's EXIF data tell; a file that is no photo is ``unusable``."""
+    """Read a photo's EXIF data; a file that is not a photo gets ``unusable``."""
     row: dict[str, Any] = {"lat": np.nan, "lon": np.nan, "heading_deg": np.nan}
     row |= {"date_taken": "", "owner": "", "unusable": ""}
     try:
@@ -89,7 +89,7 @@ def read(path: Path) -> dict[str, Any]:
             gps, inner = exif.get_ifd(_GPS), exif.get_ifd(_EXIF)
     except OSError:
         return row | {"unusable": Status.CORRUPT.value}
-    except Exception:  # broken EXIF raises whatever its bytes lead to; the picture may be whole
+    except Exception:  # broken EXIF data can raise anything; the picture may be intact
         return row
     return row | {
         "lat": _degrees(gps, _LAT, _LAT_REF, "S"),
@@ -101,7 +101,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _degrees(gps: Mapping[int, Any], key: int, ref: int, negative: str) -> float:
-    """Degrees, minutes and seconds as one number; NaN where they are none."""
+    """Return degrees, minutes and seconds as one number; NaN if they are invalid."""
     try:
         parts = [_number(part) for part in gps[key]]
     except (KeyError, TypeError):

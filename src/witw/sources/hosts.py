@@ -1,4 +1,4 @@
-"""Which hosts an area's photos may come from, and when a host is to blame rather than photos."""
+"""Check the hosts of an area's photos, and whether failures are the host's or the photos'."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from witw.store import FLICKR_ID
 
 # In `photo_hosts` of a spec: every host, by https.
 ANY = "*"
-# Refusals of fewer photos than this may be the photos' own; of all of more, they are the host's.
+# Fewer refusals than this may be due to the photos; more, for every photo, are due to the host.
 FEW = 3
-# More of the photos than this on a host that is not listed: it is the list that is wrong.
+# If an unlisted host has more than this share of the photos, the list is wrong.
 MOST_STRANGE = 0.1
-# Of so many failures or more, if they are more than half of the photos, the host is to blame.
+# The host is blamed for at least this many failures if they are over half of the photos.
 MANY = 20
 
 log = logging.getLogger(__name__)
@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Hosts:
-    """Origins that photos may be fetched from.
+    """Origins from which photos may be fetched.
 
     Attributes:
-        flickr: of Flickr's photos, by `flickr.photo_hosts`.
-        others: of those of other sources, by `hosts` of these.
+        flickr: Origins of Flickr's photos, from `flickr.photo_hosts`.
+        others: Origins of other sources' photos, from their `hosts`.
     """
 
     flickr: frozenset[Origin]
@@ -42,19 +42,19 @@ class Hosts:
 
     @property
     def all(self) -> frozenset[Origin]:
-        """Both."""
+        """The union of both sets."""
         return self.flickr | self.others
 
     @classmethod
     def of(cls, spec: Mapping[str, Any], listed: pd.DataFrame) -> Hosts:
-        """Read them from the spec of `download`.
+        """Read the origins from the spec of `download`.
 
         Args:
             spec: ``flickr.photo_hosts`` and, if there are other sources, ``photo_hosts``.
-            listed: ``id`` and ``url`` of the photos, whose hosts are taken where any will do.
+            listed: ``id`` and ``url`` of the photos; their hosts are used if any host is allowed.
 
         Raises:
-            UserError: an entry is no host; names the key.
+            UserError: An entry is not a host; the message names the key.
         """
         told = spec.get("photo_hosts") or []
         flickr = _origins(spec["flickr"]["photo_hosts"], "flickr.photo_hosts")
@@ -69,7 +69,7 @@ class Hosts:
         return cls(flickr, others)
 
     def refusal(self, job: Job) -> str:
-        """Why a photo must not be fetched; '' if it may."""
+        """Return why a photo must not be fetched; '' if it may be."""
         if not job.converts:
             return refusal(job.url, self.flickr)
         return refusal(job.url, self.others).replace(
@@ -81,21 +81,24 @@ def _origins(entries: list[str], key: str) -> frozenset[Origin]:
     try:
         return allowed(entries)
     except ValueError as error:
-        raise UserError(f"`{key}`: {error.args[0]!r} is not a host.") from None
+        raise UserError(
+            f"`{key}`: {error.args[0]!r} is not a host; give `host`, `host:port`, "
+            "`http://host:port` or `*.domain`."
+        ) from None
 
 
 def _is_open(found: Origin) -> bool:
-    """Whether it may be on the open internet: a name, not an address, by https."""
+    """Return whether an origin may be public: a name, not an address, by https."""
     scheme, host, port = found
     is_address = ":" in host or host.rpartition(".")[2].isdigit()
     return scheme == "https" and port == PORTS[scheme] and host != "localhost" and not is_address
 
 
 def check_hosts(aoi: str, jobs: list[Job], fetched: dict[str, Outcome]) -> None:
-    """Record nothing where it is the host or the network that failed, not the photos.
+    """Stop before results are recorded if a host or the network failed, rather than the photos.
 
     Raises:
-        UserError: not one of the photos asked of a host brought an answer.
+        UserError: None of the photos requested from a host was delivered.
     """
     by_host: dict[str, list[Outcome]] = {}
     for job in jobs:
@@ -111,11 +114,11 @@ def check_hosts(aoi: str, jobs: list[Job], fetched: dict[str, Outcome]) -> None:
 
 
 def check_share(aoi: str, listed: pd.DataFrame, outcomes: dict[str, Outcome]) -> None:
-    """Say how many photos failed, and why; stop where the photos are not the reason.
+    """Report how many photos failed and why; stop if the photos are not the cause.
 
     Raises:
-        UserError: a host that is not listed has more than a tenth of the photos, or more than half
-            of them failed.
+        UserError: An unlisted host has more than a tenth of the photos, or more than half of them
+            failed.
     """
     urls = dict(zip(listed["id"], listed["url"].fillna(""), strict=True))
     failed = {i: outcome for i, outcome in outcomes.items() if outcome.status == "failed"}
@@ -133,5 +136,5 @@ def check_share(aoi: str, listed: pd.DataFrame, outcomes: dict[str, Outcome]) ->
         f"{count} x {reason}" for reason, count in reasons
     )
     if len(failed) >= MANY and 2 * len(failed) > len(listed):
-        raise UserError(f"Area {aoi!r}: {told}. Photos that came are kept; run again later.")
+        raise UserError(f"Area {aoi!r}: {told}. Fetched photos are kept; run again later.")
     log.warning("Area %r: %s", aoi, told)

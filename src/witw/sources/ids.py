@@ -1,7 +1,8 @@
-"""Photos of a list that `dataset` wrote, so that a colleague's data set is built again exactly.
+"""Photos from a list written by `dataset`, to rebuild a colleague's data set exactly.
 
-The list holds what is needed to fetch each photo and to credit it, so no search and no key. Behind
-each address stands the SHA-256 of the file; another file is refused (status `changed`).
+The list contains all data needed to fetch and credit each photo, so it needs no search and no key.
+Each address is followed by the SHA-256 of the file; a different file is rejected (status
+`changed`).
 """
 
 from __future__ import annotations
@@ -18,29 +19,29 @@ from witw.errors import UserError
 from witw.sources.base import PIN, Listed, Place, Source, is_local
 from witw.sources.table import explained
 
-# The columns of the list: those of table `photos` that a source tells, what became of the photo,
-# and its file's digest, which is empty for one without a file.
+# Columns of the list: those of table `photos` that a source provides, the photo's fate, and the
+# digest of its file, which is empty if there is none.
 _OWN = ("cell", "first_seen", "last_seen", "is_gone", "unusable")
 COLUMNS = ["aoi", *(name for name in tables.PHOTOS if name not in _OWN), "status", "sha256"]
 BLOCK = 8 << 20  # bytes
 
 
 def listed(source: Source, place: Place) -> Listed:
-    """List the photos that the list has for an area of this name.
+    """List the photos in the list for an area of this name.
 
     Args:
         source: ``path``, ``name`` and ``root``.
-        place: the area.
+        place: The area.
 
     Raises:
-        UserError: it is no such list, or has nothing for an area of this name.
+        UserError: The file is not such a list, or has no area of this name.
     """
     path = Path(source["path"])
     where = f"Area {place.aoi!r}: the list {path}"
     found = Listed(pd.DataFrame())
     others: set[str] = set()
     kept = []
-    with explained(where, "an ids.csv as `dataset` writes it"):
+    with explained(where, "an ids.csv as written by `dataset`"):
         for batch in _batches(path, where):
             rows = batch.to_pandas()
             ours = rows["aoi"] == place.aoi
@@ -51,7 +52,8 @@ def listed(source: Source, place: Place) -> Listed:
     found.outside = found.read - len(rows)
     if not len(rows):
         raise UserError(
-            f"{where} has no photo of an area of that name; it has {', '.join(sorted(others))}."
+            f"{where} has no photo of an area with this name; its areas are "
+            f"{', '.join(sorted(others))}."
         )
     found.rows = photos(rows, source)
     return found
@@ -64,20 +66,20 @@ def _batches(path: Path, where: str) -> Iterator[pa.RecordBatch]:
         lacking = [name for name in COLUMNS if name not in reader.schema.names]
         if lacking:
             raise UserError(
-                f"{where} lacks the column {lacking[0]!r}; a list of another form is read as "
-                "`photos: {table: ...}`."
+                f"{where} lacks the column {lacking[0]!r}; read a list of another form as `photos: "
+                f"{table: ...}`."
             )
         yield from reader
 
 
 def photos(rows: pd.DataFrame, source: Source) -> pd.DataFrame:
-    """Rows of table ``photos`` from those of the list, all text."""
+    """Return rows of table ``photos`` from rows of the list, all as text."""
     root = Path(source["root"] or Path(source["path"]).parent)
     urls = [
         (str(root / url) if is_local(url) else url) + (f"{PIN}{sha256}" if sha256 and url else "")
         for url, sha256 in zip(rows["url"], rows["sha256"], strict=True)
     ]
-    # One that had no file then is not asked for: it keeps its status.
+    # A photo without a file is not requested: it keeps its status.
     unusable = rows["status"].where(rows["sha256"] == "", "")
     out = rows.assign(url=urls, cell=source["name"], is_gone=False, unusable=unusable)
     out[["first_seen", "last_seen"]] = ""
@@ -88,6 +90,6 @@ def photos(rows: pd.DataFrame, source: Source) -> pd.DataFrame:
 
 
 def table(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The list of the photos of a table ``pairs``, sorted by area and id."""
+    """Return the list of the photos in a table ``pairs``, sorted by area and id."""
     names = {"url": "photo_page", "photo_url": "url", "photo_sha256": "sha256"}
     return pairs.rename(columns=names)[COLUMNS].sort_values(["aoi", "id"])

@@ -1,8 +1,8 @@
-"""Local photos, and files of any kind that a table's addresses lead to, as photos of the store.
+"""Convert local photos, and files of any format behind a table's addresses, for the photo store.
 
-They become what Flickr's 500 px files are: JPEG, the longest side 500 px, upright, sRGB. Of the
-EXIF data only the focal length is kept, which gives the field of view. So the position that a
-photo was taken at is in the tables alone.
+The result resembles Flickr's 500 px files: JPEG, longest side 500 px, upright, sRGB. Of the EXIF
+data only the focal length is kept, which gives the field of view. The position of a photo is
+therefore in the tables only.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from witw.images.query import eight_bit, formats
 
 SIDE_PX = 500
 QUALITY = 90
-ENOUGH_PX = 2 * SIDE_PX  # at which a large JPEG is decoded
+ENOUGH_PX = 2 * SIDE_PX  # target size for the reduced decoding of a large JPEG
 WORKERS = 4
 _EXIF, _FOCAL_35MM = 0x8769, 0xA405  # EXIF 2.32, tables 3 and 8
 
 
 def bring(jobs: Iterable[tuple[str, Path, Path]], min_side_px: int) -> dict[str, Outcome]:
-    """Convert local photos into the store; one that is there already, from equal bytes, stays.
+    """Convert local photos into the store; keep existing ones made from equal bytes.
 
     Args:
-        jobs: id, file and place in the store of each photo.
-        min_side_px: see :func:`witw.flickr.photo_host.outcome.inspect`.
+        jobs: Id, file and destination in the store of each photo.
+        min_side_px: See :func:`witw.flickr.photo_host.outcome.inspect`.
 
     Returns:
-        The outcome of each by id.
+        Outcome by photo id.
     """
     todo = list(jobs)
     formats()  # once, before the threads
@@ -51,7 +51,7 @@ def _brought(source: Path, place: Path, min_side_px: int) -> Outcome:
     try:
         body = source.read_bytes()
     except FileNotFoundError:
-        return Outcome("gone", "its file is not there")
+        return Outcome("gone", "its file does not exist")
     except OSError as error:
         return Outcome("failed", f"its file cannot be read ({error.strerror})")
     mark = hashlib.sha256(body).hexdigest()
@@ -70,11 +70,11 @@ def _brought(source: Path, place: Path, min_side_px: int) -> Outcome:
 
 
 def prepared(body: bytes, mark: str = "") -> bytes:
-    """The picture as a photo of the store; the bytes themselves where they are no picture.
+    """Convert a picture for the store; return the bytes unchanged if they are not a picture.
 
     Args:
-        body: of a file.
-        mark: kept as a comment, so that the file is known again.
+        body: Bytes of a file.
+        mark: Stored as a comment, to recognise the file again.
     """
     try:
         picture = eight_bit(decode(body, formats(), ENOUGH_PX))

@@ -1,10 +1,10 @@
-"""Photos of Mapillary by its API, version 4; the token is `MAPILLARY_TOKEN` of the environment.
+"""Photos from Mapillary's API, version 4, with the token `MAPILLARY_TOKEN` of the environment.
 
-What is known of the API (https://www.mapillary.com/developer/api-documentation): `/images` takes a
-box of less than 0.01 square degrees and answers with 2,000 images at most, without further pages;
-users report that larger boxes are thinned out. So the area is cut into boxes of 0.01 degrees, and a
-box that is full into quarters. Addresses of files expire, so a row holds the image's own address,
-and `download` asks for the file's when it needs it. All images are CC BY-SA 4.0.
+Facts about the API (https://www.mapillary.com/developer/api-documentation): `/images` accepts a box
+below 0.01 square degrees and returns at most 2,000 images without further pages. Users report that
+larger boxes are thinned out. This module therefore cuts the area into boxes of 0.01 degrees, and a
+full box into quarters. File addresses expire, so a row stores the image's own address, and
+`download` requests the file's address when needed. All images are CC BY-SA 4.0.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from witw.flickr.headers import retry_after_s, user_agent
 from witw.sources.base import Listed, Place, Source, complete, flawed
 from witw.sources.columns import moment
 
-# Before the address of an image in table `photos`: not yet that of its file.
+# Prefix of an image's address in table `photos`, which is not yet its file's address.
 SCHEME = "mapillary+"
 LICENSE = "CC BY-SA 4.0"
 LIMIT = 2000
@@ -37,28 +37,28 @@ FILE = "thumb_1024_url"
 WORKERS = 4
 TRIES, PAUSE_S, LONGEST_S = 6, 1.0, 60.0
 TIMEOUT_S = (10, 60)
-_PANORAMA = "a panorama of 360 degrees"
-_UNREADABLE = "an answer without an id or position"
+_PANORAMA = "a 360 degree panorama"
+_UNREADABLE = "a record without an id or position"
 
 Box = tuple[float, float, float, float]
 
 
 class Client:
-    """Asks the API, a few times where that may help."""
+    """Client of the API with retries."""
 
     def __init__(self, address: str, aoi: str) -> None:
         self.address, self.aoi = address, aoi
         self.calls = 0
         self._session = requests.Session()
-        # In a header: an address would be told in logs and errors.
+        # The token goes into a header: addresses appear in logs and errors.
         self._session.headers["Authorization"] = f"OAuth {environment.token()}"
         self._session.headers["User-Agent"] = user_agent()
 
     def get(self, path: str, **params: str) -> dict[str, Any] | None:
-        """The answer; None: there is no such image.
+        """Return the response; None if there is no such image.
 
         Raises:
-            UserError: the API refuses, or does not answer after several tries.
+            UserError: The API refuses, or does not answer after several tries.
         """
         reason, pause_s = "", PAUSE_S
         for attempt in range(TRIES):
@@ -76,8 +76,8 @@ class Client:
             reason, pause_s = f"HTTP {answer.status_code}", told or pause_s * 2
             if answer.status_code in (401, 403):
                 raise UserError(
-                    f"Area {self.aoi!r}: Mapillary refuses the token of {environment.MAPILLARY} "
-                    f"(HTTP {answer.status_code}); it must be the client token of an application."
+                    f"Area {self.aoi!r}: Mapillary refuses the token in {environment.MAPILLARY} "
+                    f"(HTTP {answer.status_code}); use the client token of an application."
                 )
             if answer.status_code in (400, 404) and path != "images":
                 return None
@@ -85,25 +85,25 @@ class Client:
                 try:
                     found = answer.json()
                 except ValueError:
-                    reason = "an answer that is not JSON"
+                    reason = "a response that is not JSON"
                     continue
                 if isinstance(found, dict):
                     return found
         raise UserError(
-            f"Area {self.aoi!r}: Mapillary ({self.address}) did not answer usefully in {TRIES} "
+            f"Area {self.aoi!r}: Mapillary ({self.address}) gave no usable response in {TRIES} "
             f"tries ({reason}); run again later."
         )
 
 
 def listed(source: Source, place: Place) -> Listed:
-    """List the images of the area.
+    """List the images in the area.
 
     Args:
         source: ``path`` (the API's address), ``name`` and ``owner``.
-        place: the area.
+        place: The area.
 
     Raises:
-        UserError: there is no token, or the API refuses or does not answer.
+        UserError: The token is missing, or the API refuses or does not answer.
     """
     client = Client(source["path"], place.aoi)
     found = Listed(pd.DataFrame())
@@ -132,7 +132,7 @@ COLUMNS = ["id", "lat", "lon", "owner", "date_taken", "heading_deg", "url", "pho
 
 
 def cut(box: Box) -> Iterator[Box]:
-    """Boxes of at most :data:`BOX_DEG`, row by row."""
+    """Yield boxes of at most :data:`BOX_DEG`, row by row."""
     west, south, east, north = box
     columns = max(1, math.ceil((east - west) / BOX_DEG - 1e-9))
     rows = max(1, math.ceil((north - south) / BOX_DEG - 1e-9))
@@ -143,7 +143,7 @@ def cut(box: Box) -> Iterator[Box]:
 
 
 def _box(client: Client, box: Box, found: Listed) -> list[dict[str, Any]]:
-    """Images of a box; a full one is asked for by quarters."""
+    """Return the images of a box; a full box is queried by quarters."""
     bbox = ",".join(f"{edge:.7f}" for edge in box)
     answer = client.get("images", bbox=bbox, fields=FIELDS, limit=str(LIMIT)) or {}
     images = [image for image in answer.get("data") or [] if isinstance(image, dict)]
@@ -151,7 +151,7 @@ def _box(client: Client, box: Box, found: Listed) -> list[dict[str, Any]]:
         return images
     west, south, east, north = box
     if east - west < LEAST_DEG:
-        found.notes.append(f"The box {bbox} holds more images than Mapillary shows of one place.")
+        found.notes.append(f"The box {bbox} has more images than Mapillary shows for one place.")
         return images
     x, y = (west + east) / 2, (south + north) / 2
     quarters = ((west, south, x, y), (x, south, east, y), (west, y, x, north), (x, y, east, north))
@@ -159,7 +159,7 @@ def _box(client: Client, box: Box, found: Listed) -> list[dict[str, Any]]:
 
 
 def _row(image: Mapping[str, Any], source: Source, api: str) -> dict[str, Any] | str:
-    """Columns of table ``photos``, or why there are none."""
+    """Return columns of table ``photos``, or the reason why the image is left out."""
     number = str(image.get("id", ""))
     place = image.get("computed_geometry") or image.get("geometry")
     try:
@@ -186,14 +186,14 @@ def _row(image: Mapping[str, Any], source: Source, api: str) -> dict[str, Any] |
 
 
 def addresses(urls: Sequence[str], aoi: str) -> dict[str, str]:
-    """Addresses of the files of images now; '' of one that is no longer there.
+    """Return the current file addresses of images; '' for an image that no longer exists.
 
     Args:
-        urls: as in table ``photos``.
-        aoi: the area, for error texts.
+        urls: Addresses as in table ``photos``.
+        aoi: The area, for error messages.
 
     Raises:
-        UserError: there is no token, or the API refuses or does not answer.
+        UserError: The token is missing, or the API refuses or does not answer.
     """
     if not urls:
         return {}

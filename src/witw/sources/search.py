@@ -1,4 +1,4 @@
-"""List every photo that an area's sources have of it once."""
+"""List every photo of an area in its sources once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from witw.sources import folder, ids, mapillary, table, yfcc100m
 from witw.sources.base import Listed, Place, Source, check_ids
 
 VERSION = 4
-# Of these, those that the area's kinds of source read: see `SOURCE_READS` in witw.spec.
+# Each area reads a subset, by the kinds of its sources: see `SOURCE_READS` in witw.spec.
 READS = (
     "bbox_deg",
     "shape",
@@ -36,7 +36,7 @@ _LISTED: dict[str, Callable[[Source, Place], Listed]] = {
     "ids": ids.listed,
     "mapillary": mapillary.listed,
 }
-# Of these a user expects photos in the area: where there are none, something is wrong.
+# For these sources the user expects photos in the area, so an empty result is an error.
 _OWN = ("table", "folder", "ids")
 
 log = logging.getLogger("witw")
@@ -46,13 +46,13 @@ def run(spec: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, 
     """List an area's photos.
 
     Args:
-        spec: ``aoi``, ``bbox_deg``, ``sources``, and what the sources read.
+        spec: ``aoi``, ``bbox_deg``, ``sources``, and the keys that the sources read.
 
     Returns:
-        Tables ``photos`` and ``cells``, and what ``search.json`` says of them.
+        Tables ``photos`` and ``cells``, and the content of ``search.json``.
 
     Raises:
-        UserError: a source cannot be read, or its own photos all lie elsewhere.
+        UserError: A source cannot be read, or all of its photos lie elsewhere.
     """
     photos, cells, summaries = [], [], []
     for source in spec.get("sources", [{"kind": FLICKR, "name": FLICKR}]):
@@ -66,7 +66,7 @@ def run(spec: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, 
     found = pd.concat(photos, ignore_index=True)
     twice = found["id"].duplicated()
     if count := int(twice.sum()):
-        log.info("%s: %d photos are in two sources; the first counts", spec["aoi"], count)
+        log.info("%s: %d photos are in two sources; the first source is used", spec["aoi"], count)
     found = found[~twice].reset_index(drop=True)
     return found, pd.concat(cells, ignore_index=True), _together(summaries)
 
@@ -91,9 +91,9 @@ def _of_another(
     usable = int((rows["unusable"] == "").sum())
     if not usable and found.outside and source["kind"] in _OWN:
         raise UserError(
-            f"Area {place.aoi!r}: of {found.read:,} photos of {source['path']} none lies in "
+            f"Area {place.aoi!r}: none of the {found.read:,} photos of {source['path']} lies in "
             f"`bbox_deg` {list(place.bbox_deg)} (west, south, east, north); correct the box, or "
-            "leave it out to take that of the imagery."
+            "leave it out to use the box of the imagery."
         )
     log.info(
         "%s: %d of %d records of %s lie in the area", place.aoi, usable, found.read, source["name"]
@@ -102,7 +102,7 @@ def _of_another(
 
 
 def read(source: Source, place: Place) -> Listed:
-    """What a source other than Flickr lists."""
+    """List the photos of a source other than Flickr."""
     return _LISTED[source["kind"]](source, place)
 
 
@@ -116,7 +116,7 @@ def _one_cell(source: Source, place: Place, found: Listed) -> pd.DataFrame:
 
 def _said(source: Source, found: Listed, rows: pd.DataFrame, hidden: int) -> dict[str, Any]:
     where = source["path"] or source["kind"]
-    reasons = [f"{found.read:,} records of {where} were read, {found.outside:,} lie elsewhere."]
+    reasons = [f"{found.read:,} records of {where} were read; {found.outside:,} lie elsewhere."]
     return {
         "verdict": LISTED_WORD,
         "reasons": reasons + found.notes,
@@ -133,7 +133,7 @@ def _said(source: Source, found: Listed, rows: pd.DataFrame, hidden: int) -> dic
 
 
 def _together(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One summary of several: the first, with sums and the sentences of all."""
+    """Combine several summaries: the first one, with all sums and sentences."""
     out = dict(summaries[0])
     for other in summaries[1:]:
         for key in ("photos", "missed", "calls", "calls_least", "unreachable", "gone", "forgotten"):
@@ -153,7 +153,7 @@ def _together(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     names = ["photos", "cells", "summary"]
     args = stage.arguments("search", __doc__, outputs=names, argv=argv)
     photos, cells, summary = run(args.spec)

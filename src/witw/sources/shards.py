@@ -14,19 +14,19 @@ READS = ("shards",)
 
 
 def shard_of(photo_id: str, count: int) -> int:
-    """Shard of a photo: SHA-1 of its id, as a number, modulo the number of shards.
+    """Return the shard of a photo: SHA-1 of its id, as a number, modulo the number of shards.
 
-    It depends on nothing else, so a photo stays in its shard however the search grows.
+    The shard depends on nothing else, so it stays the same as the search grows.
     """
     return int(hashlib.sha1(photo_id.encode(), usedforsecurity=False).hexdigest(), 16) % count
 
 
 def run(photos: Path, ids: Sequence[Path]) -> None:
-    """Write one table ``ids`` a shard.
+    """Write one table ``ids`` per shard.
 
     Args:
-        photos: table ``photos``; rows that are ``unusable`` go into no shard.
-        ids: the shards' files in order; an empty shard is an empty table.
+        photos: Table ``photos``; ``unusable`` rows go into no shard.
+        ids: Output files of the shards, in order; an empty shard is an empty table.
     """
     listed = tables.read(photos, "photos")
     listed = listed[listed["unusable"].fillna("") == ""]
@@ -36,7 +36,7 @@ def run(photos: Path, ids: Sequence[Path]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     args = stage.arguments("shards", __doc__, inputs=["photos", "ids"], many=["ids"], argv=argv)
     count = args.spec["shards"]
     if len(args.ids) != count:

@@ -1,6 +1,6 @@
-"""Photos of a table: CSV, Parquet, GeoPackage or another vector file.
+"""Photos from a table: CSV, Parquet, GeoPackage or another vector file.
 
-It is read in batches, and only the rows of the area are kept, so that memory is bounded by these.
+The table is read in batches and only rows in the area are kept, which bounds the memory.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from witw.errors import UserError
 from witw.sources import columns
 from witw.sources.base import PIN, Listed, Place, Source, chosen, complete, ids, is_local
 
-BLOCK = 8 << 20  # bytes of a CSV file at a time
-BATCH = 1 << 16  # rows of another file at a time
+BLOCK = 8 << 20  # bytes of a CSV file per batch
+BATCH = 1 << 16  # rows of another file per batch
 CSV = (".csv", ".tsv", ".txt", ".gz", ".bz2")
 _NO_FILE = "neither path nor address"
-_TWICE = "an id for the second time"
+_TWICE = "a duplicate id"
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Table:
     """A table that can be read in batches.
 
     Attributes:
-        names: its columns, geometries left out.
-        geometry: the column of point geometries (WKB), or ''.
-        crs: of these.
-        read: batches of some columns.
+        names: Its columns, without geometries.
+        geometry: Column of point geometries (WKB), or ''.
+        crs: CRS of the geometries.
+        read: Reads batches of some columns.
     """
 
     names: list[str]
@@ -48,14 +48,14 @@ class Table:
 
 
 def listed(source: Source, place: Place) -> Listed:
-    """List the rows of a table that lie in the area, or have no position that can be.
+    """List the rows of a table that lie in the area or have no valid position.
 
     Args:
         source: ``path``, ``name``, ``license``, ``owner``, ``root`` and ``columns``.
-        place: the area.
+        place: The area.
 
     Raises:
-        UserError: the file cannot be read, or lacks a column that is needed.
+        UserError: The file cannot be read, or lacks a required column.
     """
     path = Path(source["path"])
     where = f"Area {place.aoi!r}: the table {path}"
@@ -78,7 +78,7 @@ def listed(source: Source, place: Place) -> Listed:
     local = rows["path"].fillna("")
     rows["url"] = addresses(rows, Path(source["root"] or path.parent))
     no_file = rows["url"] == ""
-    # A photo without an id is told by its path or address, whichever the table gives.
+    # A photo without an id is identified by its path or address, as given by the table.
     given = rows["id"].fillna("").where(lambda i: i != "", local.where(local != "", rows["url"]))
     rows["id"] = ids(source["name"], list(given))
     twice = rows["id"].duplicated() & ~no_file
@@ -90,7 +90,7 @@ def listed(source: Source, place: Place) -> Listed:
 
 
 def _rows(batch: pa.RecordBatch, use: dict[str, str]) -> pd.DataFrame:
-    """The columns in use as text, by what they hold."""
+    """Return the columns in use as text, named as in table ``photos``."""
     out: dict[str, Any] = {}
     for key, name in use.items():
         if key in ("lat", "lon"):
@@ -106,7 +106,7 @@ def _rows(batch: pa.RecordBatch, use: dict[str, str]) -> pd.DataFrame:
 
 
 def _text(value: Any) -> str:
-    """Text of a cell: of a whole number without `.0`, which a column with gaps would have."""
+    """Return the text of a cell; integers lose the `.0` that a column with gaps adds."""
     if value is None or value != value:
         return ""
     if isinstance(value, float) and value.is_integer():
@@ -115,7 +115,7 @@ def _text(value: Any) -> str:
 
 
 def addresses(rows: pd.DataFrame, root: Path) -> list[str]:
-    """How the file of each row is had: its path from ``root``, else its address."""
+    """Return the location of each row's file: its path from ``root``, else its address."""
     empty = pd.Series("", index=rows.index)
     path, url = (rows.get(key, empty).fillna("") for key in ("path", "url"))
     pins = rows.get("sha256", empty).fillna("")
@@ -130,10 +130,10 @@ def addresses(rows: pd.DataFrame, root: Path) -> list[str]:
 def positions(
     batch: pa.RecordBatch, use: dict[str, str], table: Table
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Longitude and latitude of a batch's rows [degrees]; NaN where there is no number."""
+    """Return longitude and latitude of a batch's rows [degrees]; NaN where they are not numbers."""
     if {"lat", "lon"} <= use.keys():
         return _numbers(batch.column(use["lon"])), _numbers(batch.column(use["lat"]))
-    # Half a second, for tables with geometries alone.
+    # The import takes half a second, so only tables with geometries pay for it.
     import shapely
     from pyproj import CRS, Transformer
 
@@ -154,13 +154,13 @@ def _numbers(values: pa.Array) -> np.ndarray:
 
 
 def opened(path: Path) -> Table:
-    """Open a table by its kind."""
+    """Open a table according to its file type."""
     suffix = path.suffix.lower()
     if suffix in CSV:
         return _csv(path)
     if suffix in (".parquet", ".geoparquet", ".pq"):
         return _parquet(path)
-    # GDAL's vector formats: half a second to import.
+    # GDAL's vector formats take half a second to import.
     import pyogrio
 
     about = pyogrio.read_info(path)
@@ -176,7 +176,7 @@ def opened(path: Path) -> Table:
 
 
 def _csv(path: Path) -> Table:
-    with pa.input_stream(path) as file:  # which unpacks by the name's ending
+    with pa.input_stream(path) as file:  # decompresses according to the file's ending
         head = file.read(1 << 20).split(b"\n", 1)[0].decode("utf-8-sig").rstrip("\r")
     parse = pa_csv.ParseOptions(delimiter=max("\t;,", key=head.count), newlines_in_values=True)
     names = pa_csv.read_csv(pa.BufferReader(f"{head}\n".encode()), parse_options=parse)
@@ -202,12 +202,12 @@ def _parquet(path: Path) -> Table:
 
 @contextmanager
 def explained(
-    where: str, wanted: str = "a whole CSV (UTF-8), Parquet or GeoPackage file"
+    where: str, wanted: str = "a complete CSV (UTF-8), Parquet or GeoPackage file"
 ) -> Iterator[None]:
-    """Say in a sentence that a table cannot be read.
+    """Turn the exceptions of an unreadable table into a message for the user.
 
     Raises:
-        UserError: it cannot.
+        UserError: The table cannot be read.
     """
     try:
         yield

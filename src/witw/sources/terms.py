@@ -1,8 +1,8 @@
-"""What a licence is called, where its text stands, and what it allows. No I/O.
+"""Names, texts and permissions of licences. No I/O.
 
-Sources write licences in many ways ("CC BY-SA 4.0", "Attribution-ShareAlike License", an address
-at creativecommons.org). Those of Creative Commons are made one, so that tables can be counted and
-filtered; any other stands as it was given.
+Sources write licences in many ways ("CC BY-SA 4.0", "Attribution-ShareAlike License", an address at
+creativecommons.org). Creative Commons licences are normalised, so that tables can be counted and
+filtered; other licences stay as given.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class Terms:
     """A licence.
 
     Attributes:
-        id: Flickr's, where Flickr has it.
-        name: such as ``CC BY-SA 4.0``; as given, where it is none of Creative Commons.
-        url: of its text; may be empty.
-        commercial: whether it allows commercial use; None: nobody can tell.
-        derivatives: whether it allows changed versions.
-        share_alike: whether changed versions must come under it too.
+        id: Flickr's id, if Flickr has the licence.
+        name: Name such as ``CC BY-SA 4.0``; as given if it is not Creative Commons.
+        url: Address of its text; may be empty.
+        commercial: Whether it allows commercial use; None if unknown.
+        derivatives: Whether it allows changed versions; None if unknown.
+        share_alike: Whether changed versions must carry the same licence; None if unknown.
     """
 
     id: int | None
@@ -65,7 +65,7 @@ class Terms:
 
 @lru_cache(maxsize=4096)
 def terms(name: str, url: str = "") -> Terms:
-    """Read a licence from its name, its address or both."""
+    """Parse a licence from its name, its address or both."""
     name, url = name.strip(), url.strip()
     found = _ADDRESS.search(url.lower()) or _ADDRESS.search(name.lower())
     if found:
@@ -79,7 +79,7 @@ def terms(name: str, url: str = "") -> Terms:
 
 
 def _code(name: str) -> str:
-    """``by-nc-sa`` of a licence's name in words or letters; '' if it is none."""
+    """Return the code in a licence's name, such as ``by-nc-sa``; '' if there is none."""
     if re.search(r"\bcc[ -]?0\b|\bcc[ -]zero\b|creative commons zero", name):
         return "zero"
     if "public domain mark" in name:

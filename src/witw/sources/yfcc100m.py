@@ -1,9 +1,9 @@
-"""Photos of YFCC100M, 99 million openly licensed ones that Flickr had in 2014: no key is needed.
+"""Photos from YFCC100M, 99 million openly licensed Flickr photos of 2014; no key is needed.
 
-Its metadata are a table without a header, values separated by tabs: 25 columns in the form with
-line number and hash, 23 in the older one in ten parts. The SQLite form has the same 23 by name.
-Text is encoded as in addresses. The files come from Flickr's photo host, by the rule of its
-addresses (https://www.flickr.com/services/api/misc.urls.html); many are gone by now.
+The metadata are a tab-separated table without a header: 25 columns in the form with line number and
+hash, 23 in the older form in ten parts. The SQLite form has the same 23 columns by name. Text is
+percent-encoded. The files come from Flickr's photo host, by its address rule
+(https://www.flickr.com/services/api/misc.urls.html); many no longer exist.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ THREADS = 2  # blocks that are parsed at a time
 BATCH = 1 << 16  # rows of the SQLite form
 type Holds = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _SQLITE = b"SQLite format 3\0"
-_NOT_OPEN = "a licence that `search.licenses` does not name"
-_NO_ADDRESS = "no address of a file"
+_NOT_OPEN = "a licence outside `search.licenses`"
+_NO_ADDRESS = "no file address"
 
 
 def listed(source: Source, place: Place) -> Listed:
@@ -53,10 +53,10 @@ def listed(source: Source, place: Place) -> Listed:
 
     Args:
         source: ``path``, ``name``, ``license`` and ``owner``.
-        place: the area, with ``search.licenses`` and ``flickr.photo_hosts`` in its spec.
+        place: The area, with ``search.licenses`` and ``flickr.photo_hosts`` in its spec.
 
     Raises:
-        UserError: the file is not of this form.
+        UserError: The file does not have this form.
     """
     found = Listed(pd.DataFrame())
     kept: list[pd.DataFrame] = []
@@ -83,7 +83,7 @@ def listed(source: Source, place: Place) -> Listed:
 
 
 def files(path: str) -> list[Path]:
-    """The metadata's parts, sorted."""
+    """Return the parts of the metadata, sorted."""
     given = Path(path)
     return sorted(given.parent.glob(given.name)) if "*" in given.name else [given]
 
@@ -101,7 +101,7 @@ def batches(path: Path, where: str, holds: Holds) -> Iterator[tuple[int, pa.Reco
         all text but for the positions.
 
     Raises:
-        UserError: it has another number of columns.
+        UserError: The number of columns is unexpected.
     """
     with path.open("rb") as file:
         if file.read(len(_SQLITE)) == _SQLITE:
@@ -115,8 +115,8 @@ def _tsv(path: Path, where: str, holds: Holds) -> Iterator[tuple[int, pa.RecordB
     forms = {len(NAMES): NAMES, len(LATER): LATER}
     if count not in forms:
         raise UserError(
-            f"{where} has {count} columns separated by tabs; that of YFCC100M has "
-            f"{len(LATER)} or, in its first form, {len(NAMES)}."
+            f"{where} has {count} tab-separated columns; YFCC100M has {len(LATER)} or, in its "
+            f"first form, {len(NAMES)}."
         )
 
     def block(lines: bytes) -> tuple[int, pa.RecordBatch]:
@@ -209,7 +209,7 @@ def _wanted(batch: pa.RecordBatch, place: Place) -> np.ndarray:
 
 
 def _photos(rows: pd.DataFrame, host: str) -> pd.DataFrame:
-    """Columns of table ``photos``."""
+    """Return columns of table ``photos``."""
     licenses = rows["licenseurl"].str.replace("http://", "https://", n=1)
     sound = rows["serverid"].str.fullmatch("[1-9][0-9]*") & rows["secret"].str.fullmatch(
         "[0-9a-zA-Z]+"
