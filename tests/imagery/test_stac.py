@@ -98,7 +98,7 @@ def test_the_rasters_of_items_are_looked_at_and_read(stac):
         ({"collection": "none"}, "no such item in the area"),
         ({"asset": "B04"}, r"has no asset 'B04'; its assets are visual, thumb"),
         ({"max_items": 2}, "more than 2 items lie in the area"),
-        ({"stac": "http://127.0.0.1:9"}, "gives no strips"),
+        ({"stac": "http://127.0.0.1:9"}, "yields no strips"),
     ],
 )
 def test_what_a_stac_does_not_give_is_one_sentence(stac, keys, words):

@@ -197,7 +197,7 @@ def test_numbers_of_a_palette_are_refused(tif, area, rng):
     ds.GetRasterBand(1).SetColorTable(colours)
     ds = None
     with pytest.raises(
-        UserError, match=r"'town'.*pal\.tif holds numbers of a colour table.*expand"
+        UserError, match=r"'town'.*pal\.tif holds colour table numbers.*expand"
     ):
         area([path], BOX, bands=[1, 1, 1]).stretch()
 

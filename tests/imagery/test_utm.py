@@ -233,6 +233,6 @@ def test_a_datum_grid_that_is_missing_is_told(tif, area, rng, caplog, epsg):
     town.stretch()
     with caplog.at_level("WARNING", "witw"):
         town.utm()
-    told = "may lie 2 m off, as PROJ lacks the datum grid OSTN15_NTv2" in caplog.text
-    told |= "may lie 2 m off, as PROJ lacks the datum grid uk_os_OSTN15" in caplog.text
+    told = "may be misplaced by 2 m, because PROJ lacks the datum grid OSTN15_NTv2" in caplog.text
+    told |= "may be misplaced by 2 m, because PROJ lacks the datum grid uk_os_OSTN15" in caplog.text
     assert told == (epsg == 27700), caplog.text

@@ -1,4 +1,4 @@
-"""Imagery: stats, stretch, rgb8, utm, mosaic, chips. Knows nothing of Flickr or torch."""
+"""Imagery: stats, stretch, rgb8, utm, mosaic, chips. Imports neither Flickr modules nor torch."""
 
-# Side of a tile of the UTM rasters [px].
+# Side of a tile in the UTM rasters [px].
 TILE = 512

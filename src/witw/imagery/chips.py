@@ -37,7 +37,7 @@ READS = (
 
 log = logging.getLogger("witw")
 
-# Decoded tiles that are kept, of all threads together; GDAL keeps but the blocks of one tile.
+# Cache size for decoded tiles, summed over all threads; GDAL caches only one tile's blocks.
 CACHE_BYTES = 320 << 20
 GDAL_CACHE_BYTES = 16 << 20
 # Photos are cut in the order of squares of this side [px], so that neighbours share decoded tiles.
@@ -45,25 +45,25 @@ SWATH_PX = 2048
 
 
 def first_pixel(centre_px: float, size_px: int) -> int:
-    """First column (or row) of the window whose middle is nearest to a position.
+    """Return the first column (or row) of the window whose middle is nearest to a position.
 
     Args:
-        centre_px: position in pixels from the raster's left (or top) edge.
-        size_px: side of the window [px].
+        centre_px: Position in pixels from the raster's left (or top) edge.
+        size_px: Side of the window [px].
     """
     return math.floor(centre_px - size_px / 2 + 0.5)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a photo lies.
+    """Position of a photo.
 
     Attributes:
-        id: of the photo.
-        east: easting [m].
-        north: northing [m].
-        window: first column and row of its square in the mosaic.
-        pixel: column and row of the pixel it lies in.
+        id: Photo id.
+        east: Easting [m].
+        north: Northing [m].
+        window: First column and row of its square in the mosaic.
+        pixel: Column and row of the pixel that contains it.
     """
 
     id: str
@@ -76,13 +76,13 @@ class Place:
 def locate(
     photos: pd.DataFrame, mosaic: rasterio.DatasetReader, epsg: int, size_px: int
 ) -> list[Place]:
-    """Find photos in the mosaic, in an order in which neighbours share decoded tiles.
+    """Locate photos in the mosaic, in an order in which neighbours share decoded tiles.
 
     Args:
         photos: ``id``, ``lon``, ``lat`` (EPSG:4326) [degrees].
-        mosaic: in the UTM zone.
-        epsg: code of the UTM zone.
-        size_px: side of a square [px].
+        mosaic: The area's raster in UTM.
+        epsg: EPSG code of the UTM zone.
+        size_px: Side of a square [px].
     """
     lon, lat = photos["lon"].to_numpy(float), photos["lat"].to_numpy(float)
     east, north = (np.asarray(v) for v in transform("EPSG:4326", f"EPSG:{epsg}", lon, lat)[:2])
@@ -104,7 +104,7 @@ def locate(
 
 
 def portions(places: Sequence[Place], count: int) -> list[Sequence[Place]]:
-    """Divide an order of places into so many runs of about one length, no square into two."""
+    """Divide places into ``count`` runs of similar length, without splitting a square."""
     ends = [0]
     for number in range(1, count):
         end = max(ends[-1], len(places) * number // count)
@@ -115,7 +115,7 @@ def portions(places: Sequence[Place], count: int) -> list[Sequence[Place]]:
 
 
 def encoded(rgb: NDArray[np.uint8], config: Chips) -> bytes:
-    """JPEG of a chip, (h, w, 3)."""
+    """Encode a chip, (h, w, 3), as JPEG."""
     subsampling = config.subsampling.replace(":", "")
     data: bytes = simplejpeg.encode_jpeg(
         rgb, quality=config.jpeg_quality, colorsubsampling=subsampling, fastdct=False
@@ -130,21 +130,21 @@ def write(
     folder: Path,
     done: Callable[[], object],
 ) -> list[dict[str, Any]]:
-    """Write ``{id}.jpg`` of each photo whose square holds any imagery.
+    """Write ``{id}.jpg`` for each photo whose square contains any imagery.
 
     Args:
-        places: photos of one square follow each other.
-        squares: of the mosaic.
-        config: size and JPEG settings.
-        folder: where the chips go.
-        done: called after each photo.
+        places: Photos; those of the same square are consecutive.
+        squares: Reader of the mosaic's squares.
+        config: Size and JPEG settings.
+        folder: Folder for the chips.
+        done: Called after each photo.
 
     Returns:
         Rows of table ``chips``; ``chip_path`` is the bare file name.
     """
     rows, last, jpeg, digest, blank = [], None, b"", "", 1.0
     for place in places:
-        # Photos of one geotag share their square.
+        # Photos with the same geotag share their square.
         if place.window != last:
             last = place.window
             rgb, valid = squares.read(*last)
@@ -178,16 +178,16 @@ def cut(
     folder: Path,
     threads: int,
 ) -> pd.DataFrame:
-    """Write the chips of photos, by several threads.
+    """Write the chips of photos with several threads.
 
     Args:
         photos: ``id``, ``lon``, ``lat`` [degrees].
-        mosaic: in the UTM zone; it tells which strip lies on top.
-        tifs: name and raster of each of its strips.
-        epsg: code of the UTM zone.
-        config: size and JPEG settings.
-        folder: where the chips go.
-        threads: how many work; the bytes are the same for any number.
+        mosaic: The area's raster in UTM; it defines which strip lies on top.
+        tifs: Raster of each of its strips, by name.
+        epsg: EPSG code of the UTM zone.
+        config: Size and JPEG settings.
+        folder: Folder for the chips.
+        threads: Number of threads; the bytes do not depend on it.
 
     Returns:
         Table ``chips``; ``chip_path`` is the bare file name.
@@ -197,7 +197,8 @@ def cut(
         order = whole.tags(ns="witw").get("STRIPS", ",".join(tifs)).split(",")
 
         def squares() -> Squares:
-            # Each thread has its own handles and its own tiles: neighbours are in one run.
+            # Each thread has its own file handles and tiles, because neighbours are in the same
+            # run.
             rasters = [(n, rasterio.open(tifs[n], sharing=False)) for n in order]
             strips = [Strip.of(n, opened.enter_context(r), whole) for n, r in rasters]
             return Squares(strips, config.size_px, CACHE_BYTES // threads)
@@ -224,16 +225,16 @@ def run(
     """Write a shard's chips and their table.
 
     Args:
-        spec: the keys of READS.
+        spec: The keys in READS.
         wanted: ``id``, ``lon``, ``lat`` of the photos that get a chip.
-        mosaic: the AOI's raster.
-        tifs: its strips, in config order.
-        chips: folder of the chips, replaced as a whole.
-        table: one row a wanted photo.
-        threads: how many work; the bytes are the same for any number.
+        mosaic: The area's raster.
+        tifs: Its strips, in config order.
+        chips: Folder of the chips, replaced as a whole.
+        table: Output table, one row per wanted photo.
+        threads: Number of threads; the bytes do not depend on it.
 
     Raises:
-        UserError: the imagery is not readable.
+        UserError: The imagery cannot be read.
     """
     config = Chips.model_validate(spec["chips"])
     by_name = dict(zip(spec["strip_names"], tifs, strict=True))
@@ -244,8 +245,8 @@ def run(
             text = " ".join(str(error.__cause__ or error).split()).rstrip(".")
             names = ", ".join(map(str, [mosaic, *tifs]))
             raise UserError(
-                f"Area {spec['aoi']!r}: not all of {names} are readable ({text}); delete the one "
-                "it names, or all of them, and run again."
+                f"Area {spec['aoi']!r}: some of {names} cannot be read ({text}); delete the file "
+                "named here, or all of them, and run again."
             ) from None
     rows["chip_path"] = f"{chips}/" + rows["chip_path"]
     tables.write(table, "chips", rows)
@@ -253,7 +254,7 @@ def run(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     args = stage.arguments(
         "chips",
         __doc__,

@@ -1,7 +1,7 @@
-"""Which of its places each strip is read from: looked up once, and recorded in the run folder.
+"""Choose the location from which each strip is read, and record the choice in the run folder.
 
-A record keeps the strip's spec as it is: without it, a file that appears in a better place, or a
-server that is away for a minute, would rerun the imagery of an area.
+The record keeps the strip's spec stable. Without it, a file that appears in a preferred location,
+or a server that is down for a minute, would rerun an area's imagery.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from witw.imagery.strip import tile_service
 from witw.paths import is_remote, local_files
 from witw.spec import build
 
-if TYPE_CHECKING:  # jobs need the names below, not the models of the whole config
+if TYPE_CHECKING:  # jobs need the names below, but not the models of the whole config
     from witw.config import Config
     from witw.settings.strip import Strip
 
-Name = tuple[str, str]  # of an area, and of one of its strips
+Name = tuple[str, str]  # names of an area and of one of its strips
 
 
 def record_path(aoi: str, strip: str) -> Path:
-    """Where it is recorded from which place a strip is read."""
+    """Return the path of the record of a strip's location."""
     return Path("results") / aoi / "strips" / f"{strip}.source.json"
 
 
 class Choice:
-    """The strips of a config, each with the one place that it is read from.
+    """The strips of a config, each with the single location from which it is read.
 
     Args:
-        config: the validated config.
-        is_kept: whether a choice is recorded.
+        config: The validated config.
+        is_kept: Whether choices are recorded.
 
     Attributes:
-        reports: What the looks of this process found, by area and strip.
+        reports: Reports of this process's checks, by area and strip.
     """
 
     def __init__(self, config: Config, is_kept: bool = True) -> None:
@@ -51,16 +51,16 @@ class Choice:
 
     @cached_property
     def config(self) -> Config:
-        """The config; a strip whose place is not known yet is looked for, all such at once.
+        """The config with locations; strips without a known location are looked up together.
 
         Raises:
-            UserError: a STAC cannot be searched, so that nobody knows which strips there are.
+            UserError: A STAC cannot be searched, so the strips are unknown.
         """
         self._config = self._with_tiles(self._with_items())
         chosen = {name: self._known(*name) for name in self._several()}
         unknown = [name for name, number in chosen.items() if number is None]
         if unknown:
-            # The others that are behind a server are looked at meanwhile, for `check`.
+            # Other strips on servers are checked at the same time, for `check`.
             self.look([*unknown, *self._remote()])
         chosen |= {name: self.reports[name].get("source") for name in unknown}
         if self._is_kept:
@@ -69,10 +69,10 @@ class Choice:
         return settled(self._config, {n: k for n, k in chosen.items() if k is not None})
 
     def look(self, names: Iterable[Name]) -> dict[Name, dict[str, Any]]:
-        """Look at strips, side by side, each once in this process.
+        """Check strips in parallel, each once per process.
 
         Returns:
-            What :func:`witw.imagery.strip.look.report` says of each.
+            Report of each strip, see :func:`witw.imagery.strip.look.report`.
         """
         names = list(names)
         new = [name for name in names if name not in self.reports]
@@ -82,13 +82,13 @@ class Choice:
         return {name: self.reports[name] for name in names}
 
     def check(self, names: Iterable[Name]) -> list[str]:
-        """Look at strips that jobs are to read.
+        """Check strips that jobs are going to read.
 
         Returns:
-            Sentences of the servers that said nothing, each once.
+            Sentences about servers that gave no answer, without duplicates.
 
         Raises:
-            UserError: some cannot be used; names all of them.
+            UserError: Some strips cannot be used; the message names all of them.
         """
         names = list(names)
         _ = self.config
@@ -101,7 +101,7 @@ class Choice:
         raise UserError("\n  ".join(_headed(bad)))
 
     def _with_items(self) -> Config:
-        """The config with a strip for each item of a STAC."""
+        """Return the config with one strip per item of each STAC."""
         stacs = [(a, s) for a, area in self._config.aois.items() for s in area.strips if s.stac]
         items = {(aoi, strip.name): _recorded(aoi, strip) for aoi, strip in stacs}
         unknown = [(aoi, strip) for aoi, strip in stacs if items[aoi, strip.name] is None]
@@ -122,7 +122,7 @@ class Choice:
         return expanded(self._config, items) if items else self._config
 
     def _with_tiles(self, config: Config) -> Config:
-        """The config with a description, as a file, of each tile service; a plan needs it too."""
+        """Return the config with a description file for each tile service, as plans need it."""
         areas = {}
         for aoi, area in config.aois.items():
             strips = [self._described(config, aoi, s) if s.tiles else s for s in area.strips]
@@ -144,7 +144,7 @@ class Choice:
             Path("journal/tiles") / aoi / strip.name,
             config.flickr.contact,
         )
-        # Written anew only if it says something new: its time would rerun the strip.
+        # An unchanged file is not rewritten: its new modification time would rerun the strip.
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_text(path, text)
@@ -167,7 +167,7 @@ class Choice:
         ]
 
     def _known(self, aoi: str, name: str) -> int | None:
-        """Number of the place that is recorded, else that is known without asking anybody."""
+        """Return the number of the location that is recorded or known without a request."""
         sources = of(self._config, aoi, name).sources()
         path, record = record_path(aoi, name), None
         if path.is_file():
@@ -194,7 +194,7 @@ class Choice:
 
 
 def _recorded(aoi: str, strip: Strip) -> list[dict[str, str]] | None:
-    """The items of a STAC that are recorded, if it was asked for the same."""
+    """Return the recorded items of a STAC if the search was the same."""
     path = record_path(aoi, strip.name)
     record = files.read_json(path) if path.is_file() else None
     if not isinstance(record, Mapping) or record.get("stac") != strip.asked:
@@ -204,7 +204,7 @@ def _recorded(aoi: str, strip: Strip) -> list[dict[str, str]] | None:
 
 
 def expanded(config: Config, items: Mapping[Name, list[dict[str, str]] | None]) -> Config:
-    """The config with the rasters of its STACs as strips, where the STACs stood."""
+    """Return the config with the rasters of its STACs as strips, in the STACs' positions."""
     areas = {}
     for aoi, area in config.aois.items():
         strips: list[Strip] = []
@@ -216,7 +216,7 @@ def expanded(config: Config, items: Mapping[Name, list[dict[str, str]] | None]) 
 
 
 def has_stac(config: Config, aoi: str) -> bool:
-    """Whether it takes a look to know which strips an area has."""
+    """Return whether an area's strips are only known after a request."""
     return any(strip.stac for strip in config.aois[aoi].strips)
 
 
@@ -227,12 +227,12 @@ def _headed(sentences: list[str]) -> list[str]:
 
 
 def of(config: Config, aoi: str, name: str) -> Strip:
-    """A strip of an area, by its name."""
+    """Return a strip of an area by its name."""
     return next(strip for strip in config.aois[aoi].strips if strip.name == name)
 
 
 def settled(config: Config, chosen: Mapping[Name, int]) -> Config:
-    """The config with one place for each strip of which the number of its place is given."""
+    """Return the config with one location for each strip in ``chosen``, given by number."""
     areas = {}
     for aoi, area in config.aois.items():
         strips = [
@@ -244,10 +244,10 @@ def settled(config: Config, chosen: Mapping[Name, int]) -> Config:
 
 
 def spec(config: Config, aoi: str, name: str) -> dict[str, Any]:
-    """What a look must know of a strip."""
+    """Return the spec that a check of a strip needs."""
     area = config.aois[aoi]
     place = {"bbox_deg": area.bbox_deg, "chip_m": area.chips.size_px * area.utm.gsd_m}
-    # Of a shape's strips, as of photos', a part is reprojected.
+    # Strips of a shape, like those of photos, are reprojected in part.
     is_whole = area.extent == "all" and area.ground.geometry is None
     place |= {"gsd_m": area.utm.gsd_m, "extent": "all" if is_whole else "photos"}
     if area.area is not None and area.ground.geometry is not None:
@@ -261,12 +261,12 @@ def spec(config: Config, aoi: str, name: str) -> dict[str, Any]:
 
 
 def looked(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Look at strips in a process of its own, see :mod:`witw.imagery.strip.look`.
+    """Check strips in a separate process, see :mod:`witw.imagery.strip.look`.
 
-    In its own: importing osgeo here would set PROJ_DATA for every job started from this process.
+    Importing osgeo here would set PROJ_DATA for every job started from this process.
 
     Raises:
-        UserError: the process could not look at all.
+        UserError: The process failed.
     """
     done = subprocess.run(
         [sys.executable, "-m", "witw.imagery.strip.look"],
@@ -278,7 +278,7 @@ def looked(specs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     if len(reports) == len(specs) and all("aoi" in report for report in reports):
         return reports
-    # GDAL's own warnings may stand around it.
+    # GDAL may print warnings around the output.
     told = [line[6:] for line in done.stderr.splitlines() if line.startswith("witw: ")]
-    ended = f"The look at the strips ended with code {done.returncode}; run again."
+    ended = f"The process that checks the strips ended with code {done.returncode}; run again."
     raise UserError("\n  ".join(told) or done.stderr.strip() or ended)

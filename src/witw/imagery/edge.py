@@ -1,4 +1,4 @@
-"""How far places lie from ground without imagery, from the mask of an area's mosaic."""
+"""Measure distances to ground without imagery, from the mask of an area's mosaic."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from osgeo import gdal
 from witw.errors import UserError
 from witw.imagery.strip import source
 
-PARTS = 8  # pixels of the map of distances in the distance that is asked for
+PARTS = 8  # pixels of the distance map per requested distance
 MOST_PX = 8192  # longest side of that map
 
 Floats = NDArray[np.float64]
 
 
 def distance_m(mosaic: Path, east: Floats, north: Floats, reach_m: float) -> Floats:
-    """Distance of places to the nearest ground without imagery.
+    """Return the distance of places to the nearest ground without imagery.
 
-    The mask is read from overviews, in pixels of an eighth of the distance that is asked for.
+    The mask is read from overviews, in pixels of an eighth of ``reach_m``.
 
     Args:
-        mosaic: of the area, in UTM.
+        mosaic: The area's raster in UTM.
         east: (n,) [m].
         north: (n,) [m].
-        reach_m: distance of interest [m].
+        reach_m: Largest distance of interest [m].
 
     Returns:
-        (n,) [m]; 0 off the imagery, NaN where a place is.
+        (n,) [m]; 0 outside the imagery, NaN for places at NaN.
 
     Raises:
-        UserError: the mosaic is not readable.
+        UserError: The mosaic cannot be read.
     """
     source.configure()
     try:
@@ -46,7 +46,7 @@ def distance_m(mosaic: Path, east: Floats, north: Floats, reach_m: float) -> Flo
         mask = dataset.GetRasterBand(1).GetMaskBand()
         seen = mask.ReadAsArray(buf_xsize=shape[0], buf_ysize=shape[1])
     except RuntimeError as error:
-        raise UserError(f"{mosaic} is not readable ({error}); delete it and run again.") from None
+        raise UserError(f"{mosaic} cannot be read ({error}); delete it and run again.") from None
     far = _to_blank(np.pad(seen > 0, 1))
     x = (east - left) / (size[0] / shape[0]) + 1
     y = (top - north) / (size[1] / shape[1]) + 1
@@ -59,7 +59,7 @@ def distance_m(mosaic: Path, east: Floats, north: Floats, reach_m: float) -> Flo
 
 
 def _to_blank(seen: NDArray[np.bool_]) -> Floats:
-    """Distance of each pixel's middle to the edge of the nearest one that is not seen [px]."""
+    """Return the distance from each pixel's middle to the nearest unseen pixel's edge [px]."""
     memory = gdal.GetDriverByName("MEM")
     rows, columns = seen.shape
     given = memory.Create("", columns, rows, 1, gdal.GDT_Byte)

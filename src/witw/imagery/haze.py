@@ -1,11 +1,11 @@
 """Rank overlapping strips by haze on the ground they share.
 
-Haze and cloud add light that has nothing to do with the ground: where they lie, nothing is dark
-any more, in no band. So a cell's haze is how bright its darkest twentieth is in its darkest band,
-as a share of its brightest: the dark channel prior (He, Sun and Tang 2009), made independent of
-how bright the strip is altogether. A city block without a shadow, dark roof or tree is rare; one
-under a cloud has none. What the ground itself looks like drops out, as only strips that show the
-same cell are compared, and each with the mean of all that do.
+Haze and cloud add light that is unrelated to the ground, so no pixel below them is dark in any
+band. A cell's haze is therefore the brightness of its darkest twentieth, in its darkest band,
+divided by its largest brightness. This is the dark channel prior (He, Sun and Tang 2009),
+normalised by the brightness of the strip. A city block without a shadow, a dark roof or a tree is
+rare; one under a cloud has none of them. The appearance of the ground cancels, because only strips
+that show the same cell are compared, each with the mean of all of them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from osgeo import gdal
 
-# Ground is looked at in pixels 16 times as large: 4.8 m, finer than houses and their shadows.
+# The ground is viewed in pixels 16 times as large: 4.8 m, finer than houses and their shadows.
 REDUCTION = 16
-# 58 m: a block that has some shadow, and that a cloud covers whole rather than in part.
+# 58 m: a block of this size has some shadow, and clouds usually cover it completely.
 SIDE = 12
 CELL_PX = SIDE * REDUCTION
 
 
 def haze(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Haze of cells, from 0 (none) to 1 (nothing but cloud).
+    """Return the haze of cells, from 0 (none) to 1 (all cloud).
 
     Args:
-        rgb: pixels of each, (n, 3, pixels).
+        rgb: Pixels of each cell, (n, 3, pixels).
     """
     dark = np.percentile(rgb.min(axis=1), 5, axis=1)
     bright = np.percentile(rgb.max(axis=1), 95, axis=1)
@@ -35,12 +35,12 @@ def haze(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def cells(ds: gdal.Dataset, offset: tuple[int, int], shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Haze of every cell of the area in a strip.
+    """Return the haze of every cell of the area in a strip.
 
     Args:
-        ds: the strip: red, green, blue and a mask.
-        offset: column and row of its first pixel in the area's raster [px].
-        shape: rows and columns of cells of the area.
+        ds: The strip: red, green, blue and a mask.
+        offset: Column and row of its first pixel in the area's raster [px].
+        shape: Rows and columns of cells of the area.
 
     Returns:
         Haze, ``shape``; NaN where the strip does not show the whole cell.
@@ -65,13 +65,13 @@ def cells(ds: gdal.Dataset, offset: tuple[int, int], shape: tuple[int, int]) -> 
 
 
 def scores(maps: Sequence[NDArray[np.float64]]) -> list[float]:
-    """By how much each strip is hazier than the mean of those that show the same ground.
+    """Return how much hazier each strip is than the mean of the strips that show the same ground.
 
     Args:
-        maps: haze of every cell, one array a strip, all of one shape.
+        maps: Haze of every cell, one array per strip, all of the same shape.
 
     Returns:
-        One number a strip, rounded so that equal strips are equal; 0 for one that shares nothing.
+        One number per strip, rounded so that equal strips are equal; 0 for a strip without overlap.
     """
     stack = np.stack(maps)
     count = np.isfinite(stack).sum(axis=0)

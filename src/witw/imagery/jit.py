@@ -1,9 +1,9 @@
 """numba settings: compiled functions that release the interpreter's lock.
 
-Compiled code is kept beside the module, or in the user's cache folder where that is read-only
-(numba's own rules; ``NUMBA_CACHE_DIR`` overrides them), under a name that holds the module's
-date and the processor's features. Files appear whole, so jobs may share the folder. Where
-nothing can be written every process compiles for itself.
+Compiled code is cached beside the module, or in the user's cache folder if that is read-only
+(numba's own rules; ``NUMBA_CACHE_DIR`` overrides them). The file name contains the module's date
+and the processor's features. Files appear atomically, so jobs may share the folder. If no folder is
+writable, every process compiles for itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numba
 
 
 def njit[F: Callable[..., Any]](function: F) -> F:
-    """Compile at the first call, for these types of arguments."""
+    """Compile a function at its first call, for the types of its arguments."""
     compile_: Any = numba.njit
     try:
         compiled: F = compile_(nogil=True, error_model="numpy", cache=True)(function)

@@ -1,8 +1,8 @@
 """Combine an area's strips into one VRT, blank where no strip has data.
 
-Where strips overlap, the first of the config lies on top, or the clearest of them
-(:mod:`.clarity`). Metadata of the VRT (domain ``witw``, ``STRIPS``) names them from the top, for
-`chips` and for people.
+Where strips overlap, the first one in the config lies on top, or the clearest one (:mod:`.haze`).
+Metadata of the VRT (domain ``witw``, ``STRIPS``) lists the strips from the top, for `chips` and for
+users.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ log = logging.getLogger("witw")
 
 
 def order(ds: gdal.Dataset) -> list[str]:
-    """Names of a mosaic's strips, the topmost first.
+    """Return the names of a mosaic's strips, topmost first.
 
     Raises:
-        RuntimeError: it is no mosaic of this stage.
+        RuntimeError: It is not a mosaic of this stage.
     """
     text = ds.GetMetadataItem("STRIPS", "witw")
     if text is None:
@@ -40,7 +40,7 @@ def order(ds: gdal.Dataset) -> list[str]:
 
 
 def clearest(raster: Raster) -> list[float]:
-    """Haze of each part of a mosaic, compared with the others on the ground they share."""
+    """Return the haze of each part of a mosaic, relative to the other parts on shared ground."""
     width, height = (-(-size // haze.CELL_PX) for size in raster.size)
     maps = []
     for part in stage.progress(raster.parts, "mosaic: clarity"):
@@ -53,12 +53,12 @@ def run(spec: dict[str, Any], tifs: Sequence[Path], vrt: Path) -> None:
     """Write the mosaic.
 
     Args:
-        spec: the keys of READS.
-        tifs: the strips on one UTM grid, in config order.
-        vrt: what is written; names the strips relative to itself.
+        spec: The keys in READS.
+        tifs: The strips on one UTM grid, in config order.
+        vrt: Output file; it refers to the strips by relative paths.
 
     Raises:
-        UserError: a strip is not readable; says how to make it anew.
+        UserError: A strip cannot be read; the message says how to rebuild it.
     """
     source.configure()
     names = list(spec["strip_names"])
@@ -66,7 +66,7 @@ def run(spec: dict[str, Any], tifs: Sequence[Path], vrt: Path) -> None:
         raster = source.rgb_raster([str(tif) for tif in tifs])
         told = {"STRIPS": ",".join(names)}
         if spec["mosaic"] == "best" and len(names) > 1:
-            # The parts lie lowest first; names, scores and ranks are topmost first.
+            # Parts are ordered from the lowest; names, scores and ranks from the topmost.
             scores = clearest(raster)[::-1]
             ranks = sorted(range(len(names)), key=lambda n: (scores[n], n))
             raster = replace(raster, parts=tuple(raster.parts[::-1][n] for n in ranks[::-1]))
@@ -76,14 +76,14 @@ def run(spec: dict[str, Any], tifs: Sequence[Path], vrt: Path) -> None:
     except RuntimeError as error:
         text = " ".join(str(error).split()).rstrip(".")
         raise UserError(
-            f"Area {spec['aoi']!r}: its strips make no mosaic ({text}); "
-            "delete the one it names and run again."
+            f"Area {spec['aoi']!r}: its strips cannot be combined ({text}); delete the file named "
+            "here and run again."
         ) from None
     files.write_text(vrt, files.seal_xml(describe_masked(raster, folder=vrt.parent, told=told)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     args = stage.arguments(
         "mosaic", __doc__, inputs=["tifs"], outputs=["vrt"], many=["tifs"], argv=argv
     )

@@ -1,9 +1,9 @@
 """Read squares of an area's mosaic from the tiles of its strips.
 
-The strips lie on one grid of whole pixels, so a square is copied, never resampled. Each tile is
-decoded and interleaved once and kept while there is room: photos crowd, and the same tiles serve
-many of them. Reading the mosaic's VRT instead shows the same pixels but takes several times as
-long, as GDAL hands out band after band what a JPEG encoder wants pixel after pixel.
+The strips share one grid of whole pixels, so a square is copied and never resampled. Each tile is
+decoded and interleaved once and cached while there is room: photos cluster, so many of them use the
+same tiles. Reading the mosaic's VRT gives the same pixels but takes several times as long, because
+GDAL returns separate bands while a JPEG encoder needs interleaved pixels.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ Cut = tuple[slice, slice]
 def to_px[T: (float, NDArray[np.float64])](
     raster: rasterio.DatasetReader, east: T, north: T
 ) -> tuple[T, T]:
-    """Position of a point [m] in a north-up raster [px from its top left corner]."""
+    """Convert a point [m] to a position in a north-up raster [px from its top left corner]."""
     place = raster.transform
     return (east - place.c) / place.a, (north - place.f) / place.e
 
 
 @dataclass(frozen=True)
 class Strip:
-    """A strip's raster.
+    """Raster of a strip.
 
     Attributes:
-        name: as in the config.
+        name: Name in the config.
         raster: RGB with a mask, on the mosaic's grid.
-        first: column and row of its first pixel in the mosaic.
+        first: Column and row of its first pixel in the mosaic.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Strip:
 
     @classmethod
     def of(cls, name: str, raster: rasterio.DatasetReader, mosaic: rasterio.DatasetReader) -> Self:
-        """Place a raster in a mosaic."""
+        """Locate a raster within a mosaic."""
         x, y = to_px(mosaic, raster.transform.c, raster.transform.f)
         return cls(name, raster, (round(x), round(y)))
 
@@ -60,7 +60,7 @@ class DecodedTile:
 
     Attributes:
         colours: RGB, (h, w, 3), black where blank.
-        valid: (h, w); None: throughout.
+        valid: Validity, (h, w); None if all pixels are valid.
     """
 
     colours: Colours
@@ -68,35 +68,35 @@ class DecodedTile:
 
 
 class Squares:
-    """Reads squares of one size; for one thread.
+    """Reads squares of one size; not thread-safe.
 
     Args:
-        strips: the topmost first.
-        size_px: side of a square [px].
-        cache_bytes: most that is kept of decoded tiles.
+        strips: The strips, topmost first.
+        size_px: Side of a square [px].
+        cache_bytes: Largest size of the cache of decoded tiles.
     """
 
     def __init__(self, strips: Sequence[Strip], size_px: int, cache_bytes: int) -> None:
         self.strips, self.size_px = strips, size_px
         self.most = max(1, cache_bytes // (3 * TILE * TILE))
         self.tiles: OrderedDict[tuple[int, int, int], DecodedTile] = OrderedDict()
-        # One picture for all: new memory for each would cost as much as filling it.
+        # One reused array: allocating a new one would cost as much as filling it.
         self.rgb = np.zeros((size_px, size_px, 3), np.uint8)
         self.valid = np.zeros((size_px, size_px), np.bool_)
 
     def read(self, col: int, row: int) -> tuple[Colours, Valid | None]:
-        """Read a square that may reach past the mosaic.
+        """Read a square that may extend beyond the mosaic.
 
         Args:
-            col: its first column in the mosaic.
-            row: its first row.
+            col: Its first column in the mosaic.
+            row: Its first row.
 
         Returns:
-            RGB, (size, size, 3), black where blank, and validity, (size, size), None: throughout;
-            both until the next call.
+            RGB, (size, size, 3), black where blank, and validity, (size, size), or None if all
+            pixels are valid. Both are overwritten by the next call.
 
         Raises:
-            rasterio.errors.RasterioIOError: a strip cannot be read.
+            rasterio.errors.RasterioIOError: A strip cannot be read.
         """
         first = self._under(0, col, row)
         if sum(_area(cut) for cut, _, _ in first) == self.valid.size and all(
@@ -110,7 +110,7 @@ class Squares:
             self.rgb[here] = tile.colours[there]
             self.valid[here] = True if tile.valid is None else tile.valid[there]
         for number in range(1, len(self.strips)):
-            # What a strip above shows hides those below.
+            # A strip hides the pixels of those below it.
             if self.valid.all():
                 break
             for here, there, tile in self._under(number, col, row):
@@ -122,7 +122,7 @@ class Squares:
         return self.rgb, self.valid
 
     def owner(self, col: int, row: int) -> str:
-        """Name of the topmost strip with imagery at a pixel of the mosaic; "" if none has."""
+        """Return the topmost strip with imagery at a pixel of the mosaic; "" if there is none."""
         for number, strip in enumerate(self.strips):
             x, y = col - strip.first[0], row - strip.first[1]
             if 0 <= x < strip.raster.width and 0 <= y < strip.raster.height:
@@ -132,7 +132,7 @@ class Squares:
         return ""
 
     def _under(self, number: int, col: int, row: int) -> list[tuple[Cut, Cut, DecodedTile]]:
-        """Tiles of a strip that a square touches: where in the square, what of the tile."""
+        """Return the tiles of a strip in a square: place in the square, part of the tile, tile."""
         strip, size = self.strips[number], self.size_px
         x, y = col - strip.first[0], row - strip.first[1]
         columns = _pieces(x, size, strip.raster.width)
@@ -158,7 +158,7 @@ class Squares:
         mask = raster.read_masks(1, window=window) > 0
         bands = raster.read((1, 2, 3), window=window)
         colours = np.empty((high, wide, 3), np.uint8)
-        # Band by band: numpy's own way round takes four times as long.
+        # Copies band by band, because numpy's own interleaving takes four times as long.
         for band in range(3):
             colours[..., band] = bands[band]
         whole = bool(mask.all())
@@ -171,15 +171,15 @@ class Squares:
 
 
 def _pieces(first: int, size: int, length: int) -> list[tuple[int, int, int]]:
-    """Cut a span of pixels at the tiles of a strip.
+    """Split a span of pixels at the tile borders of a strip.
 
     Args:
-        first: where the span begins, counted in the strip.
-        size: its length [px].
-        length: of the strip [px].
+        first: Start of the span, relative to the strip [px].
+        size: Length of the span [px].
+        length: Length of the strip [px].
 
     Returns:
-        Number of each tile, and begin and end of its piece, counted in the span.
+        Number of each tile, with start and end of its piece relative to the span.
     """
     low, high = max(first, 0), min(first + size, length)
     return [

@@ -1,4 +1,4 @@
-"""Write a strip as 8-bit RGB and alpha: a VRT holding the exact conversion table."""
+"""Write a strip as 8-bit RGB and alpha: a VRT with the exact conversion table."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ READS = ("strip",)
 
 
 def lut(low: float, high: float, *, whole: bool) -> str:
-    """The conversion as GDAL's ``LUT`` text.
+    """Return the conversion as GDAL's ``LUT`` text.
 
-    GDAL draws straight lines between the entries, so each step of the table is two: the last
-    value before it and the first after it.
+    GDAL interpolates linearly between entries, so each step of the table needs two: the last value
+    before it and the first one after it.
 
     Args:
-        low: becomes 0.
-        high: becomes 255.
-        whole: the data type has whole numbers only.
+        low: Value that becomes 0.
+        high: Value that becomes 255.
+        whole: Whether the data type is an integer type.
     """
     starts = steps(low, high)
     if whole:
@@ -42,10 +42,10 @@ def lut(low: float, high: float, *, whole: bool) -> str:
 
 
 def lut_of(strip: EightBit, band: int) -> str | None:
-    """A band's conversion from stored numbers as ``LUT`` text; None: they stay as they are.
+    """Return a band's conversion from stored numbers as ``LUT`` text; None if they stay unchanged.
 
-    Where a scale is declared and numbers have no table (32 bits, floats), a number that lies on
-    a step may come out one level off.
+    If a scale is declared and the numbers have no table (32 bits, floats), a number exactly on a
+    step may differ by one level.
     """
     low, high = strip.low[band], strip.high[band]
     scale, offset = strip.scale[band], strip.offset[band]
@@ -75,7 +75,7 @@ def run(spec: dict[str, Any], stretch: Path, vrt: Path) -> None:
     """Write the strip's 8-bit VRT.
 
     Raises:
-        UserError: the strip cannot be read.
+        UserError: The strip cannot be read.
     """
     source.configure()
     raster = source.load(spec["aoi"], spec["strip"])
@@ -85,7 +85,7 @@ def run(spec: dict[str, Any], stretch: Path, vrt: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     args = stage.arguments("rgb8", __doc__, inputs=["stretch"], outputs=["vrt"], argv=argv)
     run(args.spec, args.stretch, args.vrt)
 

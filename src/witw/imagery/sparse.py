@@ -1,13 +1,13 @@
-"""Find the parts of a strip that photos' chips need (``extent: photos``), or an area's shape.
+"""Find the parts of a strip needed by the photos' chips (``extent: photos``) or an area's shape.
 
-`utm` then makes no other tiles of its raster than those that a listed photo's chip touches, so of
-the source only the blocks below these are read. Their pixels are those of `extent: all`, byte for
-byte. The raster ends at the outermost of them, and its other tiles are blank.
+`utm` then writes only the tiles of its raster that a listed photo's chip touches, and reads only
+the source blocks below them. The pixels of these tiles are identical to those of `extent: all`. The
+raster ends at the outermost of them, and its other tiles are blank.
 
-The stretch must not depend on the photos, or one new photo would recolour an area, and must not
-cost a read of the whole strip. So `stats` counts an even sample of blocks at full resolution:
-overviews would not do, as averaging narrows the histogram. The sample is a golden-ratio lattice
-over the strip, and its percentiles are as exact as those of `extent: all`, for its pixels.
+The stretch must not depend on the photos, because one new photo would then recolour an area. It
+must not require reading the whole strip either. `stats` therefore counts an even sample of blocks
+at full resolution. Overviews are unsuitable, because averaging narrows the histogram. The sample is
+a golden-ratio lattice over the strip, and the percentiles of its pixels are exact.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from witw.ground.shapes import Ground
 from witw.imagery import TILE
 from witw.imagery.warp.target_grid import TargetGrid
 
-# So many blocks, of about 512 x 512 pixels, does `stats` count: 17 million pixels.
+# Number of blocks, of about 512 x 512 pixels, that `stats` counts: 17 million pixels.
 SAMPLE = 64
 GOLDEN = (math.sqrt(5) - 1) / 2
-# Pixels on either side of a position that the widest kernel takes, and a few more.
+# Margin around a position for the widest kernel, with a few pixels to spare.
 LANCZOS_PX, MARGIN_PX = 3, 4
-# A chip's window is rounded to whole pixels from another corner than a strip's tiles.
+# Margin because a chip's window is rounded from another corner than a strip's tiles.
 SPARE_PX = 1
 
 Bools = NDArray[np.bool_]
@@ -39,12 +39,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Need:
-    """Squares of ground that must be shown.
+    """Squares of ground that are needed.
 
     Attributes:
-        lon: of their middles, (n,), EPSG:4326 [degrees].
-        lat: (n,), EPSG:4326 [degrees].
-        size_px: their side [px of the UTM raster].
+        lon: Longitudes of their middles, (n,), EPSG:4326 [degrees].
+        lat: Latitudes, (n,), EPSG:4326 [degrees].
+        size_px: Side of a square [px of the UTM raster].
     """
 
     lon: Floats
@@ -52,8 +52,8 @@ class Need:
     size_px: int
 
     def tiles(self, grid: TargetGrid) -> Bools:
-        """Which tiles of a strip's raster they touch, (rows, columns)."""
-        from pyproj import Transformer  # only where not all is read: half a second to import
+        """Return which tiles of a strip's raster the squares touch, (rows, columns)."""
+        from pyproj import Transformer  # only for partial reads: the import takes half a second
 
         to_utm = Transformer.from_crs(4326, grid.epsg, always_xy=True)
         east, north = (np.asarray(v) for v in to_utm.transform(self.lon, self.lat))
@@ -65,19 +65,19 @@ class Need:
 
 @dataclass(frozen=True)
 class ShapeNeed:
-    """The shape of an area, with what the chips of photos on its edge show.
+    """The shape of an area, widened by the chips of photos on its edge.
 
     Attributes:
-        ground: where the area lies.
-        size_px: side of a chip [px of the UTM raster].
+        ground: Extent of the area.
+        size_px: Side of a chip [px of the UTM raster].
     """
 
     ground: Ground
     size_px: int
 
     def tiles(self, grid: TargetGrid) -> Bools:
-        """Which tiles of a strip's raster it touches, (rows, columns)."""
-        # A chip is a square: its corners lie farther out than half its side.
+        """Return which tiles of a strip's raster the shape touches, (rows, columns)."""
+        # A chip is a square, so its corners are farther out than half its side.
         margin_m = (self.size_px / 2 + SPARE_PX) * math.sqrt(2) * grid.gsd_m
         shape = self.ground.projected(grid.epsg, margin_m)
         rows, columns = (-(-size // TILE) for size in grid.shape)
@@ -90,8 +90,8 @@ class ShapeNeed:
 
 
 def of_photos(path: Path, size_px: int) -> Need:
-    """What a table ``photos`` needs: every listed one, as it is not known yet which get a chip."""
-    # pandas takes half a second to import; most strips are read whole.
+    """Return the need of a table ``photos``: all listed photos, as their fate is not known yet."""
+    # pandas takes half a second to import, and most strips are read whole.
     from witw import tables
 
     table = tables.read(path, "photos")
@@ -99,12 +99,12 @@ def of_photos(path: Path, size_px: int) -> Need:
 
 
 def touched(first: Floats, last: Floats, shape: tuple[int, int]) -> Bools:
-    """Which tiles of a raster boxes touch.
+    """Return which tiles of a raster the boxes touch.
 
     Args:
-        first: left and top of each box, (n, 2) [px].
-        last: right and bottom, exclusive, (n, 2) [px].
-        shape: height and width of the raster [px].
+        first: Left and top of each box, (n, 2) [px].
+        last: Right and bottom, exclusive, (n, 2) [px].
+        shape: Height and width of the raster [px].
 
     Returns:
         (rows, columns) of tiles of TILE.
@@ -115,7 +115,7 @@ def touched(first: Floats, last: Floats, shape: tuple[int, int]) -> Bools:
     inside = (low < high).all(axis=1)
     start = (low[inside] // TILE).astype(np.int64)
     end = ((high[inside] - 1) // TILE).astype(np.int64) + 1
-    # Plus and minus one at the corners of each box: the sums along both axes fill it.
+    # Cumulative sums along both axes turn plus and minus one at the corners into filled boxes.
     marks = np.zeros((rows + 1, columns + 1), np.int64)
     for x, y, sign in ((start, start, 1), (end, start, -1), (start, end, -1), (end, end, 1)):
         np.add.at(marks, (y[:, 1], x[:, 0]), sign)
@@ -123,9 +123,9 @@ def touched(first: Floats, last: Floats, shape: tuple[int, int]) -> Bools:
 
 
 def cropped(grid: TargetGrid, needed: Bools) -> tuple[TargetGrid, Bools]:
-    """Leave out the rows and columns of tiles around all that are needed; one tile stays.
+    """Crop to the rows and columns of needed tiles; at least one tile remains.
 
-    A Sentinel-2 tile has half a million tiles of 0.3 m, of which an area takes a few thousand.
+    A Sentinel-2 tile has half a million tiles at 0.3 m, of which an area needs a few thousand.
     """
     rows, columns = np.nonzero(needed)
     if not len(rows):
@@ -138,12 +138,12 @@ def cropped(grid: TargetGrid, needed: Bools) -> tuple[TargetGrid, Bools]:
 
 
 def units(grid: TargetGrid, needed: Bools, unit: tuple[int, int]) -> list[tuple[int, int]]:
-    """Pieces of a strip that the needed tiles are made of, for GDAL's warper.
+    """Return the pieces of a strip that contain the needed tiles, for GDAL's warper.
 
     Args:
-        grid: the target.
+        grid: The target grid.
         needed: (rows, columns) of tiles.
-        unit: width and height of a piece [px].
+        unit: Width and height of a piece [px].
 
     Returns:
         Column and row of each piece, row by row.
@@ -165,19 +165,19 @@ def units(grid: TargetGrid, needed: Bools, unit: tuple[int, int]) -> list[tuple[
 
 
 def choices[T: tuple[int, ...]](areas: Sequence[T], sparse: bool) -> list[list[T]]:
-    """What `stats` counts: all, or a sample and, if that is blank, the rest."""
+    """Return what `stats` counts: everything, or a sample with the rest as a fallback."""
     return sampled(areas, SAMPLE) if sparse else [list(areas)]
 
 
 def sampled[T: tuple[int, ...]](areas: Sequence[T], count: int) -> list[list[T]]:
-    """An even choice of areas, and after it the others.
+    """Choose an even sample of areas.
 
     Args:
-        areas: each begins with x and y; they lie in rows and columns.
-        count: about how many are chosen; if there are no more, all are.
+        areas: Each starts with x and y; together they form rows and columns.
+        count: Approximate size of the sample; it contains all areas if there are no more.
 
     Returns:
-        The chosen, then the others, each in their given order.
+        The sample, then the other areas, each in their original order.
     """
     if len(areas) <= count:
         return [list(areas)]

@@ -1,9 +1,9 @@
 """Count every value of a strip's three bands in one read.
 
-Numbers of 8 and 16 bits are counted exactly, floats and 32-bit numbers so that percentiles are
-right to 1e-4 of the range between them (:mod:`.strip.counts`). Numbers are those stored in the
-file; the scale and offset that it declares go with them, and `stretch` applies them.
-With `extent: photos` an even sample of blocks is counted instead of all (:mod:`.sparse`).
+Numbers of 8 and 16 bits are counted exactly. Floats and 32-bit numbers are binned so that
+percentiles are accurate to 1e-4 of the range between them (:mod:`.strip.counts`). The numbers are
+those stored in the file; its declared scale and offset are recorded, and `stretch` applies them.
+With `extent: photos` an even sample of blocks is counted instead (:mod:`.sparse`).
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ log = logging.getLogger("witw")
 
 
 def run(spec: dict[str, Any], stats: Path, threads: int = 1) -> None:
-    """Write a strip's histograms; the same bytes for any number of threads.
+    """Write a strip's histograms; the bytes do not depend on the number of threads.
 
     Raises:
-        UserError: the strip cannot be read.
+        UserError: The strip cannot be read.
     """
     source.configure()
     raster = source.load(spec["aoi"], spec["strip"])
@@ -52,7 +52,8 @@ def run(spec: dict[str, Any], stats: Path, threads: int = 1) -> None:
     except (RuntimeError, RasterioError) as error:
         text = " ".join(str(error.__cause__ or error).split()).rstrip(".")
         raise UserError(
-            f"Area {spec['aoi']!r}: strip file {spec['strip']['path']} is damaged: {text}."
+            f"Area {spec['aoi']!r}: strip file {spec['strip']['path']} is damaged: {text}; replace "
+            "it and run again."
         ) from None
     head = {"aoi": spec["aoi"], "strip": spec["strip"]["name"], "bands": spec["strip"]["bands"]}
     whole = files.seal(head | result)
@@ -64,19 +65,19 @@ def run(spec: dict[str, Any], stats: Path, threads: int = 1) -> None:
 def count(
     raster: Raster, label: str, threads: int = 1, is_sparse: bool = False, keep: Path | None = None
 ) -> dict[str, Any]:
-    """Histograms of a strip, or of an even sample of its blocks.
+    """Return the histograms of a strip, or of an even sample of its blocks.
 
     Args:
-        raster: the strip.
-        label: of the progress bar.
-        threads: how many decode.
-        is_sparse: a sample.
-        keep: where all that was decoded is kept for `utm`, see :mod:`.strip.decoded_cache`.
+        raster: The strip.
+        label: Label of the progress bar.
+        threads: Number of decoding threads.
+        is_sparse: Whether to count a sample only.
+        keep: File for the decoded bands, for `utm`, see :mod:`.strip.decoded_cache`.
 
     Returns:
-        `dtype`, `pixels` of the strip, `valid` (how many pixels are counted), `binned` (numbers
-        are not exact), `histogram` (for each band the sorted pairs of number and count), `scale`
-        and `offset` of each band.
+        `dtype`, `pixels` of the strip, `valid` (number of counted pixels), `binned` (numbers are
+        not exact), `histogram` (for each band the sorted pairs of number and count), `scale` and
+        `offset` of each band.
     """
     with blocks.opened(raster, threads) as reader:
         if raster.dtype in WHOLE:
@@ -99,7 +100,7 @@ def count(
 def every(
     reader: blocks.Reader, add: Callable[[Unit], int], label: str, threads: int, is_sparse: bool
 ) -> int:
-    """Call for every unit, or for a sample and, if that is blank, the rest; sum the answers."""
+    """Call ``add`` for every unit, or for a sample with the rest as a fallback; sum the results."""
     with ThreadPoolExecutor(threads) as pool:
         for units in sparse.choices(reader.units(), is_sparse):
             valid = sum(stage.progress(pool.map(add, units), label, len(units)))
@@ -112,7 +113,7 @@ def count_whole(
     reader: blocks.Reader, label: str, threads: int, is_sparse: bool, keep: Path | None
 ) -> tuple[int, NDArray[np.int64]]:
     """Count numbers of 8 or 16 bits, as unsigned, (3, 65536); each block is decoded once."""
-    # One histogram a thread, so that none waits for another.
+    # One histogram per thread, so that threads do not wait for each other.
     free: queue.SimpleQueue[NDArray[np.int64]] = queue.SimpleQueue()
     for _ in range(threads):
         free.put(np.zeros((3, VALUES), np.int64))
@@ -140,7 +141,7 @@ def count_whole(
 def count_near(
     reader: blocks.Reader, label: str, threads: int, is_sparse: bool
 ) -> tuple[int, Near]:
-    """Count floats and 32-bit numbers; a second time where the first one is too coarse."""
+    """Count floats and 32-bit numbers, a second time if the first count is too coarse."""
     near = Near()
 
     def add(unit: Unit) -> int:
@@ -157,7 +158,7 @@ def count_near(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     args = stage.arguments("stats", __doc__, outputs=["stats"], argv=argv)
     run(args.spec, args.stats, args.threads)
 

@@ -20,24 +20,24 @@ READS = ("stretch",)
 
 log = logging.getLogger("witw")
 
-# Strips whose bright pixels differ by such a factor do not hold the same quantity: digital numbers
-# and reflectance do by thousands, water and cloud of one sensor by some tens.
+# Strips whose bright pixels differ by this factor hold different quantities: digital numbers and
+# reflectance differ by thousands, water and cloud of one sensor by some tens.
 OTHER_SCALE = 100
-# A strip of which a larger share is black, or white, is told in the log.
+# A strip with a larger share of black, or of white, is reported in the log.
 FLAT = 0.9
 COLOURS = ("red", "green", "blue")
 
 
 def percentile(values: NDArray[Any], counts: NDArray[np.int64], pct: float) -> float:
-    """Percentile of values that occur so many times.
+    """Return a percentile of values with given counts.
 
-    Equal to ``np.percentile(np.repeat(values, counts), pct)`` to the last bit: linear between
-    the two neighbours of rank ``(n - 1) * pct / 100`` (definition 7 of Hyndman and Fan 1996),
-    taken from the nearer one.
+    The result equals ``np.percentile(np.repeat(values, counts), pct)`` to the last bit: it is
+    linear between the two neighbours of rank ``(n - 1) * pct / 100`` (definition 7 of Hyndman and
+    Fan 1996), computed from the nearer one.
 
     Args:
-        values: distinct values, ascending, (n,).
-        counts: how often each occurs, (n,).
+        values: Distinct values, ascending, (n,).
+        counts: Number of occurrences of each, (n,).
         pct: 0..100 [%].
     """
     ends = np.cumsum(counts)
@@ -50,7 +50,7 @@ def percentile(values: NDArray[Any], counts: NDArray[np.int64], pct: float) -> f
 
 
 def merge(histograms: Sequence[list[list[float]]]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Add up histograms of value and count: distinct values, ascending, and their counts."""
+    """Merge histograms of value and count; return distinct ascending values and their counts."""
     pairs = [np.array(h, np.float64).reshape(-1, 2) for h in histograms]
     every = np.concatenate(pairs)
     values, where = np.unique(every[:, 0], return_inverse=True)
@@ -60,14 +60,14 @@ def merge(histograms: Sequence[list[list[float]]]) -> tuple[NDArray[Any], NDArra
 
 
 def limits(stats: Sequence[dict[str, Any]], config: Stretch, aoi: str) -> dict[str, Any]:
-    """The AOI's stretch.
+    """Return the area's stretch.
 
     Returns:
-        `{"kind": "keep"}` if all strips are 8-bit and stay so, else `kind` "linear", `low` and
-        `high` for red, green, blue, and `eight_bit`: what happens to strips that are 8-bit.
+        `{"kind": "keep"}` if all strips are 8-bit and stay unchanged, else `kind` "linear", `low`
+        and `high` for red, green and blue, and `eight_bit`: the treatment of 8-bit strips.
 
     Raises:
-        UserError: no strip has a valid pixel, or two hold numbers of different scale.
+        UserError: No strip has a valid pixel, or two strips have numbers of different scales.
     """
     if not any(s["valid"] for s in stats):
         raise UserError(
@@ -94,7 +94,7 @@ def limits(stats: Sequence[dict[str, Any]], config: Stretch, aoi: str) -> dict[s
 
 
 def physical(stats: dict[str, Any], band: int) -> list[list[float]]:
-    """A band's pairs of value and count: stored number * scale + offset, as the strip declares."""
+    """Return a band's pairs of physical value (stored number * scale + offset) and count."""
     scale, offset = stats["scale"][band], stats["offset"][band]
     if (scale, offset) == (1, 0):
         return list(stats["histogram"][band])
@@ -102,10 +102,10 @@ def physical(stats: dict[str, Any], band: int) -> list[list[float]]:
 
 
 def _check_scales(stats: Sequence[dict[str, Any]], aoi: str) -> None:
-    """Look whether one stretch can show all strips.
+    """Check that one stretch can show all strips.
 
     Raises:
-        UserError: two of them hold numbers of different scale.
+        UserError: Two strips have numbers of different scales.
     """
     tops = np.array(
         [[percentile(*merge([physical(s, band)]), 98) for band in range(3)] for s in stats]
@@ -115,22 +115,22 @@ def _check_scales(stats: Sequence[dict[str, Any]], aoi: str) -> None:
     for bright, dark in itertools.permutations(range(len(tops)), 2):
         one_kind = stats[bright]["dtype"] == stats[dark]["dtype"]
         if one_kind and not stats[dark]["dtype"].startswith("Float"):
-            continue  # whole numbers of one type: dark ground, which the log tells
+            continue  # integers of one type: dark ground, which only the log reports
         if (tops[dark] > 0).all() and (tops[bright] >= OTHER_SCALE * tops[dark]).all():
             one, two = stats[bright]["strip"], stats[dark]["strip"]
             raise UserError(
-                f"Area {aoi!r}: the numbers of strip {one!r} are {OTHER_SCALE} times those of "
-                f"strip {two!r} or more (98th percentiles of red {tops[bright][0]:g} and "
+                f"Area {aoi!r}: the numbers of strip {one!r} are at least {OTHER_SCALE} times "
+                f"those of strip {two!r} (98th percentiles of red {tops[bright][0]:g} and "
                 f"{tops[dark][0]:g}), so one stretch cannot show both; declare each one's scale "
-                "and offset in its file (gdal_edit.py -scale S -offset O), or give each an area of "
-                "its own."
+                "and offset in its file (gdal_edit.py -scale S -offset O), or give each an area "
+                "of its own."
             )
 
 
 def _warn_of_flat(
     stats: Sequence[dict[str, Any]], low: Sequence[float], high: Sequence[float], aoi: str
 ) -> None:
-    """Say which strips come out black or white."""
+    """Warn about strips that come out black or white."""
     for strip in stats if len(stats) > 1 else ():
         shares = []
         for band in range(3):
@@ -142,17 +142,17 @@ def _warn_of_flat(
         for name, share in zip(("black", "white"), np.min(shares, axis=0), strict=True):
             if share > FLAT:
                 log.warning(
-                    "Area %r: %.0f %% of strip %r come out %s beside the other strips; check that "
-                    "all hold the same quantity, or declare each one's scale and offset",
+                    "Area %r: %.0f %% of strip %r is %s beside the other strips; check that all "
+                    "hold the same quantity, or declare each one's scale and offset",
                     aoi, 100 * share, strip.get("strip"), name,
                 )  # fmt: skip
 
 
 def run(spec: dict[str, Any], stats: Sequence[Path], stretch: Path) -> None:
-    """Write the AOI's stretch.
+    """Write the area's stretch.
 
     Raises:
-        UserError: no strip has a valid pixel.
+        UserError: No strip has a valid pixel.
     """
     config = Stretch.model_validate(spec["stretch"])
     found = [files.read_json(path) for path in stats]
@@ -161,13 +161,13 @@ def run(spec: dict[str, Any], stats: Sequence[Path], stretch: Path) -> None:
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         names = ", ".join(map(str, stats))
         raise UserError(
-            f"Area {spec['aoi']!r}: one of {names} holds no counts; delete them and run again."
+            f"Area {spec['aoi']!r}: one of {names} has no counts; delete them and run again."
         ) from None
     files.write_json(stretch, files.seal(made))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     args = stage.arguments(
         "stretch", __doc__, inputs=["stats"], outputs=["stretch"], many=["stats"], argv=argv
     )

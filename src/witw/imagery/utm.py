@@ -30,15 +30,15 @@ READS = ("strip", "utm_epsg", "utm", "need_px", "shape")
 
 log = logging.getLogger("witw")
 
-# GDAL interpolates positions along a row between exactly projected ones; at this bound [px] the
-# result differs from the exact one by at most 1 of 255 and takes three fifths of the time.
+# GDAL interpolates positions along a row between exact ones. With this bound [px] the result
+# differs from the exact one by at most 1 of 255 and takes three fifths of the time.
 MAX_SHIFT_PX = 0.001
-# Fixed, as the pieces GDAL warps at a time depend on it; every machine must give the same bytes.
+# Fixed because the size of GDAL's pieces depends on it, and every machine must give the same bytes.
 WARP_MEGABYTES = 256
 TILED = ["TILED=YES", "BLOCKXSIZE=512", "BLOCKYSIZE=512", "BIGTIFF=YES", "SPARSE_OK=TRUE"]
 COG = [
     "COMPRESS=DEFLATE",
-    # Half the time of the default level for files 6 % larger.
+    # Half the time of the default level, for files 6 % larger.
     "LEVEL=1",
     "PREDICTOR=YES",
     "BLOCKSIZE=512",
@@ -50,7 +50,7 @@ COG = [
 def warp(
     source_tif: Path, wkt: str, path: Path, grid: TargetGrid, config: Utm, threads: int
 ) -> None:
-    """Reproject RGBA into a tiled GeoTIFF; transparent pixels weigh nothing."""
+    """Reproject RGBA into a tiled GeoTIFF; transparent pixels have no weight."""
     west, south, east, north = grid.bounds
     scale_x, scale_y = grid.scale()
     call = partial(
@@ -83,7 +83,7 @@ def warp(
 def _watched[R](label: str, call: Callable[..., R]) -> R:
     """Run a long GDAL call with a progress bar, so that a signal ends it within moments.
 
-    In a thread: while this one is inside GDAL, Python would notice a SIGTERM only at its end.
+    The call runs in a thread: Python handles a SIGTERM only after GDAL returns to its thread.
     """
     steps = iter(stage.progress(range(100), label))
     stop, shown = threading.Event(), 0
@@ -106,7 +106,7 @@ def _watched[R](label: str, call: Callable[..., R]) -> R:
 def as_rgba(
     raster: Raster, to_8_bit: EightBit, grid: TargetGrid, needed: Bools | None, path: Path
 ) -> None:
-    """Write the strip as 8-bit RGBA, or what the needed tiles are made of, for GDAL's warper."""
+    """Write the strip, or the parts below the needed tiles, as 8-bit RGBA for GDAL's warper."""
     options = [*TILED, "COMPRESS=DEFLATE", "ZLEVEL=1", "PHOTOMETRIC=RGB", "ALPHA=YES"]
     create = gdal.GetDriverByName("GTiff").Create
     ds = create(str(path), *raster.size, 4, gdal.GDT_Byte, options=options)
@@ -135,10 +135,10 @@ def by_gdal(
     work: Path,
     out: Path,
 ) -> None:
-    """Write the strip in UTM by GDAL's own warper and writer: the oracle and the fallback.
+    """Write the strip in UTM with GDAL's own warper and writer: the reference and the fallback.
 
     Raises:
-        RuntimeError, RasterioError: it cannot be read.
+        RuntimeError, RasterioError: The strip cannot be read.
     """
     rgba, warped = work / "rgba.tif", work / "warped.tif"
     as_rgba(raster, to_8_bit, grid, needed, rgba)
@@ -155,15 +155,15 @@ def run(
     """Write the strip in UTM as a cloud-optimised GeoTIFF with an internal mask and overviews.
 
     Args:
-        spec: the keys of READS.
-        stretch: the AOI's stretch.
-        tif: what is written; the same bytes for any number of threads.
-        threads: of the warp and of the compression.
-        photos: table `photos`, where only what its chips need is made. Of an area that is no box,
-            only what chips inside its shape need is made.
+        spec: The keys in READS.
+        stretch: The area's stretch.
+        tif: Output file; its bytes do not depend on the number of threads.
+        threads: Threads of the warp and of the compression.
+        photos: Table `photos`; if given, only the parts needed by its chips are written. For an
+            area with a shape, only chips inside the shape count.
 
     Raises:
-        UserError: the strip cannot be read or shown in the zone; names AOI and file.
+        UserError: The strip cannot be read or shown in the zone; the message names area and file.
     """
     source.configure()
     config = Utm.model_validate(spec["utm"])
@@ -172,8 +172,8 @@ def run(
     to_8_bit = source.eight_bit(raster, stretch)
     if lacking := datum.missing(raster, spec["utm_epsg"]):
         log.warning(
-            "Area %r: strip %s may lie %g m off, as PROJ lacks the datum grid %s (get it with "
-            "projsync, or set PROJ_NETWORK=ON)",
+            "Area %r: strip %s may be misplaced by %g m, because PROJ lacks the datum grid %s "
+            "(install it with projsync, or set PROJ_NETWORK=ON)",
             aoi, strip["name"], lacking[1], ", ".join(lacking[0]),
         )  # fmt: skip
     need: needs.Need | needs.ShapeNeed | None = None
@@ -183,7 +183,7 @@ def run(
         need = needs.ShapeNeed(shapes.ground(spec), spec["need_px"])
     kept = decoded_cache.beside(tif)
     with files.scratch(tif) as work, source.unchanged(aoi, source.local_files(raster)):
-        log.info("warping %s by way of the temporary folder %s", strip["name"], work)
+        log.info("warping %s through the temporary folder %s", strip["name"], work)
         made = work / "made.tif"
         try:
             grid, needed = TargetGrid(raster, spec["utm_epsg"], config.gsd_m), None
@@ -210,7 +210,7 @@ def run(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     args = stage.arguments(
         "utm", __doc__, inputs=["stretch", "photos"], outputs=["tif"], many=["photos"], argv=argv
     )

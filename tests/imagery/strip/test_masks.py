@@ -72,7 +72,7 @@ def test_a_mask_of_each_tile(tif, area, rng):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda tif: tif("m.tif", np.ones((1, 60, 91), "u1"), PLACE), "another grid"),
+        (lambda tif: tif("m.tif", np.ones((1, 60, 91), "u1"), PLACE), "another pixel grid"),
         (lambda tif: tif("m.tif", np.ones((1, 60, 90), "u1"), (500_001, *PLACE[1:])), "another"),
         (lambda tif: Path("m.tif").write_text("none"), "cannot be read"),
         (lambda tif: None, "cannot be read"),

@@ -1,1 +1,1 @@
-"""Strips: where they are, how they open, which blocks they have."""
+"""Strips: locations, opening, blocks."""

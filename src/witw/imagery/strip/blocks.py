@@ -1,7 +1,7 @@
 """Read a strip block by block from several threads, each block once.
 
-rasterio reads here, not GDAL's own binding: its library decodes DEFLATE by libdeflate, twice as
-fast. Nothing is resampled, so both see the same numbers.
+rasterio is used instead of GDAL's own binding because its library decodes DEFLATE with libdeflate,
+twice as fast. Nothing is resampled, so both return the same numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from witw.imagery.strip.vrt import Raster
 from witw.paths import file_state
 
 Pixels = NDArray[np.uint8]
-# What GDAL keeps of decoded blocks: whole rows of a file in strips, neighbours of a tile set.
+# GDAL's cache of decoded blocks: whole rows of a striped file, neighbours in a tile set.
 CACHE_BYTES = 96 << 20
 UNIT_PX = 512
 
@@ -51,7 +51,7 @@ def shown(
 def counted(
     data: NDArray[np.uint16], blank: tuple[int, int, int], counts: NDArray[np.int64]
 ) -> int:
-    """Count the values of (3, h, w) into (3, 65536) where they are valid; returns how many are."""
+    """Add the valid values of (3, h, w) to counts (3, 65536); return the number of valid pixels."""
     one, two, three = blank
     valid = 0
     for r in range(data.shape[1]):
@@ -67,7 +67,7 @@ def counted(
 
 @njit
 def tabled(data: NDArray[np.uint16], valid: NDArray[np.bool_], tables: Pixels, out: Pixels) -> None:
-    """As `shown`, where validity is known: (3, h, w) and (h, w) to (h, w, 4)."""
+    """Apply the tables as `shown` does, with known validity: (3, h, w) and (h, w) to (h, w, 4)."""
     for r in range(data.shape[1]):
         for c in range(data.shape[2]):
             for k in range(3):
@@ -79,7 +79,7 @@ def tabled(data: NDArray[np.uint16], valid: NDArray[np.bool_], tables: Pixels, o
 def counted_valid(
     data: NDArray[np.uint16], valid: NDArray[np.bool_], counts: NDArray[np.int64]
 ) -> int:
-    """As `counted`, where validity is known, (h, w)."""
+    """Count values as `counted` does, with known validity, (h, w)."""
     pixels = 0
     for r in range(data.shape[1]):
         for c in range(data.shape[2]):
@@ -91,12 +91,12 @@ def counted_valid(
 
 
 class Reader:
-    """A strip cut into units of whole blocks.
+    """A strip divided into units of whole blocks.
 
     Attributes:
-        size: width and height [px].
-        unit: width and height of a unit [px].
-        plain: The strip as one plain file; None: it is read in layers.
+        size: Width and height [px].
+        unit: Width and height of a unit [px].
+        plain: The strip as one plain file; None if it is read in layers.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Reader:
             self.handles.put(handle)
         self.size = raster.size
         self.dtype: str = handles[0].dtypes[0] if plain else handles[0].dtype
-        # The blocks of several files do not lie on one grid.
+        # The blocks of several files do not share a grid.
         width, height = raster.parts[0].block if len(raster.parts) == 1 else (UNIT_PX, UNIT_PX)
         wide = self.size[0] if width >= self.size[0] else _whole(width, UNIT_PX)
         tall = (
@@ -125,19 +125,19 @@ class Reader:
         self.unit = wide, tall
 
     def window(self, unit: decoded_cache.Unit) -> Window:
-        """Where a unit, by column and row, lies."""
+        """Return the window of a unit given by column and row."""
         x, y = unit[0] * self.unit[0], unit[1] * self.unit[1]
         return Window(
             x, y, min(self.unit[0], self.size[0] - x), min(self.unit[1], self.size[1] - y)
         )
 
     def units(self) -> list[decoded_cache.Unit]:
-        """All of them, row by row."""
+        """Return all units, row by row."""
         columns, rows = (-(-a // b) for a, b in zip(self.size, self.unit, strict=True))
         return [(x, y) for y in range(rows) for x in range(columns)]
 
     def layout(self) -> decoded_cache.Layout:
-        """What :mod:`.decoded` must know of a plain strip."""
+        """Return the layout of a plain strip for :mod:`.decoded_cache`."""
         assert self.plain is not None
         places = {unit: self.window(unit) for unit in self.units()}
         shapes = {unit: (place.height, place.width) for unit, place in places.items()}
@@ -161,13 +161,13 @@ class Reader:
             self.handles.put(handle)
 
     def bands(self, unit: decoded_cache.Unit) -> NDArray[Any]:
-        """The three bands of a plain strip as they are, (3, h, w)."""
+        """Return the three stored bands of a plain strip, (3, h, w)."""
         assert self.plain is not None
         found = self.kept.read(unit) if self.kept else None
         return self._read(self.plain.bands, unit) if found is None else found
 
     def layers(self, unit: decoded_cache.Unit) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Stored numbers, (3, h, w), and validity, (h, w), of a strip that is not plain."""
+        """Return stored numbers, (3, h, w), and validity, (h, w), of a strip that is not plain."""
         handle = self.handles.get()
         try:
             found: tuple[NDArray[Any], NDArray[np.bool_]] = handle.read(self.window(unit))
@@ -176,7 +176,7 @@ class Reader:
             self.handles.put(handle)
 
     def rgba(self, unit: decoded_cache.Unit) -> Pixels:
-        """8-bit RGB and validity (0 or 1), (h, w, 4); nought where blank."""
+        """Return 8-bit RGB and validity (0 or 1), (h, w, 4); zero where blank."""
         assert self.to_8_bit is not None
         if self.plain and self.tables is not None:
             data = unsigned(self.bands(unit))
@@ -190,13 +190,13 @@ class Reader:
             return out
         out[..., 3] = valid
         for band in range(3):
-            # Blank floats are read as 0, so all of them have a place in the formula.
+            # Blank floats are read as 0, so that the formula is defined for them.
             out[..., band] = self.to_8_bit.convert(band, data[band]) * valid
         return out
 
 
 def unsigned(data: NDArray[Any]) -> NDArray[np.uint16]:
-    """Whole numbers of 8 or 16 bits as unsigned ones of 16."""
+    """Return integers of 8 or 16 bits as unsigned 16-bit integers."""
     return data.astype(np.uint16) if data.dtype == np.uint8 else data.view(np.uint16)
 
 
@@ -208,16 +208,16 @@ def _whole(block: int, about: int) -> int:
 def opened(
     raster: Raster, threads: int, to_8_bit: EightBit | None = None, kept: Path | None = None
 ) -> Iterator[Reader]:
-    """Open a strip once for each thread.
+    """Open a strip once per thread.
 
     Args:
-        raster: the strip.
-        threads: how many units are read at the same time.
-        to_8_bit: how it becomes 8 bit, for `rgba`.
-        kept: file of :mod:`.decoded_cache`, from which is taken what it holds of this strip.
+        raster: The strip.
+        threads: Number of units read in parallel.
+        to_8_bit: Conversion to 8 bit, for `rgba`.
+        kept: File of :mod:`.decoded_cache` from which available units are taken.
 
     Raises:
-        rasterio.errors.RasterioIOError: it does not open.
+        rasterio.errors.RasterioIOError: The strip cannot be opened.
     """
     options = formats.options()
     plain = single_file.plain(raster)

@@ -1,14 +1,15 @@
-"""How often each number occurs in a band: exact for 16 bits, near enough for any others.
+"""Count the numbers of a band: exactly for 16 bits, in fine cells otherwise.
 
-Floats and whole numbers of 32 bits are counted in the cells of a floating-point format with 16
-significant bits, each with the least and greatest number it met. A cell that met one number only is
-exact; all whole numbers up to 65,535 are, and those up to 32,767 times a scale. Others are right to
-1/65,536 of the number's distance from a pivot. The pivot is 0 at first. Where that is too coarse
-(temperatures of 290 to 300 K, say) the strip is read again with the median for a pivot.
+Floats and 32-bit integers are counted in the cells of a floating-point format with 16 significant
+bits. Each cell records its least and greatest number. A cell with a single distinct number is
+exact; this holds for all integers up to 65,535, and for those up to 32,767 times a scale. Other
+numbers are accurate to 1/65,536 of their distance from a pivot. The pivot is 0 at first. If that is
+too coarse (for temperatures of 290 to 300 K, say), the strip is read again with the median as the
+pivot.
 
-So any percentile between the 2nd and the 98th, or near them, is right to 1e-4 of the range between
-these two, whatever the outliers are; the least and greatest number are exact. Memory is bounded by
-the format: 400 MB a band where every cell occurs, a few MB for most imagery.
+Any percentile between about the 2nd and the 98th is therefore accurate to 1e-4 of the range between
+these two, regardless of outliers. The least and the greatest number are exact. Memory is bounded by
+the format: 400 MB per band if every cell occurs, a few MB for most imagery.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ from witw.imagery.strip.eight_bit import VALUES
 Floats = NDArray[np.float64]
 Pairs = list[list[float]]
 CELLS = 1 << 24
-# So many pairs of number and count are written at most, but for tails.
+# Largest number of pairs of number and count that are written, apart from the tails.
 MOST_PAIRS = 65_536
 # Cells are merged up to this share of the range between the percentiles.
 MERGED = 5e-5
-# The error from a cell's width that is too coarse, as a share of that range.
+# A cell width above this share of that range is too coarse.
 COARSE = 2.5e-5
 USUAL = 2.0, 98.0
 
 
 def pairs(counts: NDArray[np.int64], signed: bool) -> list[Pairs]:
-    """Number and count of every 16-bit number that occurs.
+    """Return number and count of every 16-bit number that occurs.
 
     Args:
-        counts: by number, as unsigned, (3, 65536).
-        signed: the numbers are.
+        counts: Counts by number, as unsigned, (3, 65536).
+        signed: Whether the numbers are signed.
     """
     low = -VALUES // 2 if signed else 0
     rows = np.roll(counts, VALUES // 2, axis=1) if signed else counts
@@ -65,11 +66,11 @@ def _add(
 
 
 class Near:
-    """Counts of floats of three bands; several threads may add."""
+    """Counts of floats of three bands; several threads may add to it."""
 
     def __init__(self, pivots: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
         self.pivots = pivots
-        # Memory that is never written to is never taken.
+        # Unwritten memory is never allocated physically.
         self.counts = np.zeros((3, CELLS), np.int64)
         self.low, self.high = np.zeros((3, CELLS)), np.zeros((3, CELLS))
         self.lock = threading.Lock()
@@ -81,12 +82,12 @@ class Near:
             _add(keys, values, self.counts[band], self.low[band], self.high[band])
 
     def found(self, band: int) -> tuple[NDArray[np.int64], Floats, Floats]:
-        """Count, least and greatest number of each cell that occurs, ascending."""
+        """Return count, least and greatest number of each non-empty cell, ascending."""
         there = np.flatnonzero(self.counts[band])
         return self.counts[band][there], self.low[band][there], self.high[band][there]
 
     def better(self) -> tuple[float, float, float] | None:
-        """Pivots with which counting again pays; None: it is right to 1e-4 already."""
+        """Return pivots with which a second count pays; None if the accuracy is already 1e-4."""
         out, pays = [], False
         for band in range(3):
             counts, low, high = self.found(band)
@@ -101,7 +102,7 @@ class Near:
         return (out[0], out[1], out[2]) if pays else None
 
     def pairs(self) -> tuple[list[Pairs], bool]:
-        """Number and count, ascending, per band, and whether all of them are exact."""
+        """Return numbers and counts per band, ascending, and whether all of them are exact."""
         out, exact = [], True
         for band in range(3):
             counts, low, high = self.found(band)
@@ -113,16 +114,16 @@ class Near:
 
 
 def _keys(values: Floats) -> NDArray[np.uint32]:
-    """Cell of each number; cells ascend as numbers do."""
+    """Return the cell of each number; cells are ordered like the numbers."""
     with np.errstate(over="ignore"):
-        # Nought has one sign.
+        # Gives zero a single sign.
         bits = (values.astype(np.float32) + np.float32(0)).view(np.uint32)
     ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
     return np.asarray(ordered >> 8, np.uint32)
 
 
 def _edges(counts: NDArray[np.int64], low: Floats, high: Floats) -> tuple[float, float]:
-    """About the 2nd and the 98th percentile."""
+    """Return approximately the 2nd and the 98th percentile."""
     ends = np.cumsum(counts)
     first, last = (np.searchsorted(ends, ends[-1] * pct / 100) for pct in USUAL)
     last = min(int(last), len(counts) - 1)
@@ -132,10 +133,11 @@ def _edges(counts: NDArray[np.int64], low: Floats, high: Floats) -> tuple[float,
 def _merged(
     counts: NDArray[np.int64], low: Floats, high: Floats
 ) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """Neighbouring cells as one, where that is narrow or far from the percentiles."""
+    """Merge neighbouring cells that are narrow or far from the percentiles."""
     first, last = _edges(counts, low, high)
     middle, reach = (low + high) / 2, max(last - first, np.finfo(float).tiny)
-    # Equal steps to one range beyond the percentiles; from there, steps of 1/128 of the distance.
+    # Equal steps up to one range beyond the percentiles; from there, steps of 1/128 of the
+    # distance.
     step = np.floor((middle - first) / (MERGED * reach)).clip(-1 / MERGED, 2 / MERGED)
     off = np.maximum(np.maximum(first - middle, middle - last) / reach, 1)
     tail = np.floor(np.log(off) * 128) * np.sign(middle - first)
@@ -149,7 +151,7 @@ def _merged(
 
 
 def _pairs(counts: NDArray[np.int64], low: Floats, high: Floats) -> Pairs:
-    """The middle of each cell; of the first and last one also the least and greatest number."""
+    """Return the middle of each cell, with the least and the greatest number at the ends."""
     out = [[float(v), int(n)] for v, n in zip((low + high) / 2, counts, strict=True)]
     for at, value in ((-1, float(high[-1])), (0, float(low[0]))) if out else ():
         if out[at][0] != value:

@@ -1,4 +1,4 @@
-"""Which datum grids PROJ would need to place a strip exactly, and does not have."""
+"""Find datum grids that PROJ lacks to place a strip exactly."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from witw.imagery.strip.vrt import Raster
 
 
 def missing(raster: Raster, epsg: int) -> tuple[list[str], float] | None:
-    """Grids that are not installed, and how far off the strip may lie without them.
+    """Return the missing grids and the possible error without them.
 
     Args:
-        raster: the strip.
-        epsg: code of the target CRS.
+        raster: The strip.
+        epsg: EPSG code of the target CRS.
 
     Returns:
-        File names, and the accuracy of the best conversion there is [m], NaN if it is not known;
-        None: nothing is missing.
+        File names, and the accuracy of the best available conversion [m], NaN if unknown; None if
+        no grid is missing.
     """
     srs = osr.SpatialReference()
     srs.ImportFromWkt(raster.wkt)
     if srs.GetAuthorityCode("GEOGCS") == "4326":
         return None
-    # Half a second to import, and most strips are in WGS 84.
+    # The import takes half a second, and most strips are in WGS 84.
     from pyproj import CRS
     from pyproj.transformer import TransformerGroup
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of what is asked for here
+        warnings.simplefilter("ignore")  # it warns about the very condition tested here
         group = TransformerGroup(CRS.from_wkt(raster.wkt), CRS.from_epsg(epsg), always_xy=True)
     if group.best_available or not group.unavailable_operations:
         return None

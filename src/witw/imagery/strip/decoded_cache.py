@@ -1,11 +1,10 @@
 """Cache of a strip's decoded bands from `stats` to `utm`, so that it is decoded once.
 
-Percentiles are known only when every pixel has been seen, and only then can the first one be
-converted. Decoding is half of all the work on a compressed strip, and a remote one would be fetched
-twice, so `stats` leaves the three bands as they are beside its output and `utm` takes them from
-there and removes them. The file is a help and no output: without it, or where a block of it or
-anything it was made from is not as it was, `utm` reads the strip itself. It needs six bytes a pixel
-(of 16 bits) and is not made where the disk would become full.
+Percentiles are known only after every pixel has been read, and the conversion needs them. Decoding
+is half of the work on a compressed strip, and a remote strip would be fetched twice. `stats`
+therefore stores the three decoded bands beside its output, and `utm` reads and removes them. The
+file is optional and not an output: if it is missing, damaged or out of date, `utm` reads the strip
+itself. It takes six bytes per pixel (of 16 bits) and is not written if the disk would become full.
 
 Layout: the units of :class:`.blocks.Reader` one after the other, then JSON (`stamp`, `sums`), then
 its length in eight bytes.
@@ -34,24 +33,24 @@ log = logging.getLogger("witw")
 
 Unit = tuple[int, int]
 Stamp = dict[str, Any]
-# So many times the file's size must be free before it is made: `utm.tif` and others need room too.
+# Required free space, in file sizes: `utm.tif` and other files need room too.
 SPARE = 4
 
 
 def beside(path: Path) -> Path:
-    """Name of the file for a strip, next to another of its files (``{strip}.*``)."""
+    """Return the file's path for a strip, given another of the strip's files (``{strip}.*``)."""
     return path.with_name(f"{path.name.split('.')[0]}.decoded")
 
 
 class Layout:
-    """What the file holds and where.
+    """Content and layout of the file.
 
     Attributes:
-        stamp: what it was made from; another stamp, another file.
-        shapes: height and width of each unit [px].
+        stamp: Fingerprint of all inputs; a different stamp makes the file invalid.
+        shapes: Height and width of each unit [px].
         dtype: numpy's name of the values' type.
-        offsets: where each unit begins [bytes].
-        size: of all units [bytes].
+        offsets: Start of each unit [bytes].
+        size: Total size of the units [bytes].
     """
 
     def __init__(self, stamp: Stamp, shapes: dict[Unit, tuple[int, int]], dtype: str) -> None:
@@ -62,26 +61,26 @@ class Layout:
 
 
 class Writer:
-    """Takes units in any order, from several threads."""
+    """Writes units in any order, from several threads."""
 
     def __init__(self, handle: int, layout: Layout) -> None:
         self.handle, self.layout, self.broken = handle, layout, False
         self.sums: dict[Unit, int] = {}
 
     def add(self, unit: Unit, data: NDArray[Any]) -> None:
-        """Keep (3, h, w) values of a unit; nothing more is kept once the disk refuses."""
+        """Store (3, h, w) values of a unit; stop storing once the disk refuses."""
         if self.broken:
             return
         data = np.ascontiguousarray(data)
         try:
             self.broken = os.pwrite(self.handle, data, self.layout.offsets[unit]) != data.nbytes
         except OSError as error:
-            log.info("decoded pixels are not kept: %s", error)
+            log.info("decoded pixels are not cached: %s", error)
             self.broken = True
         self.sums[unit] = isal_zlib.crc32(data)
 
     def end(self) -> bool:
-        """Write what tells how to read it; whether the file is whole."""
+        """Write the trailer; return whether the file is complete."""
         if self.broken or len(self.sums) < len(self.layout.shapes):
             return False
         sums = [self.sums[unit] for unit in self.layout.shapes]
@@ -95,11 +94,11 @@ class Writer:
 
 @contextmanager
 def keeping(path: Path, layout: Layout) -> Iterator[Writer | None]:
-    """Write the file, which appears whole or not at all; None where it would take too much room."""
+    """Write the file atomically; yield None if it would take too much space."""
     path.unlink(missing_ok=True)
     megabytes = layout.size >> 20
     if shutil.disk_usage(path.parent).free < SPARE * layout.size:
-        log.info("decoded pixels are not kept: they would take %d MB of the disk", megabytes)
+        log.info("decoded pixels are not cached: they would take %d MB of the disk", megabytes)
         yield None
         return
     with files.scratch(path) as folder:
@@ -113,7 +112,7 @@ def keeping(path: Path, layout: Layout) -> Iterator[Writer | None]:
             os.close(handle)
         if whole:
             part.replace(path)
-            log.info("%s keeps %d MB of decoded pixels for utm", path, megabytes)
+            log.info("%s caches %d MB of decoded pixels for utm", path, megabytes)
 
 
 class Kept:
@@ -124,7 +123,7 @@ class Kept:
         self.sums = dict(zip(layout.shapes, sums, strict=True))
 
     def read(self, unit: Unit) -> NDArray[Any] | None:
-        """Values of a unit, (3, h, w); None: they are not what was written."""
+        """Return the values of a unit, (3, h, w); None if they are damaged."""
         data = np.empty((3, *self.layout.shapes[unit]), self.layout.dtype)
         count = os.preadv(self.handle, [data], self.layout.offsets[unit])
         whole = count == data.nbytes and isal_zlib.crc32(data) == self.sums[unit]
@@ -133,7 +132,7 @@ class Kept:
 
 @contextmanager
 def kept(path: Path, layout: Layout) -> Iterator[Kept | None]:
-    """Open the file if it is there, whole and of just this; else None."""
+    """Open the file if it exists, is complete and matches ``layout``; else yield None."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
@@ -147,7 +146,7 @@ def kept(path: Path, layout: Layout) -> Iterator[Kept | None]:
 
 
 def _sums(handle: int, layout: Layout) -> list[int]:
-    """Checksums from the end of a file; none if it is another's or not whole."""
+    """Return the checksums at the end of a file; an empty list if it is foreign or incomplete."""
     end = os.fstat(handle).st_size - 8
     try:
         (length,) = struct.unpack("<Q", os.pread(handle, 8, end))

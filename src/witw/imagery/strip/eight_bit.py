@@ -1,4 +1,4 @@
-"""From a strip's stored numbers to 8 bit: one formula for the kernel, the VRT and the tests."""
+"""Convert a strip's stored numbers to 8 bit: one formula for the kernel, the VRT and the tests."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from witw.imagery.strip.vrt import Raster, Triple
 
 Pixels = NDArray[np.uint8]
-# Numbers of 16 bits.
+# Number of 16-bit values.
 VALUES = 65_536
-# Data types whose conversion is tabulated, with their least and largest number.
+# Data types with a tabulated conversion, with their least and greatest number.
 WHOLE = {"Byte": (0, 255), "UInt16": (0, 65_535), "Int16": (-32_768, 32_767)}
 
 
 def table(values: NDArray[Any], low: float, high: float) -> Pixels:
-    """The conversion to 8 bit: 0 at ``low``, 255 at ``high``, linear, halves rounded up, clipped.
+    """Convert to 8 bit: 0 at ``low``, 255 at ``high``, linear, halves rounded up, clipped.
 
-    A band of one value only (``low == high``) becomes mid-grey, what lies beyond it 0 or 255.
+    For a band with a single value (``low == high``), this value becomes mid-grey, and others become
+    0 or 255.
     """
     data = np.asarray(values, np.float64)
     if low == high:
@@ -31,12 +32,12 @@ def table(values: NDArray[Any], low: float, high: float) -> Pixels:
 
 
 def steps(low: float, high: float) -> NDArray[np.float64]:
-    """Where the table steps up: for k = 1..255 the least double that becomes k or more, (255,)."""
+    """Return the least double that becomes k or more, for k = 1..255, (255,)."""
     levels = np.arange(1, 256)
     start = low + (levels - 0.5) / 255 * (high - low)
     if low == high:
         return np.where(levels <= 128, low, np.nextafter(low, np.inf))
-    # The formula's inverse is right but for rounding: walk the last few doubles.
+    # The inverse formula is exact except for rounding, so the last few doubles are searched.
     while (late := table(np.nextafter(start, -np.inf), low, high) >= levels).any():
         start = np.where(late, np.nextafter(start, -np.inf), start)
     while (early := table(start, low, high) < levels).any():
@@ -46,14 +47,14 @@ def steps(low: float, high: float) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class EightBit:
-    """How a strip's three bands become 8 bit.
+    """Conversion of a strip's three bands to 8 bit.
 
     Attributes:
         dtype: GDAL's name of the stored data type.
-        low: The physical value of each band that becomes 0.
-        high: The physical value of each band that becomes 255.
-        scale: Physical value = stored number * scale + offset, as the file declares it.
-        offset: See ``scale``.
+        low: Physical value of each band that becomes 0.
+        high: Physical value of each band that becomes 255.
+        scale: Declared scale of each band: physical value = stored number * scale + offset.
+        offset: Declared offset of each band.
     """
 
     dtype: str
@@ -64,14 +65,14 @@ class EightBit:
 
     @classmethod
     def of(cls, raster: Raster, stretch: Mapping[str, Any]) -> EightBit:
-        """What ``stretch.json`` says of a strip.
+        """Return the conversion of a strip according to ``stretch.json``.
 
         Raises:
-            KeyError, TypeError, ValueError: it holds no stretch.
+            KeyError, TypeError, ValueError: It does not contain a stretch.
         """
         kept = raster.dtype == "Byte" and stretch.get("eight_bit", "keep") == "keep"
         if kept:
-            # As it looks: a declared scale changes no colour, a negative is turned round.
+            # Stays as displayed: a declared scale changes no colour, and a negative is inverted.
             black, white = (0.0, 255.0) if raster.white is None else (float(raster.white), 0.0)
             return cls("Byte", (black,) * 3, (white,) * 3, (1.0,) * 3, (0.0,) * 3)
         (r0, g0, b0), (r1, g1, b1) = (map(float, stretch[key]) for key in ("low", "high"))
@@ -79,7 +80,7 @@ class EightBit:
 
     @property
     def is_identity(self) -> bool:
-        """Whether the numbers are left as they are."""
+        """Whether the numbers stay unchanged."""
         kept = self.dtype == "Byte" and self.scale == (1,) * 3 and self.offset == (0,) * 3
         return kept and self.low == (0,) * 3 and self.high == (255,) * 3
 
@@ -91,7 +92,7 @@ class EightBit:
         return table(physical, self.low[band], self.high[band])
 
     def tables(self) -> Pixels | None:
-        """For every number of 8 or 16 bits, as unsigned, its 8 bit, (3, 65536); else None."""
+        """The 8-bit value of every 8- or 16-bit number, as unsigned, (3, 65536); else None."""
         if self.dtype not in WHOLE:
             return None
         low, high = WHOLE[self.dtype]

@@ -1,4 +1,4 @@
-"""Footprints of rasters: grids of files, boxes in degrees. Opens nothing."""
+"""Footprints of rasters: grids of files, boxes in degrees. Opens no files."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from witw.geo import EARTH_RADIUS_M
 from witw.imagery.strip.vrt import Raster, Rect
 
 Box = tuple[float, float, float, float]
-# Tiles of one set are laid to whole pixels; more than this [px] would be seen.
+# Tiles of one set are placed on whole pixels; a larger offset [px] would be visible.
 MOST_OFF_PX = 0.05
-# The largest raster that is made [150 km at 0.3 m].
+# Largest raster that is written [150 km at 0.3 m].
 MOST_SIDE_PX = 500_000
 
 
 def grid(
     tiles: Sequence[tuple[tuple[float, ...], tuple[int, int]]],
 ) -> tuple[tuple[float, ...], tuple[int, int], list[Rect]]:
-    """One grid for several north-up files: the box of all, pixels of their mean size.
+    """Return one grid for several north-up files: their bounding box in pixels of their mean size.
 
     Args:
-        tiles: GDAL's six numbers, and width and height [px], of each.
+        tiles: GDAL's geotransform, and width and height [px], of each file.
 
     Returns:
-        The grid's six numbers, its width and height [px], and where each file lies in it [px].
+        Geotransform of the grid, its width and height [px], and each file's rectangle in it [px].
 
     Raises:
-        RuntimeError: one is rotated or south up, or lies between the pixels of the others.
+        RuntimeError: A file is rotated or south up, or is off the grid of the others.
     """
     data = np.array([[*t, *size] for t, size in tiles])
     left, dx, skew_x, top, skew_y, dy, width, height = data.T
     if skew_x.any() or skew_y.any() or (dx <= 0).any() or (dy >= 0).any():
-        raise RuntimeError("its tiles are rotated, so they make no raster")
+        raise RuntimeError("its tiles are rotated and cannot form one raster")
     step_x, step_y = float(dx.mean()), float(-dy.mean())
     if np.ptp(dx) < 1e-6 * step_x and np.ptp(dy) < 1e-6 * step_y:
         step_x, step_y = float(dx[0]), float(-dy[0])
@@ -44,11 +44,11 @@ def grid(
     w, h = width * dx / step_x, height * -dy / step_y
     whole = [np.rint(v) for v in (x, y)] + [width, height]
     off = max(float(np.abs(v - r).max()) for v, r in zip((x, y, w, h), whole, strict=True))
-    # Corners are written with rounding noise; tiles of one grid must meet without a seam.
+    # Corners have rounding noise, but tiles of one grid must meet without a seam.
     if off > MOST_OFF_PX:
         raise RuntimeError(
-            f"its tiles do not lie on one grid of pixels (they are up to {off:.2f} pixels off it); "
-            "list them as strips of their own"
+            f"its tiles do not share one pixel grid (offsets up to {off:.2f} pixels); list them as "
+            "separate strips"
         )
     x, y, w, h = whole
     size = int((x + w).max()), int((y + h).max())
@@ -59,7 +59,7 @@ def grid(
 
 
 def spatial_reference(raster: Raster) -> osr.SpatialReference:
-    """A raster's CRS, with its axes in the order of the pixels'."""
+    """Return a raster's CRS, with its axes in the order of the pixels' axes."""
     srs = osr.SpatialReference()
     srs.ImportFromWkt(raster.wkt)
     srs.SetDataAxisToSRSAxisMapping([int(axis) for axis in raster.axes.split(",")])
@@ -67,12 +67,12 @@ def spatial_reference(raster: Raster) -> osr.SpatialReference:
 
 
 def box_deg(raster: Raster) -> Box | None:
-    """West, south, east, north of a raster, EPSG:4326 [degrees]; None: PROJ cannot say."""
+    """Return west, south, east, north of a raster, EPSG:4326 [degrees]; None if PROJ fails."""
     srs, degrees = spatial_reference(raster), osr.SpatialReference()
     degrees.ImportFromEPSG(4326)
     degrees.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
     a, b, c, d, e, f = raster.transform
-    # Its inside too: the corners of a picture of the whole earth show none of it.
+    # Includes points inside, because the corners of a full-disk image do not show the earth.
     x, y = (v.ravel() * n for v, n in zip(np.mgrid[0:1:33j, 0:1:33j], raster.size, strict=True))
     points = np.stack([a + b * x + c * y, d + e * x + f * y], axis=1)
     try:
@@ -83,13 +83,13 @@ def box_deg(raster: Raster) -> Box | None:
     lon, lat = found[np.isfinite(found).all(axis=1)].T
     if not len(lon):
         return None
-    # Across the 180th meridian they go on: 179, 180, 181.
+    # Longitudes across the 180th meridian continue: 179, 180, 181.
     lon = lon[0] + (lon - lon[0] + 180) % 360 - 180
     return float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())
 
 
 def sides_m(box: Sequence[float]) -> tuple[float, float]:
-    """Width and height of a box (west, south, east, north [degrees]) in its middle [m]."""
+    """Return width and height of a box (west, south, east, north [degrees]) in its middle [m]."""
     west, south, east, north = box
     metres = math.radians(1) * EARTH_RADIUS_M
     return (
@@ -99,18 +99,18 @@ def sides_m(box: Sequence[float]) -> tuple[float, float]:
 
 
 def too_large(width: float, height: float, gsd_m: float) -> str:
-    """What is wrong with a raster of more pixels along a side than MOST_SIDE_PX."""
+    """Return what is wrong with a raster wider or higher than MOST_SIDE_PX; '' if nothing is."""
     return (
         f"it would have {width:,.0f} x {height:,.0f} pixels of {gsd_m} m, more than "
-        f"{MOST_SIDE_PX:,} along a side; cut the area out of it (gdal_translate -projwin), set "
+        f"{MOST_SIDE_PX:,} along a side; crop it to the area (gdal_translate -projwin), set "
         "`extent: photos`, or check `utm.gsd_m`"
     )
 
 
 def near(one: Sequence[float], other: Sequence[float], margin_m: float) -> bool:
-    """Whether two boxes (west, south, east, north [degrees]) are at most so far apart [m].
+    """Return whether two boxes (west, south, east, north [degrees]) are within ``margin_m`` [m].
 
-    A longitude may be given from -180 to 180 or from 0 to 360.
+    Longitudes may range from -180 to 180 or from 0 to 360.
     """
     dy = margin_m / 111_000
     furthest = max(abs(v) for v in (one[1], one[3], other[1], other[3]))

@@ -1,7 +1,7 @@
-"""Open rasters of any format: by GDAL's wheel, else described from what rasterio's opens.
+"""Open rasters of any format, with GDAL's wheel or through rasterio's description.
 
-The wheel of GDAL holds 27 drivers, rasterio's 147. Pixels are read by rasterio in any case
-(:mod:`.blocks`), so of the other formats only the description is wanted here.
+GDAL's wheel contains 27 drivers, rasterio's wheel 147. rasterio reads the pixels in any case
+(:mod:`.blocks`), so this module only needs the description of the other formats.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from osgeo import gdal
 from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 
-# What rasterio, like GDAL's own binding, is told of the network.
+# Network settings of rasterio and of GDAL's own binding.
 OPTIONS = (
     "AWS_NO_SIGN_REQUEST", "AWS_REGION", "AWS_S3_ENDPOINT", "AWS_HTTPS", "AWS_VIRTUAL_HOSTING",
     "GDAL_HTTP_MAX_RETRY", "GDAL_HTTP_RETRY_DELAY", "GDAL_HTTP_CONNECTTIMEOUT",
     "GDAL_HTTP_LOW_SPEED_LIMIT", "GDAL_HTTP_LOW_SPEED_TIME", "GDAL_DISABLE_READDIR_ON_OPEN",
 )  # fmt: skip
 UNKNOWN = "not recognized as being in a supported file format"
-# Formats whose readers may not be given away with GDAL.
+# Formats whose readers cannot be distributed with GDAL.
 CLOSED = {"ecw": "ECW", "sid": "MrSID"}
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A raster that can be described.
+    """A raster with a description.
 
     Attributes:
-        ds: Its description; of formats that rasterio alone reads without pixels.
-        block: width and height of its blocks [px].
+        ds: Its description; without pixels for formats that only rasterio reads.
+        block: Width and height of its blocks [px].
     """
 
     ds: gdal.Dataset
@@ -38,7 +38,7 @@ class Opened:
 
 
 def options() -> dict[str, str]:
-    """GDAL's options of the network, for rasterio's library."""
+    """Return GDAL's network options, for rasterio's library."""
     return {key: value for key in OPTIONS if (value := gdal.GetConfigOption(key))}
 
 
@@ -47,10 +47,10 @@ def opened(name: str, band: int) -> Opened:
 
     Args:
         name: GDAL's name.
-        band: whose blocks are told; 1 where there are fewer bands.
+        band: Band whose block size is returned; 1 if the raster has fewer bands.
 
     Raises:
-        RuntimeError: it cannot be opened; says why.
+        RuntimeError: The raster cannot be opened; the message gives the reason.
     """
     try:
         ds = gdal.Open(name)
@@ -73,14 +73,14 @@ def _by_rasterio(name: str, band: int, error: RuntimeError) -> Opened:
             raise error from None
         raise RuntimeError(
             f"{kind} is read by licensed software only; convert it to GeoTIFF with a program that "
-            "has it, such as QGIS for Windows"
+            "supports it, such as QGIS for Windows"
         ) from None
 
 
 def _described(file: rasterio.DatasetReader) -> gdal.Dataset:
-    """A data set without pixels that says what a file says of itself."""
+    """Return a data set without pixels but with a file's metadata."""
     ds = gdal.GetDriverByName("VRT").Create("", file.width, file.height, 0)
-    # A file without a place has the transform of its pixels.
+    # A file without georeference has an identity transform.
     if file.transform != rasterio.Affine.identity():
         ds.SetGeoTransform(file.transform.to_gdal())
     if file.crs is not None:
@@ -104,6 +104,6 @@ def _described(file: rasterio.DatasetReader) -> gdal.Dataset:
 
 
 def _name(dtype: str) -> str:
-    """GDAL's name of one of rasterio's data types."""
+    """Return GDAL's name of a rasterio data type."""
     other = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "uint32": "UInt32"}
     return other.get(dtype, dtype.capitalize())

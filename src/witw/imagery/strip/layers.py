@@ -1,9 +1,8 @@
-"""Read a strip of any kind window by window: which pixels have data is decided pixel by pixel.
+"""Read a strip of any kind window by window, with the validity of every pixel.
 
-A pixel is blank where the file's mask or alpha band is 0, where a raster of usable pixels says so,
-where all three bands hold the nodata value, and, in floats, where any of the three is NaN or
-infinite: it has no colour. Where tiles overlap, a pixel is that of the last tile that has data
-there, with all of its three bands.
+A pixel is blank in four cases: the file's mask or alpha band is 0, a raster of usable pixels
+excludes it, all three bands hold the nodata value, or a float is NaN or infinite in any of the
+three bands. Where tiles overlap, all three bands come from the last tile with data.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from rasterio.windows import Window
 
 from witw.imagery.strip.vrt import Part, Raster
 
-# Files of a tile set that one thread keeps open: all below a row of units, of most sets.
+# Open files of a tile set per thread: enough for a row of units in most sets.
 OPEN_FILES = 48
 NUMPY = {"Byte": "uint8"}
 
 
 class Layers:
-    """The files of a strip, opened as they are needed; for one thread.
+    """The files of a strip, opened on demand; not thread-safe.
 
     Attributes:
         raster: The strip.
@@ -44,7 +43,7 @@ class Layers:
             Stored numbers, (3, h, w), 0 where blank, and validity, (h, w).
 
         Raises:
-            rasterio.errors.RasterioError: a file cannot be read.
+            rasterio.errors.RasterioError: A file cannot be read.
         """
         x, y, width, height = window.flatten()
         data = np.zeros((3, height, width), self.dtype)
@@ -70,7 +69,7 @@ class Layers:
         return data, valid
 
     def _part(self, part: Part, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Stored numbers and validity of a window of one file."""
+        """Return stored numbers and validity of a window of one file."""
         file = self._opened(part.file)
         values = file.read(self.raster.bands, window=window)
         valid = np.ones(values.shape[1:], np.bool_)
@@ -103,12 +102,12 @@ class Layers:
 
 
 def _holds(values: NDArray[Any], numbers: tuple[float, float, float]) -> NDArray[np.bool_]:
-    """Where three bands all hold three numbers, (h, w)."""
+    """Return where three bands hold three given numbers, (h, w)."""
     out = np.ones(values.shape[1:], np.bool_)
     for band, number in zip(values, numbers, strict=True):
         if values.dtype.kind == "f":
             out &= band == values.dtype.type(number)
         else:
-            # Python's integer, not numpy's: one that the data type does not have equals none.
+            # Python's integer, not numpy's: a number outside the data type then equals no value.
             out &= band == int(number) if number // 1 == number else False
     return out

@@ -1,9 +1,9 @@
-"""Look at strips before a run: which of its places each is read from, and what is wrong with it.
+"""Check strips before a run: the location of each, and what is wrong with it.
 
 `python -m witw.imagery.strip.look` reads a JSON list of `stats` specs from stdin, each with
-`sources` if a strip may lie in several places. It looks at all of them side by side and writes a
-line of JSON for each to stdout. Exit 0, or exit 1 and a line on stderr that begins with `witw:` for
-each strip that cannot be used.
+`sources` if a strip has alternative locations. It checks all of them in parallel and writes a line
+of JSON for each to stdout. It exits with 0, or with 1 and a `witw:` line on stderr for each
+unusable strip.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from witw.imagery.strip.footprint import MOST_SIDE_PX, Box, box_deg, near, sides
 from witw.imagery.strip.vrt import Raster
 from witw.paths import is_remote
 
-# Strips that are looked at side by side, each with several files.
+# Strips checked in parallel, each with several files.
 STRIPS_AT_ONCE = 32
-# A person waits: a server that is down is told within a minute.
+# A user is waiting, so an unreachable server is reported within a minute.
 OPTIONS = {
     "GDAL_HTTP_MAX_RETRY": "2",
     "GDAL_HTTP_RETRY_DELAY": "0.5",
@@ -37,14 +37,14 @@ OPTIONS = {
 
 
 def check(spec: Mapping[str, Any]) -> Raster:
-    """Check a strip before any work: it opens, and shows something of its area.
+    """Check before any work that a strip opens and shows a part of its area.
 
     Args:
-        spec: of `stats`; with `bbox_deg`, `shape` and `chip_m` its place is checked too, with
-            `gsd_m` and `extent` its size.
+        spec: Spec of `stats`. Given `bbox_deg`, `shape` and `chip_m`, the position is checked too;
+            given `gsd_m` and `extent`, also the size.
 
     Raises:
-        UserError: names AOI and path.
+        UserError: The strip is unusable; the message names area and path.
     """
     raster = source.load(spec["aoi"], spec["strip"])
     if "bbox_deg" not in spec:
@@ -53,7 +53,7 @@ def check(spec: Mapping[str, Any]) -> Raster:
     found, box = box_deg(raster), spec["bbox_deg"]
     if found is None:
         raise UserError(
-            f"{where} cannot be placed on the earth: PROJ finds no longitude and latitude for its "
+            f"{where} cannot be georeferenced: PROJ finds no longitude and latitude for its "
             "corners; check its CRS and geotransform (gdalinfo)."
         )
     if not near(found, box, spec["chip_m"] / 2):
@@ -68,8 +68,8 @@ def check(spec: Mapping[str, Any]) -> Raster:
     if spec.get("shape") and not _meets(found, shapes.ground(spec), spec["chip_m"] / 2):
         raise UserError(
             f"{where} lies outside the area: it covers {', '.join(f'{v:.4f}' for v in found)} "
-            "(west, south, east, north), where the shape that `area` gives has nothing; take it "
-            "out of `strips` or correct `area`."
+            "(west, south, east, north), outside the shape in `area`; take it out of `strips` or "
+            "correct `area`."
         )
     gsd_m = spec.get("gsd_m")
     if gsd_m and spec.get("extent", "all") == "all":
@@ -80,7 +80,7 @@ def check(spec: Mapping[str, Any]) -> Raster:
 
 
 def _meets(box: Box, ground: shapes.Ground, margin_m: float) -> bool:
-    """Whether a box [degrees] is at most so far from an area's shape [m]."""
+    """Return whether a box [degrees] is within ``margin_m`` of an area's shape [m]."""
     dy = margin_m / 111_000
     dx = dy / max(0.1, math.cos(math.radians(max(abs(box[1]), abs(box[3])))))
     west, south, east, north = box[0] - dx, box[1] - dy, box[2] + dx, box[3] + dy
@@ -91,14 +91,14 @@ def _meets(box: Box, ground: shapes.Ground, margin_m: float) -> bool:
 
 
 def found(spec: Mapping[str, Any]) -> tuple[int, Raster]:
-    """The first of a strip's places where it lies, and the strip.
+    """Return the first location in which a strip exists, and the strip.
 
     Args:
-        spec: as for :func:`check`, with `sources`, the strip in each place.
+        spec: As for :func:`check`, with `sources`: the strip in each location.
 
     Raises:
-        UserError: it is nowhere, or cannot be used where it is; names AOI, paths, and what lies
-            there instead.
+        UserError: The strip does not exist or cannot be used; the message names area and paths, and
+            lists other files there.
     """
     missing: list[tuple[str, source.MissingError]] = []
     sources = spec.get("sources") or [spec["strip"]]
@@ -115,13 +115,13 @@ def found(spec: Mapping[str, Any]) -> tuple[int, Raster]:
         raise UserError(f"{str(missing[0][1]).rstrip('.')}{told[0][2]}.")
     places = "; ".join(f"{path}: {why}{instead}" for path, why, instead in told)
     raise UserError(
-        f"Area {spec['aoi']!r}: strip {sources[0]['name']} is in none of its {len(told)} places; "
-        f"{places}."
+        f"Area {spec['aoi']!r}: strip {sources[0]['name']} is in none of its {len(told)} "
+        f"locations; {places}."
     )
 
 
 def size(raster: Raster) -> dict[str, int]:
-    """Files and bytes of a strip, and its pixels."""
+    """Return number of files, bytes and pixels of a strip."""
     with ThreadPoolExecutor(source.OPENED_AT_ONCE) as pool:
         stats = list(pool.map(gdal.VSIStatL, (part.file for part in raster.parts)))
     return {
@@ -132,9 +132,9 @@ def size(raster: Raster) -> dict[str, int]:
 
 
 def report(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What a look found: `source`, the number of the place, and size; or `told`, what is wrong.
+    """Return a check's result: `source`, the location's number, and size; or `told`, the fault.
 
-    `is_unsure` is true where a server did not say whether a strip is there.
+    `is_unsure` is true if a server did not say whether a strip exists.
     """
     names = {"aoi": spec["aoi"], "strip": spec["strip"]["name"]}
     if "stac" in spec:
@@ -157,22 +157,22 @@ def report(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _items(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The `items` of a STAC, or what is wrong with it."""
-    # A second to import, which only those wait for who ask a STAC.
+    """Return the `items` of a STAC, or what is wrong with it."""
+    # The import takes a second, so only areas with a STAC pay for it.
     from witw.imagery.strip import stac
 
     try:
         return {"items": stac.found(spec["stac"], spec["bbox_deg"])}
     except RuntimeError as error:
         where = f"Area {spec['aoi']!r}: the STAC {remote.shown(spec['stac']['stac'])}"
-        return {"told": f"{where} gives no strips: {error}."}
+        return {"told": f"{where} yields no strips: {error}."}
 
 
 def looked(specs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The reports of strips, side by side.
+    """Return reports of strips, checked in parallel.
 
-    First without the files beside theirs (masks, world files): GDAL asks a bucket for ten of them,
-    one after the other. What cannot be used so is looked at once more with them.
+    The first check skips side files (masks, world files), because GDAL requests ten of them from a
+    bucket in sequence. Strips that fail it are checked again with side files.
     """
     reports: dict[int, dict[str, Any]] = {}
     usual = gdal.GetConfigOption("GDAL_DISABLE_READDIR_ON_OPEN")
@@ -185,7 +185,7 @@ def looked(specs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Look at the strips of the specs on stdin; each that cannot be used is named."""
+    """Check the strips of the specs on stdin and name each unusable one."""
     specs = json.load(sys.stdin)
     try:
         source.configure()

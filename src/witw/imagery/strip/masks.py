@@ -1,4 +1,4 @@
-"""Rasters beside a strip that say which of its pixels are usable, such as Planet's UDM2."""
+"""Rasters of usable pixels beside a strip, such as Planet's UDM2."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ MOST_OFF_PX = 0.01
 def of_files(
     aoi: str, strip: Mapping[str, Any], count: int, files: Callable[[str, str], list[str]]
 ) -> list[Usable | None]:
-    """The raster of usable pixels of each of a strip's files.
+    """Return the raster of usable pixels for each of a strip's files.
 
     Args:
-        aoi: the strip's area.
-        strip: as in the spec.
-        count: of the strip's files.
-        files: GDAL's names of the files of an area's path.
+        aoi: The strip's area.
+        strip: The strip as in the spec.
+        count: Number of the strip's files.
+        files: Returns GDAL's names of the files of an area's path.
 
     Raises:
-        UserError: there are more or fewer of them than files.
+        UserError: The numbers of rasters and files differ.
     """
     mask = strip.get("mask")
     if not mask:
@@ -35,16 +35,16 @@ def of_files(
     if len(found) != count:
         raise UserError(
             f"Area {aoi!r}: strip {strip['name']} has {count} files and {len(found)} in `mask`; "
-            "give one for each, whose names sort alike."
+            "give one for each, with names in the same order."
         )
     return [(name, mask["band"], mask["usable"]) for name in found]
 
 
 def check(usable: Usable, ds: gdal.Dataset, where: str) -> None:
-    """Look whether a raster of usable pixels lies on a strip's grid.
+    """Check that a raster of usable pixels lies on a strip's grid.
 
     Raises:
-        UserError: it does not, or cannot be read.
+        UserError: It does not, or cannot be read.
     """
     name, number, _ = usable
     shown = remote.shown(remote.user_name(name))
@@ -58,13 +58,13 @@ def check(usable: Usable, ds: gdal.Dataset, where: str) -> None:
     size = ds.RasterXSize, ds.RasterYSize
     if size != (mask.RasterXSize, mask.RasterYSize) or _off_px(ds, mask) > MOST_OFF_PX:
         raise UserError(
-            f"{where} has a `mask` {shown} on another grid of pixels; bring it onto the strip's "
+            f"{where} has a `mask` {shown} on another pixel grid; align it with the strip "
             "(gdalwarp -te -ts)."
         )
 
 
 def _off_px(ds: gdal.Dataset, other: gdal.Dataset) -> float:
-    """How far the corners of two rasters of one size lie apart at most [px]."""
+    """Return the largest distance between corresponding corners of two rasters of one size [px]."""
     one, two = ds.GetGeoTransform(), other.GetGeoTransform()
     step = max(abs(one[1]), abs(one[2]), 1e-300)
     difference = [a - b for a, b in zip(one, two, strict=True)]

@@ -1,6 +1,6 @@
 """Remote files through GDAL's virtual file systems: names, listings, error causes.
 
-Credentials never appear in what this module returns.
+No result of this module contains credentials.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from osgeo import gdal
 OPTIONS = {
     "GDAL_HTTP_MAX_RETRY": "5",
     "GDAL_HTTP_RETRY_DELAY": "2",
-    # Without them a host that swallows packets holds a job for ever.
+    # Without these timeouts, a host that drops packets blocks a job forever.
     "GDAL_HTTP_CONNECTTIMEOUT": "20",
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1000",
     "GDAL_HTTP_LOW_SPEED_TIME": "60",
-    # Side files are asked for by name: a listing of a bucket's folder may be thousands of names.
+    # Side files are requested by name: a bucket's folder may list thousands of names.
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
     "AWS_REGION": "us-east-1",
 }
@@ -46,11 +46,11 @@ SECRETS = (
 DENIED = "access is denied"
 NO_BUCKET, NO_FILE = "there is no such bucket", "there is no such file"
 UNREACHED, TROUBLE = "the server cannot be reached", "the server is in trouble; try again later"
-# Schemes of stores, and GDAL's folder of each.
+# Schemes of object stores, and GDAL's folder for each.
 STORES = {"s3://": "/vsis3/", "gs://": "/vsigs/", "az://": "/vsiaz/"}
-# Names that are told of a folder, of so many that are read of it.
+# Names that are shown of a folder, and names that are read.
 TOLD, LISTED = 6, 1000
-# What servers and GDAL say, and what it means to the user; the first that fits.
+# Texts of servers and GDAL, and their meaning for the user; the first match is used.
 REASONS = (
     (r"bucket does not exist|NoSuchBucket|ContainerNotFound", NO_BUCKET),
     (r"response code: 4(04|10)|key does not exist|NoSuchKey|BlobNotFound", NO_FILE),
@@ -74,9 +74,9 @@ REASONS = (
 
 
 def configure() -> None:
-    """Set GDAL's network up; what the environment says wins.
+    """Configure GDAL's network; settings in the environment take precedence.
 
-    Buckets are taken for public unless there are credentials.
+    Buckets are treated as public unless there are credentials.
     """
     options = dict(OPTIONS)
     if not has_credentials():
@@ -88,9 +88,10 @@ def configure() -> None:
 
 
 def _trust() -> None:
-    """Tell GDAL, and that of rasterio, which certificates to trust: the user's, else certifi's.
+    """Tell both GDAL libraries which certificates to trust: the user's, else certifi's.
 
-    Their wheels look for them where Debian has none, and rasterio overrules the user's.
+    Their wheels look in a place that Debian does not use, and rasterio overrides the user's
+    setting.
     """
     usual = certifi.where()
     if os.environ.get(CERTIFICATES, usual) == usual:
@@ -99,13 +100,13 @@ def _trust() -> None:
 
 
 def has_credentials() -> bool:
-    """Whether the user has AWS credentials where GDAL looks for them."""
+    """Return whether AWS credentials exist where GDAL looks for them."""
     file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
     return any(os.environ.get(key) for key in CREDENTIALS) or Path(file).expanduser().is_file()
 
 
 def gdal_name(path: str) -> str:
-    """GDAL's name of a path: `s3://` is `/vsis3/`, `http(s)://` is `/vsicurl/`."""
+    """Return GDAL's name of a path: `s3://` becomes `/vsis3/`, `http(s)://` `/vsicurl/`."""
     for scheme, folder in STORES.items():
         if path.startswith(scheme):
             return folder + path.removeprefix(scheme)
@@ -113,7 +114,7 @@ def gdal_name(path: str) -> str:
 
 
 def user_name(name: str) -> str:
-    """The path that :func:`gdal_name` makes such a name of."""
+    """Return the path that :func:`gdal_name` maps to a name."""
     for scheme, folder in STORES.items():
         if name.startswith(folder):
             return scheme + name.removeprefix(folder)
@@ -121,23 +122,23 @@ def user_name(name: str) -> str:
 
 
 def is_absent(why: str) -> bool:
-    """Whether a reason says that a file is not there, or that nobody may know."""
+    """Return whether a reason says that a file is missing or not accessible."""
     return any(told in why for told in (NO_BUCKET, NO_FILE, DENIED))
 
 
 def is_unsure(why: str) -> bool:
-    """Whether a reason is the server's, and says nothing of the file."""
+    """Return whether a reason is about the server and says nothing about the file."""
     return any(told in why for told in (UNREACHED, TROUBLE))
 
 
 def holds(path: str) -> str:
-    """What lies where a file is missing: of its folder, else of the nearest one above it.
+    """List the folder of a missing file, else the nearest folder above it.
 
     Args:
-        path: of the config.
+        path: Path from the config.
 
     Returns:
-        Words such as "s3://b/AOIs/ holds AOI_1/ and a.tif"; "" where no folder can be listed.
+        Words such as "s3://b/AOIs/ holds AOI_1/ and a.tif"; "" if no folder can be listed.
     """
     folder, _, wanted = gdal_name(path).rpartition("/")
     while folder.count("/") > (4 if folder.startswith("/vsicurl/") else 1) or (
@@ -157,7 +158,7 @@ def _and(words: list[str]) -> str:
 
 
 def _entries(folder: str) -> list[str]:
-    """Names in a folder, folders with a slash at their end; nothing if it cannot be listed."""
+    """Return names in a folder, folders with a trailing slash; empty if it cannot be listed."""
     found: list[str] = []
     with gdal.ExceptionMgr(useExceptions=False), gdal.quiet_errors():
         listing = gdal.OpenDir(folder, 0)
@@ -169,7 +170,7 @@ def _entries(folder: str) -> list[str]:
 
 
 def shown(text: str) -> str:
-    """A text without credentials: of addresses, neither user nor query; no value of SECRETS."""
+    """Return a text without credentials: no user or query in addresses, no value of SECRETS."""
     for name in SECRETS:
         if value := os.environ.get(name):
             text = text.replace(value, "***")
@@ -177,13 +178,13 @@ def shown(text: str) -> str:
 
 
 def matching(pattern: str) -> list[str]:
-    """Names of files that match, sorted; `*` may stand in any part but the first.
+    """Return names of matching files, sorted; `*` may occur in any part but the first.
 
     Args:
         pattern: GDAL's name, with `*`.
 
     Raises:
-        RuntimeError: a folder cannot be listed; says why.
+        RuntimeError: A folder cannot be listed; the message gives the reason.
     """
     whole = pattern.split("*", 1)[0]
     root = whole[: whole.rindex("/")]
@@ -194,7 +195,7 @@ def _walk(folder: str, parts: list[str]) -> Iterator[str]:
     part, rest = parts[0], parts[1:]
     found = [part]
     if "*" in part:
-        # Only `*` is special: `[` and `?` are letters like others in addresses.
+        # Only `*` is special: `[` and `?` are ordinary characters in addresses.
         plain = part.replace("[", "[[]").replace("?", "[?]")
         found = [n.rstrip("/") for n in _listed(folder) if fnmatch.fnmatchcase(n, plain)]
     for name in found:
@@ -211,18 +212,18 @@ def _listed(folder: str) -> list[str]:
         text = gdal.VSIGetLastErrorMsg() or (_answer(f"{folder}/") if found is None else "")
     except RuntimeError as error:
         found, text = None, str(error)
-    # A folder is no file of its own, so that one is not there says nothing.
+    # A bucket's folder is not an object, so a missing folder proves nothing.
     if found is None and text and ("bucket" in text or not re.search(REASONS[1][0], text)):
         raise RuntimeError(meaning(text, folder))
     return found or []
 
 
 def reason(name: str, text: str) -> str:
-    """Why a file could not be opened, in the user's terms.
+    """Return why a file could not be opened, in the user's terms.
 
     Args:
         name: GDAL's name.
-        text: what GDAL said; for a file behind an address it is asked again for the server's word.
+        text: GDAL's error. For a file behind an address the server is asked again for its reason.
     """
     if not name.startswith("/vsi"):
         return " ".join(text.split()).rstrip(".")
@@ -232,7 +233,7 @@ def reason(name: str, text: str) -> str:
 
 
 def _answer(name: str) -> str:
-    """What a server says when it is asked for a file, "" if it gives it."""
+    """Return a server's error for a file; "" if it delivers the file."""
     gdal.VSICurlPartialClearCache(name)
     gdal.VSIErrorReset()
     with gdal.config_options({"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}):
@@ -247,7 +248,7 @@ def _answer(name: str) -> str:
 
 
 def meaning(text: str, name: str) -> str:
-    """What GDAL's text about a file means; itself, without secrets, where that is not known."""
+    """Return the meaning of GDAL's text about a file; if unknown, the text without secrets."""
     for pattern, told in REASONS:
         if re.search(pattern, text):
             return f"{told} {_advice(name)}" if told == DENIED else told
@@ -255,14 +256,14 @@ def meaning(text: str, name: str) -> str:
 
 
 def _advice(name: str) -> str:
-    """What to do where access is denied."""
+    """Return what to do if access is denied."""
     if name.startswith(("/vsigs/", "/vsiaz/")):
         key = "GS_OAUTH2_REFRESH_TOKEN, GOOGLE_APPLICATION_CREDENTIALS or GS_NO_SIGN_REQUEST=YES"
         if name.startswith("/vsiaz/"):
             key = "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT and its key"
         return f"(give {key} in the environment)"
     if not name.startswith("/vsis3/"):
-        return "(GDAL_HTTP_USERPWD or GDAL_HTTP_BEARER in the environment would carry a login)"
+        return "(GDAL_HTTP_USERPWD or GDAL_HTTP_BEARER in the environment can hold a login)"
     if gdal.GetConfigOption("AWS_NO_SIGN_REQUEST", "NO").upper() in ("YES", "TRUE", "ON", "1"):
         return (
             "to anyone without credentials; give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "

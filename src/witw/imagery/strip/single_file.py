@@ -1,4 +1,4 @@
-"""Strips that are one file of whole numbers of 8 or 16 bits: compiled code reads them directly."""
+"""Strips in one file of 8- or 16-bit integers, which compiled code reads directly."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NEVER = -1
 
 @dataclass(frozen=True)
 class Plain:
-    """A strip that is one file of whole numbers of 8 or 16 bits, blank by value or never.
+    """A strip in one file of 8- or 16-bit integers, with blank pixels marked by value or absent.
 
     Attributes:
-        file: GDAL's name of it.
-        bands: for red, green, blue, counted from 1.
-        blank: a pixel is blank where all three bands hold these, as unsigned; NEVER: no such value.
-        signed: the values are.
+        file: GDAL's name of the file.
+        bands: Bands for red, green and blue, counted from 1.
+        blank: A pixel is blank if its three bands hold these numbers, as unsigned; NEVER: none is.
+        signed: Whether the values are signed.
     """
 
     file: str
@@ -28,7 +28,7 @@ class Plain:
 
 
 def plain(raster: Raster) -> Plain | None:
-    """The strip as :class:`Plain`, if it is so plain."""
+    """Return the strip as :class:`Plain`; None if it is not of this kind."""
     part = raster.parts[0]
     if len(raster.parts) > 1 or part.mask or part.usable or part.dtype not in WHOLE:
         return None

@@ -21,10 +21,10 @@ from witw.imagery.strip.vrt import Part, Raster, Triple
 from witw.paths import file_state, is_remote, vrt_sources
 
 CACHE_BYTES = 512 << 20
-# Lanczos of older versions ignores the sub-pixel offset where a strip is finer than the grid
-# (OSGeo/gdal #11042): a shift of half a pixel.
+# Older versions ignore the sub-pixel offset in Lanczos if a strip is finer than the grid
+# (OSGeo/gdal #11042), which shifts imagery by half a pixel.
 MIN_GDAL = 3_10_00_00
-# Opening a remote tile is waiting for its server: a set of 500 would take minutes one by one.
+# Opening a remote tile waits for its server: a set of 500 would take minutes in sequence.
 OPENED_AT_ONCE = 16
 Nodata = float | str
 BITS = {"Byte": 8, "UInt16": 16, "UInt32": 32}
@@ -33,7 +33,7 @@ DTYPES = {"Byte", "Int8", "UInt16", "Int16", "UInt32", "Int32", "Float32", "Floa
 
 
 class MissingError(UserError):
-    """A strip is not where its path says; ``why`` is the reason alone."""
+    """A strip does not exist at its path; ``why`` is the bare reason."""
 
     def __init__(self, message: str, why: str) -> None:
         super().__init__(message)
@@ -41,14 +41,14 @@ class MissingError(UserError):
 
 
 def configure() -> None:
-    """Set GDAL up: exceptions, one cache size everywhere, the network.
+    """Configure GDAL: exceptions, a fixed cache size, the network.
 
     Raises:
-        UserError: GDAL is too old to warp rightly.
+        UserError: GDAL is too old to warp correctly.
     """
     if int(gdal.VersionInfo()) < MIN_GDAL:
         raise UserError(
-            f"GDAL {gdal.__version__} shifts imagery when it reprojects: install 3.10 or newer."
+            f"GDAL {gdal.__version__} shifts imagery when it reprojects; install 3.10 or newer."
         )
     gdal.UseExceptions()
     gdal.SetCacheMax(CACHE_BYTES)
@@ -56,11 +56,11 @@ def configure() -> None:
 
 
 def files(aoi: str, path: str) -> list[str]:
-    """GDAL's names of a strip's files, sorted.
+    """Return GDAL's names of a strip's files, sorted.
 
     Raises:
-        UserError: a tile set without tiles (MissingError), or one that cannot be listed; names
-            AOI and path.
+        UserError: A tile set has no tiles (MissingError) or cannot be listed; the message names
+            area and path.
     """
     name = remote.gdal_name(path)
     if "*" not in path:
@@ -81,12 +81,12 @@ def load(aoi: str, strip: Mapping[str, Any]) -> Raster:
     """Describe a strip of the config.
 
     Args:
-        aoi: its AOI, for error texts.
+        aoi: Its area, for error messages.
         strip: `name`, `path`, `bands` and `nodata` as in the spec.
 
     Raises:
-        UserError: it does not open, lacks a band, has no georeference or holds no real numbers;
-            names AOI and path.
+        UserError: The strip cannot be opened, lacks a band, is not georeferenced or does not hold
+            real numbers; the message names area and path.
     """
     where = f"Area {aoi!r}: strip file {remote.shown(strip['path'])}"
     names = files(aoi, strip["path"])
@@ -109,7 +109,7 @@ def load(aoi: str, strip: Mapping[str, Any]) -> Raster:
 
 @dataclass(frozen=True)
 class _Tile:
-    """One opened file of a strip: where it lies, and its part but for the place."""
+    """An opened file of a strip: its position, and its other properties."""
 
     transform: tuple[float, ...]
     srs: osr.SpatialReference
@@ -141,10 +141,10 @@ def _tile(
 
 
 def _assemble(tiles: list[_Tile]) -> Raster:
-    """Put files on one grid, of their mean pixel size; later ones lie on top.
+    """Place files on one grid of their mean pixel size; later files lie on top.
 
     Raises:
-        RuntimeError: they do not make one raster.
+        RuntimeError: They do not form one raster.
     """
     first = tiles[0]
     transform, size = first.transform, first.part.size
@@ -155,7 +155,7 @@ def _assemble(tiles: list[_Tile]) -> Raster:
             raise RuntimeError("its tiles have different data types")
         if any((t.scale, t.offset) != (first.scale, first.offset) for t in tiles):
             raise RuntimeError(
-                "its tiles declare different scales or offsets; list them as strips of their own"
+                "its tiles declare different scales or offsets; list them as separate strips"
             )
         transform, size, rects = grid([(t.transform, t.part.size) for t in tiles])
         tiles = [replace(t, part=replace(t.part, dst=r)) for t, r in zip(tiles, rects, strict=True)]
@@ -176,12 +176,12 @@ def _assemble(tiles: list[_Tile]) -> Raster:
 def _physical(
     ds: gdal.Dataset, bands: tuple[int, ...], where: str
 ) -> tuple[Triple, Triple, int | None]:
-    """Scale and offset of three bands, and the largest number of a negative.
+    """Return scale and offset of three bands, and the largest number of a negative.
 
-    A negative (MINISWHITE) is one whose numbers count down from their largest.
+    A negative (MINISWHITE) is an image whose numbers count down from their largest.
 
     Raises:
-        UserError: a negative of signed numbers or floats, whose largest number is not known.
+        UserError: A negative has signed numbers or floats, so its largest number is unknown.
     """
     found = [ds.GetRasterBand(number) for number in bands]
     scale = [float(band.GetScale() or 1) for band in found]
@@ -204,8 +204,8 @@ def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
         advice = "set `bands` of the area or the strip, as in `bands: [1, 2, 3]`."
         if count < 3:
             advice = (
-                "it has no colours; to use it as grey set `bands: [1]` of the strip, else "
-                "give a file with red, green and blue."
+                "it has no colours; to use it as grey set `bands: [1]` for the strip, else give a "
+                "file with red, green and blue."
             )
         raise UserError(
             f"{where} has {count} band{'s' * (count != 1)}, but `bands` asks for {list(bands)}; "
@@ -215,11 +215,11 @@ def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
         raise UserError(f"{where} {UNLOCATED}; give it a CRS and a geotransform.")
     dtype = gdal.GetDataTypeName(ds.GetRasterBand(bands[0]).DataType)
     if dtype not in DTYPES:
-        raise UserError(f"{where} holds {dtype} values, which are no brightness; convert it.")
+        raise UserError(f"{where} holds {dtype} values, which are not brightness; convert it.")
     colours = (ds.GetRasterBand(number).GetColorInterpretation() for number in bands)
     if gdal.GCI_PaletteIndex in colours:
         raise UserError(
-            f"{where} holds numbers of a colour table, which are no brightness; convert it with "
+            f"{where} holds colour table numbers, which are not brightness; convert it with "
             "`gdal_translate -expand rgb`."
         )
 
@@ -228,12 +228,12 @@ def _part(ds: gdal.Dataset, name: str, bands: tuple[int, ...], nodata: Nodata) -
     band = ds.GetRasterBand(bands[0])
     whole = (0.0, 0.0, float(ds.RasterXSize), float(ds.RasterYSize))
     mask = None if nodata == "none" else _mask(ds, bands, nodata)
-    # As GDAL does: a mask that the file carries is the last word on what the file declares.
+    # As in GDAL, a mask in the file overrides the file's other declarations.
     is_told = nodata == "auto" and mask is not None and mask.startswith("mask")
     return Part(
         file=name,
         size=(ds.RasterXSize, ds.RasterYSize),
-        block=(1, 1),  # of formats that GDAL's wheel does not read, rasterio knows it
+        block=(1, 1),  # for formats that GDAL's wheel does not read, rasterio knows the block size
         dtype=gdal.GetDataTypeName(band.DataType),
         src=whole,
         dst=whole,
@@ -243,10 +243,11 @@ def _part(ds: gdal.Dataset, name: str, bands: tuple[int, ...], nodata: Nodata) -
 
 
 def _mask(ds: gdal.Dataset, bands: tuple[int, ...], nodata: Nodata) -> str | None:
-    """Band that is 0 where a pixel is blank: a mask or an alpha band.
+    """Return the band that is 0 where a pixel is blank: a mask or an alpha band.
 
-    With `auto` a nodata value in the file hides its alpha band, as in GDAL: writers of red, green,
-    blue and infrared tag the fourth band as alpha unasked. A number in the config hides nothing.
+    With `auto`, a nodata value in the file disables its alpha band, as in GDAL: writers of red,
+    green, blue and infrared tag the fourth band as alpha by default. A number in the config
+    disables nothing.
     """
     if ds.GetRasterBand(bands[0]).GetMaskFlags() & gdal.GMF_PER_DATASET:
         return f"mask,{bands[0]}"
@@ -258,13 +259,13 @@ def _mask(ds: gdal.Dataset, bands: tuple[int, ...], nodata: Nodata) -> str | Non
 
 
 def _blank(ds: gdal.Dataset, bands: tuple[int, ...], nodata: Nodata) -> Triple | None:
-    """The numbers that red, green and blue hold together where a pixel is blank."""
+    """Return the numbers that red, green and blue all hold where a pixel is blank."""
     if nodata == "none":
         return None
     if nodata != "auto":
         return (float(nodata),) * 3
     found = [ds.GetRasterBand(number).GetNoDataValue() for number in bands]
-    # A band without such a number has data everywhere; NaN is blank without being declared.
+    # A band without such a number has data everywhere; NaN is blank without a declaration.
     if any(value is None or value != value for value in found):
         return None
     return float(found[0]), float(found[1]), float(found[2])
@@ -272,49 +273,49 @@ def _blank(ds: gdal.Dataset, bands: tuple[int, ...], nodata: Nodata) -> Triple |
 
 @contextmanager
 def unchanged(aoi: str, names: Sequence[str]) -> Iterator[None]:
-    """Whatever is read of local files meanwhile is of one state of them.
+    """Check that local files do not change during the enclosed reads.
 
     Raises:
-        UserError: one of them was changed; names AOI and file.
+        UserError: A file has changed; the message names area and file.
     """
     before = {name: file_state(name) for name in names}
     yield
     for name, state in before.items():
         if file_state(name) != state:
             raise UserError(
-                f"Area {aoi!r}: strip file {name} changed while it was read; run again when it is "
-                "whole."
+                f"Area {aoi!r}: strip file {name} changed while it was read; run again when the "
+                "file is complete."
             )
 
 
 def local_files(raster: Raster) -> list[str]:
-    """Local files that are read of a strip, those that a VRT among them names included."""
+    """Return the local files of a strip, including those named in a VRT."""
     names = [part.file for part in raster.parts]
     names += [part.usable[0] for part in raster.parts if part.usable]
     return [*names, *(found for name in names for found in vrt_sources(name))]
 
 
 def eight_bit(raster: Raster, stretch: Path) -> EightBit:
-    """How a strip becomes 8 bit.
+    """Return the conversion of a strip to 8 bit.
 
     Args:
-        raster: the strip.
-        stretch: its AOI's ``stretch.json``.
+        raster: The strip.
+        stretch: ``stretch.json`` of its area.
 
     Raises:
-        UserError: the file holds no stretch.
+        UserError: The file does not contain a stretch.
     """
     try:
         return EightBit.of(raster, read_json(stretch))
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise UserError(f"{stretch} holds no stretch; delete it and run again.") from None
+        raise UserError(f"{stretch} contains no stretch; delete it and run again.") from None
 
 
 def rgb_raster(names: Sequence[str]) -> Raster:
-    """Describe 8-bit files with bands red, green, blue first; one grid, the first lies on top.
+    """Describe 8-bit files with red, green and blue first; one grid, the first file on top.
 
     Raises:
-        RuntimeError: one cannot be opened, or they have no common grid; names it.
+        RuntimeError: A file cannot be opened, or the files share no grid; the message names one.
     """
     tiles = [_tile(name, (1, 2, 3), "auto", name) for name in names]
     return _assemble(tiles[::-1])

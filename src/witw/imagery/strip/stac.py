@@ -1,4 +1,4 @@
-"""Strips from a STAC: the raster of one asset of each item, through pystac-client."""
+"""Strips from a STAC: one asset's raster per item, read with pystac-client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pystac_client.exceptions import APIError
 
 from witw.ground.shapes import boxes
 
-# Whatever a server of STAC answers may be wrong in.
+# Exceptions for invalid responses of a STAC server.
 ERRORS = (
     APIError,
     OSError,
@@ -26,24 +26,25 @@ ERRORS = (
 
 
 def found(asked: Mapping[str, Any], bbox_deg: Sequence[float]) -> list[dict[str, str]]:
-    """Rasters of the items that a STAC names, the newest first.
+    """Return the rasters of the items in a STAC, newest first.
 
     Args:
-        asked: the keys of a strip that is a STAC, see :class:`witw.settings.strip.Strip`.
-        bbox_deg: the area; west, south, east, north, EPSG:4326 [degrees].
+        asked: The keys of a STAC strip, see :class:`witw.settings.strip.Strip`.
+        bbox_deg: The area; west, south, east, north, EPSG:4326 [degrees].
 
     Returns:
         ``name`` and ``path`` of each.
 
     Raises:
-        RuntimeError: there is none, or the server's answers are no STAC; says why.
+        RuntimeError: There is no raster, or the server's responses are not valid STAC; the message
+            gives the reason.
     """
     try:
         items = _items(asked, bbox_deg)
         rasters = [(_moment(item), item.id, _path(item, asked["asset"])) for item in items]
     except ERRORS as error:
         text = " ".join(str(error).split())[:200] or type(error).__name__
-        raise RuntimeError(f"its answers are no STAC that can be used ({text})") from None
+        raise RuntimeError(f"its responses are not valid STAC ({text})") from None
     if not rasters:
         raise RuntimeError("it has no such item in the area; check collection, datetime and cloud")
     rasters.sort(key=lambda one: one[1])
@@ -76,7 +77,7 @@ def _items(asked: Mapping[str, Any], bbox_deg: Sequence[float]) -> list[pystac.I
     kept = [i for i in out.values() if most is None or _cloud(i) <= most]
     if len(out) > asked["max_items"]:
         raise ValueError(
-            f"more than {asked['max_items']} items lie in the area: narrow `datetime`, name "
+            f"more than {asked['max_items']} items lie in the area; narrow `datetime`, name "
             "`items`, or raise `max_items`"
         )
     return kept
@@ -91,10 +92,10 @@ def _moment(item: pystac.Item) -> str:
 
 
 def _path(item: pystac.Item, asset: str) -> str:
-    """Address of an item's raster.
+    """Return the address of an item's raster.
 
     Raises:
-        ValueError: it has no such asset; names those it has.
+        ValueError: The item lacks the asset; the message lists its assets.
     """
     if asset not in item.assets:
         raise ValueError(

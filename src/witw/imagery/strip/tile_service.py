@@ -1,7 +1,7 @@
-"""Tile services (XYZ, WMTS by REST) as strips: a description that GDAL's WMS driver reads.
+"""Tile services (XYZ, WMTS by REST) as strips, described for GDAL's WMS driver.
 
-The description is bound to the tiles over an area. Tiles are kept as files in the run folder, so
-that each is asked for once, also by later runs. No module of GDAL is imported here.
+The description is limited to the tiles over an area. Tiles are stored as files in the run folder,
+so each is requested only once, even across runs. This module imports no GDAL.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from witw.errors import UserError
 
 HALF_M = math.pi * 6_378_137  # from the middle of the map to its edge, EPSG:3857
 TILE_PX = 256
-# Placeholders of templates, and GDAL's.
+# Placeholders of address templates, and GDAL's equivalents.
 NAMES = {"TileMatrix": "z", "TileCol": "x", "TileRow": "y"}
 
 
 def tile_range(bbox_deg: Sequence[float], zoom: int) -> tuple[int, int, int, int]:
-    """First and last column, first and last row of the tiles over a box [degrees]."""
+    """Return first and last column, first and last row of the tiles over a box [degrees]."""
     west, south, east, north = bbox_deg
     count = 2**zoom
     columns = [math.floor((lon + 180) / 360 * count) for lon in (west, east)]
@@ -36,26 +36,27 @@ def tile_range(bbox_deg: Sequence[float], zoom: int) -> tuple[int, int, int, int
 def describe(
     aoi: str, tiles: str, zoom: int, most: int, bbox_deg: Sequence[float], cache: Path, contact: str
 ) -> str:
-    """The description of a service's tiles over an area, as XML.
+    """Return the XML description of a service's tiles over an area.
 
     Args:
-        aoi: the area, for error texts.
-        tiles: the address, with placeholders.
-        zoom: level.
-        most: tiles.
-        bbox_deg: west, south, east, north, EPSG:4326 [degrees].
-        cache: folder where tiles are kept.
-        contact: of the user, for the server.
+        aoi: The area, for error messages.
+        tiles: Address with placeholders.
+        zoom: Zoom level.
+        most: Largest number of tiles.
+        bbox_deg: West, south, east, north, EPSG:4326 [degrees].
+        cache: Folder for the tiles.
+        contact: The user's contact, for the server.
 
     Raises:
-        UserError: there are more tiles than that.
+        UserError: The area needs more tiles than that.
     """
     left, right, top, bottom = tile_range(bbox_deg, zoom)
     count = (right - left + 1) * (bottom - top + 1)
     if count > most:
         raise UserError(
             f"Area {aoi!r}: zoom {zoom} of {tiles} has {count:,} tiles over the area, more than "
-            f"`max_tiles` {most:,}; lower `zoom`, or raise `max_tiles` if its terms allow."
+            f"`max_tiles` {most:,}; lower `zoom`, or raise `max_tiles` if the service's terms "
+            "allow it."
         )
     side = 2 * HALF_M / 2**zoom
     root = Element("GDAL_WMS")

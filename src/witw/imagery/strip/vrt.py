@@ -1,8 +1,8 @@
-"""Describe a strip as a GDAL VRT. Text only; opens nothing.
+"""Describe a strip as a GDAL VRT. Text only; opens no files.
 
-These VRTs are for GIS programs; the stages read a strip's files themselves (:mod:`.layers`).
-A VRT judges each band alone, so it differs from what the stages read where tiles with nodata
-overlap (a pixel may show two tiles) and where a float is missing in some bands only.
+These VRTs are for GIS programs; the stages read a strip's files themselves (:mod:`.layers`). A VRT
+treats each band separately, so it differs from the stages in two cases: where tiles with nodata
+overlap (a pixel may mix two tiles), and where a float is missing in some bands only.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class Part:
     """One file of a raster.
 
     Attributes:
-        file: GDAL's name of it.
-        size: width and height [px].
-        block: width and height of its blocks [px].
+        file: GDAL's name of the file.
+        size: Width and height [px].
+        block: Width and height of its blocks [px].
         dtype: GDAL's name of its data type.
-        src: x, y, width, height that are used of it [px].
-        dst: where they lie in the whole raster [px].
-        blank: A pixel is blank where red, green and blue all hold these numbers; None: never.
-        mask: GDAL's name of the band that is 0 where a pixel is blank, as "mask,1" for the mask of
+        src: x, y, width and height of the part that is used [px].
+        dst: x, y, width and height of this part in the whole raster [px].
+        blank: A pixel is blank if red, green and blue all hold these numbers; None: never.
+        mask: GDAL's name of the band that is 0 where a pixel is blank: "mask,1" for the mask of
             band 1 or "4" for an alpha band; None: no such band.
-        usable: GDAL's name of another raster, its band, and the value of its usable pixels; None:
-            no such raster.
+        usable: GDAL's name of a raster of usable pixels, its band, and the value of usable pixels;
+            None: no such raster.
     """
 
     file: str
@@ -53,19 +53,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Raster:
-    """Files that make one raster.
+    """Files that form one raster.
 
     Attributes:
-        parts: its files, the lowest first.
-        size: width and height [px].
-        transform: GDAL's six numbers, pixel to CRS.
-        wkt: its CRS.
-        axes: which axis of the CRS is the pixels' x and which their y, as "1,2" or "2,1".
+        parts: The files, lowest first.
+        size: Width and height [px].
+        transform: GDAL's geotransform, pixel to CRS.
+        wkt: WKT of its CRS.
+        axes: Which axes of the CRS are the pixels' x and y, as "1,2" or "2,1".
         dtype: GDAL's name of the data type.
-        bands: bands for red, green, blue, counted from 1.
-        scale: Physical value of each band = stored number * scale + offset, as declared.
-        offset: See ``scale``.
-        white: The largest number of a negative, where 0 is white (MINISWHITE); None: 0 is black.
+        bands: Bands for red, green and blue, counted from 1.
+        scale: Declared scale of each band: physical value = stored number * scale + offset.
+        offset: Declared offset of each band.
+        white: Largest number of a negative, where 0 is white (MINISWHITE); None: 0 is black.
     """
 
     parts: tuple[Part, ...]
@@ -86,13 +86,13 @@ def describe(
     tables: Sequence[str | None] | None = None,
     folder: Path | None = None,
 ) -> str:
-    """Write the VRT: red, green, blue and alpha (0 or 255).
+    """Return the VRT's text: red, green, blue and alpha (0 or 255).
 
     Args:
-        raster: what it shows.
+        raster: The raster to show.
         dtype: GDAL's name of the bands' data type.
-        tables: for each band GDAL's ``LUT`` text ``value:value,...``; None: values as they are.
-        folder: folder the VRT will lie in; relative local files are then named relative to it.
+        tables: GDAL's ``LUT`` text ``value:value,...`` for each band; None: values are unchanged.
+        folder: Folder of the VRT; local files are then given by relative paths.
     """
     root = dataset(raster)
     overlapping = _overlapping(raster)
@@ -114,13 +114,13 @@ def describe_masked(
     folder: Path | None = None,
     told: Mapping[str, str] | None = None,
 ) -> str:
-    """Write a VRT of 8-bit red, green and blue with a mask instead of an alpha band.
+    """Return a VRT of 8-bit red, green and blue with a mask instead of an alpha band.
 
     Args:
-        raster: its parts have a mask; where several overlap, the last that is valid shows.
-        alpha: instead of a mask, the one part has this alpha band; half covered is valid.
-        folder: folder the VRT will lie in; relative local files are then named relative to it.
-        told: metadata of the domain ``witw``.
+        raster: Its parts have a mask; where several overlap, the last valid one is shown.
+        alpha: Alpha band of the only part, used instead of a mask; half covered is valid.
+        folder: Folder of the VRT; local files are then given by relative paths.
+        told: Metadata of the domain ``witw``.
     """
     root = dataset(raster)
     if told:
@@ -130,7 +130,7 @@ def describe_masked(
     for index, number in enumerate(raster.bands):
         band = add_band(root, index + 1, "Byte", COLOURS[index])
         for level, part in enumerate(raster.parts):
-            # The lowest covers nothing; without looking at its mask it reads ten times faster.
+            # The lowest part covers nothing, and skipping its mask makes reading ten times faster.
             stacked = level > 0
             kind = "ComplexSource" if stacked else "SimpleSource"
             source = add_source(band, kind, part, number, folder)
@@ -150,7 +150,7 @@ def _alpha(band: Element, raster: Raster, part: Part, overlaps: bool, folder: Pa
     """Add a file's validity: 255 is painted wherever one of its bands has data."""
     blanks: list[float | None] = list(part.blank or ())
     if not blanks:
-        # Where no number is blank, one band tells as much as three.
+        # If no number is blank, a single band suffices.
         blanks = [float("nan")] * 3 if part.dtype.startswith("Float") else [None]
     by_value = part.blank is not None and not overlaps
     named = dict(zip(map(str, raster.bands), blanks, strict=False))
@@ -161,14 +161,14 @@ def _alpha(band: Element, raster: Raster, part: Part, overlaps: bool, folder: Pa
         SubElement(source, "ScaleOffset").text = "255"
         SubElement(source, "ScaleRatio").text = "0"
     if part.mask and by_value:
-        # Both have a say: what the mask hides is painted 0 again.
+        # Both masks apply: pixels hidden by this one are painted 0 again.
         source = add_source(band, "ComplexSource", part, part.mask, folder)
         SubElement(source, "NODATA").text = "255"
         SubElement(source, "LUT").text = "0:0,1:255"
 
 
 def _unusable(band: Element, part: Part, folder: Path | None) -> None:
-    """Paint 0 where another raster says that a file's pixels are not usable."""
+    """Paint 0 where another raster marks a file's pixels as unusable."""
     if part.usable is None:
         return
     file, number, value = part.usable
@@ -179,14 +179,14 @@ def _unusable(band: Element, part: Part, folder: Path | None) -> None:
 
 
 def _hidden(part: Part, index: int, overlaps: bool) -> float | None:
-    """Value of a band that lets the file below show, or that has no place in the table."""
+    """Return a band's value that reveals the file below, or that has no entry in the table."""
     if part.blank and not part.mask and overlaps:
         return part.blank[index]
     return float("nan") if part.dtype.startswith("Float") else None
 
 
 def _overlapping(raster: Raster) -> list[bool]:
-    """Which files lie on another one or below it."""
+    """Return which files overlap another one."""
     x, y, width, height = np.array([part.dst for part in raster.parts]).reshape(-1, 4).T
     across = (x[:, None] < (x + width)) & (x < (x + width)[:, None])
     along = (y[:, None] < (y + height)) & (y < (y + height)[:, None])
@@ -236,12 +236,12 @@ def add_band(parent: Element, number: int, dtype: str, colour: str) -> Element:
 def add_source(
     band: Element, kind: str, part: Part, number: int | str, folder: Path | None
 ) -> Element:
-    """Add one file's band to a VRT band; later ones lie on top."""
+    """Add one file's band to a VRT band; later files lie on top."""
     source = SubElement(band, kind)
     name, relative = _relative(part.file, folder)
     SubElement(source, "SourceFilename", relativeToVRT=str(int(relative))).text = name
     SubElement(source, "SourceBand").text = str(number)
-    # Spares GDAL opening every file when it opens the VRT.
+    # Spares GDAL from opening every file together with the VRT.
     SubElement(
         source,
         "SourceProperties",
@@ -261,7 +261,7 @@ def add_source(
 def _relative(file: str, folder: Path | None) -> tuple[str, bool]:
     if folder is None or is_remote(file) or os.path.isabs(file):  # noqa: PTH117
         return file, False
-    # The folder's real path: `..` out of a linked folder leads elsewhere than its name says.
+    # The folder's real path: `..` of a linked folder leads elsewhere than its name suggests.
     return os.path.relpath(Path(file).absolute(), folder.resolve()), True
 
 

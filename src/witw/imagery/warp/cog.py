@@ -1,9 +1,10 @@
 """Write a cloud-optimized GeoTIFF (8-bit RGB, mask, overviews) tile by tile.
 
-GDAL's own driver wants the whole picture first and encodes it a second time: 2.0 s of CPU time on
-the benchmark strip (8,000 x 8,000 source pixels), 0.55 s here, which is why this module exists.
-Tiles go to one scratch file a level as they come; the end is a header and a copy of bytes.
-Layout: TIFF 6.0, BigTIFF, GeoTIFF 1.1 (OGC 19-008) and GDAL's note on COG ("IFDS_BEFORE_DATA").
+This module exists for speed: GDAL's own driver needs the whole image first and encodes it a second
+time, which takes 2.0 s of CPU time on the benchmark strip (8,000 x 8,000 source pixels) against
+0.55 s here. Tiles are appended to one scratch file per level as they arrive; at the end a header is
+written and bytes are copied. Layout: TIFF 6.0, BigTIFF, GeoTIFF 1.1 (OGC 19-008) and GDAL's note on
+COG ("IFDS_BEFORE_DATA").
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from numpy.typing import NDArray
 from witw.imagery import TILE
 from witw.imagery.jit import njit
 
-# At levels 1 and 2 ISA-L compressed a tile to other bytes in one run of ten or more (`utm` of one
-# strip, four threads); level 3 made the same in 46 of 46, 1 % smaller, 0.6 ms a tile slower.
+# At levels 1 and 2, ISA-L compressed a tile to different bytes in one of ten or more runs (`utm` of
+# one strip, four threads). Level 3 gave the same bytes in 46 of 46 runs, is 1 % smaller and 0.6 ms
+# per tile slower.
 LEVEL = 3
 Pixels = NDArray[np.uint8]
-# Bytes up to which offsets of four bytes reach.
+# Largest file addressed by offsets of four bytes.
 CLASSIC = 1 << 32
 GHOST = (
     b"LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n"
@@ -42,10 +44,10 @@ FORMATS = {SHORT: "H", LONG: "I", DOUBLE: "d", LONG8: "Q"}
 
 @njit
 def differenced(tile: Pixels, out: Pixels) -> int:
-    """RGB of (h, w, 4), each value less its left neighbour (TIFF's predictor 2), (h, w, 3).
+    """Subtract each value's left neighbour (TIFF's predictor 2): (h, w, 4) to (h, w, 3).
 
     Returns:
-        How many pixels have data.
+        Number of pixels with data.
     """
     count = 0
     for r in range(tile.shape[0]):
@@ -61,7 +63,7 @@ def differenced(tile: Pixels, out: Pixels) -> int:
 
 @njit
 def halved(tile: Pixels, out: Pixels) -> None:
-    """Mean of the pixels with data of each 2 x 2, halves up; data where any has."""
+    """Average the pixels with data in each 2 x 2, halves up; keep data if any has data."""
     for r in range(out.shape[0]):
         for c in range(out.shape[1]):
             count = 0
@@ -81,14 +83,14 @@ def halved(tile: Pixels, out: Pixels) -> None:
 
 
 def deflated(data: Pixels) -> bytes:
-    """Zlib stream of bytes: by ISA-L, as fast as they are copied elsewhere, 2 % larger."""
+    """Return a zlib stream by ISA-L, as fast as a plain copy and 2 % larger than zlib's."""
     made: bytes = isal_zlib.compress(data, LEVEL)
     return made
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A tile: its two streams, empty where it is blank, and its quarter in the next level."""
+    """An encoded tile: its two streams, empty if it is blank, and its quarter of the next level."""
 
     colours: bytes
     mask: bytes
@@ -99,7 +101,7 @@ NOTHING = Encoded(b"", b"", None)
 
 
 def done(tile: Encoded) -> Future[Encoded]:
-    """A tile that nobody has to wait for."""
+    """Return a finished future for a tile."""
     future: Future[Encoded] = Future()
     future.set_result(tile)
     return future
@@ -120,13 +122,13 @@ def encode(tile: Pixels) -> Encoded:
 
 @cache
 def _full_mask() -> bytes:
-    """Most tiles of a strip have no blank pixel."""
+    """Return the mask stream of a tile without blank pixels, the usual case."""
     return deflated(np.full((TILE, TILE // 8), 255, np.uint8))
 
 
 @dataclass
 class Level:
-    """One resolution: where its tiles lie in its scratch file, and what is under way."""
+    """One resolution: its scratch file, the positions of its tiles, and the pending tiles."""
 
     size: tuple[int, int]
     file: BinaryIO
@@ -141,7 +143,7 @@ class Level:
         return -(-self.size[0] // TILE), -(-self.size[1] // TILE)
 
     def append(self, tile: Encoded) -> None:
-        """Write a tile; a blank one takes no room (0, 0 in TIFF's lists)."""
+        """Write a tile; a blank one takes no space (0, 0 in TIFF's lists)."""
         for data, places in ((tile.colours, self.colours), (tile.mask, self.masks)):
             places.append((self.file.tell() + 4, len(data)) if data else (0, 0))
             if data:
@@ -149,7 +151,7 @@ class Level:
 
 
 class Cog:
-    """Takes the tiles of the full resolution row by row; makes the others from them."""
+    """Collects the tiles of the full resolution row by row, and derives the other levels."""
 
     def __init__(self, size: tuple[int, int], folder: Path, pool: Executor) -> None:
         self.pool = pool
@@ -162,7 +164,7 @@ class Cog:
             size = -(-size[0] // 2), -(-size[1] // 2)
 
     def add(self, at: tuple[int, int], tile: Encoded, number: int = 0) -> None:
-        """Take the next tile of a level; ``at``: its column and row."""
+        """Add the next tile of a level; ``at``: its column and row."""
         self.levels[number].append(tile)
         if number + 1 < len(self.levels):
             self._hand_up(at, tile, number)
@@ -186,14 +188,14 @@ class Cog:
             level.encoding.append((parent, future))
 
     def settle(self, number: int = 1, *, wait: bool = False) -> None:
-        """Take the encoded tiles of a level, in order; all of them, if told to wait."""
+        """Write the encoded tiles of a level, in order; with ``wait``, all of them."""
         level = self.levels[number]
         while level.encoding and (wait or level.encoding[0][1].done()):
             at, future = level.encoding.popleft()
             self.add(at, future.result(), number)
 
     def write(self, path: Path, epsg: int, west: float, north: float, gsd_m: float) -> None:
-        """Put the file together: header, then the coarsest level first, as COG wants it."""
+        """Assemble the file: header, then the coarsest level first, as COG requires."""
         for number in range(1, len(self.levels)):
             self.settle(number, wait=True)
         geo = _geo(epsg, west, north, gsd_m)
@@ -220,7 +222,7 @@ Tag = tuple[int, int, Sequence[float]]
 
 
 def _geo(epsg: int, west: float, north: float, gsd_m: float) -> list[Tag]:
-    """GeoTIFF tags of a north-up raster in a projected CRS, metres."""
+    """Return GeoTIFF tags of a north-up raster in a projected CRS in metres."""
     keys = [(1024, 1), (1025, 1), (3072, epsg), (3076, 9001)]
     directory = [1, 1, 0, len(keys)]
     for key, value in keys:
@@ -233,7 +235,7 @@ def _geo(epsg: int, west: float, north: float, gsd_m: float) -> list[Tag]:
 
 
 def _header(levels: Sequence[Level], bases: Sequence[int], geo: list[Tag], big: bool) -> bytes:
-    """Everything before the tiles; its length does not depend on ``bases``."""
+    """Return everything before the tiles; its length does not depend on ``bases``."""
     pages = []
     for number, (level, base) in enumerate(zip(levels, bases, strict=True)):
         colours = _image(level, level.colours, base, number > 0, mask=False)
@@ -275,7 +277,7 @@ def _image(
 
 
 def _page(tags: Iterable[Tag], at: int, big: bool, last: bool) -> bytes:
-    """One TIFF directory at a file position, followed by the values that do not fit into it."""
+    """Return a TIFF directory for a file position, with its out-of-line values."""
     tags = list(tags)
     room, entry = (8, 20) if big else (4, 12)
     size = (8 if big else 2) + entry * len(tags) + room

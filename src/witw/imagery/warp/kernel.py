@@ -1,9 +1,9 @@
 """Weights of the resampling kernel; :mod:`.resample` is the compiled part.
 
-The result is that of GDAL >= 3.10's warp kernel with exact positions: each target pixel is the
-sum of source pixels weighted by a function of their distance along x times one along y, divided
-by the sum of the weights. Pixels without data weigh nothing. A target pixel has data where the
-source pixel that contains it does.
+The result equals that of GDAL >= 3.10's warp kernel with exact positions. Each target pixel is a
+weighted sum of source pixels divided by the sum of the weights. A weight is a function of the
+distance along x times one along y, and pixels without data have no weight. A target pixel has data
+if the source pixel that contains it has.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from witw.imagery.warp.resample import LANES, PHASES, Floats
 
 
 def lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lanczos window of three lobes (Duchon 1979)."""
+    """Lanczos window with three lobes (Duchon 1979)."""
     out: NDArray[np.float64] = np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
     return out
 
@@ -47,11 +47,11 @@ KERNELS: dict[str, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], i
 
 
 def weights(name: str, scale: float) -> NDArray[np.float64]:
-    """Weights of the source pixels around a position, for positions between two of them.
+    """Return the weights of the source pixels around a position, for positions between two of them.
 
     Args:
-        name: key of KERNELS.
-        scale: target pixels per source pixel; below 1 the kernel is as much wider.
+        name: Key of KERNELS.
+        scale: Target pixels per source pixel; below 1 the kernel is wider by the inverse.
 
     Returns:
         Rows of sum 1, (PHASES + 1, taps). In row p the position lies p / PHASES of a pixel beyond
@@ -66,13 +66,13 @@ def weights(name: str, scale: float) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Taps:
-    """The weights as the compiled kernel wants them.
+    """The weights in the layout of the compiled kernel.
 
     Attributes:
-        x: (PHASES + 1, 4 * columns), each weight four times, zeros up to whole vectors.
-        y: (PHASES + 1, rows), zeros up to whole vectors.
-        before: how many columns and rows lie before the one left of, or above, a position.
-        span: columns and rows that are read around a position.
+        x: (PHASES + 1, 4 * columns), each weight four times, padded with zeros to whole vectors.
+        y: (PHASES + 1, rows), padded with zeros to whole vectors.
+        before: Number of columns and rows before the one left of, or above, a position.
+        span: Number of columns and rows that are read around a position.
     """
 
     x: Floats

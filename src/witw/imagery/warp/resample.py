@@ -1,12 +1,12 @@
 """Compiled inner loop of the sweep: one square of target pixels from the source.
 
-Colours and validity lie side by side as four floats, so that sixteen floats are four
-neighbouring source pixels and one vector instruction treats them all. The order of additions is
-fixed and nothing is contracted: the same bytes on every machine and for any number of threads.
+Colours and validity are stored as four adjacent floats, so that one vector instruction handles
+sixteen floats, or four neighbouring source pixels. The order of additions is fixed and nothing is
+contracted, so the bytes are the same on every machine and for any number of threads.
 
-The innermost step is in LLVM's own language, as loops over small arrays are not compiled to vector
-instructions. All of it is one module, as numba keeps what it compiled until the module changes that
-holds the outermost function.
+The innermost step is written in LLVM's language, because loops over small arrays are not compiled
+to vector instructions. All of it is in one module, because numba caches compiled code until the
+module of the outermost function changes.
 """
 # numba's extension interface and llvmlite have no types.
 # mypy: ignore-errors
@@ -26,14 +26,14 @@ from witw.imagery.jit import njit
 
 # Floats in a vector: four source pixels of red, green, blue and validity.
 LANES = 16
-# Rows of Lanczos where the source is not finer than the grid: compiled without a loop.
+# Rows of Lanczos for a source that is not finer than the grid: compiled without a loop.
 USUAL_ROWS = 6
 MOST_ROWS = 256
-# Weights are tabulated at so many positions between two source pixels and interpolated in
-# between, which is right to 1e-6 of a weight.
+# Number of positions between two source pixels for which weights are tabulated. Interpolation
+# between them is accurate to 1e-6 of a weight.
 PHASES = 1024
-# Where less than this share of the weights falls on data, negative weights are left out: what
-# they would take away is not there to be added back.
+# If less than this share of the weights falls on data, negative weights are left out, because the
+# positive weights that would balance them are missing.
 THIN = 0.5
 
 Floats = NDArray[np.float32]
@@ -44,7 +44,7 @@ INT = ir.IntType(64)
 
 
 class _Code:
-    """LLVM code of :func:`pixel`: what loops over small arrays are not compiled to."""
+    """LLVM code of :func:`pixel`, for loops over small arrays that would not be vectorised."""
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
@@ -63,16 +63,16 @@ class _Code:
         return self.builder.shuffle_vector(one, empty, _lanes([0] * count))
 
     def between(self, table: Any, line: Any, phase: Any, share: Any, offset: Any) -> Any:
-        """Weights from two neighbouring rows of a table."""
+        """Interpolate weights between two neighbouring rows of a table."""
         builder = self.builder
         at = builder.add(builder.mul(phase, line), offset)
         here, there = self.load(table, at), self.load(table, builder.add(at, line))
         return builder.fadd(here, builder.fmul(builder.fsub(there, here), share))
 
     def rows(self, src: Any, first: Any, pitch: Any, weights: Any, count: Any) -> Any:
-        """Sum of the rows below ``first``, each times its weight.
+        """Sum the rows below ``first``, each multiplied by its weight.
 
-        Weights: lanes of a vector if ``count`` is a number, else in memory.
+        Weights are lanes of a vector if ``count`` is a number, otherwise values in memory.
         """
         builder = self.builder
 
@@ -94,7 +94,7 @@ class _Code:
         return builder.load(slot)
 
     def folded(self, value: Any) -> Any:
-        """The four pixels of a vector added up."""
+        """Add up the four pixels of a vector."""
         width = LANES
         while width > 4:
             width //= 2
@@ -104,7 +104,7 @@ class _Code:
         return value
 
     def bytes(self, value: Any) -> Any:
-        """Four floats as four bytes in one integer: halves up, clipped."""
+        """Pack four floats as four bytes into one integer: halves up, clipped."""
         builder = self.builder
         value = builder.fadd(value, ir.Constant(value.type, [0.5] * 4))
         for bound, beyond in ((0.0, "<"), (255.0, ">")):
@@ -127,11 +127,12 @@ def pixel(
     wx: Any, columns: Any, phase_x: Any, share_x: Any,
     wy: Any, rows: Any, phase_y: Any, share_y: Any,
 ) -> Any:  # fmt: skip
-    """A target pixel as four bytes in one integer, and the sum of the weights that met data.
+    """Return a target pixel as four bytes in one integer, and the sum of its weights on data.
 
-    Args of the compiled function: source pixels as RGB and validity (0 or 1), where the first of
-    them starts and how far apart its rows are [floats]; for x and y the table of weights, how
-    many of them count, its row, and how far [0..1] the position lies towards the next row.
+    Args of the compiled function: source pixels as RGB and validity (0 or 1), the position of the
+    first one and the distance between rows [floats]; then for x and y the table of weights, the
+    number of weights that count, the row in the table, and the position [0..1] towards the next
+    row.
     """
     whole, real = types.intp, float32
     signature = types.Tuple((uint32, float32))(
@@ -162,7 +163,7 @@ def pixel(
         usual = builder.icmp_signed("==", rows, ir.Constant(INT, USUAL_ROWS))
         with builder.if_else(usual) as (then, otherwise):
             with then:
-                # In a register: by way of memory each pixel would wait for its weights.
+                # In a register: through memory, each pixel would wait for its weights.
                 none = ir.Constant(INT, 0)
                 across(code.between(wy, high, phase_y, share_y, none), USUAL_ROWS)
             with otherwise:
@@ -195,7 +196,7 @@ def _thin(
     phase_y: int,
     share_y: np.float32,
 ) -> Any:
-    """As `pixel`, with the negative weights left out; for the rare pixel on a thin edge."""
+    """Compute `pixel` without the negative weights, for the rare pixel on a thin edge."""
     zero = np.float32(0)
     red = green = blue = total = zero
     for r in range(rows):
@@ -219,7 +220,7 @@ def _thin(
 
 @njit
 def _staged(patch: Bytes, left: int, top: int, width: int, height: int, stage: Floats) -> int:
-    """Source pixels as floats; returns how many of them have data."""
+    """Write source pixels as floats; return the number of pixels with data."""
     count = 0
     for r in range(height):
         row, line = patch[top + r], stage[r * 4 * width : (r + 1) * 4 * width]
@@ -248,17 +249,17 @@ def resample(
     """Fill a tile.
 
     Args:
-        patch: source pixels, RGB and validity (0 or 1), (h, w, 4) uint8.
-        x_nodes: columns in ``patch`` of the corners of the tile's cells [px].
-        y_nodes: rows, likewise.
-        step: side of a cell [target px].
+        patch: Source pixels, RGB and validity (0 or 1), (h, w, 4) uint8.
+        x_nodes: Columns in ``patch`` of the corners of the tile's cells [px].
+        y_nodes: Rows of the same corners [px].
+        step: Side of a cell [target px].
         wx: `Taps.x`.
         wy: `Taps.y`.
         before: `Taps.before`.
         span: `Taps.span`.
-        out: a target pixel's four bytes each, (h, w) uint32; nought where blank.
-        inside: height and width of what is filled [px].
-        stage: room for the source pixels of one cell, float32.
+        out: Four bytes per target pixel, (h, w) uint32; zero where blank.
+        inside: Height and width of the part to fill [px].
+        stage: Buffer for the source pixels of one cell, float32.
     """
     before_x, before_y = before
     columns, rows = span

@@ -1,7 +1,7 @@
 """Reproject a strip in one sweep: each block is read, converted, warped and encoded once.
 
-Target tiles are made row by row. A source block is read when the first tile wants it and let go
-after the last one, so memory grows with the strip's width and not with its height.
+Target tiles are processed row by row. A source block is read for the first tile that needs it and
+released after the last one, so memory grows with the strip's width but not with its height.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ from witw.imagery.warp import cog, kernel, resample
 from witw.imagery.warp.target_grid import Positions, TargetGrid
 
 Unit = tuple[int, int]
-# What is not swept but left to GDAL: strips so much finer than the grid or so turned that a row
-# of tiles touches more of them than this [bytes].
+# Strips are left to GDAL if a row of tiles touches more source bytes than this, because the strip
+# is much finer than the grid or strongly rotated.
 MOST_BYTES = 3 << 30
 
 
 class CannotSweepError(Exception):
-    """Why a strip is left to GDAL."""
+    """Reason why a strip is left to GDAL."""
 
 
 @dataclass(frozen=True)
 class SourceWindow:
-    """A target tile and what it needs of the source.
+    """A target tile and the part of the source that it needs.
 
     Attributes:
-        at: column and row among the tiles.
-        box: left, top, right, bottom in the source [px]; may reach past it.
-        units: the reader's units in it, none where it lies off the source or is not needed.
+        at: Column and row of the tile.
+        box: Left, top, right, bottom in the source [px]; may extend beyond it.
+        units: The reader's units in the box; empty if the tile lies outside the source or is not
+            needed.
         x: Source columns of the corners of the tile's cells [px].
         y: Source rows of the same corners [px].
     """
@@ -55,15 +56,15 @@ BLANK = (0, 0, 0, 0), ()
 
 
 class SweepPlan:
-    """Which tile needs what, and when a unit has been needed for the last time.
+    """Source windows of all tiles, and the last tile that needs each unit.
 
-    Rows of tiles are worked out when they are asked for, twice in all: what is kept grows with
-    the units and not with the raster.
+    Rows of tiles are computed on demand, twice in all, so that memory grows with the number of
+    units and not with the raster.
 
     Attributes:
-        tiles: rows and columns of tiles.
-        needed: which of them are made, (rows, columns); None: all.
-        last: the last tile, by column and row, that needs each unit.
+        tiles: Rows and columns of tiles.
+        needed: Which tiles are written, (rows, columns); None: all.
+        last: Last tile, by column and row, that needs each unit.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class SweepPlan:
     ) -> None:
         step = grid.step()
         if step is None:
-            raise CannotSweepError("its CRS bends too much within few pixels")
+            raise CannotSweepError("its CRS bends too strongly within a few pixels")
         self.grid, self.taps, self.unit, self.cells = grid, taps, unit, step
         self.needed = needed
         self.tiles = tuple(-(-side // TILE) for side in grid.shape)
@@ -83,10 +84,10 @@ class SweepPlan:
         self.peak_bytes = 0
         self._look()
         if self.peak_bytes > MOST_BYTES:
-            raise CannotSweepError("it is too fine or too turned against the grid")
+            raise CannotSweepError("it is too fine or too strongly rotated for the grid")
 
     def _look(self) -> None:
-        """Go through all rows for `last` and `peak_bytes`."""
+        """Scan all rows to compute `last` and `peak_bytes`."""
         whole, above, most, boxes = 4 * self.unit[0] * self.unit[1], set[Unit](), 0, 0
         for row in range(self.tiles[0]):
             tiles = self.row(row)
@@ -98,10 +99,10 @@ class SweepPlan:
         self.peak_bytes = whole * most + 20 * boxes
 
     def row(self, row: int) -> list[SourceWindow]:
-        """The tiles of a row, from the left.
+        """Return the tiles of a row, from the left.
 
         Raises:
-            CannotSweepError: PROJ cannot say where they lie in the source.
+            CannotSweepError: PROJ cannot locate them in the source.
         """
         columns = range(self.tiles[1])
         wanted = [self.needed is None or bool(self.needed[row, c]) for c in columns]
@@ -147,7 +148,7 @@ class SweepPlan:
 def make(
     plan: SweepPlan, tile: SourceWindow, read: dict[Unit, Future[blocks.Pixels]]
 ) -> cog.Encoded:
-    """Warp and encode one tile; waits for its units."""
+    """Warp and encode one tile, waiting for its units."""
     left, top, right, bottom = tile.box
     patch = np.zeros((bottom - top, right - left, 4), np.uint8)
     for unit, future in read.items():
@@ -160,7 +161,7 @@ def make(
 
 
 def _paste(patch: blocks.Pixels, data: blocks.Pixels, x: int, y: int) -> None:
-    """Lay one picture into another where they overlap."""
+    """Copy one image into another where they overlap."""
     height, width = data.shape[:2]
     top, bottom = max(y, 0), min(y + height, patch.shape[0])
     left, right = max(x, 0), min(x + width, patch.shape[1])
@@ -202,20 +203,20 @@ def run(
     """Write the strip in UTM.
 
     Args:
-        raster: the strip.
-        to_8_bit: how it becomes 8 bit.
-        grid: the target.
-        resampling: key of :data:`kernel.KERNELS`.
-        threads: how many work; the bytes are the same for any number.
-        work: folder for scratch files.
-        out: what is written.
-        needed: which tiles are made, (rows, columns); the others stay blank and nothing is read
-            for them; None: all.
-        kept: file of :mod:`..strip.decoded_cache`.
+        raster: The strip.
+        to_8_bit: Conversion to 8 bit.
+        grid: The target grid.
+        resampling: Key of :data:`kernel.KERNELS`.
+        threads: Number of threads; the bytes do not depend on it.
+        work: Folder for scratch files.
+        out: Output file.
+        needed: Which tiles are written, (rows, columns); nothing is read for the others, which stay
+            blank. None: all.
+        kept: File of :mod:`..strip.decoded_cache`.
 
     Raises:
-        CannotSweepError: GDAL must do it; says why.
-        rasterio.errors.RasterioIOError: it cannot be read.
+        CannotSweepError: The strip is left to GDAL; the message gives the reason.
+        rasterio.errors.RasterioIOError: The strip cannot be read.
     """
     scale = grid.scale()
     if min(scale) * resample.MOST_ROWS < 2 * kernel.KERNELS[resampling][1] + 2:
@@ -234,7 +235,7 @@ def run(
 
 
 def _sweep(plan: SweepPlan, reader: blocks.Reader, target: cog.Cog, pool: Executor) -> None:
-    """Two rows of tiles are under way: while one is waited for, the next one is worked on."""
+    """Process two rows of tiles at a time: one is worked on while the other is awaited."""
     units: dict[Unit, Future[blocks.Pixels]] = {}
     waiting: deque[list[tuple[SourceWindow, Future[cog.Encoded]]]] = deque()
     bar = stage.bar("utm", plan.tiles[0] * plan.tiles[1], "tile")
@@ -250,7 +251,7 @@ def _sweep(plan: SweepPlan, reader: blocks.Reader, target: cog.Cog, pool: Execut
     with bar:
         for number in range(plan.tiles[0]):
             row = plan.row(number)
-            # Reads first: a tile that waits for one never keeps it from being done.
+            # Reads come first, so that a waiting tile never blocks a read.
             for tile in row:
                 for unit in tile.units:
                     if unit not in units:

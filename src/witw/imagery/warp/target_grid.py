@@ -16,20 +16,20 @@ from witw.imagery.strip.footprint import MOST_SIDE_PX, spatial_reference, too_la
 from witw.imagery.strip.vrt import Raster
 
 Positions = NDArray[np.float64]
-OUTSIDE = "it reaches outside what its area's UTM zone can show; check `epsg` and the strip's CRS"
-# Interpolated positions are at most this far from the exact ones [source px].
+OUTSIDE = "it extends beyond its area's UTM zone; check `epsg` and the strip's CRS"
+# Largest error of interpolated positions [source px].
 MAX_SHIFT_PX = 1e-4
 STEPS = (64, 32, 16, 8)
 
 
 class TargetGrid:
-    """The target of a strip: whole multiples of the pixel size in the UTM zone.
+    """Target grid of a strip: whole multiples of the pixel size in the UTM zone.
 
     Attributes:
-        size: width and height of the source [px].
-        bounds: west, south, east, north of the target [m].
-        turn: A full turn in the units of a geographic source; None: it is projected.
-        shape: height and width of the target [px].
+        size: Width and height of the source [px].
+        bounds: West, south, east, north of the target [m].
+        turn: A full turn in the units of a geographic source; None if the source is projected.
+        shape: Height and width of the target [px].
     """
 
     def __init__(self, raster: Raster, epsg: int, gsd_m: float) -> None:
@@ -41,7 +41,7 @@ class TargetGrid:
         self.epsg, self.gsd_m = epsg, gsd_m
         self.to_utm = osr.CoordinateTransformation(source, target)
         self.to_source = osr.CoordinateTransformation(target, source)
-        # PROJ answers longitudes from -180 to 180; a strip may reach beyond, or count to 360.
+        # PROJ returns longitudes from -180 to 180, while a strip may extend beyond or count to 360.
         centre = _affine(self.transform, self.size[0] / 2, self.size[1] / 2)[0]
         self.turn = 2 * math.pi / source.GetAngularUnits() if source.IsGeographic() else None
         self.centre = float(centre)
@@ -50,16 +50,16 @@ class TargetGrid:
         self.shape = round((north - south) / gsd_m), round((east - west) / gsd_m)
 
     def check_size(self) -> None:
-        """Look whether the raster can be made.
+        """Check that the raster is not too large.
 
         Raises:
-            RuntimeError: it is too large; says what to do.
+            RuntimeError: It is too large; the message says what to do.
         """
         if max(self.shape) > MOST_SIDE_PX:
             raise RuntimeError(too_large(self.shape[1], self.shape[0], self.gsd_m))
 
     def cropped(self, rows: tuple[int, int], columns: tuple[int, int]) -> TargetGrid:
-        """The same grid with nothing but some rows and columns of tiles (first, end)."""
+        """Return the grid cropped to ranges of rows and columns of tiles (first, end)."""
         (top, bottom), (left, right) = rows, columns
         height, width = self.shape
         grid = copy.copy(self)
@@ -67,7 +67,7 @@ class TargetGrid:
             min(bottom * TILE, height) - top * TILE,
             min(right * TILE, width) - left * TILE,
         )
-        # As a whole raster's bounds are: whole multiples of the pixel size.
+        # Bounds are whole multiples of the pixel size, as for the whole raster.
         west = (round(self.bounds[0] / self.gsd_m) + left * TILE) * self.gsd_m
         north = (round(self.bounds[3] / self.gsd_m) - top * TILE) * self.gsd_m
         south = (round(north / self.gsd_m) - grid.shape[0]) * self.gsd_m
@@ -76,12 +76,12 @@ class TargetGrid:
         return grid
 
     def metres(self, x: Positions, y: Positions) -> Positions:
-        """Easting and northing [m] of source pixel positions, (n, 2)."""
+        """Return easting and northing [m] of source pixel positions, (n, 2)."""
         points = np.stack(_affine(self.transform, x, y), axis=1)
         return np.array(self.to_utm.TransformPoints(points.tolist()))[:, :2]
 
     def source_px(self, x: Positions, y: Positions) -> tuple[Positions, Positions]:
-        """Source pixel positions of target pixel positions, by PROJ alone; any shape."""
+        """Return source pixel positions of target pixel positions, by PROJ alone; any shape."""
         east = self.bounds[0] + x.ravel() * self.gsd_m
         north = self.bounds[3] - y.ravel() * self.gsd_m
         points = np.stack([east, north], axis=1)
@@ -107,7 +107,7 @@ class TargetGrid:
     def scale(self) -> tuple[float, float]:
         """Target pixels per source pixel along the source's x and y, at its centre.
 
-        One pair for the whole strip: the result must not depend on the pieces it is made in.
+        One pair serves the whole strip, because the result must not depend on the pieces.
         """
         x, y = self.size[0] / 2, self.size[1] / 2
         points = self.metres(np.array([x - 8, x + 8, x, x]), np.array([y, y, y - 8, y + 8]))
@@ -115,7 +115,7 @@ class TargetGrid:
         return _scale(float(x_step)), _scale(float(y_step))
 
     def nodes(self, step: int, row: int) -> tuple[Positions, Positions]:
-        """Source positions of every ``step``-th corner of target pixels of a row of tiles.
+        """Return source positions of every ``step``-th corner of target pixels in a row of tiles.
 
         Returns:
             Columns and rows, (TILE / step + 1, corners along the raster) each [source px].
@@ -125,7 +125,7 @@ class TargetGrid:
         return self.source_px(x, y)
 
     def step(self) -> int | None:
-        """Widest step at which interpolation between nodes is exact to MAX_SHIFT_PX, if any."""
+        """Return the widest step for which interpolation is exact to MAX_SHIFT_PX, if any."""
         height, width = self.shape
         for step in STEPS:
             y, x = np.meshgrid(
