@@ -3,16 +3,18 @@
     .venv/bin/python -m benchmarks.evaluate                100,000 x 100,000 flat codes of 1,024
     .venv/bin/python -m benchmarks.evaluate --count 20000  fewer
 
-Two kinds of codes, each with the loop its field uses, on the same codes in the same run:
+Two kinds of codes are compared with the usual loop of their field, on the same codes in the same
+run:
 
-- flat codes (one vector a picture); peer: a product of one query with the whole gallery, scores
-  sorted, the own one looked up, as retrieval scripts have it;
-- polar codes (16 channels x 4 rows = 64 a column, 64 headings, a photo of 70 degrees 12 columns);
-  peer: the original's test, written anew from its description: correlate one query with the whole
-  gallery, cut every overhead code at its best shift, normalise the cuts, take distances, count.
+- flat codes (one vector per picture); peer: multiply one query with the whole gallery, sort the
+  scores and look up the own chip, as retrieval scripts do;
+- polar codes (16 channels x 4 rows = 64 per column, 64 headings, 12 columns for a photo of 70
+  degrees); peer: the original's test, reimplemented from its description: correlate one query with
+  the whole gallery, cut every overhead code at its best shift, normalise the cuts, compute
+  distances, count.
 
-The loops run on a sample of queries and are scaled to all of them; what is scaled is marked. Memory
-is what the resident set (on a GPU: allocated memory) grew by beyond the codes themselves.
+The loops run on a sample of queries and are scaled to all of them, as marked in the output. Memory
+is the growth of the resident set (on a GPU: of allocated memory) beyond the codes themselves.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ def main() -> None:
     """Print seconds, memory and ratios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=100_000, help="flat codes")
-    parser.add_argument("--dim", type=int, default=1024, help="of a flat code")
+    parser.add_argument("--dim", type=int, default=1024, help="length of a flat code")
     parser.add_argument("--polar", type=int, default=4000, help="polar codes")
     parser.add_argument("--queries", type=int, default=40, help="queries of the peers' loops")
     args = parser.parse_args()
@@ -52,7 +54,7 @@ def main() -> None:
 def codes(
     count: int, dim: int, headings: int, columns: int, where: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Random chips, and photos that see part of their own one through noise; made in place."""
+    """Return random chips, and photos that show a part of their own chip with noise."""
     rng = torch.Generator(where).manual_seed(SEED)
     chips = torch.randn(count, dim, headings, generator=rng, device=where)
     noise = 12.0 if headings == 1 else 7.0
@@ -63,7 +65,7 @@ def codes(
 
 @torch.inference_mode()
 def sorted_loop(photos: Tensor, chips: Tensor, queries: int) -> list[int]:
-    """One query at a time: a product, a sort, the place of the own chip."""
+    """Rank one query at a time: a product, a sort, and the place of the own chip."""
     gallery = F.normalize(chips[..., 0], dim=1)
     ranks = []
     for i in range(queries):
@@ -74,7 +76,7 @@ def sorted_loop(photos: Tensor, chips: Tensor, queries: int) -> list[int]:
 
 @torch.inference_mode()
 def cropping_loop(photos: Tensor, chips: Tensor, queries: int) -> list[int]:
-    """One query at a time, a cut of every overhead code each."""
+    """Rank one query at a time, cutting every overhead code for each."""
     ring = F.pad(chips, (0, COLUMNS - 1), mode="circular")
     ranks = []
     for i in range(queries):
@@ -104,12 +106,12 @@ def compare(
     same = sum(int(a) == b for a, b in zip(ranks, peer, strict=False)) / queries
     print(f"\n{name}; median rank {sorted(ranks)[count // 2]:,}")
     print(f"  in blocks            {seconds:10.1f} s   {grown:8.0f} MB")
-    print(f"  a query at a time    {peer_s:10.1f} s   {peer_grown:8.0f} MB   ({queries} scaled)")
+    print(f"  one query at a time  {peer_s:10.1f} s   {peer_grown:8.0f} MB   ({queries} scaled)")
     print(f"  {peer_s / seconds:.1f} times as fast; {100 * same:.0f} % of {queries} ranks the same")
 
 
 def watched[T](run: Callable[[], T]) -> tuple[float, float, T]:
-    """Seconds and growth of memory [MB] of a call, and what it returns."""
+    """Return the seconds and memory growth [MB] of a call, and its result."""
     before = memory_mb(reset=True)
     start = time.perf_counter()
     result = run()
@@ -119,13 +121,13 @@ def watched[T](run: Callable[[], T]) -> tuple[float, float, T]:
 
 
 def memory_mb(reset: bool = False) -> float:
-    """Most memory held since it was last asked to reset; then, what is held now [MB]."""
+    """Return the peak memory since the last reset; with ``reset``, the current memory [MB]."""
     if torch.cuda.is_available():
         if reset:
             torch.cuda.reset_peak_memory_stats()
         return torch.cuda.max_memory_allocated() / 1e6
     if reset:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: resets the high-water mark
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1e3
 

@@ -1,12 +1,12 @@
-"""How often do the intervals of 95 % hold the truth? Simulated, where the truth is known.
+"""Simulate how often the 95 % intervals contain the known truth.
 
-    .venv/bin/python -m benchmarks.intervals                 2,000 trials a row
+    .venv/bin/python -m benchmarks.intervals                 2,000 trials per row
     .venv/bin/python -m benchmarks.intervals --trials 200    fewer
 
-Photos lie in blocks: of 25 photos each, or of uneven numbers (geometric), or most of them in a few
-blocks (log-normal). They are independent, or those of a block share part of their fate (a normal
-variable common to the block, of which 10 or 30 % of the variance is). That is not the model that
-the intervals are made from. The peer is the percentile bootstrap of blocks, as it was used before.
+Photos lie in blocks: of 25 photos each, of uneven (geometric) sizes, or mostly in a few blocks
+(log-normal). Photos are independent, or photos of a block share a part of their result (a normal
+variable common to the block that makes up 10 or 30 % of the variance). The intervals are derived
+from a different model. The peer is the percentile bootstrap of blocks, which was used before.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ BLOCKS = (4, 6, 10, 30, 100)
 SHARES = (5, 50, 95)
 CORRELATIONS = (0.0, 0.1, 0.3)
 SIZES = ("even", "uneven", "piled")
-PHOTOS = 25  # a block, on average
+PHOTOS = 25  # photos per block on average
 DRAWS = 400
-ROUNDED = 5e-5  # ends have four decimals
-PEER_EVERY = 5  # the peer is slow; it gets fewer trials
+ROUNDED = 5e-5  # interval ends have four decimals
+PEER_EVERY = 5  # one in so many trials, because the peer is slow
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def rows(blocks: tuple[int, ...] | list[int] = BLOCKS) -> Iterator[Row]:
-    """All kinds of data."""
+    """Yield all kinds of data."""
     for count in blocks:
         for sizes in SIZES:
             for correlation in CORRELATIONS:
@@ -69,13 +69,13 @@ def rows(blocks: tuple[int, ...] | list[int] = BLOCKS) -> Iterator[Row]:
 
 
 def truths() -> dict[str, float]:
-    """What each figure is of endless data."""
+    """Return the true value of each figure."""
     out = {f"{p} %": float(p) for p in SHARES}
     return {**out, "median": float(np.log(2)), "mean": 1.0, "mean of 0 to 100": 50.0}
 
 
 def draw(row: Row, rng: np.random.Generator) -> tuple[dict[str, Metric], NDArray[np.int64]]:
-    """Figures of photos of one trial, and their blocks."""
+    """Draw figures of the photos of one trial, and their blocks."""
     block = np.repeat(np.arange(row.blocks), photos_of_blocks(row))
     common, own = rng.normal(size=row.blocks)[block], rng.normal(size=len(block))
     fate = np.sqrt(row.correlation) * common + np.sqrt(1 - row.correlation) * own
@@ -88,7 +88,7 @@ def draw(row: Row, rng: np.random.Generator) -> tuple[dict[str, Metric], NDArray
 
 
 def photos_of_blocks(row: Row) -> NDArray[np.int64]:
-    """Photos of each block: equal numbers, or evenly spaced quantiles of a distribution."""
+    """Return the photos per block: equal, or evenly spaced quantiles of a distribution."""
     at = (np.arange(row.blocks) + 0.5) / row.blocks
     if row.sizes == "even":
         sizes = np.full(row.blocks, PHOTOS)
@@ -100,14 +100,14 @@ def photos_of_blocks(row: Row) -> NDArray[np.int64]:
 
 
 def uniform(normal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of the normal distribution below each value, by a fine table."""
+    """Return the normal distribution function of each value, from a fine table."""
     at = np.linspace(-8, 8, 16_001)
     below = np.cumsum(np.exp(-(at**2) / 2))
     return np.interp(normal, at, (below - np.exp(-(at**2) / 2) / 2) / below[-1])
 
 
 def coverage(row: Row, trials: int) -> tuple[dict[str, int], int]:
-    """How many of the trials' intervals hold the truth, and how many are given."""
+    """Count the trials' intervals that contain the truth, and the intervals given."""
     rng, truth = generator(row), truths()
     held, given = dict.fromkeys(truth, 0), 0
     for _ in range(trials):
@@ -119,7 +119,7 @@ def coverage(row: Row, trials: int) -> tuple[dict[str, int], int]:
 
 
 def peer_coverage(row: Row, trials: int) -> dict[str, float]:
-    """Share of the trials in which the percentile bootstrap holds the truth [%]."""
+    """Return the share of trials in which the percentile bootstrap contains the truth [%]."""
     rng, truth = generator(row), truths()
     held = dict.fromkeys(truth, 0)
     for _ in range(trials):
@@ -129,14 +129,14 @@ def peer_coverage(row: Row, trials: int) -> dict[str, float]:
 
 
 def generator(row: Row) -> np.random.Generator:
-    """The row's own random numbers."""
+    """Return the row's own random generator."""
     return np.random.default_rng([row.blocks, SIZES.index(row.sizes), int(100 * row.correlation)])
 
 
 def percentile(
     figures: dict[str, Metric], block: NDArray[np.int64], rng: np.random.Generator
 ) -> dict[str, tuple[float, float]]:
-    """Peer: blocks are drawn with replacement, the middle 95 % of the figures are the interval."""
+    """Draw blocks with replacement; the middle 95 % of the figures are the peer's interval."""
     count = int(block.max()) + 1
     times = rng.multinomial(count, np.full(count, 1 / count), DRAWS)[:, block]
     out = {}

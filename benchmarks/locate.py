@@ -1,8 +1,9 @@
-"""Locating without the workflow: the first answer for new imagery, and each further photo.
+"""Locate photos without the workflow: the first answer for new imagery, and further photos.
 
-``python -m benchmarks.locate first`` makes a GeoTIFF of 3 x 3 km and a model of random weights, and
-times `witw locate` as a person types it, from nothing. Beside the index stands the bare encoder on
-as many chips that lie in memory. ``photos`` times a batch of photos against it, warm.
+``python -m benchmarks.locate first`` writes a GeoTIFF of 3 x 3 km and a model with random weights,
+and times `witw locate` as typed by a user, from scratch. The index is compared with the bare
+encoder on the same number of chips in memory. ``photos`` times a batch of photos against the index,
+warm.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def imagery(path: Path, side_m: float, gsd_m: float, bands: int) -> None:
 
 
 def model(path: Path, config: Path) -> Network:
-    """Write a model of random weights, of the network that a config asks for."""
+    """Write a model with random weights, for the network of a config."""
     told = yaml.safe_load(config.read_text())
     pack = Pack(**told["pack"])
     torch.manual_seed(0)
@@ -83,7 +84,7 @@ def photos(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
 
 
 def first(args: argparse.Namespace) -> None:
-    """The first answer, from nothing, and the index beside the bare encoder."""
+    """Time the first answer from scratch, and the index beside the bare encoder."""
     OUT.mkdir(parents=True, exist_ok=True)
     tif, file = OUT / "city.tif", OUT / "model.safetensors"
     subprocess.run(["rm", "-rf", str(OUT / "city.witw"), str(OUT / "located")], check=True)
@@ -107,7 +108,7 @@ def first(args: argparse.Namespace) -> None:
 
 
 def index_speed(network: Network, tif: Path, file: Path, args: argparse.Namespace) -> None:
-    """Cells a second of the index, in turns with the bare encoder on chips in memory."""
+    """Print the index's cells per second, in turns with the bare encoder on chips in memory."""
     from witw.cvig import index
     from witw.locating import imagery as own
 
@@ -134,7 +135,7 @@ def index_speed(network: Network, tif: Path, file: Path, args: argparse.Namespac
 
 
 def batch(args: argparse.Namespace) -> None:
-    """Photos a second, warm, from files to results."""
+    """Print photos per second, warm, from files to results."""
     tif, file = OUT / "city.tif", OUT / "model.safetensors"
     torch.set_num_threads(args.threads)
     city = Locator.of_imagery(tif, file)
@@ -162,7 +163,7 @@ def main() -> None:
     part.add_argument("--gsd", type=float, default=0.5)
     part.add_argument("--bands", type=int, default=3, choices=[3, 8])
     part.add_argument("--config", type=Path, default=CONFIG, help="whose network")
-    part.add_argument("--anew", action="store_true", help="make the imagery again")
+    part.add_argument("--anew", action="store_true", help="write the imagery again")
     part.set_defaults(call=first)
     part = parts.add_parser("photos", help=batch.__doc__)
     part.add_argument("--count", type=int, default=200)

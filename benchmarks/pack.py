@@ -1,6 +1,6 @@
-"""The pack: its size, how fast it is read, and a training of as many pairs as the real one.
+"""Measure the pack: its size, its reading speed, and a training with the real number of pairs.
 
-    .venv/bin/python -m benchmarks.pack read       # made pictures of 384 px, two threads, a loader
+    .venv/bin/python -m benchmarks.pack read       # synthetic pictures, two threads, a loader
     .venv/bin/python -m benchmarks.pack read --pictures DIR   # your own JPEGs: photos/, chips/
     .venv/bin/python -m benchmarks.pack training   # 164,455 pairs: first step, memory
     .venv/bin/python -m benchmarks.pack exports    # 10,000 pairs to links and to tars, twice
@@ -37,7 +37,7 @@ BATCH = 64
 
 
 def of_pictures(folder: Path, count: int, side: int, where: Path) -> None:
-    """Pack a folder's JPEGs, again and again under other names."""
+    """Pack a folder's JPEGs repeatedly under different names."""
     found = {kind: sorted((folder / f"{kind}s").glob("*.jpg")) for kind in packed.KINDS}
     made_ = {
         "photo": [fit(Image.open(f).convert("RGB"), side) for f in found["photo"]],
@@ -57,28 +57,28 @@ def of_pictures(folder: Path, count: int, side: int, where: Path) -> None:
 
 
 def forget_cache(path: Path) -> None:
-    """Take a file out of the page cache."""
+    """Remove a file from the page cache."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def reader(folder: Path, threads: int) -> Iterator[int]:
-    """Pairs of each batch, as training reads them: decoded ahead of their use."""
+    """Yield the pairs of each batch as training reads them, decoded ahead of use."""
     data = Packed.open(folder, threads)
     rows = batches.split(batches.draw(data.buckets(0), 0, 0), BATCH)
     return (len(b) for b in batches.ahead(batches.read(data, part) for part in rows))
 
 
 def loader(folder: Path, workers: int, threads: int) -> Iterator[int]:
-    """Pairs of each batch of a ``DataLoader``."""
+    """Yield the pairs of each batch of a ``DataLoader``."""
     pairs = Pairs(folder.parent, folder.name, threads=threads)
     return (len(b["photo"]) for b in DataLoader(
         pairs, BATCH, shuffle=True, drop_last=True, num_workers=workers))  # fmt: skip
 
 
 def rate(batches_: Iterator[int]) -> tuple[float, float]:
-    """Pairs a second from the first batch on, and a CPU second, that of workers included."""
+    """Return pairs per second from the first batch on, and per CPU second, including workers."""
     spent = cpu_s()
     first = next(batches_)
     start = time.perf_counter()
@@ -87,12 +87,12 @@ def rate(batches_: Iterator[int]) -> tuple[float, float]:
 
 
 def cpu_s() -> float:
-    """CPU time of this process and of its children that have ended [s]."""
+    """Return the CPU time of this process and of its finished children [s]."""
     return sum(os.times()[:4])
 
 
 def read(args: argparse.Namespace) -> None:
-    """Pairs/s with one and two threads, warm and cold, and of a DataLoader; in turn."""
+    """Print pairs/s with one and two threads, warm and cold, and of a DataLoader, in turn."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir=args.dir) as name:
         folder = Path(name) / "train"
@@ -117,21 +117,21 @@ def read(args: argparse.Namespace) -> None:
                         forget_cache(folder / packed.PICTURES)
                     wall, cpu = rate(start())
                     found.setdefault(f"{case}, {state}", []).append(wall)
-                    found.setdefault(f"{case}, {state}, a CPU second", []).append(cpu)
+                    found.setdefault(f"{case}, {state}, per CPU second", []).append(cpu)
         for case, values in found.items():
             print(f"{case}: {statistics.median(values):.0f} pairs/s, best {max(values):.0f}")
         best = {case: max(values) for case, values in found.items()}
         two = best["two threads, warm"]
         print(f"two threads against one: {two / best['one thread, warm']:.2f}")
         print(f"cold against warm: {best['two threads, cold'] / two:.2f}")
-        spent = ", warm, a CPU second"
+        spent = ", warm, per CPU second"
         for case in ("loader, two threads", "loader, two workers"):
             ratios = best[f"{case}, warm"] / two, best[case + spent] / best["two threads" + spent]
             print(f"{case}, against the reader: {ratios[0]:.2f}, by CPU time {ratios[1]:.2f}")
 
 
 def memory_mb() -> tuple[float, float]:
-    """Memory of this process that is no page of a file, and all of it [MB]."""
+    """Return this process's memory without file pages, and its total memory [MB]."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     told = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Rss")}
     anonymous, of_files = (int(told[name]) / 1e3 for name in ("RssAnon", "RssFile"))
@@ -139,7 +139,7 @@ def memory_mb() -> tuple[float, float]:
 
 
 def training(args: argparse.Namespace) -> None:
-    """Seconds to the first step and memory over the steps, of as many pairs as the real job has."""
+    """Print seconds to the first step and memory over the steps, at the real number of pairs."""
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory(dir=args.dir) as name:
         folder = Path(name)
@@ -169,7 +169,7 @@ def training(args: argparse.Namespace) -> None:
 
 
 def dataset(folder: Path, count: int) -> Path:
-    """A data set of made pairs as large as real ones: its table; pictures are written once."""
+    """Write a data set of synthetic pairs of real size: its table; pictures are written once."""
     noise = np.random.default_rng(0)
     bodies = {"photo": noise.bytes(138_000), "chip": noise.bytes(142_000)}
     rows = []
@@ -188,7 +188,7 @@ def dataset(folder: Path, count: int) -> Path:
 
 
 def same(one: Path, two: Path) -> bool:
-    """Whether two folders hold the same files with the same bytes."""
+    """Return whether two folders contain the same files with the same bytes."""
     names = [
         sorted(p.relative_to(top) for p in top.rglob("*") if p.is_file()) for top in (one, two)
     ]
@@ -198,7 +198,7 @@ def same(one: Path, two: Path) -> bool:
 
 
 def exports(args: argparse.Namespace) -> None:
-    """Pairs/s to links and to tars, by the clock and by CPU time; bytes of two turns compared."""
+    """Print pairs/s to links and to tars, by wall and CPU time; compare the bytes of two turns."""
     spec = {"areas": {"made": {"imagery_license": "CC0"}}}
     with tempfile.TemporaryDirectory(dir=args.dir) as name:
         folder = Path(name)
@@ -213,7 +213,8 @@ def exports(args: argparse.Namespace) -> None:
                 write(folder / case / turn)
                 wall, cpu = time.perf_counter() - start, cpu_s() - spent
                 print(
-                    f"{case}: {args.pairs / wall:.0f} pairs/s, {args.pairs / cpu:.0f} a CPU second"
+                    f"{case}: {args.pairs / wall:.0f} pairs/s, {args.pairs / cpu:.0f} per CPU "
+                    "second"
                 )
             print(f"{case}, twice the same bytes: {same(folder / case / '1', folder / case / '2')}")
 
@@ -221,7 +222,7 @@ def exports(args: argparse.Namespace) -> None:
 def main() -> None:
     """Run one part."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--dir", type=Path, help="where the pack is written; default: temporary")
+    parser.add_argument("--dir", type=Path, help="folder for the pack; default: temporary")
     parser.add_argument("--px", type=int, default=384)
     parts = parser.add_subparsers(required=True)
     part = parts.add_parser("read", help=read.__doc__)

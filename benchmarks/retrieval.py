@@ -1,13 +1,13 @@
-"""What an index of 1.3 million cells costs: writing it, one photo, an evaluation.
+"""Measure an index of 1.3 million cells: writing it, one photo, an evaluation.
 
     .venv/bin/python -m benchmarks.retrieval index            writes it, 2.4 GB below /tmp
     .venv/bin/python -m benchmarks.retrieval locate           one photo, cold and warm
     .venv/bin/python -m benchmarks.retrieval evaluate         100 of 2,000 photos, scaled
     .venv/bin/python -m benchmarks.retrieval evaluate --photos 2000
 
-Codes are random, of a usual size (a vector of 256, columns 48 x 64), so nothing is found; what it
-takes does not depend on that. Photos see noise. Threads are those of OMP_NUM_THREADS, memory is the
-largest resident set of the process.
+Codes are random and of a usual size (a vector of 256, columns 48 x 64). Nothing can be found with
+them, but the cost does not depend on that. Photos are chips with noise. The number of threads is
+OMP_NUM_THREADS; memory is the largest resident set of the process.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def write(path: Path, count: int, model: Model) -> None:
 
 
 def queries(index: Index, count: int) -> tuple[PhotoCode, np.ndarray]:
-    """Random photos, and geotags spread over the area."""
+    """Return random photos, and geotags spread over the area."""
     rng = torch.Generator().manual_seed(1)
     columns = torch.randn(count, SETTINGS.embed_dim, 12, generator=rng)
     vector = torch.randn(count, SETTINGS.vector_dim, generator=rng)
@@ -90,13 +90,13 @@ def queries(index: Index, count: int) -> tuple[PhotoCode, np.ndarray]:
 
 
 def one(model: Model, photos: PhotoCode, index: Index) -> None:
-    """The map of a photo and its ten best places."""
+    """Compute the map of a photo and its ten best places."""
     found = heat(model, photos, index, FITTED)
     localization.non_max_suppression(found.probability[None], index.grid, 10)
 
 
 def evaluate(model: Model, photos: PhotoCode, places: np.ndarray, index: Index) -> float:
-    """What the stage does with an area's cells: fit, check, place, search windows."""
+    """Process an area's cells as the stage does: fit, check, place, search windows."""
     ids = [str(n) for n in range(len(places))]
     unknown = np.full(len(places), np.nan)
     several = window.groups(np.arange(len(places)), places, protocols.BUCKET_M)
@@ -115,7 +115,7 @@ def evaluate(model: Model, photos: PhotoCode, places: np.ndarray, index: Index) 
 
 
 def timed(name: str, call: Callable[[], object]) -> float:
-    """Call, print seconds and the most memory held meanwhile."""
+    """Call ``call``; print its seconds and its peak memory."""
     memory_mb(reset=True)
     start, used = time.perf_counter(), time.process_time()
     call()

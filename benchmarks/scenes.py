@@ -1,10 +1,10 @@
-"""The scene stage beside its bare network: photos a second, at the same batch and threads.
+"""Compare the scene stage with its bare network: photos per second, same batch and threads.
 
     .venv/bin/python -m benchmarks.scenes [--photos 1600] [--rounds 3] [--threads 2]
 
-Both do the same batches, one after the other, round by round: the stage from JPEG files of 500 px
-(read, decoded, squashed, scored, table written), the network from a tensor that is there already.
-The published weights are not needed for that: a network of the same shape is made.
+Both process the same batches, one after the other, round by round. The stage starts from 500 px
+JPEG files (read, decode, resize, score, write the table), the network from a tensor in memory. The
+published weights are not needed: a random network of the same shape is used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from witw.places365 import network, scenes
 
 
 def bare(net: torch.nn.Module, batches: int, size: int, where: torch.device) -> float:
-    """Seconds of the network alone, on pixels as the stage hands them over."""
+    """Return the seconds of the network alone, on pixels as the stage provides them."""
     pixels = torch.randint(0, 256, (size, 224, 224, 3), dtype=torch.uint8)
     began = time.perf_counter()
     with torch.inference_mode():
@@ -35,7 +35,7 @@ def bare(net: torch.nn.Module, batches: int, size: int, where: torch.device) -> 
 
 
 def made(folder: Path, count: int) -> Path:
-    """Table ``downloads`` of so many photos, in files of their own."""
+    """Write table ``downloads`` with ``count`` photos, each in a separate file."""
     bodies = [photo_host.scene(seed) for seed in range(min(count, 100))]
     rows = []
     for n in range(count):
@@ -52,7 +52,7 @@ REST = ("width", "height", "bytes", "sha256")
 
 
 def main() -> None:
-    """Command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--photos", type=int, default=1600)
     parser.add_argument("--rounds", type=int, default=3)

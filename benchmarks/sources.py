@@ -1,8 +1,8 @@
 """Read large tables of photos: ``python -m benchmarks.sources yfcc100m`` or ``table``.
 
-``--rows`` made rows are written to a temporary file and listed for an area in a process of its own;
-told are rows, seconds, rows a second of time and of CPU time, and the peak of its memory. For
-YFCC100M the reader alone, pyarrow's, is timed on the same file.
+The benchmark writes ``--rows`` synthetic rows to a temporary file and lists them for an area in a
+separate process. It prints rows, seconds, rows per second of wall and of CPU time, and the peak
+memory. For YFCC100M, pyarrow's reader alone is timed on the same file too.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 BOX = (10.0, 59.0, 11.0, 60.0)
-INSIDE = 0.05  # share of a table's rows in the area
-BLOCK = 100_000  # rows that are made; a file repeats them with other ids
+INSIDE = 0.05  # share of a table's rows inside the area
+BLOCK = 100_000  # distinct rows; a file repeats them with other ids
 WORLD = 0.0005  # share of YFCC100M's rows in the area: 50,000 of 99 million are a large city
 
 _CHILD = """
@@ -48,7 +48,7 @@ print(json.dumps([rows, kept, time.monotonic() - began, time.process_time(), pea
 
 
 def positions(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Longitudes and latitudes, a share of them in the area."""
+    """Return longitudes and latitudes, a share of them inside the area."""
     rng = np.random.default_rng(0)
     lon, lat = rng.uniform(-180, 180, count), rng.uniform(-80, -10, count)
     where = rng.choice(count, max(1, round(count * share)), replace=False)
@@ -58,7 +58,7 @@ def positions(count: int, share: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_table(path: Path, rows: int) -> None:
-    """A CSV file of photos with addresses."""
+    """Write a CSV file of photos with addresses."""
     lon, lat = positions(rows, INSIDE)
     urls = [f"https://photos.example/{n // 1000}/{n}_photo.jpg" for n in range(rows)]
     data = pd.DataFrame({"id": np.arange(rows), "lat": lat, "lon": lon, "url": urls})
@@ -67,7 +67,7 @@ def write_table(path: Path, rows: int) -> None:
 
 
 def write_yfcc100m(path: Path, rows: int) -> None:
-    """The table of 25 columns; as in the real one, half of the rows have no position."""
+    """Write the table of 25 columns; as in the real one, half of the rows have no position."""
     lon, lat = positions(BLOCK, WORLD)
     placed = np.random.default_rng(1).random(BLOCK) < 0.5
     placed |= (lon >= BOX[0]) & (lon <= BOX[2]) & (lat >= BOX[1])
@@ -96,7 +96,7 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
 
 
 def measured(kind: str, path: Path) -> str:
-    """One reading, in a process of its own."""
+    """Measure one reading in a separate process."""
     told = json.dumps([kind, str(path), BOX])
     command = [sys.executable, "-c", _CHILD, told]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -109,7 +109,7 @@ def measured(kind: str, path: Path) -> str:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("kind", choices=WRITERS)
     parser.add_argument("--rows", type=int, default=1_000_000)

@@ -1,8 +1,8 @@
-"""Training: against the original's loss and head, and against the hardware.
+"""Compare training with the original's loss and head, and with the hardware.
 
     .venv/bin/python -m benchmarks.train compare     # minutes on two cores; needs a demo-run/
     .venv/bin/python -m benchmarks.train pretrained --weights FILE   # hours; needs a demo-run/
-    .venv/bin/python -m benchmarks.train path        # the loader against tensors that are there
+    .venv/bin/python -m benchmarks.train path        # the loader against tensors in memory
     .venv/bin/python -m benchmarks.train speed       # images/s and FLOP/s; meant for a GPU
 
 See benchmarks/README.md.
@@ -38,7 +38,7 @@ from witw.dataset.packed import Packed
 from witw.settings.train import Train
 
 CHIP_M = 225.0
-# The original's loss and head, and what they came with; the backbone and the data stay.
+# The original's loss, head and related settings; backbone and data are unchanged.
 ORIGINAL = {
     "head": "original",
     "loss": "triplet",
@@ -46,22 +46,22 @@ ORIGINAL = {
     "radius_exponent": 1.0,
     "photo_rows": 0,
     "photo_band": 1.0,
-    # Its overhead view is four times as wide as high, and the photo's view is as high.
+    # Its overhead view is four times as wide as high, and the photo's view has the same height.
     "headings": 32,
     "polar_rows": 32,
     "mask_radius_m": 0.0,
     "label_smoothing": 0.0,
     "ema": 0.0,
 }
-# The same seen as finely as ours, at five times the work: the row `finer`.
+# The original at our input resolution, at five times the work: the row `finer`.
 FINER = {"headings": 64, "polar_rows": 64}
-# They had no augmentation; the row `augmented` gives them ours.
+# The original had no augmentation; the row `augmented` adds ours.
 PLAIN = {"shift_m": 0.0, "zoom": 0.0, "colour": 0.0, "erase": 0.0, "fov_jitter": 0.0}
 
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A folder of one's own, as the working one: checkpoints go there."""
+    """Change into a temporary folder, for checkpoints."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as name:
         os.chdir(name)
@@ -72,7 +72,7 @@ def folder() -> Iterator[Path]:
 
 
 def fit(settings: Train, packs: Path, threads: int) -> tuple[Model, float]:
-    """A trained model and the CPU seconds it took."""
+    """Return a trained model and the CPU seconds it took."""
     spec = {"train": settings.model_dump(), "chip_m": CHIP_M}
     with folder() as run:
         start = time.process_time()
@@ -81,7 +81,7 @@ def fit(settings: Train, packs: Path, threads: int) -> tuple[Model, float]:
 
 
 def figures(model: Model, test: Packed) -> dict[str, Any]:
-    """Ranks among the chips of an area never seen."""
+    """Return ranks among the chips of an unseen area."""
     codes = retrieval.encode(model.network, test, device())
     found = retrieval.find(codes, test.areas, model.blend)
     values = metrics.of_ranks(found.rank, found.gallery)
@@ -95,7 +95,7 @@ def figures(model: Model, test: Packed) -> dict[str, Any]:
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Ours, and the original's loss and head, on one backbone for as much CPU time."""
+    """Compare ours with the original's loss and head, on one backbone for equal CPU time."""
     config = yaml.safe_load((args.run / "config.yaml").read_text())["train"]
     packs = (args.run / "results" / "pack").resolve()
     test = Packed.open(packs / args.split)
@@ -124,11 +124,11 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def pretrained(args: argparse.Namespace) -> None:
-    """One backbone with pretrained weights, without, and the demo's own, for as much CPU time."""
+    """Compare a backbone with and without pretrained weights and the demo's, for equal CPU time."""
     config = yaml.safe_load((args.run / "config.yaml").read_text())["train"]
     packs = (args.run / "results" / "pack").resolve()
     test = Packed.open(packs / args.split)
-    # Geometry that these networks can have at the demo's sizes; the recipe of the head stays.
+    # Geometry that these networks allow at the demo's sizes; the head's recipe is unchanged.
     common = {"backbone": args.backbone, "stride": 16, "headings": 32, "polar_rows": 0,
               "photo_rows": 0, "weight_decay": 0.05, "epochs": args.epochs}  # fmt: skip
     rows: dict[str, list[dict[str, Any]]] = {"pretrained": [], "scratch": [], "own": []}
@@ -207,7 +207,7 @@ def summary(
 
 
 def made(count: int, chip_px: int, photo_px: int, where: Path) -> Packed:
-    """A packed split of made pictures, on disk: some, under many names."""
+    """Return a packed split of synthetic pictures on disk: few files under many names."""
     rng = np.random.default_rng(0)
     some = []
     for _ in range(min(count, 64)):
@@ -230,7 +230,7 @@ def made(count: int, chip_px: int, photo_px: int, where: Path) -> Packed:
 
 
 def steps(trainer: Trainer, source: Iterator[Batch], count: int) -> float:
-    """Seconds a step, of ``count`` steps; the device's work included."""
+    """Return the seconds per step over ``count`` steps, including the device's work."""
     started = time.perf_counter()
     for _ in range(count):
         trainer.train_step(next(source), CHIP_M)
@@ -239,7 +239,7 @@ def steps(trainer: Trainer, source: Iterator[Batch], count: int) -> float:
 
 
 def sources(data: Packed, batch: int, where: torch.device) -> tuple[Any, Any]:
-    """Batches read ahead from the files as training reads them; and one that is there already."""
+    """Return batches read ahead from files as in training, and a batch already in memory."""
     pin = where.type == "cuda"
 
     def loaded() -> Iterator[Batch]:
@@ -256,13 +256,13 @@ def sources(data: Packed, batch: int, where: torch.device) -> tuple[Any, Any]:
 
 
 def trainer_of(settings: Train, data: Packed) -> Trainer:
-    """A trainer for made pictures."""
+    """Return a trainer for synthetic pictures."""
     sides = data.chip_px, data.photo_px
     return Trainer(settings, Architecture.of(settings, CHIP_M, *sides), device(), 10**6)
 
 
 def path(args: argparse.Namespace) -> None:
-    """Pairs/s from files against pairs/s from tensors, turn by turn in one run."""
+    """Compare pairs/s from files with pairs/s from tensors, in turn in one run."""
     where = device()
     torch.set_num_threads(args.threads)
     with folder() as run:
@@ -286,28 +286,28 @@ def path(args: argparse.Namespace) -> None:
 
 
 def matmul(where: torch.device) -> float:
-    """FLOP/s of a large matrix product in the towers' precision: what the device does at best."""
+    """Return the FLOP/s of a large matrix product in the towers' precision, the device's peak."""
     gpu = where.type == "cuda"
     side, kind = (8192, torch.bfloat16) if gpu else (1024, torch.float32)
     one = torch.randn(side, side, device=where, dtype=kind)
     seconds = []
     for _ in range(10):
         started = time.perf_counter()
-        # One element read back ends the wait for the device.
+        # Reading back one element waits for the device.
         float((one @ one)[0, 0])
         seconds.append(time.perf_counter() - started)
     return 2.0 * side**3 / min(seconds)
 
 
 def speed(args: argparse.Namespace) -> None:
-    """Images/s, FLOP/s and data wait of backbones, eager and compiled."""
+    """Print images/s, FLOP/s and data wait of backbones, eager and compiled."""
     where = device()
     name = torch.cuda.get_device_name() if where.type == "cuda" else "CPU"
     most = matmul(where)
     for case in args.cases:
         backbone, side, batch = case.split(":")
         for compiled in (False, True):
-            # A chip and a photo, both squares of this side: two images a pair, all else left out.
+            # A chip and a photo, both squares of this side: two images per pair, without extras.
             settings = Train(backbone=backbone, head="global", embed_dim=1024, batch=int(batch),
                              compile=compiled, learning_rate=1e-4)  # fmt: skip
             with folder() as run:
@@ -353,7 +353,9 @@ def main() -> None:
     part.add_argument("--run", type=Path, default=Path("demo-run"), help="a finished demo")
     part.add_argument("--split", default="test")
     part.add_argument("--backbone", default="mobilenetv2_100")
-    part.add_argument("--weights", type=Path, required=True, help="its file, as timm names them")
+    part.add_argument(
+        "--weights", type=Path, required=True, help="name of its weights file in timm"
+    )
     part.add_argument("--seeds", type=int, default=3)
     part.add_argument("--epochs", type=int, default=10)
     part.set_defaults(call=pretrained)
@@ -363,7 +365,9 @@ def main() -> None:
     part.add_argument("--chip-px", type=int, default=256)
     part.add_argument("--photo-px", type=int, default=256)
     part.add_argument("--backbone", default="small")
-    part.add_argument("--set", type=json.loads, default={}, help="further keys of `train`, as JSON")
+    part.add_argument(
+        "--set", type=json.loads, default={}, help="additional keys of `train`, as JSON"
+    )
     part.add_argument("--warm", type=int, default=2)
     part.add_argument("--steps", type=int, default=4)
     part.add_argument("--turns", type=int, default=5)

@@ -1,4 +1,4 @@
-"""Two steps of retrieval against every photo at every cell, on a made city never seen.
+"""Compare two-step retrieval with an exhaustive search, on an unseen synthetic city.
 
     .venv/bin/python -m benchmarks.two_steps --model demo-run/results/model/trained.safetensors
 
@@ -42,7 +42,7 @@ SHOWN = ("recall_at_1_within_50m", "recall_at_10_within_50m", "median_error_m", 
 
 
 def main() -> None:
-    """Print figures of all ways to search."""
+    """Print figures of all search methods."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--photos", type=int, default=300)
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def made(folder: Path, city: City, count: int) -> pd.DataFrame:
-    """Build the city once, in a process of its own: importing osgeo sets PROJ_DATA."""
+    """Build the city once in a separate process: importing osgeo sets PROJ_DATA."""
     table = folder / "truth.parquet"
     if not table.is_file():
         for name in ("strips", "pictures"):
@@ -86,7 +86,7 @@ def made(folder: Path, city: City, count: int) -> pd.DataFrame:
 
 
 def encoded(model: Model, folder: Path, truth: pd.DataFrame) -> PhotoCode:
-    """Codes of the photos; the field of view is not told."""
+    """Return codes of the photos, without using their field of view."""
     codes = []
     for i in truth["id"]:
         photo = open_photo(folder / "pictures" / f"{i}.jpg")
@@ -96,7 +96,7 @@ def encoded(model: Model, folder: Path, truth: pd.DataFrame) -> PhotoCode:
 
 
 def exhaustive(model: Model, prepared: imagery.Prepared, grid: Grid) -> Codes:
-    """Codes of all cells as the network makes them."""
+    """Return the network's codes of all cells."""
     with rasterio.open(prepared.mosaic) as mosaic:
         parts = [code for _, code in index.encoded(model, mosaic, grid)]
     columns = torch.cat([p.columns.float().cpu() for p in parts])
@@ -125,7 +125,7 @@ def tell(
 
 
 def regions(photos: PhotoCode, found: Index, model: Model, places: NDArray[np.float64]) -> None:
-    """Coverage of regions on photos that were not fitted on."""
+    """Print the coverage of regions on photos that were not used for fitting."""
     first, second = slice(0, None, 2), slice(1, None, 2)
 
     def beliefs(rows: slice) -> Belief:

@@ -1,12 +1,12 @@
-"""The downloader beside img2dataset, aria2c, curl and wget, on loopback.
+"""Compare the downloader with img2dataset, aria2c, curl and wget, on loopback.
 
     .venv/bin/python -m benchmarks.download            # both parts
-    .venv/bin/python -m benchmarks.download speed      # photos a second, every answer 50 ms late
-    .venv/bin/python -m benchmarks.download adverse    # a host that misbehaves: what is stored
+    .venv/bin/python -m benchmarks.download speed      # photos per second, responses 50 ms late
+    .venv/bin/python -m benchmarks.download adverse    # a misbehaving host: files stored
 
-Every tool runs in the same run, on the same photos, one after the other, round by round; the best
-of its rounds counts. A virtual machine's host may keep its processors for itself: the share it
-kept during a run is printed beside that run.
+All tools fetch the same photos in the same run, one after the other, round by round; the best round
+of each counts. The host of a virtual machine may take processor time away; this share is printed
+beside each run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OUT = Path(__file__).resolve().parents[1] / "out"
 
 @contextmanager
 def folder(parent: Path) -> Iterator[Path]:
-    """A folder that is removed afterwards."""
+    """Yield a temporary folder."""
     made = Path(tempfile.mkdtemp(prefix="witw-download-", dir=parent))
     try:
         yield made
@@ -37,7 +37,7 @@ def folder(parent: Path) -> Iterator[Path]:
 
 
 def speed(count: int, slots: int, latency_s: float, rounds: int, tls: bool) -> None:
-    """Photos a second."""
+    """Measure photos per second."""
     parent = MEMORY if MEMORY.is_dir() else OUT
     with folder(parent) as home:
         print(f"{count} photos of {photo_host.BYTES / 1000:g} KB, {1000 * latency_s:g} ms, nginx")
@@ -77,7 +77,7 @@ def _batch(paths: dict[str, str], scheme: str, host: photo_host.Host) -> peers.B
 def _rounds(
     tools: dict[str, peers.Make], batch: peers.Batch, places: dict[str, Path], rounds: int
 ) -> dict[tuple[str, str], float]:
-    """The best rate of each tool at each place."""
+    """Return the best rate of each tool at each location."""
     best: dict[tuple[str, str], float] = {}
     for _ in range(rounds):
         for place, parent in places.items():
@@ -116,9 +116,9 @@ ADVERSE = {
 
 
 def adverse() -> None:
-    """What each tool stores of a host that misbehaves."""
+    """Show what each tool stores from a misbehaving host."""
     with adverse_host.serve() as (host, urls), folder(OUT) as home:
-        print(f"{len(urls)} addresses, {len(host.photos)} photos to be had")
+        print(f"{len(urls)} addresses, {len(host.photos)} valid photos")
         for n, (name, make) in enumerate(ADVERSE.items()):
             if n and (why := peers.absent(name.split()[0])):
                 print(why)
@@ -146,7 +146,7 @@ def _kind(body: bytes, photos: set[bytes]) -> str:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("part", nargs="?", choices=["speed", "adverse"])
     parser.add_argument("--photos", type=int, default=10_000)

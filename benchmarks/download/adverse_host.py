@@ -1,4 +1,4 @@
-"""A photo host on loopback that treats its guests badly: 200 addresses, 120 photos to be had."""
+"""A misbehaving photo host on loopback: 200 addresses, of which 120 lead to photos."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOST = ("404", "410", "moved", "page")
 
 
 def placeholder() -> bytes:
-    """The picture that says "no longer available", a PNG under a name in .jpg."""
+    """Return the "no longer available" picture, a PNG under a name in .jpg."""
     out = io.BytesIO()
     Image.new("RGB", (500, 374), (240, 240, 240)).save(out, "PNG")
     return out.getvalue()
@@ -32,12 +32,12 @@ def placeholder() -> bytes:
 
 @dataclass
 class Adverse:
-    """The host, and what it saw.
+    """The host, and a record of early requests.
 
     Attributes:
         entry: host:port.
-        photos: the true bytes by path.
-        early: paths asked for before their Retry-After was over.
+        photos: Correct bytes by path.
+        early: Paths requested before their Retry-After had passed.
     """
 
     entry: str
@@ -47,13 +47,13 @@ class Adverse:
     not_before: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def forget(self) -> None:
-        """Begin anew, for the next tool."""
+        """Start over for the next tool."""
         self.early.clear()
         self.asked.clear()
         self.not_before.clear()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answer as the path's story goes."""
+        """Respond according to the path."""
         path = request.path
         story = path.strip("/").split("_")[1].removesuffix(".jpg") if "_" in path else "sorry"
         if path == "/sorry.png":
@@ -86,7 +86,8 @@ class Adverse:
         broken = first and story in ("truncated", "reset")
         await response.write(body[: len(body) // 2] if broken else body)
         if broken and request.transport is not None:
-            # Ended before the last chunk, which a client may notice; or torn off.
+            # The body ends before the last chunk, which a client may notice, or the connection
+            # breaks.
             request.transport.abort() if story == "reset" else request.transport.close()
             return response
         await response.write_eof()
@@ -95,7 +96,7 @@ class Adverse:
 
 @contextmanager
 def serve() -> Iterator[tuple[Adverse, dict[str, str]]]:
-    """The host, and its addresses by photo id."""
+    """Yield the host, and its addresses by photo id."""
     stories = [story for story in (*OBTAINABLE, *LOST) for _ in range(EACH)]
     paths = {f"{52_100_000_000 + 17 * n}": story for n, story in enumerate(stories)}
     urls = {i: f"/{i}_{story}.jpg" for i, story in paths.items()}

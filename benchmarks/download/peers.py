@@ -1,8 +1,8 @@
-"""The downloader and its peers as commands: each fetches a list of addresses into a folder.
+"""The downloader and its peers as commands that fetch a list of addresses into a folder.
 
 curl, wget and aria2c come from the system's packages (`apt-get install aria2`). img2dataset is
-installed once by uv into a private environment in benchmarks/out/, which git ignores. A peer that
-cannot be had is left out and named.
+installed once by uv into a private environment in benchmarks/out/, which git ignores. Unavailable
+peers are skipped and named.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PRIVATE = Path(__file__).resolve().parents[1] / "out" / "peers"
-# It imports imghdr, which left the standard library with Python 3.13.
+# It imports imghdr, which Python 3.13 removed from the standard library.
 IMG2DATASET = ["img2dataset==1.47.0", "standard-imghdr"]
-# The work of a tool written in Python is timed from this line on, without the imports before it:
-# what a long run comes to. img2dataset says it by itself.
+# A tool written in Python is timed from this output line on, which excludes imports and so
+# represents a long run. img2dataset prints such a line itself.
 READY = "Downloading starting now"
 STAGE = f"""
 import json, sys
@@ -37,12 +37,12 @@ QUIET = {"NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled", "PYTHONUNBUF
 
 @dataclass(frozen=True)
 class Batch:
-    """What is to be fetched.
+    """Photos to fetch.
 
     Attributes:
-        urls: by photo id.
-        entry: the host as `flickr.photo_hosts` names it.
-        env: environment of the commands, certificates above all.
+        urls: Addresses by photo id.
+        entry: The host as in `flickr.photo_hosts`.
+        env: Environment of the commands, mainly certificates.
     """
 
     urls: dict[str, str]
@@ -52,7 +52,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Ran:
-    """One command's run: seconds of all of it and from READY on, exit code, share of CPU stolen."""
+    """One run of a command: seconds in total and since READY, exit code, share of CPU stolen."""
 
     wall_s: float
     work_s: float
@@ -64,7 +64,7 @@ Make = Callable[[Batch, Path], list[str | Path]]
 
 
 def witw(slots: int) -> Make:
-    """The stage, with all its checks."""
+    """Run the stage with all its checks."""
 
     def make(batch: Batch, folder: Path) -> list[str | Path]:
         from witw import tables
@@ -83,7 +83,7 @@ def witw(slots: int) -> Make:
 
 
 def img2dataset(processes: int, threads: int, retries: int = 0) -> Make:
-    """Without re-encoding, which is its fastest way."""
+    """Run img2dataset without re-encoding, its fastest mode."""
 
     def make(batch: Batch, folder: Path) -> list[str | Path]:
         _list(batch, folder)
@@ -98,7 +98,7 @@ def img2dataset(processes: int, threads: int, retries: int = 0) -> Make:
 
 
 def aria2c(*options: str) -> Make:
-    """One connection a file, 32 files at a time."""
+    """Run aria2c with one connection per file, 32 files at a time."""
 
     def make(batch: Batch, folder: Path) -> list[str | Path]:
         _list(batch, folder)
@@ -108,7 +108,7 @@ def aria2c(*options: str) -> Make:
 
 
 def wget(*options: str) -> Make:
-    """One file after the other: it knows no other way."""
+    """Run wget, which fetches one file after the other."""
 
     def make(batch: Batch, folder: Path) -> list[str | Path]:
         _list(batch, folder)
@@ -118,7 +118,7 @@ def wget(*options: str) -> Make:
 
 
 def curl(*options: str) -> Make:
-    """32 at a time."""
+    """Run curl with 32 files at a time."""
 
     def make(batch: Batch, folder: Path) -> list[str | Path]:
         (folder / "out").mkdir()
@@ -134,7 +134,7 @@ def _list(batch: Batch, folder: Path) -> None:
 
 
 def absent(name: str) -> str:
-    """Why a peer cannot be run; '' if it can. Installs img2dataset where that is possible."""
+    """Return why a peer cannot run, or ''; install img2dataset if possible."""
     if name != "img2dataset":
         return "" if shutil.which(name) else f"{name} is not installed (apt-get install {name})"
     if (PRIVATE / "bin" / name).is_file():
@@ -172,13 +172,13 @@ def run(make: Make, batch: Batch, folder: Path, timeout_s: float) -> Ran:
 
 
 def _cpu() -> tuple[int, int]:
-    """Ticks of all processors, and those that the host of this virtual machine kept."""
+    """Return the ticks of all processors, and those taken by this virtual machine's host."""
     ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return sum(ticks), ticks[7]
 
 
 def stored(folder: Path) -> list[bytes]:
-    """What a tool kept; not what it marks as unfinished itself, nor its own notes."""
+    """Return the files a tool kept, except its notes and files it marks as unfinished."""
     files = [
         path
         for top in ("photos", "out")

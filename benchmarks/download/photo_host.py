@@ -1,6 +1,6 @@
-"""A photo host on loopback for the benchmarks: nginx, every answer a fixed time late.
+"""A photo host on loopback for the benchmarks: nginx with a fixed delay per response.
 
-nginx and its module for sleeping are not Python's to install: `apt-get install nginx-extras`.
+nginx and its delay module are system packages: `apt-get install nginx-extras`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ http {{
 
 @dataclass(frozen=True)
 class Host:
-    """Where it listens and what it has."""
+    """Addresses and photos of the host."""
 
     http: str
     https: str
@@ -60,7 +60,7 @@ class Host:
 
 
 def scene(seed: int) -> bytes:
-    """A JPEG of the size, entropy and file size of a 500 px photo: fields of 1/f noise."""
+    """Return a JPEG with the size, entropy and file size of a 500 px photo, from 1/f noise."""
     rng = np.random.default_rng(seed)
     width, height = SIZE_PX
     pixels = np.zeros((height, width, 3))
@@ -83,7 +83,7 @@ def scene(seed: int) -> bytes:
 
 
 def photos(count: int, folder: Path) -> dict[str, str]:
-    """Write photos, each of its own bytes (a comment makes it so); their paths by id."""
+    """Write photos with distinct bytes (through a comment); return their paths by id."""
     scenes = [scene(seed) for seed in range(min(count, SCENES))]
     paths = {}
     for n in range(count):
@@ -100,10 +100,10 @@ def photos(count: int, folder: Path) -> dict[str, str]:
 
 
 def lateness(latency_s: float) -> tuple[str, str]:
-    """Directives that load the module and that make every answer late.
+    """Return the directives that load the delay module and delay every response.
 
     Raises:
-        SystemExit: neither nginx nor a module that sleeps is there; says what to install.
+        SystemExit: nginx or a delay module is missing; the message says what to install.
     """
     folder = next((f for f in MODULES if f.is_dir()), Path("absent"))
     if shutil.which("nginx") is None:
@@ -119,12 +119,12 @@ def lateness(latency_s: float) -> tuple[str, str]:
         return f"load_module {echo};", (
             f"location / {{ echo_sleep {latency_s}; echo_exec @file; }} location @file {{ }}"
         )
-    raise SystemExit("nginx has no module that sleeps: apt-get install nginx-extras")
+    raise SystemExit("nginx has no delay module: apt-get install nginx-extras")
 
 
 @contextmanager
 def serve(home: Path, paths: dict[str, str], latency_s: float) -> Iterator[Host]:
-    """Serve ``home/files``, over http and, with a certificate made for it, https."""
+    """Serve ``home/files`` over http and, with a self-made certificate, over https."""
     modules, late = lateness(latency_s)
     port, tls_port = free_port(), free_port()
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
@@ -148,7 +148,7 @@ def serve(home: Path, paths: dict[str, str], latency_s: float) -> Iterator[Host]
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses."""
+    """Return a free port of 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 

@@ -1,11 +1,11 @@
-"""The imagery chain against the original's and against hand-tuned GDAL, in one run.
+"""Compare the imagery chain with the original's and with hand-tuned GDAL, in one run.
 
     .venv/bin/python -m benchmarks.imagery [--wide | --quick] [--rounds 5]
 
-Makes its strip itself (benchmarks/out/imagery/, kept for the next run). Peers: GDAL's programs
-and python3-gdal of the system (Debian: apt-get install gdal-bin python3-gdal) and the binding
-installed here; simplejpeg for the tuned peer. Every round runs every chain once, in turn, and
-the figures are medians. CPU is user + system of all processes a step started.
+The benchmark writes its own strip (benchmarks/out/imagery/, kept for the next run). Peers: the
+system's GDAL programs and python3-gdal (Debian: apt-get install gdal-bin python3-gdal), the binding
+installed here, and simplejpeg for the tuned peer. Every round runs every chain once, in turn, and
+the figures are medians. CPU is user + system time of all processes of a step.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ WARP = ["-t_srs", f"EPSG:{scene.EPSG}", "-tr", "0.3", "0.3", "-r", "lanczos"]
 
 @dataclass
 class Cost:
-    """What a step took: CPU and wall time [s], peak memory of its largest process [MB]."""
+    """Cost of a step: CPU and wall time [s], peak memory of its largest process [MB]."""
 
     cpu: float
     wall: float
@@ -51,7 +51,7 @@ class Cost:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Hold IMAGERY_LOCK (a file's name), where several people measure on one machine."""
+    """Hold the lock file IMAGERY_LOCK, for machines on which several people measure."""
     name = os.environ.get("IMAGERY_LOCK")
     if not name:
         yield
@@ -64,7 +64,7 @@ def alone() -> Iterator[None]:
 def run(
     *commands: list[str], text: list[str] | None = None, env: dict[str, str] | None = None
 ) -> Cost:
-    """Run commands side by side."""
+    """Run commands in parallel."""
     start, cpu, peak = time.perf_counter(), 0.0, 0.0
     pipes = [
         subprocess.Popen(
@@ -88,7 +88,7 @@ def run(
 
 
 def fresh(name: str) -> Path:
-    """An empty folder."""
+    """Return an empty folder."""
     folder = OUT / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -96,7 +96,7 @@ def fresh(name: str) -> Path:
 
 
 class Case:
-    """A strip, its photos and the chains that are run on them."""
+    """A strip, its photos and the chains to run on them."""
 
     def __init__(self, width: int, height: int, count: int) -> None:
         self.width, self.height, self.count = width, height, count
@@ -105,7 +105,7 @@ class Case:
         self.strip = OUT / f"strip_{width}x{height}.tif"
         if not self.strip.exists():
             print(f"making {self.strip}", flush=True)
-            # In a process of its own: what this one has held counts as its children's peak.
+            # In a separate process: this process's past memory would count as its children's peak.
             with ProcessPoolExecutor(1) as pool:
                 pool.submit(scene.strip, self.strip, width, height).result()
         places = scene.photos(count, width, height)
@@ -115,7 +115,7 @@ class Case:
         self.places.insert(0, "id", [str(10_000 + i) for i in range(count)])
 
     def ours(self, engine: str = "sweep") -> dict[str, Cost]:
-        """The stages as the rules run them; the photos are one shard."""
+        """Run the stages as the rules do, with the photos as one shard."""
         root = fresh("ours" if engine == "sweep" else engine)
         lon, lat = scene.LON, scene.LAT
         area = {"bbox_deg": [lon - 0.1, lat - 0.1, lon + 0.1, lat + 0.1], "nodata": 0}
@@ -142,7 +142,7 @@ class Case:
         return found | {"chips": self.shard(root, self.places)}
 
     def shard(self, root: Path, photos: pd.DataFrame, threads: int = 2) -> Cost:
-        """Cut the chips of a shard from our raster."""
+        """Cut the chips of a shard from witw's raster."""
         wanted = root / "wanted.parquet"
         photos.to_parquet(wanted)
         words = [sys.executable, str(HERE / "shard.py"), self.chips_spec, str(threads)]
@@ -150,7 +150,7 @@ class Case:
         return run([*words, *map(str, paths), str(root / "chips.parquet")])
 
     def chips(self, times: int = 3) -> None:
-        """Print what a chip costs, start-up excluded, and what a second thread brings."""
+        """Print the cost of a chip without start-up, and the gain of a second thread."""
         median = statistics.median
         none, one, two = (
             [self.shard(OUT / "ours", photos, threads) for _ in range(times)]
@@ -165,7 +165,7 @@ class Case:
               f"({idle[0]:.1f} s); two threads: {pair:.2f} ms, {gain:.2f} x as fast")  # fmt: skip
 
     def original(self, name: str, python: str, programs: bool) -> dict[str, Cost]:
-        """Whole bands, stripped rasters, one window a photo, zeros counted in JPEGs."""
+        """Run whole bands, striped rasters, one window per photo, zeros counted in JPEGs."""
         root = fresh(name)
         rgb, utm, chips, said = root / "rgb.tif", root / "utm.tif", root / "chips", list[str]()
         chips.mkdir()
@@ -189,7 +189,7 @@ class Case:
         return costs
 
     def tuned(self) -> dict[str, Cost]:
-        """Streamed percentiles, tiled rasters, threads and memory for the warper, simplejpeg."""
+        """Run streamed percentiles, tiled rasters, a threaded warper with memory, simplejpeg."""
         root = fresh("tuned")
         rgb, utm, chips, said = root / "rgb.tif", root / "utm.tif", root / "chips", list[str]()
         chips.mkdir()
@@ -206,7 +206,7 @@ class Case:
         return costs
 
     def chains(self) -> dict[str, Callable[[], dict[str, Cost]]]:
-        """Those that can run here."""
+        """Return the chains that can run here."""
         out: dict[str, Callable[[], dict[str, Cost]]] = {
             "ours": self.ours,
             "ours, warped by GDAL": lambda: self.ours("gdal"),
@@ -222,7 +222,7 @@ class Case:
 
 
 def steal() -> float:
-    """Seconds of CPU that the host has taken from this machine."""
+    """Return the seconds of CPU that the host has taken from this machine."""
     try:
         return int(Path("/proc/stat").read_text().split()[8]) / 100
     except OSError:
@@ -230,7 +230,7 @@ def steal() -> float:
 
 
 def report(rounds: dict[str, list[dict[str, Cost]]], case: Case) -> dict[str, dict[str, float]]:
-    """Print medians a step and a chain, and ratios; returns the totals."""
+    """Print medians per step and chain, and ratios; return the totals."""
     totals = {}
     for name, runs in rounds.items():
         if not runs:
@@ -263,7 +263,7 @@ def main() -> None:
     parser.add_argument("--wide", action="store_true", help="24,000 x 8,000, 2,400 photos")
     parser.add_argument("--quick", action="store_true", help="1,500 x 1,500, 20 photos, one round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", help="chains whose name holds this word")
+    parser.add_argument("--only", help="chains whose name contains this word")
     args = parser.parse_args()
     case = (
         Case(*((24_000, 8_000, 2_400) if args.wide else (8_000, 8_000, 800)))

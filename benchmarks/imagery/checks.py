@@ -1,4 +1,4 @@
-"""What `imagery.py` prints beside times: the physical limit, geometry and radiometry."""
+"""Results of `imagery.py` besides times: physical limit, geometry and radiometry."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DISK_BYTES_S = 2.5e9
 
 
 def best(function: Callable[[], Any], times: int = 3) -> float:
-    """Least time of a call [s]."""
+    """Return the shortest time of a call [s]."""
     found = []
     for _ in range(times):
         start = time.perf_counter()
@@ -40,7 +40,7 @@ def best(function: Callable[[], Any], times: int = 3) -> float:
 
 
 def decode_rate(strip: Path) -> float:
-    """Source pixels that one thread decodes, all bands of a pixel together [MPix/s]."""
+    """Return the decoding rate of one thread, all bands of a pixel together [MPix/s]."""
     with rasterio.Env(GDAL_CACHEMAX=16 << 20), rasterio.open(strip) as file:
         side = 512 * min(6, file.width // 512, file.height // 512)
         blocks = [
@@ -52,7 +52,7 @@ def decode_rate(strip: Path) -> float:
 
 
 def kernel_rate() -> float:
-    """Target pixels that one thread resamples [MPix/s]."""
+    """Return the resampling rate of one thread [MPix/s]."""
     patch = np.random.default_rng(0).integers(0, 256, (600, 700, 4)).astype(np.uint8)
     patch[..., 3] = 1
     v, u = np.mgrid[0:513:64, 0:513:64].astype(float)
@@ -65,7 +65,7 @@ def kernel_rate() -> float:
 
 
 def limit(case: Any, total: dict[str, float]) -> None:
-    """The notes' bound from rates measured now, and how far ours is from it without start-up."""
+    """Print the theoretical bound from rates measured now, and witw's ratio to it."""
     root = case.strip.parent / "ours"
     with rasterio.open(root / "s.utm.tif") as file:
         target = file.width * file.height / 1e6
@@ -88,7 +88,7 @@ def limit(case: Any, total: dict[str, float]) -> None:
 
 
 def chain(folder: Path, path: Path, box: list[float], engine: str, **keys: Any) -> Path:
-    """The UTM raster of one strip, in this process."""
+    """Write the UTM raster of one strip, in this process."""
     config = load({"aois": {"town": {"bbox_deg": box, "strips": [str(path)], **keys}}})
     name = config.aois["town"].strips[0].name
     spec = {s: json.loads(build(config, s, "town", name)) for s in ("stats", "rgb8", "utm")}
@@ -103,7 +103,7 @@ def chain(folder: Path, path: Path, box: list[float], engine: str, **keys: Any) 
 
 
 def cosine(path: Path, lat: float, wave: float, n: int = 600) -> tuple[float, ...]:
-    """Write columns that are a cosine; returns the geotransform."""
+    """Write an image whose columns form a cosine; return the geotransform."""
     place = (2.3, 2.7e-6, 0, lat, 0, -2.7e-6)
     row = 127.5 + 127.5 * np.cos(2 * np.pi * (np.arange(n) + 0.5) / wave)
     data = np.tile(np.rint(row).astype(np.uint8), (n, 1))
@@ -118,7 +118,7 @@ def cosine(path: Path, lat: float, wave: float, n: int = 600) -> tuple[float, ..
 
 
 def geometry(folder: Path, wave: float = 4.0) -> None:
-    """Shift and residual of a cosine of ``wave`` source pixels, at four latitudes."""
+    """Print shift and residual of a cosine of ``wave`` source pixels, at four latitudes."""
     folder.mkdir(parents=True, exist_ok=True)
     for lat in (0.5, 36.1, 56.2, -23.0):
         path = folder / "cosine.tif"
@@ -140,7 +140,7 @@ def geometry(folder: Path, wave: float = 4.0) -> None:
 
 
 def radiometry(folder: Path, strip: Path) -> None:
-    """The sweep against GDAL with every position by PROJ, on a window, 8 px from any edge."""
+    """Compare the sweep with GDAL at exact positions, in a window, 8 px from any edge."""
     folder.mkdir(parents=True, exist_ok=True)
     with rasterio.open(strip) as file:
         side = min(3000, file.width, file.height)
@@ -168,15 +168,15 @@ def radiometry(folder: Path, strip: Path) -> None:
 
 
 def chroma() -> None:
-    """What chroma subsampling costs on the colours of a real tile, and what it saves.
+    """Print the loss and the saving from chroma subsampling on the colours of a real tile.
 
-    A sensor's colours are four times coarser than its brightness, so that 4:2:0 might seem free.
-    Taken is a SpaceNet 6 tile (1 m, blue, green, red, near infrared), magnified to 0.3 m.
+    A sensor's colours are four times coarser than its brightness, so 4:2:0 might seem free. The
+    tile is from SpaceNet 6 (1 m, blue, green, red, near infrared), magnified to 0.3 m.
     """
     data = Path(os.environ.get("WITW_REAL_DATA", "../shared/data"))
     path = data / "spacenet_tiles" / "solaris_AOI_11_Rotterdam_ms1.tif"
     if not path.is_file():
-        print(f"chroma: {path} is absent; set WITW_REAL_DATA")
+        print(f"chroma: {path} does not exist; set WITW_REAL_DATA")
         return
     with rasterio.open(path) as file:
         side = int(min(file.width, file.height) * file.res[0] / 0.3)

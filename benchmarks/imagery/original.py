@@ -1,9 +1,9 @@
-"""The original's imagery chain, step by step: `imagery.py` runs it under two GDALs.
+"""The original's imagery chain, step by step; `imagery.py` runs it with two versions of GDAL.
 
 python original.py stretch STRIP       percentiles, prints gdal_translate's -scale options
-python original.py clip TIF PHOTOS OUT  a chip a photo, then the share of zeros of each JPEG
-python original.py translate|warp ...   the two programs, where only the binding is there
-Needs osgeo and numpy only.
+python original.py clip TIF PHOTOS OUT  one chip per photo, then the share of zeros of each JPEG
+python original.py translate|warp ...   the two programs, if only the binding is installed
+It needs osgeo and numpy only.
 """
 
 import sys
@@ -17,7 +17,7 @@ BANDS = (5, 3, 2)
 
 
 def stretch(strip: str) -> None:
-    """Whole bands at a time, as the original reads them."""
+    """Stretch whole bands at a time, as the original does."""
     words, raster = [], gdal.Open(strip)
     for index, band in enumerate(BANDS):
         data = raster.GetRasterBand(band).ReadAsArray()
@@ -27,7 +27,7 @@ def stretch(strip: str) -> None:
 
 
 def clip(tif: str, photos: str, out: str) -> None:
-    """``gdal.Translate`` with a window in metres for each photo, and zeros counted in the JPEG."""
+    """Call ``gdal.Translate`` with a window in metres per photo, and count zeros in the JPEG."""
     raster = gdal.Open(tif)
     wgs, utm = osr.SpatialReference(), raster.GetSpatialRef()
     wgs.ImportFromEPSG(4326)

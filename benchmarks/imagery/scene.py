@@ -1,4 +1,4 @@
-"""The made strip of `imagery.py`: 8 bands of 11-bit numbers, and photos in hot spots."""
+"""The synthetic strip of `imagery.py`: 8 bands of 11-bit numbers, and photos in hot spots."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GAIN = (0.7, 0.8, 1.0, 1.1, 1.2, 1.3, 1.6, 1.5)
 
 
 def noise(rng: np.random.Generator, slope: float) -> NDArray[np.float32]:
-    """A periodic texture with a spectrum of k to the power -slope, of variance 1."""
+    """Return a periodic texture with a spectrum of k to the power -slope and variance 1."""
     spectrum = np.fft.rfft2(rng.standard_normal((TEXTURE, TEXTURE)))
     k = np.hypot(np.fft.fftfreq(TEXTURE)[:, None], np.fft.rfftfreq(TEXTURE)[None])
     k[0, 0] = 1
@@ -29,7 +29,7 @@ def noise(rng: np.random.Generator, slope: float) -> NDArray[np.float32]:
 
 
 def strip(path: Path, width: int, height: int) -> None:
-    """Write it as a DEFLATE COG: 8 % blank (0, undeclared), dark water, bright cloud, roofs."""
+    """Write a DEFLATE COG: 8 % blank (0, undeclared), dark water, bright cloud, roofs."""
     rng = np.random.default_rng(3)
     coarse, other = noise(rng, 1.7), noise(rng, 1.7)
     grain = np.rint(2 * rng.standard_normal((8, TEXTURE, TEXTURE), np.float32))
@@ -76,7 +76,7 @@ def strip(path: Path, width: int, height: int) -> None:
 
 
 def photos(count: int, width: int, height: int) -> NDArray[np.float64]:
-    """Longitudes and latitudes, 70 % of them in hot spots, (count, 2)."""
+    """Return longitudes and latitudes, 70 % of them in hot spots, (count, 2)."""
     rng = np.random.default_rng(5)
     spots = rng.uniform(0.15, 0.85, (max(4, count // 80), 2))
     where = spots[rng.integers(0, len(spots), count)] + rng.normal(0, 0.01, (count, 2))

@@ -1,9 +1,9 @@
-"""What is read of a large remote strip where only a few photos need it (`extent: photos`).
+"""Measure the reads of a large remote strip for a few photos (`extent: photos`).
 
     .venv/bin/python -m benchmarks.imagery.sparse
 
-The strip of `imagery.py` (8,000 x 8,000, 8 bands, 624 MiB) lies on a server on 127.0.0.1; 20 photos
-are in 3 places. Bytes are those that the server sent.
+The strip of `imagery.py` (8,000 x 8,000, 8 bands, 624 MiB) lies on a server on 127.0.0.1, and 20
+photos are in 3 places. Bytes are counted by the server.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MIB = 1 << 20
 
 
 def table(root: Path) -> Path:
-    """Table `photos` of 20 photos in 3 places."""
+    """Write table `photos` with 20 photos in 3 places."""
     rng = np.random.default_rng(4)
     where = rng.uniform(0.2, 0.8, (3, 2))[rng.integers(0, 3, 20)] + rng.normal(0, 0.004, (20, 2))
     lon, lat = (np.array([scene.LON, scene.LAT]) + where * [8000, -8000] * scene.STEP_DEG).T
@@ -43,7 +43,7 @@ def table(root: Path) -> Path:
 
 
 def chain(url: str, extent: str, server: Any) -> None:
-    """Run the stages up to the UTM raster, each in a process of its own; print what they read."""
+    """Run the stages up to the UTM raster in separate processes; print what they read."""
     root = OUT / f"sparse_{extent}"
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
@@ -75,7 +75,7 @@ def chain(url: str, extent: str, server: Any) -> None:
 
 
 def main() -> None:
-    """Both extents."""
+    """Measure both extents."""
     case = Case(8_000, 8_000, 800)
     print(f"the strip has {case.strip.stat().st_size / MIB:.0f} MiB")
     with ranges(case.strip.parent) as server:

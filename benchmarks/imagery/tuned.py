@@ -1,4 +1,4 @@
-"""What a careful user of GDAL would write: the two steps of `imagery.py` that are no program.
+"""Two steps of `imagery.py` without a GDAL program, as a careful user of GDAL would write them.
 
 python tuned.py stretch STRIP        percentiles in one pass, prints the -scale options
 python tuned.py clip TIF PHOTOS OUT  windows of a tiled raster, encoded by simplejpeg
@@ -35,7 +35,7 @@ def stretch(strip: str) -> None:
 
 
 def clip(tif: str, photos: str, out: str) -> None:
-    """Cut and encode those with at most a tenth of zeros."""
+    """Cut and encode chips with at most a tenth of zeros."""
     with rasterio.Env(GDAL_CACHEMAX=512 << 20), rasterio.open(tif) as file:
         to_utm = Transformer.from_crs(4326, file.crs, always_xy=True)
         for number, (lon, lat) in enumerate(np.loadtxt(photos)):

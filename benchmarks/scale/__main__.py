@@ -1,11 +1,11 @@
-"""What planning costs at scale, and the memory of each stage against the number of photos.
+"""Measure planning at scale, and each stage's memory against the number of photos.
 
     .venv/bin/python -m benchmarks.scale              a dry run of 200 areas x 16 shards, and peers
     .venv/bin/python -m benchmarks.scale --memory     peak memory of the stages at three sizes
 
-The dry run is of the real Snakefile. Its peers, in the same run: a bare Snakefile with rules of the
-same shape, names and numbers of inputs but no logic (what Snakemake itself costs for so many jobs),
-and one with a single rule and as many jobs that depend on nothing.
+The dry run uses the real Snakefile. It has two peers in the same run. One is a bare Snakefile whose
+rules have the same shape, names and numbers of inputs but no logic, which gives Snakemake's own
+cost. The other has a single rule and the same number of jobs without dependencies.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from rasterio.transform import from_origin
 
 REPO = Path(__file__).resolve().parents[2]
 AREAS, SHARDS, STRIPS = 200, 16, 2
-SIDE_DEG = 0.2  # of an area's box
+SIDE_DEG = 0.2  # side of an area's box
 PARTS = ("tables", "pictures", "imagery")
-_MEMORY = "memory of the stages instead: of all, or of these parts"
+_MEMORY = "measure memory instead: of all stages, or of these parts"
 
-# The same graph as the data stages have, with nothing behind it.
+# The graph of the data stages, without logic.
 BARE = """
 AREAS = [f"a{{n:03d}}" for n in range({areas})]
 SHARDS = [f"{{n:04d}}" for n in range({shards})]
@@ -93,7 +93,7 @@ rule one:
 
 
 def areas(folder: Path, count: int, shards: int) -> None:
-    """Write a config of so many areas, the coarse strips it names, and an empty checkpoint."""
+    """Write a config with ``count`` areas, their coarse strips, and an empty checkpoint."""
     strips = folder / "strips"
     strips.mkdir()
     (folder / "places.pt").touch()
@@ -153,7 +153,7 @@ def dry_run(folder: Path, snakefile: Path) -> tuple[int, float, float, float]:
 
 
 def plans(count: int, shards: int) -> None:
-    """Dry runs of the Snakefile and of its peers, one line each."""
+    """Print a line for the Snakefile and for each peer."""
     print(f"{count} areas x {shards} shards x {STRIPS} strips, dry run")
     print(f"{'':28}{'jobs':>8}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}")
     with tempfile.TemporaryDirectory(prefix="witw-scale-") as scratch:
@@ -174,7 +174,7 @@ def plans(count: int, shards: int) -> None:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--areas", type=int, default=AREAS)
     parser.add_argument("--shards", type=int, default=SHARDS)

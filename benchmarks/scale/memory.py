@@ -1,4 +1,4 @@
-"""The rows of ``scale.py --memory``: each stage as a job runs it, and its peak memory."""
+"""Rows of ``scale.py --memory``: each stage run as a job, with its peak memory."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from witw.demo.fake_flickr.server import FlickrServer
 from witw.spec import STAGES, build
 
 PHOTOS = (1_000, 5_000, 20_000)
-# The network and the JPEG coder take a photo at a time, and minutes for so many.
+# The network and the JPEG coder work photo by photo, and need minutes at these sizes.
 FEW = (200, 800, 3_200)
 PACKED_PX = 128
 WIDTH_PX, HEIGHTS_PX = 8_192, (1_024, 2_048, 4_096)
-# Peak memory [kB], CPU time [s] and peak of what is no page of a file [kB] of a command. Started
-# from here directly, a process would count this one's memory as its own until it has become another
-# program. The last is looked at ten times a second: the system keeps no peak of it.
+# Measures peak memory [kB], CPU time [s] and peak memory without file pages [kB] of a command. A
+# child started directly would count this process's memory as its own until it has executed another
+# program. The last figure is sampled ten times a second, because the system keeps no peak of it.
 MEASURE = r"""
 import os, re, sys, threading
 pid = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
@@ -49,14 +49,14 @@ with open(sys.argv[1], "w") as out:
     print(usage.ru_maxrss, usage.ru_utime + usage.ru_stime, max(own), file=out)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
-# Peak [MB], CPU time [s], peak without pages of files [MB].
+# Peak [MB], CPU time [s], peak without file pages [MB].
 Usage = tuple[float, float, float]
 Measured = tuple[str, Usage]
 THREADS = {"stats": 4, "utm": 4, "scenes": 2, "pack": 4, "train": 2}
 
 
 def picture(seed: int, width: int, height: int) -> Image.Image:
-    """A picture with detail at every scale."""
+    """Return a picture with detail at every scale."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 255, (height // 16, width // 16, 3), np.uint8)
     fine = rng.integers(0, 40, (height, width, 3), np.uint8)
@@ -117,7 +117,7 @@ class Bench:
 
 
 def asked(stage: str) -> str:
-    """What rules/*.smk ask for [MB]; local rules ask for nothing."""
+    """Return the memory requested in rules/*.smk [MB]; local rules request none."""
     rule = stage.removesuffix(" again")
     rules = Path(__file__).parents[2] / "rules"
     text = "".join(path.read_text() for path in sorted(rules.glob("*.smk")))
@@ -127,24 +127,24 @@ def asked(stage: str) -> str:
 
 
 def fetched(ids: pd.Series) -> pd.DataFrame:
-    """Rows of ``downloads``: each photo is ``photo.jpg`` of the run folder."""
+    """Return rows of ``downloads``: each photo is ``photo.jpg`` in the run folder."""
     rows = pd.DataFrame({"id": ids}).assign(status="ok", reason="", url="", path="photo.jpg")
     return rows.assign(width=500, height=375, bytes=1, sha256="")
 
 
 def scored(ids: pd.Series) -> pd.DataFrame:
-    """Rows of ``scenes``: all outdoors."""
+    """Return rows of ``scenes``: all photos are outdoors."""
     return pd.DataFrame({"id": ids}).assign(io_vote=1.0, p_outdoor=1.0, scene_top1="street")
 
 
 def cut(ids: pd.Series) -> pd.DataFrame:
-    """Rows of ``chips``: each chip is ``chip.jpg`` of the run folder."""
+    """Return rows of ``chips``: each chip is ``chip.jpg`` in the run folder."""
     rows = pd.DataFrame({"id": ids}).assign(chip_path="chip.jpg", easting=1.0, northing=1.0)
     return rows.assign(sha256="0" * 64, epsg=32631, blank_fraction=0.0, strip="s")
 
 
 def tabular(bench: Bench) -> Iterator[Measured]:
-    """Peak memory of the stages that only read and write tables, of all the server's photos."""
+    """Yield the peak memory of stages that only read and write tables, for all photos."""
     at = bench.folder
     photos = at / "photos.parquet"
     more = {"cells": at / "cells.parquet", "summary": at / "search.json"}
@@ -166,14 +166,14 @@ def tabular(bench: Bench) -> Iterator[Measured]:
 
 
 def pictured(bench: Bench) -> Iterator[Measured]:
-    """Peak memory of the stages that handle every photo's file."""
+    """Yield the peak memory of the stages that handle every photo's file."""
     at = bench.folder
     for name, _ in tabular(bench):
         del name
     ids = at / "ids.parquet"
     yield "download", bench.job("download", "paris", ids=ids, table=at / "got.parquet")
     assert (tables.read(at / "got.parquet", "downloads")["status"] == "ok").all()
-    # What a job costs that is run again because one before it was.
+    # The cost of a job that is rerun because of an upstream job.
     yield "download again", bench.job("download", "paris", ids=ids, table=at / "again.parquet")
     assert (at / "again.parquet").read_bytes() == (at / "got.parquet").read_bytes()
     _checkpoint(at / "places.pt", 0)
@@ -183,14 +183,14 @@ def pictured(bench: Bench) -> Iterator[Measured]:
     packed = {"pictures": pack / "pictures.arrow"}
     table = {"pairs": at / "dataset" / "pairs", "table": pack / "pairs.parquet"}
     yield "pack", bench.job("pack", None, split="train", **table, **packed)
-    # One epoch; validated on all that it is trained on, which no run does with so many.
+    # One epoch, validated on all training pairs, which a real run does not do at this size.
     model = {"model": at / "model.safetensors", "metrics": at / "metrics.jsonl"}
     yield "train", bench.job("train", None, train=pack, val=pack, **model)
     yield "train again", bench.job("train", None, train=pack, val=pack, **model)
 
 
 def imagery(bench: Bench, strip_name: str, height: int, photos: int) -> Iterator[Measured]:
-    """Peak memory of the imagery stages for a strip, and of ``chips`` of so many photos on it."""
+    """Yield the peak memory of the imagery stages for a strip, and of ``chips`` for its photos."""
     at = bench.folder / strip_name
     at.mkdir()
     files = {name: at / f"strip.{name}" for name in ("stats.json", "rgb8.vrt", "utm.tif")}
@@ -219,10 +219,10 @@ def imagery(bench: Bench, strip_name: str, height: int, photos: int) -> Iterator
 
 
 def show(title: str, sizes: Sequence[int], rows: Sequence[Iterator[Measured]]) -> None:
-    """A line a stage: its peak at each size, what its rule asks for, and CPU time a unit of size.
+    """Print a line per stage: peak at each size, request of its rule, CPU time per unit of size.
 
-    Behind each peak stands what of it is no page of a file, which the system could not take back.
-    The CPU time is the slope between the smallest and the largest, so that the start is not in it.
+    Each peak is followed by its part outside file pages, which the system cannot reclaim. The CPU
+    time is the slope between the smallest and the largest size, which excludes the start-up.
     """
     head = "".join(f"{size:15d}" for size in sizes)
     print(f"{title:16}{head}{'asked':>9}{'CPU ms each':>13}   (peak, own part, asked in MB)")
@@ -235,7 +235,7 @@ def show(title: str, sizes: Sequence[int], rows: Sequence[Iterator[Measured]]) -
 
 
 def main(parts: Sequence[str]) -> None:
-    """Run all and print a table for each kind of stage."""
+    """Run all parts and print a table for each kind of stage."""
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="witw-memory-")))
         names = [f"h{height}.tif" for height in HEIGHTS_PX]

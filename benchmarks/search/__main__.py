@@ -1,10 +1,10 @@
-"""Searching a city for its photos: calls, completeness, noise, kills, refresh.
+"""Search a city for its photos: calls, completeness, noise, kills, refresh.
 
     .venv/bin/python -m benchmarks.search [--quick] [--only ROW ...]
 
-Against the project's stand-in for Flickr, with made photos as crowded as those of Paris, and beside
-the original's rules for searching on the same service (:mod:`original_search`). All draws are
-seeded: counts come out alike on every machine, times do not. Without ``--quick`` it takes about 15
+The service is the Flickr stand-in with synthetic photos as crowded as those of Paris. The
+original's search rules run on the same service (:mod:`benchmarks.search.original`). All draws are
+seeded: counts are the same on every machine, times are not. Without ``--quick`` it takes about 15
 minutes on two cores.
 """
 
@@ -32,12 +32,12 @@ ROWS: dict[str, Callable[[bool], Iterator[Row]]] = {
 
 
 def main() -> None:
-    """Measure the rows asked for and print them as a table."""
+    """Measure the requested rows and print them as a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="smaller, in less than a minute")
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), help="some rows")
     args = parser.parse_args()
-    os.environ["TQDM_DISABLE"] = "1"  # of the processes it starts
+    os.environ["TQDM_DISABLE"] = "1"  # for the processes it starts
     print("| what | measured | bar | held |", "|---|---|---|---|", sep="\n", flush=True)
     missed = 0
     for name in args.only:

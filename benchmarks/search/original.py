@@ -1,12 +1,13 @@
-"""How others list an area: the rules of the original *Where in the World*, and a plain quadtree.
+"""Other ways to list an area: the rules of the original *Where in the World*, and a plain quadtree.
 
-Written from a description of what the original's search does, not from its code. Its search cuts
-the area by halves into boxes of 2 km2 at most, asks each for its number of photos, and reads 100 a
-page, all pages but the last. As shipped it does not cut at all; with cutting turned on, a box that
-counts more than 4,000 is halved again.
+This module was written from a description of the original's search, not from its code. That search
+halves the area into boxes of at most 2 km2, queries the number of photos of each, and reads 100
+photos per page, all pages except the last. As shipped it does not cut at all. With cutting turned
+on, a box that counts more than 4,000 is halved again.
 
-Left out, to its advantage: its questions carry no limiting date (a box is then searched for the
-last 12 hours), ask for ``geo_context=0`` (neither indoors nor outdoors) and for licences 1 to 10.
+Two properties are left out, to its advantage: its queries have no limiting date (a box is then
+searched for the last 12 hours), and they request ``geo_context=0`` (neither indoors nor outdoors)
+and licences 1 to 10.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ Search = Callable[[Mapping[str, str]], Mapping[str, Any]]
 REACH = 4000  # results that a query shows
 KM_A_DEGREE = 111.32
 PIECE_KM2 = 2.0
-NARROWEST_DEG = 2e-6  # geotags have six decimals: what is narrower holds one point
+NARROWEST_DEG = 2e-6  # geotags have six decimals, so a narrower box holds one point
 
 
 @dataclass
 class Lister:
-    """Asks a service, and keeps what it shows.
+    """Queries a service and collects the photos it shows.
 
     Args:
         search: flickr.photos.search.
-        per_page: photos asked for at a time.
-        last_too: whether the last page of a box is read.
+        per_page: Photos per page.
+        last_too: Whether the last page of a box is read.
 
     Attributes:
-        ids: of all photos shown.
-        calls: made.
+        ids: Ids of all photos shown.
+        calls: Number of calls.
     """
 
     search: Search
@@ -46,7 +47,7 @@ class Lister:
     calls: int = 0
 
     def ask(self, box: BoxDeg, page: int = 1) -> tuple[int, list[str]]:
-        """Total of a box and ids of a page."""
+        """Return the total of a box and the ids on a page."""
         self.calls += 1
         answer = self.search(
             {
@@ -63,7 +64,7 @@ class Lister:
         return int(answer["total"] or 0), [str(photo["id"]) for photo in answer["photo"]]
 
     def pages(self, box: BoxDeg) -> None:
-        """Ask how many pages there are, then for each of them."""
+        """Query the number of pages, then each page."""
         total, _ = self.ask(box)
         last = math.ceil(total / self.per_page)
         for page in range(1, last + self.last_too):
@@ -79,7 +80,7 @@ class Lister:
             self.pages(box)
 
     def quarters(self, box: BoxDeg) -> None:
-        """Quarter a box while it counts more than a query shows; its first page is not lost."""
+        """Quarter a box while it counts more than a query shows, keeping its first page."""
         total, ids = self.ask(box)
         if total > REACH and max(box[2] - box[0], box[3] - box[1]) > NARROWEST_DEG:
             for half in halved(box):
@@ -92,7 +93,7 @@ class Lister:
 
 
 def halved(box: BoxDeg) -> tuple[BoxDeg, BoxDeg]:
-    """A box cut across its longer side, as degrees have it."""
+    """Halve a box across its longer side, measured in degrees."""
     west, south, east, north = box
     if east - west > north - south:
         middle = (west + east) / 2
@@ -102,28 +103,28 @@ def halved(box: BoxDeg) -> tuple[BoxDeg, BoxDeg]:
 
 
 def area_km2(box: BoxDeg) -> float:
-    """Area of a small box."""
+    """Return the area of a small box."""
     west, south, east, north = box
     wide = (east - west) * math.cos(math.radians((south + north) / 2))
     return wide * (north - south) * KM_A_DEGREE**2
 
 
 def pieces(box: BoxDeg) -> list[BoxDeg]:
-    """An area in boxes of 2 km2 at most."""
+    """Divide an area into boxes of at most 2 km2."""
     if area_km2(box) <= PIECE_KM2:
         return [box]
     return [piece for half in halved(box) for piece in pieces(half)]
 
 
 def as_shipped(search: Search, box: BoxDeg) -> Lister:
-    """The original with its own configuration: the area is one box, however much it holds."""
+    """Run the original with its own configuration: the area is a single box."""
     lister = Lister(search, per_page=100)
     lister.pages(box)
     return lister
 
 
 def with_cutting(search: Search, box: BoxDeg, last_too: bool = False) -> Lister:
-    """The original with cutting turned on; ``last_too``: its lost last pages mended."""
+    """Run the original with cutting turned on; ``last_too`` adds its lost last pages."""
     lister = Lister(search, per_page=100, last_too=last_too)
     for piece in pieces(box):
         lister.halves(piece)
@@ -131,7 +132,7 @@ def with_cutting(search: Search, box: BoxDeg, last_too: bool = False) -> Lister:
 
 
 def quadtree(search: Search, box: BoxDeg) -> Lister:
-    """A quadtree of boxes that a query can show, 250 a page, nothing asked for twice."""
+    """Run a quadtree of boxes that a query can show, 250 per page, without repeated queries."""
     lister = Lister(search, per_page=250)
     lister.quarters(box)
     return lister

@@ -1,4 +1,4 @@
-"""What the rows of ``benchmarks.search`` are measured with."""
+"""Tools for measuring the rows of ``benchmarks.search``."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ SCRATCH = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 
 
 class Direct:
-    """The client of a search, without HTTP: asks a catalog, through JSON.
+    """Client of a search without HTTP: it queries a catalog, through JSON.
 
     Attributes:
-        requests: searches made.
+        requests: Number of searches.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -52,7 +52,7 @@ class Direct:
         watch: Callable[[Attempt], None] | None = None,
         **params: object,
     ) -> Any:
-        """As of :class:`witw.flickr.api.client.Client`."""
+        """Call a method, see :class:`witw.flickr.api.client.Client`."""
         if method == INFO:
             return self._info(read, watch, {name: str(v) for name, v in params.items()})
         if method != SEARCH:
@@ -86,12 +86,12 @@ class Direct:
 
 
 def catalog(n: int, seed: int = 1, pin: int = 0, **behaviour: Any) -> Catalog:
-    """The crowded city behind a service that behaves so."""
+    """Return the crowded city behind a service with the given behaviour."""
     return Catalog.from_columns(paris(n, seed=seed, pin=pin), Behaviour(seed=seed, **behaviour))
 
 
 def spec(api_url: str = "http://127.0.0.1/", host: str = HOST, **changes: Any) -> dict[str, Any]:
-    """The stage's spec for the AOI Paris; ``changes`` are of its settings."""
+    """Return the stage's spec for the area Paris; ``changes`` apply to its settings."""
     settings = {
         "snapshot": SNAPSHOT,
         "licenses": list(range(1, 17)),
@@ -112,11 +112,11 @@ def spec(api_url: str = "http://127.0.0.1/", host: str = HOST, **changes: Any) -
 
 @dataclass(frozen=True)
 class Crawl:
-    """A search and what it cost.
+    """A search and its cost.
 
     Attributes:
-        found: its result.
-        requests: searches the service answered, those of the audit and of probes included.
+        found: Its result.
+        requests: Number of searches answered by the service, including audit and probes.
     """
 
     found: search.SearchResult
@@ -124,22 +124,22 @@ class Crawl:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """Photos that are there."""
+        """Rows of the existing photos."""
         return [row for row in self.found.photos if not row["is_gone"] and row["cell"] != "missed"]
 
     @property
     def ids(self) -> set[str]:
-        """Of those photos."""
+        """Ids of the existing photos."""
         return {str(row["id"]) for row in self.rows}
 
     @property
     def swept(self) -> set[str]:
-        """Ids that the sweeps listed, so without what the audit found."""
+        """Ids listed by the sweeps, without the audit's finds."""
         return {str(row["id"]) for row in self.rows if row["cell"] not in ("audit", "check")}
 
 
 def crawl(client: Direct, journal: Path | None = None, workers: int = 1, **changes: Any) -> Crawl:
-    """Search in this process; one question at a time, so that noise meets it alike each time."""
+    """Search in this process, with sequential queries, so that noise is the same each time."""
     before = client.requests
     made = spec(**changes)
     with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
@@ -150,12 +150,12 @@ def crawl(client: Direct, journal: Path | None = None, workers: int = 1, **chang
 
 
 def least(n: int) -> int:
-    """Pages that hold ``n`` photos."""
+    """Return the number of pages that hold ``n`` photos."""
     return math.ceil(n / 250)
 
 
 def everything() -> dict[str, str]:
-    """Parameters that find all photos of the AOI."""
+    """Return parameters that find all photos of the area."""
     west, south, east, north = PARIS_BBOX_DEG
     return {
         "bbox": f"{west - 1e-5:.7f},{south - 1e-5:.7f},{east + 1e-5:.7f},{north + 1e-5:.7f}",
@@ -168,13 +168,13 @@ def everything() -> dict[str, str]:
 
 @contextmanager
 def serving(held: Catalog) -> Iterator[FlickrServer]:
-    """A catalog over HTTP on loopback, as late as its behaviour says."""
+    """Serve a catalog over HTTP on loopback, with the latency of its behaviour."""
     with FlickrServer(held, lambda _: None, key=KEY) as server:
         yield server
 
 
 def asked(server: FlickrServer, since: int = 0) -> Counter[str]:
-    """Requests a server answered, by method, from the ``since``-th on."""
+    """Count a server's requests by method, from number ``since`` on."""
     return Counter(call.name for call in server.calls[since:])
 
 
@@ -182,12 +182,12 @@ OUTPUTS = ("photos.parquet", "cells.parquet", "search.json")
 
 
 class Stage:
-    """The stage as a process, in a run folder of its own.
+    """The stage as a process, in its own run folder.
 
     Args:
-        folder: the run folder.
-        server: the service.
-        changes: of the settings.
+        folder: Run folder.
+        server: The service.
+        changes: Changes of the settings.
     """
 
     def __init__(self, folder: Path, server: FlickrServer, **changes: Any) -> None:
@@ -205,7 +205,7 @@ class Stage:
         }
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Begin, or go on."""
+        """Start, or resume."""
         return subprocess.Popen(
             self._command,
             cwd=self.folder,
@@ -215,7 +215,7 @@ class Stage:
         )
 
     def run(self) -> float:
-        """Run to the end; returns how long that took [s]."""
+        """Run to the end; return the duration [s]."""
         began = time.monotonic()
         process = self.start()
         _, said = process.communicate()
@@ -224,16 +224,16 @@ class Stage:
         return time.monotonic() - began
 
     def outputs(self) -> list[bytes]:
-        """Bytes of its three files."""
+        """Return the bytes of its three files."""
         return [(self.folder / "results/paris" / name).read_bytes() for name in OUTPUTS]
 
     def journaled(self) -> int:
-        """Answers on disk; counted in a copy, since to open the journal would mend it."""
+        """Count the answers on disk, in a copy, because opening the journal would repair it."""
         with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
             for path in (self.folder / "journal").glob("paris.sqlite*"):
                 shutil.copy(path, scratch)
             with closing(sqlite3.connect(Path(scratch) / "paris.sqlite")) as database:
                 try:
                     return int(database.execute("SELECT count(*) FROM call").fetchone()[0])
-                except sqlite3.OperationalError:  # killed before there was a table
+                except sqlite3.OperationalError:  # killed before the table was created
                     return 0

@@ -28,15 +28,15 @@ from witw.demo.fake_flickr.behaviour import Behaviour
 from witw.demo.fake_flickr.catalog.crowd import PARIS_BBOX_DEG, paris
 from witw.demo.fake_flickr.catalog.query import Catalog
 
-# What the noisy service does; a crawl of a hundred thousand photos makes 431 calls.
+# The noise of the service; a crawl of a hundred thousand photos makes 431 calls.
 NOISE: dict[str, Any] = {"jitter": 0.02, "replicas": 3, "lag": 0.003, "phantoms": 0.005}
-CHURN = 0.002  # share of photos that come, and as many that go, between first and last call
+CHURN = 0.002  # share of photos that appear, and that vanish, between the first and the last call
 LATER = "2026-11-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; ``held`` is None where there is no bar."""
+    """One line of the table; ``held`` is None if there is no bar."""
 
     what: str
     measured: str
@@ -45,13 +45,13 @@ class Row:
 
     @property
     def text(self) -> str:
-        """As Markdown."""
+        """The row as Markdown."""
         word = {None: "", True: "yes", False: "**no**"}[self.held]
         return f"| {self.what} | {self.measured} | {self.bar} | {word} |"
 
 
 def frozen(quick: bool) -> Iterator[Row]:
-    """A service that stands still: calls, completeness, the ledger; without audit and with."""
+    """Measure an unchanging service: calls, completeness, the ledger; with and without audit."""
     for n in (10_000,) if quick else (100_000, 500_000):
         held = catalog(n)
         for audit, most in ((0.0, 1.05), (0.05, 1.12)):
@@ -60,7 +60,7 @@ def frozen(quick: bool) -> Iterator[Row]:
 
 
 def crowded(quick: bool) -> Iterator[Row]:
-    """A fifth of all on one geotag."""
+    """Measure a city with a fifth of all photos on one geotag."""
     n = 10_000 if quick else 100_000
     held = catalog(n, pin=n // 5)
     done = crawl(Direct(held), audit=0.0)
@@ -76,7 +76,7 @@ def _judged(what: str, done: Crawl, held: Catalog, most: float, n: int) -> Row:
     ledger = done.found.summary["ledger"]
     unbalanced = ledger["over"] + ledger["under"]
     share, calls = len(done.ids & truth) / n, done.requests / least(n)
-    # At few photos the audit's least number of calls weighs more than its share.
+    # With few photos, the audit's least number of calls exceeds its share.
     bar = f"{most:.2f}x" if n >= 100_000 or most < 1.12 else ""
     good = done.ids == truth and not unbalanced and (calls <= most or not bar)
     return Row(
@@ -93,10 +93,10 @@ class Sweep:
     """A noisy service searched once.
 
     Attributes:
-        done: the search.
-        share: of what was there to be seen all the time, how much the sweep listed,
-        final: and how much with what the audit found.
-        truth: of what is there during the audit, how much the sweep had not listed.
+        done: The search.
+        share: Share of the permanently visible photos that the sweep listed.
+        final: That share including the audit's finds.
+        truth: Share of the photos present during the audit that the sweep had not listed.
     """
 
     done: Crawl
@@ -106,15 +106,15 @@ class Sweep:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The audit's, of the share missing."""
+        """The audit's interval for the missing share."""
         audit = self.done.found.summary["audit"]
         return audit["low"], audit["high"]
 
 
 def swept(n: int, seed: int, **noise: Any) -> Sweep:
-    """Search a noisy service of ``n`` photos once, and know what it missed.
+    """Search a noisy service of ``n`` photos once, and compute what it missed.
 
-    What is there: on any replica, no phantom, neither yet to come nor gone.
+    Photos count as present if they are on any replica, are not phantoms, and exist at the time.
     """
     churn = {"vanishing": CHURN, "appearing": CHURN, "churn_calls": round(1.08 * least(n))}
     held = catalog(n, seed, **NOISE | churn | noise)
@@ -131,7 +131,7 @@ def swept(n: int, seed: int, **noise: Any) -> Sweep:
 
 
 def noisy(quick: bool) -> Iterator[Row]:
-    """One sweep of a service that does about everything but stand still."""
+    """Measure one sweep of a service with every kind of noise."""
     n = 10_000 if quick else 100_000
     one = swept(n, seed=1)
     low, high = one.interval
@@ -143,7 +143,7 @@ def noisy(quick: bool) -> Iterator[Row]:
         f"{one.done.requests / least(n):.3f}x; missing {one.truth:.3%}, said {low:.3%} to "
         f"{high:.3%}; {ledger['over'] + ledger['under']} of {ledger['steps']} steps unbalanced; "
         f"{summary['verdict']}",
-        # In few photos, 0.3 % lagging may well be 0.4 %.
+        # With few photos, a lag of 0.3 % may well turn out as 0.4 %.
         "" if quick else "99.65 %",
         None if quick else one.share >= 0.9965,
     )
@@ -155,7 +155,7 @@ def _interval(seed: int) -> tuple[float, float, float, float]:
 
 
 def truthful(quick: bool) -> Iterator[Row]:
-    """How often the audit's interval contains the share that the sweep missed."""
+    """Measure how often the audit's interval contains the share that the sweep missed."""
     seeds = 2 if quick else 100
     with ProcessPoolExecutor(2) as pool:
         found = list(pool.map(_interval, range(1, seeds + 1)))
@@ -172,7 +172,7 @@ def truthful(quick: bool) -> Iterator[Row]:
 
 
 def others(quick: bool) -> Iterator[Row]:
-    """Other ways to list the same frozen service."""
+    """Measure other ways to list the same frozen service."""
     names: dict[str, Callable[[original.Search, original.BoxDeg], original.Lister]] = {
         "the original as shipped": original.as_shipped,
         "the original, cutting on": original.with_cutting,
@@ -197,9 +197,9 @@ def _beside(calls: int, listed: int, n: int) -> str:
 
 
 def refreshed(quick: bool) -> Iterator[Row]:
-    """A second snapshot: 0.8 % new, 0.3 % gone, 0.1 % of old ones visible for the first time."""
+    """Measure a second snapshot: 0.8 % new, 0.3 % gone, 0.1 % of old ones newly visible."""
     n = 5_000 if quick else 100_000
-    # Without phantoms: one that was none before would be gone as well.
+    # Without phantoms: a photo that turns into a phantom would count as gone.
     for name, noise in (("frozen", {}), ("noisy", NOISE | {"phantoms": 0.0})):
         first, second, there = _two_snapshots(n, noise)
         gone = first - second
@@ -217,7 +217,7 @@ def refreshed(quick: bool) -> Iterator[Row]:
 
 
 def _two_snapshots(n: int, noise: dict[str, Any]) -> tuple[set[str], set[str], Crawl]:
-    """Ids there at the first snapshot and at the second, and the second's search."""
+    """Return the ids present at the first and at the second snapshot, and the second search."""
     count = round(n * 1.009)
     columns = paris(count, seed=1)
     turn = np.random.default_rng(2).random(count)

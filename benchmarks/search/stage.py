@@ -22,20 +22,20 @@ from witw.flickr.api.quota import Quota
 from witw.flickr.crawl.journal import Journal
 
 LATENCY_S = 0.2  # of the crawls that are killed
-SLOW_S = 0.6  # of the crawls that are timed: the quickest that Flickr answers
+SLOW_S = 0.6  # of the timed crawls: Flickr's fastest response
 
 
 @dataclass
 class Kills:
-    """What killing a search over and over brought.
+    """Results of killing a search repeatedly.
 
     Attributes:
-        lost: for each kill, answers that the service gave and the journal does not have.
-        early: kills before the first question of a process.
-        crawls: run to their end.
-        differing: of them, with other bytes than an undisturbed one.
-        searches: asked in all crawls,
-        tables: and licence tables, one for each process that comes so far.
+        lost: For each kill, the answers of the service that are missing in the journal.
+        early: Number of kills before the first query of a process.
+        crawls: Number of completed crawls.
+        differing: Number of crawls whose bytes differ from an undisturbed one.
+        searches: Number of searches in all crawls.
+        tables: Number of licence tables, one per process that gets that far.
     """
 
     lost: list[int]
@@ -49,7 +49,7 @@ class Kills:
 def killed(quick: bool) -> Iterator[Row]:
     """Kill the stage at random moments until it is done."""
     n, kills = (2_000, 1) if quick else (20_000, 30)
-    # One chain of questions; and boxes so small that there are several at a time.
+    # One chain of queries, and boxes so small that several queries are in flight.
     for box_total, in_flight in ((20_000, 1), (n // 8, search.WORKERS)):
         with (
             tempfile.TemporaryDirectory() as scratch,
@@ -63,9 +63,9 @@ def killed(quick: bool) -> Iterator[Row]:
         more = seen.searches - seen.crawls * least_calls
         yield Row(
             f"{kills} kills, {n:,} photos, {in_flight} in flight ({took:.0f} s undisturbed)",
-            f"{seen.crawls} crawls, {seen.differing} of them with other bytes; calls lost a kill: "
-            f"{max(seen.lost)} at most, {sum(seen.lost)} in all ({seen.early} kills came before a "
-            f"question); {more} searches more than {seen.crawls} x {least_calls}, and "
+            f"{seen.crawls} crawls, {seen.differing} of them with other bytes; calls lost per "
+            f"kill: at most {max(seen.lost)}, {sum(seen.lost)} in total ({seen.early} kills came "
+            f"before a query); {more} searches more than {seen.crawls} x {least_calls}, and "
             f"{seen.tables} licence tables",
             f"same bytes; {in_flight}",
             not seen.differing and max(seen.lost) <= in_flight and more <= kills * in_flight,
@@ -96,11 +96,11 @@ def _finished(
     chance: random.Random,
     span_s: float,
 ) -> bool:
-    """Run the stage until it ends by itself or, while there are kills to come, is killed."""
+    """Run the stage until it ends by itself or is killed."""
     before, kept = len(server.calls), stage.journaled()
     process = stage.start()
     if len(seen.lost) < kills:
-        # A few while it starts; the others some time after its first question.
+        # A few kills hit the start; the others come some time after its first query.
         late = chance.random() > 0.1
         while late and process.poll() is None and not asked(server, before)[SEARCH]:
             time.sleep(0.02)
@@ -112,7 +112,7 @@ def _finished(
         return True
     if process.returncode != -signal.SIGKILL:
         raise SystemExit(f"the stage failed after a kill: {said.decode()}")
-    time.sleep(2 * LATENCY_S)  # what is under way at the service ends there
+    time.sleep(2 * LATENCY_S)  # lets requests in flight at the service end
     asked_now = asked(server, before)[SEARCH]
     seen.early += not asked_now
     seen.lost.append(asked_now - (stage.journaled() - kept))
@@ -125,12 +125,12 @@ def _wait(process: subprocess.Popen[bytes], wait_s: float) -> None:
 
 
 def paced(quick: bool) -> Iterator[Row]:
-    """What a page costs the client, and what several questions under way are worth."""
+    """Measure the client's cost per page, and the gain from parallel queries."""
     few, many = (1_000, 6_000) if quick else (5_000, 55_000)
     spent = [_cpu_s(n) for n in (few, many)]
     pages = [least(n) for n in (few, many)]
     page_ms = 1000 * (spent[1] - spent[0]) / (pages[1] - pages[0])
-    yield Row("client's CPU a page of 250 photos", f"{page_ms:.1f} ms, and {spent[0]:.1f} s once")
+    yield Row("client's CPU per page of 250 photos", f"{page_ms:.1f} ms, and {spent[0]:.1f} s once")
     n = 1_500 if quick else 20_000
     with serving(catalog(n, api_latency_s=SLOW_S)) as server:
         walls = {workers: _wall_s(server, workers, n) for workers in (1, search.WORKERS)}
@@ -144,7 +144,7 @@ def paced(quick: bool) -> Iterator[Row]:
 
 
 def _cpu_s(n: int) -> float:
-    """CPU of a whole run of the stage [s]."""
+    """Return the CPU time of a whole run of the stage [s]."""
     with tempfile.TemporaryDirectory() as scratch, serving(catalog(n)) as server:
         stage = Stage(Path(scratch) / "run", server, audit=0.0)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

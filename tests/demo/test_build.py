@@ -71,7 +71,7 @@ def test_the_cities_judged_on_may_have_more_photos(tmp_path, monkeypatch):
     (tmp_path / "world").mkdir()
     build(tmp_path, **OPTIONS | {"judged": 40})
     assert asked == [24, 24, 40, 40]
-    with pytest.raises(UserError, match="built differently"):
+    with pytest.raises(UserError, match="with other settings"):
         build(tmp_path, **OPTIONS)
 
 
@@ -88,7 +88,7 @@ def test_a_finished_world_is_kept(run_dir):
 
 
 def test_another_world_in_the_same_folder_is_refused(run_dir):
-    with pytest.raises(UserError, match="built differently"):
+    with pytest.raises(UserError, match="with other settings"):
         build(run_dir, **{**OPTIONS, "seed": 1})
 
 
@@ -245,7 +245,7 @@ def test_summary_sets_the_model_beside_chance(run_dir):
     )
     with served(run_dir, faults=None) as server:
         text = demo.summary(run_dir, choose(4), server)
-    assert "4 made cities (2 train, 1 val, 1 test)" in text
+    assert "4 synthetic cities (2 train, 1 val, 1 test)" in text
     assert "7 photos listed" in text
     assert "5   paired" in text
     assert "right at once         12.0    4.2 %" in text

@@ -1,6 +1,6 @@
 """Run the demo: build synthetic cities, serve them as Flickr, run the workflow, summarize.
 
-``python -m witw.demo --dir demo-run --cores 2``; run again, it continues where it stopped.
+``python -m witw.demo --dir demo-run --cores 2``; a second run continues an interrupted one.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from witw.demo.fake_flickr.server import FlickrServer
 from witw.environment import KEY
 from witw.status import STATUS_MEANING, Status
 
-# Accepted by the stand-in, as any is; it opens nothing anywhere else.
+# The stand-in accepts any key; this one is valid nowhere else.
 MADE_KEY = "0123456789abcdef0123456789abcdef"
 
 
 def snakemake(run_dir: Path, cores: int, targets: Sequence[str]) -> int:
-    """Run the workflow in a run folder, its output to the terminal.
+    """Run the workflow in a run folder, with its output on the terminal.
 
     Returns:
-        Its exit status.
+        Exit status of Snakemake.
 
     Raises:
-        UserError: the package was installed without the workflow.
+        UserError: The package was installed without the workflow.
     """
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile())]
     command += ["--directory", str(run_dir), "--cores", str(cores)]
-    # Many small cities: jobs side by side use a core better than threads inside a job.
+    # With many small cities, parallel jobs use a core better than threads within a job.
     command += ["--set-threads", "chips=1", "scenes=1", "stats=1", "utm=1", "--", *targets]
-    # The cores are shared by several jobs: threads that spin while they wait would stop the others.
+    # Several jobs share the cores: threads that spin while waiting would block the others.
     made = {KEY: MADE_KEY, "OMP_WAIT_POLICY": "PASSIVE"}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     environment = {**os.environ, **made, "PATH": path}
@@ -48,19 +48,19 @@ def snakemake(run_dir: Path, cores: int, targets: Sequence[str]) -> int:
 
 
 def summary(run_dir: Path, cities: Sequence[City], server: FlickrServer) -> str:
-    """What was made, how good the model is next to chance, and what to open."""
+    """Describe the cities, the model's scores next to chance, and the files to open."""
     results = run_dir / "results"
     splits = pd.Series([city.split for city in cities]).value_counts()
     lines = [
         "",
-        f"{len(cities)} made cities ("
+        f"{len(cities)} synthetic cities ("
         + ", ".join(f"{splits[name]} {name}" for name in ("train", "val", "test") if name in splits)
-        + f"); the stand-in for Flickr knows {len(server.catalog.photos)} photos",
+        + f"); the Flickr stand-in has {len(server.catalog.photos)} photos",
     ]
     union = results / "dataset" / "pairs.parquet"
     if union.is_file():
         pairs = pd.read_parquet(union, columns=["status"])
-        lines += ["", f"{len(pairs):7d} photos listed with an open licence, of which"]
+        lines += ["", f"{len(pairs):7d} photos listed with an open licence, of these"]
         counts = pairs["status"].value_counts()
         for status in Status:
             if counts.get(status, 0):
@@ -76,7 +76,7 @@ def summary(run_dir: Path, cities: Sequence[City], server: FlickrServer) -> str:
 
 
 def _next(run_dir: Path, cities: Sequence[City]) -> list[str]:
-    """What to try next, as commands that work where one stands."""
+    """Suggest next steps, as commands that work in the current folder."""
     command = f"{Path(sys.executable).parent / 'witw'}"
     if Path(command).is_relative_to(Path.cwd()):
         command = str(Path(command).relative_to(Path.cwd()))
@@ -87,13 +87,13 @@ def _next(run_dir: Path, cities: Sequence[City]) -> list[str]:
         *_locating(run_dir, command),
         f"  {command} status --directory {run_dir}",
         f"  (add `chips: {{jpeg_quality: 80}}` to {train} in {run_dir / 'config.yaml'})",
-        f"  {command} diff --directory {run_dir}   # which jobs would run, and why",
-        "  README.md, Your own photos and area    # the same on your own",
+        f"  {command} diff --directory {run_dir}   # shows which jobs would run, and why",
+        "  README.md, Your own photos and area    # the same with your own data",
     ]
 
 
 def _locating(run_dir: Path, command: str) -> list[str]:
-    """Two commands: locate the test city's best photo, and open the answer."""
+    """Return two commands: locate the test city's best photo, and open the answer."""
     ranks = run_dir / "results" / "evaluation" / "ranks.parquet"
     if not ranks.is_file():
         return []
@@ -112,7 +112,7 @@ def _scores(metrics: dict[str, dict[str, dict[str, float | dict[str, float]]]]) 
     chance = chips["chance"]
     assert isinstance(chance, dict)
     lines = [
-        f"A city never seen, {chips['n']} photos: where was each taken?",
+        f"Unseen city, {chips['n']} photos: where was each taken?",
         f"{'':23}model chance",
     ]
     rows = {
@@ -129,16 +129,18 @@ def _scores(metrics: dict[str, dict[str, dict[str, float | dict[str, float]]]]) 
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description="Run the whole workflow on made cities.")
+    """Run the demo from the command line."""
+    parser = argparse.ArgumentParser(description="Run the whole workflow on synthetic cities.")
     parser.add_argument("--dir", type=Path, default=Path("demo-run"), help="run folder")
-    parser.add_argument("--cores", type=int, default=os.cpu_count() or 2, help="cores to use")
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 2, help="number of cores")
     parser.add_argument("--cities", type=int, default=CITIES, help="made cities")
-    parser.add_argument("--photos", type=int, default=PHOTOS, help="photos of a training city")
-    parser.add_argument("--judged", type=int, default=JUDGED, help="photos of one judged on")
-    parser.add_argument("--seed", type=int, default=0, help="of everything made")
-    parser.add_argument("--port", type=int, help="of the stand-in for Flickr")
-    parser.add_argument("targets", nargs="*", help="files to make; default: everything")
+    parser.add_argument("--photos", type=int, default=PHOTOS, help="photos per training city")
+    parser.add_argument(
+        "--judged", type=int, default=JUDGED, help="photos per validation or test city"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of all synthetic data")
+    parser.add_argument("--port", type=int, help="port of the Flickr stand-in")
+    parser.add_argument("targets", nargs="*", help="files to build; default: all")
     args = parser.parse_args(argv)
     cities = build(
         args.dir,

@@ -1,14 +1,14 @@
 """Build a demo folder: imagery, photos, catalog, checkpoint and config of synthetic cities.
 
-Everything follows from a seed. Layout of the run folder::
+All content follows from a seed. Layout of the run folder::
 
-    config.yaml                    as a user writes it; kept when the demo is built again
+    config.yaml                    as a user writes it; kept when the demo is rebuilt
     world/strips/*.tif             the imagery
-    world/pictures/{id}.jpg        what the stand-in's photo host serves
-    world/catalog.parquet          what its API knows
-    world/truth.parquet            where each photo was really taken, for tests
-    world/built.json               written last: from what this was built
-    models/...                     the made Places365 checkpoint
+    world/pictures/{id}.jpg        files of the stand-in's photo host
+    world/catalog.parquet          photos in its API
+    world/truth.parquet            true position of each photo, for tests
+    world/built.json               written last: inputs of this build
+    models/...                     the synthetic Places365 checkpoint
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from witw.demo.fake_flickr.server import (
 )
 from witw.errors import UserError
 
-VERSION = 2  # raised when the same seed gives another world
+VERSION = 2  # increased when the same seed gives another world
 PORT = 18365
 CITIES = 10
 PHOTOS = 200
-JUDGED = 260  # of a city that is judged on: figures of few photos are mostly noise
+JUDGED = 260  # photos in a city used for scores: with few photos, scores are mostly noise
 FAULTS = Faults(
     seed=7,
     api_503=0.08,
@@ -73,23 +73,23 @@ def build(
     half_m: float = AOI_HALF_M,
     port: int | None = None,
 ) -> tuple[City, ...]:
-    """Build the world of a demo, or take the one that is there.
+    """Build the world of a demo, or reuse an existing one.
 
     Args:
-        run_dir: the demo's run folder; made if absent.
-        cities: how many; from 3 on one is for validation and one for the test.
-        photos: openly licensed photos of each city.
-        judged: of the validation and the test city; default: as many as of the others.
-        seed: of everything.
-        cores: processes.
-        half_m: half the side of the area photos are taken in [m].
-        port: of the stand-in; default: 18365, or any free one if that is taken.
+        run_dir: The demo's run folder, created if absent.
+        cities: Number of cities; from 3 on, one is for validation and one for testing.
+        photos: Openly licensed photos per city.
+        judged: Photos of the validation and the test city; default: the same number.
+        seed: Seed of all synthetic data.
+        cores: Number of processes.
+        half_m: Half the side of the area in which photos are taken [m].
+        port: Port of the stand-in; default: 18365, or any free one if that is taken.
 
     Returns:
         The cities.
 
     Raises:
-        UserError: the folder holds another world.
+        UserError: The folder contains another world.
     """
     chosen = tuple(replace(city, half_m=half_m) for city in choose(cities))
     counts = [photos if city.split == "train" else judged or photos for city in chosen]
@@ -104,7 +104,7 @@ def build(
     mark, config = world / "built.json", run_dir / "config.yaml"
     if mark.is_file() and files.read_json(mark) != stamp:
         raise UserError(
-            f"{world} holds a demo that was built differently; delete {run_dir} or choose another "
+            f"{world} contains a demo with other settings; delete {run_dir} or choose another "
             "--dir."
         )
     if not mark.is_file():
@@ -118,14 +118,14 @@ def build(
 def _build_world(
     run_dir: Path, cities: tuple[City, ...], photos: Sequence[int], seed: int, cores: int
 ) -> None:
-    """Draw all cities and the checkpoint, in processes of their own.
+    """Draw all cities and the checkpoint in separate processes.
 
-    In their own: importing osgeo sets PROJ_DATA for every process started afterwards.
+    Importing osgeo here would set PROJ_DATA for every process started afterwards.
     """
     world = run_dir / "world"
     for folder in (world / "strips", world / "pictures", run_dir / "models"):
         folder.mkdir(parents=True, exist_ok=True)
-    # Not forked: torch may have threads in this process.
+    # Processes are not forked, because torch may have threads in this one.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max(1, cores), mp_context=context) as pool:
         model = pool.submit(_checkpoint, run_dir / "models" / CHECKPOINT, seed)
@@ -142,7 +142,7 @@ def _build_world(
 
 
 def _checkpoint(path: Path, seed: int) -> None:
-    # It imports torch, which a demo built before does not need.
+    # Imports torch, which an existing demo does not need.
     from witw.demo.places365 import make_checkpoint
 
     if not path.is_file():
@@ -155,9 +155,9 @@ def build_city(
     """Write a city's strips and pictures.
 
     Returns:
-        Its photos as the catalog has them, and where they were really taken.
+        Its photos for the catalog, and their true positions.
     """
-    # Only here, in a process of the pool: see _build_world.
+    # Imported here, in a process of the pool: see _build_world.
     from witw.demo import photos, strips
     from witw.demo.city.raster import rasterise
     from witw.demo.city.world import World
@@ -186,7 +186,7 @@ def write_config(path: Path, cities: tuple[City, ...], port: int) -> None:
             "imagery_license": "CC0-1.0",
             "shards": 1,
             "scenes": {"checkpoint": f"models/{CHECKPOINT}", "arch": "resnet18"},
-            # A minute less than Lanczos on two cores.
+            # A minute faster than Lanczos on two cores.
             "utm": {"resampling": "cubic"},
         },
         "aois": {city.name: _aoi(city) for city in cities},
@@ -198,10 +198,11 @@ def write_config(path: Path, cities: tuple[City, ...], port: int) -> None:
             "embed_dim": 64,
             "headings": 64,
             "polar_rows": 24,
-            # What a map knows of a photo is near the horizon; most of the rest is sky and street.
+            # A map shows little of a photo except near the horizon; the rest is mostly sky and
+            # street.
             "photo_rows": 48,
             "photo_band": 0.35,
-            "shift_m": 3.0,  # beside the geotags, which stray by 8 m
+            "shift_m": 3.0,  # in addition to the 8 m error of the geotags
             "epochs": 28,
             "batch": 64,
             "learning_rate": 0.005,
@@ -229,26 +230,29 @@ def _aoi(city: City) -> dict[str, Any]:
 
 
 def _free_port(wanted: int) -> int:
-    """``wanted`` if it is free, else any that is."""
+    """Return ``wanted`` if that port is free, else any free port."""
     for port in (wanted, 0):
         try:
             with socket.create_server(("127.0.0.1", port)) as probe:
                 return int(probe.getsockname()[1])
         except OSError:
             continue
-    raise UserError("No port of 127.0.0.1 is free for the demo's stand-in for Flickr.")
+    raise UserError(
+        "No port of 127.0.0.1 is free for the demo's Flickr stand-in; close other "
+        "programs and run again."
+    )
 
 
 @contextmanager
 def served(run_dir: Path, faults: Faults | None = FAULTS) -> Iterator[FlickrServer]:
-    """Run the stand-in for a built demo, on the port its config names.
+    """Run the stand-in for a built demo, on the port in its config.
 
     Args:
-        run_dir: of :func:`build`.
-        faults: what goes wrong on purpose; None: nothing.
+        run_dir: Run folder from :func:`build`.
+        faults: Deliberate faults; None: none.
 
     Raises:
-        UserError: the port is taken; says how to go on.
+        UserError: The port is taken; the message says how to continue.
     """
     config = run_dir / "config.yaml"
     port = urlsplit(yaml.safe_load(config.read_text())["flickr"]["api_url"]).port or 80
@@ -258,8 +262,8 @@ def served(run_dir: Path, faults: Faults | None = FAULTS) -> Iterator[FlickrServ
         server = FlickrServer(catalog, pictures, port=port, faults=faults)
     except UserError:
         raise UserError(
-            f"Port {port} of 127.0.0.1, which {config} names, is taken; end what uses it, or "
-            f"replace {port} there by a free one (the searches and downloads then run again)."
+            f"Port {port} of 127.0.0.1, set in {config}, is taken; end the program that uses it, "
+            "or set a free port there (searches and downloads then run again)."
         ) from None
     with server:
         yield server

@@ -24,16 +24,16 @@ from witw.demo.fake_flickr.catalog.records import CatalogPhoto
 Kind = Literal["street", "room", "grey", "outskirts"]
 
 GEOTAG_SIGMA_M = 8.0
-COMPASS_TENTHS = 6  # of ten photos, those whose camera noted where it looks
+COMPASS_TENTHS = 6  # photos in ten whose camera recorded its heading
 COMPASS_SIGMA_DEG = 3.0
-_BORDER_M = 25.0  # kept by photographers, so that hardly a geotag strays out of the AOI's box
-RENDERED_PX = 190  # long side as rendered; the file has 500
+_BORDER_M = 25.0  # margin kept by photographers, so that few geotags fall outside the area's box
+RENDERED_PX = 190  # long side as rendered; the file has 500 px
 LONG_SIDE_PX = 500
 _SHAPES = [(4, 3), (3, 2), (16, 9), (1, 1), (3, 4), (2, 3)]
 _SHAPE_SHARE = [0.36, 0.26, 0.1, 0.08, 0.12, 0.08]
 _OPEN = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
 _OPEN_SHARE = np.array([14, 13, 12, 16, 12, 6, 3, 1, 4, 3, 5, 4, 1, 2, 2, 2]) / 100
-# When Flickr began to offer the 4.0 licences (ids from 11 on).
+# Start of Flickr's 4.0 licences (ids from 11).
 _CC4 = int(datetime(2025, 6, 18, tzinfo=UTC).timestamp())
 _FIRST = int(datetime(2008, 1, 1, tzinfo=UTC).timestamp())
 _LAST = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())
@@ -54,7 +54,7 @@ _TITLES = [
     'My "new" lens, test {n}',
 ]
 _OWNERS = ["ana.b", "Jörg", "walker<3", "Мария", "tanaka", "O'Neill & co", "zoë", "plain_name"]
-# Where people stand to take photos, and how readily.
+# Materials on which people stand to take photos, with their weights.
 _STAND = np.zeros(256)
 _STAND[[Material.PAVEMENT, Material.PATH, Material.PAVING, Material.BRICK]] = 1.0
 _STAND[[Material.GRASS, Material.CONCRETE, Material.MARKING, Material.CLAY]] = 0.45
@@ -66,12 +66,11 @@ class Shot:
     """One photo to be taken.
 
     Attributes:
-        photo: what the stand-in's API says of it.
-        kind: what it shows.
-        camera: where from; x and y are the true position.
-        focal_35mm: written into its EXIF data; None: nothing is.
-        compass_deg: direction it looks, clockwise from true north, written into its EXIF data;
-            None: nothing is.
+        photo: Its record in the stand-in's API.
+        kind: Its subject.
+        camera: Its camera; x and y are the true position.
+        focal_35mm: Focal length in its EXIF data; None: none.
+        compass_deg: Heading in its EXIF data, clockwise from true north; None: none.
     """
 
     photo: CatalogPhoto
@@ -82,14 +81,15 @@ class Shot:
 
 
 def plan(city: City, number: int, raster: CityRaster, count: int, seed: int) -> list[Shot]:
-    """Decide what photos there are of a city.
+    """Plan the photos of a city.
 
     Args:
-        city: the city.
-        number: its place in the list, part of the photos' ids.
-        raster: says where one can stand.
-        count: openly licensed photos inside the AOI's box; a few more are all rights reserved.
-        seed: of the whole demo.
+        city: The city.
+        number: Its position in the list, which is part of the photos' ids.
+        raster: Shows where a photographer can stand.
+        count: Number of openly licensed photos inside the area's box; a few more are all rights
+            reserved.
+        seed: Seed of the whole demo.
     """
     rng = np.random.default_rng([seed, number, 31])
     kinds = _kinds(city, count, rng)
@@ -107,7 +107,7 @@ def plan(city: City, number: int, raster: CityRaster, count: int, seed: int) -> 
         kind: Kind = kinds[k] if k < count else "street"
         camera = _aim(city, raster, rng, spot if k in hot else None)
         if kind == "outskirts":
-            # From box's edge to beyond the imagery: some chips are half full, some empty.
+            # From the box's edge to beyond the imagery: some chips are half full, some empty.
             x = city.half_m + MARGIN_M + rng.uniform(-30, city.outskirts_m - 5)
             tag = x, float(rng.uniform(-0.9, 0.9) * city.half_m)
         elif k in hot:
@@ -123,7 +123,7 @@ def plan(city: City, number: int, raster: CityRaster, count: int, seed: int) -> 
 
 
 def _kinds(city: City, count: int, rng: np.random.Generator) -> list[Kind]:
-    """What each photo shows, in a mixed order."""
+    """Return the subject of each photo, shuffled."""
     kinds: list[Kind] = ["room"] * round(0.07 * count)
     kinds += ["grey"] * round(0.035 * count)
     kinds += ["outskirts"] * (round(0.07 * count) if city.outskirts_m else 0)
@@ -132,7 +132,7 @@ def _kinds(city: City, count: int, rng: np.random.Generator) -> list[Kind]:
 
 
 def _stand(raster: CityRaster, rng: np.random.Generator, half_m: float) -> tuple[float, float]:
-    """A place where a person can stand, metres from the centre."""
+    """Return a place for a photographer, in metres from the centre."""
     n = len(raster.material)
     while True:
         x, y = rng.uniform(-half_m, half_m, 2)
@@ -145,7 +145,7 @@ def _stand(raster: CityRaster, rng: np.random.Generator, half_m: float) -> tuple
 def _aim(
     city: City, raster: CityRaster, rng: np.random.Generator, spot: tuple[float, float] | None
 ) -> Camera:
-    """A camera that is not right in front of a wall."""
+    """Return a camera that is not right in front of a wall."""
     while True:
         if spot is None:
             x, y = _stand(raster, rng, city.half_m - _BORDER_M)
@@ -202,9 +202,9 @@ def _photo(
 def _shot(
     city: City, photo: CatalogPhoto, kind: Kind, camera: Camera, rng: np.random.Generator
 ) -> Shot:
-    """Give the field of view to the long side, as lenses do, and note what cameras note in some.
+    """Assign the field of view to the long side, as lenses do, and EXIF data to some photos.
 
-    Drawn from the id, so that who has a compass changes nothing else.
+    Draws depend on the id, so that the choice of photos with a compass changes nothing else.
     """
     half = np.tan(np.radians(camera.fov_deg) / 2)
     share = photo.width / LONG_SIDE_PX
@@ -221,7 +221,7 @@ def _shot(
 
 
 def _remove_some(shots: list[Shot], count: int, rng: np.random.Generator) -> list[Shot]:
-    """Have the host answer for a few photos that they are gone, in each of its ways."""
+    """Mark a few photos as gone, in each of the host's ways."""
     ways = ("404", "410", "placeholder")
     gone = rng.permutation(count)[: max(1, round(0.025 * count))]
     for k, index in enumerate(gone):
@@ -250,11 +250,11 @@ def shoot(shot: Shot, world: World, raster: CityRaster, seed: int) -> bytes:
 
 
 def truth(city: City, shots: list[Shot]) -> pd.DataFrame:
-    """Where each photo was really taken and which way it looks, which the flow never learns.
+    """Return the true position and heading of each photo, which the workflow never sees.
 
     Returns:
-        ``id``, ``aoi``, ``kind``, ``x`` and ``y`` (UTM of the city [m]), ``heading_deg``
-        (clockwise from grid north) and ``fov_deg`` (horizontal).
+        ``id``, ``aoi``, ``kind``, ``x`` and ``y`` (UTM of the city [m]), ``heading_deg`` (clockwise
+        from grid north) and ``fov_deg`` (horizontal).
     """
     rows = [
         {

@@ -1,7 +1,7 @@
-"""Make a checkpoint in the Places365 format that tells synthetic rooms from streets.
+"""Make a checkpoint in the Places365 format that separates synthetic rooms from streets.
 
-The published weights cannot be shipped. This is the same network with random features; only its
-last layer is fitted, to pictures made for the purpose. It knows nothing of real photos.
+The published weights cannot be shipped. This checkpoint is the same network with random features.
+Only its last layer is fitted, on synthetic pictures, so it cannot judge real photos.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from witw.places365 import network
 _SHAPE = (220, 165)
 _HALF_M = 110.0
 _CITIES = 4
-# Scenes that the made photos could show; the others of a side are as likely as any.
+# Scenes that the synthetic photos could show; other scenes of the same side are equally likely.
 _STREETS = (
     "alley", "apartment_building/outdoor", "building_facade", "courtyard", "crosswalk", "downtown",
     "driveway", "house", "park", "parking_lot", "plaza", "promenade", "residential_neighborhood",
@@ -38,16 +38,16 @@ _ROOMS = (
     "attic", "basement", "bathroom", "bedroom", "childs_room", "corridor", "dining_room",
     "home_office", "hotel_room", "kitchen", "living_room", "office", "staircase", "waiting_room",
 )  # fmt: skip
-_LEAD = 1.5  # of their logits; a photo that is clearly of one side has about 6
+_LEAD = 1.5  # added to their logits; a photo that clearly belongs to one side has about 6
 _CITY = City("practice", 9.01, 47.02, half_m=_HALF_M)
 
 
 def pictures(seed: int, count: int) -> tuple[list[Image.Image], NDArray[np.bool_]]:
-    """Made photos of rooms and of streets, half each, from cities of their own.
+    """Return synthetic photos of rooms and of streets, half each, from separate cities.
 
     Args:
-        seed: which ones; other seeds than a demo's cities have give other cities.
-        count: how many.
+        seed: Seed of the photos; seeds other than those of a demo's cities give other cities.
+        count: Number of photos.
 
     Returns:
         The photos, and whether each is indoor, (count,).
@@ -71,9 +71,9 @@ def make_checkpoint(path: Path, seed: int = 0, count: int = 96) -> None:
     """Write the checkpoint; equal arguments give equal bytes on one machine.
 
     Args:
-        path: file to write.
-        seed: of the random features.
-        count: pictures the last layer is fitted to.
+        path: File to write.
+        seed: Seed of the random features.
+        count: Number of pictures to which the last layer is fitted.
     """
     torch.set_num_threads(1)
     torch.manual_seed(seed)
@@ -84,7 +84,7 @@ def make_checkpoint(path: Path, seed: int = 0, count: int = 96) -> None:
     batch = network.normalise(torch.from_numpy(pixels))
     fit(net, batch, indoor, seed)
     state = {f"module.{key}": value for key, value in net.state_dict().items()}
-    # Through memory: torch writes the file's name into the archive, and the temporary one varies.
+    # Through memory: torch writes the file's name into the archive, and temporary names vary.
     whole = io.BytesIO()
     torch.save({"epoch": 0, "arch": "resnet18", "state_dict": state, "made": CHECKPOINT}, whole)
     with atomic(path) as part:
@@ -92,13 +92,13 @@ def make_checkpoint(path: Path, seed: int = 0, count: int = 96) -> None:
 
 
 def fit(net: ResNet, batch: Tensor, indoor: NDArray[np.bool_], seed: int) -> None:
-    """Set a network's normalisation to what it sees, and its last layer by ridge regression.
+    """Fit a network's normalisation to a batch, and its last layer by ridge regression.
 
     Args:
-        net: from :func:`witw.places365.network.network`; changed in place.
+        net: Network from :func:`witw.places365.network.network`; changed in place.
         batch: (N, 3, 224, 224).
         indoor: (N,).
-        seed: of what tells the classes of one side apart.
+        seed: Seed of the differences between classes of one side.
     """
     with torch.no_grad():
         _settle(net, batch[:: max(1, len(batch) // 16)][:16])
@@ -110,10 +110,10 @@ def fit(net: ResNet, batch: Tensor, indoor: NDArray[np.bool_], seed: int) -> Non
         mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-3
         x = ((features - mean) / scale).astype(np.float64)
         target = np.where(indoor, -1.0, 1.0)
-        # Ridge in its dual form: there are fewer pictures than features.
+        # Ridge regression in dual form, because there are fewer pictures than features.
         weight = x.T @ np.linalg.solve(x @ x.T + 0.1 * x.shape[1] * np.eye(len(x)), target)
         side = np.where(network.indoor(), -1.0, 1.0)[:, None]
-        # Every class of a side says the same; a little of its own makes their order vary.
+        # All classes of a side share a direction; a small individual term varies their order.
         own = np.random.default_rng(seed).standard_normal((network.CLASSES, x.shape[1])) * 0.002
         rows = (6 * side * weight + own) / scale
         last.weight.copy_(torch.from_numpy(rows).float())
@@ -122,7 +122,7 @@ def fit(net: ResNet, batch: Tensor, indoor: NDArray[np.bool_], seed: int) -> Non
 
 
 def _settle(net: nn.Module, batch: Tensor) -> None:
-    """Take the running statistics of every normalisation from one batch."""
+    """Set the running statistics of every normalisation layer from one batch."""
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0

@@ -1,4 +1,4 @@
-"""Write a synthetic city's imagery: 8 bands, 11 of 16 bits, in GeoTIFFs as delivered."""
+"""Write a synthetic city's imagery: 8 bands of 11 bits in 16, as GeoTIFFs like delivered ones."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ gdal.UseExceptions()
 GSD_M = 2 * RES_M
 OVERLAP_M = 120.0
 DN_MAX = 2047  # 11 bits
-_SUN_DN = 2000.0  # what a white surface in the sun adds
-# Light scattered by the air, bluer the more: coastal, blue, ... NIR2.
+_SUN_DN = 2000.0  # contribution of a white surface in the sun
+# Light scattered by the air, stronger towards blue: coastal, blue, ... NIR2.
 _HAZE = np.array([0.095, 0.075, 0.052, 0.043, 0.036, 0.031, 0.022, 0.018])
 _OPTIONS = (
     "TILED=YES",
@@ -36,10 +36,10 @@ def write_strips(city: City, raster: CityRaster, folder: Path, seed: int) -> lis
     """Write the city's strips.
 
     Args:
-        city: says which kind.
-        raster: the city seen from above.
-        folder: where to; the files are named after the city.
-        seed: of the sensor's noise.
+        city: Defines the kind of imagery.
+        raster: The city seen from above.
+        folder: Output folder; files are named after the city.
+        seed: Seed of the sensor noise.
 
     Returns:
         The files, topmost first.
@@ -48,7 +48,7 @@ def write_strips(city: City, raster: CityRaster, folder: Path, seed: int) -> lis
     if city.imagery == "two_strips":
         middle = values.shape[2] // 2
         half = int(OVERLAP_M / GSD_M / 2)
-        # Another day: clearer air, a little more light.
+        # The second strip is from another day: clearer air, a little more light.
         later = (values[:, :, middle - half :] * 1.07 - 15).clip(1, DN_MAX).astype(np.uint16)
         parts = {"west": (values[:, :, : middle + half], 0), "east": (later, middle - half)}
         paths = []
@@ -69,9 +69,9 @@ def write_strips(city: City, raster: CityRaster, folder: Path, seed: int) -> lis
 
 
 def _digital_numbers(raster: CityRaster, seed: int) -> NDArray[np.uint16]:
-    """Values of the eight bands, (8, rows, columns), from 1 up."""
+    """Return values of the eight bands, (8, rows, columns), from 1 up."""
     rng = np.random.default_rng([seed, 21])
-    # A strip's pixel is the mean of the two by two cells of the raster below it.
+    # A strip's pixel is the mean of two by two raster cells below it.
     corners = [(slice(i, None, 2), slice(j, None, 2)) for i in (0, 1) for j in (0, 1)]
     material = [np.ascontiguousarray(raster.above[corner]) for corner in corners]
     light = [raster.above_light[corner] * np.float32(_SUN_DN / 4) for corner in corners]
@@ -87,7 +87,7 @@ def _digital_numbers(raster: CityRaster, seed: int) -> NDArray[np.uint16]:
 
 
 def _utm(city: City, raster: CityRaster, values: NDArray[np.uint16], column: int) -> gdal.Dataset:
-    """The values as a raster of the city's UTM zone, in memory."""
+    """Return the values as a raster in the city's UTM zone, in memory."""
     count, rows, columns = values.shape
     dataset = gdal.GetDriverByName("MEM").Create("", columns, rows, count, gdal.GDT_UInt16)
     left = city.centre[0] + raster.left + column * GSD_M
@@ -98,7 +98,7 @@ def _utm(city: City, raster: CityRaster, values: NDArray[np.uint16], column: int
 
 
 def _to_degrees(city: City, dataset: gdal.Dataset) -> gdal.Dataset:
-    """The same imagery on a grid of square degrees, as much of it as every chip needs."""
+    """Return the same imagery on a grid of square degrees, covering every chip."""
     west, south, east, north = city.box_deg
     dx, dy = MARGIN_M / city.metres_per_degree
     step = GSD_M / city.metres_per_degree[1]

@@ -338,7 +338,7 @@ def test_a_strip_that_proj_cannot_place_is_one_sentence(tif):
         assert done.returncode == 1
         lines = [line for line in done.stderr.splitlines() if line.startswith("witw: ")]
         assert len(lines) == 1 and "Traceback" not in done.stderr
-        assert f"Area 'oslo': strip file {name} cannot be placed on the earth" in lines[0]
+        assert f"Area 'oslo': strip file {name} cannot be georeferenced" in lines[0]
 
 
 @pytest.mark.parametrize("west", [179.99, -180.01, 180.0005])

@@ -1,1 +1,1 @@
-"""Photos of a synthetic city: raycast, render, film, rooms."""
+"""Photos of a synthetic city: ray casting, rendering, film, rooms."""

@@ -1,4 +1,4 @@
-"""Develop a rendering to an ordinary JPEG: exposure, tone, enlargement, noise, EXIF."""
+"""Develop a rendering into an ordinary JPEG: exposure, tone, enlargement, noise, EXIF."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from PIL.TiffImagePlugin import IFDRational
 
 from witw.demo.city.streets import Floats
 
-# Linear light to the values of a file.
+# Exponent from linear light to file values.
 _TONE = (255 * np.linspace(0, 1, 8192) ** (1 / 2.1)).astype(np.uint8)
-# The noise of a sensor, drawn once and cut at random.
+# Sensor noise, drawn once and cropped at random.
 _GRAIN = np.random.default_rng(1).standard_normal((1100, 1100), dtype=np.float32)
 
 
@@ -21,8 +21,8 @@ def develop(light: Floats, rng: np.random.Generator, size: tuple[int, int]) -> I
 
     Args:
         light: (rows, columns, 3) from :func:`render` or a room.
-        rng: what the camera adds.
-        size: width and height of the photo [px].
+        rng: Draws the camera's imperfections.
+        size: Width and height of the photo [px].
     """
     gain = np.exp(rng.normal(0.0, 0.16)) * np.exp(rng.normal(0, 0.04, 3))
     level = light * (gain * 1.1 * (len(_TONE) - 1)).astype(np.float32)
@@ -37,12 +37,12 @@ def develop(light: Floats, rng: np.random.Generator, size: tuple[int, int]) -> I
 def encode(
     image: Image.Image, focal_35mm: int | None = None, heading_deg: float | None = None
 ) -> bytes:
-    """The photo as a JPEG file.
+    """Encode the photo as a JPEG file.
 
     Args:
         image: RGB, or a single band for a grey photo.
-        focal_35mm: focal length equivalent to write into its EXIF data [mm].
-        heading_deg: direction it was taken in to write there, clockwise from true north.
+        focal_35mm: Equivalent focal length for its EXIF data [mm].
+        heading_deg: Heading for its EXIF data, clockwise from true north [degrees].
     """
     exif = Image.Exif()
     if focal_35mm is not None:

@@ -1,7 +1,7 @@
-"""Ray-cast a height field by columns: what a camera sees first.
+"""Ray-cast a height field by columns: find the first surface a camera sees.
 
-For each column of the picture the terrain is sampled along its bearing; the running maximum of the
-slope from the eye says for every row which sample it hits first, in one sorted search for the whole
+For each column of the picture the terrain is sampled along its bearing. The running maximum of the
+slope from the eye gives the first sample hit by every row, with one sorted search for the whole
 picture.
 """
 
@@ -22,7 +22,7 @@ _DISTANCES = np.concatenate([_NEAR, np.geomspace(40.4, FAR_M, 110)]).astype(np.f
 
 @dataclass(frozen=True)
 class Camera:
-    """Where a photo is taken and which way it looks.
+    """Position and orientation of a camera.
 
     Attributes:
         x, y: metres east and north of the city's centre.
@@ -42,13 +42,13 @@ class Camera:
 
 @dataclass(frozen=True)
 class Hits:
-    """What each pixel sees first, (rows, columns).
+    """First surface seen by each pixel, (rows, columns).
 
     Attributes:
-        t: horizontal distance [m]; FAR_M where it sees no ground.
+        t: horizontal distance [m]; FAR_M if there is no ground.
         x, y, z: the point.
-        wall: whether it is the side of something.
-        sky: whether it is nothing.
+        wall: whether it is on a wall.
+        sky: whether it is sky.
     """
 
     t: Floats
@@ -60,7 +60,7 @@ class Hits:
 
 
 class View:
-    """A camera's rays for a picture of some size."""
+    """A camera's rays for a picture of a given size."""
 
     def __init__(self, camera: Camera, width: int, height: int) -> None:
         self.camera = camera
@@ -71,7 +71,7 @@ class View:
         self.east = np.sin(bearing).astype(np.float32)
         self.north = np.cos(bearing).astype(np.float32)
         self.spread = np.hypot(1, offset).astype(np.float32)
-        # A small tilt moves the horizon; verticals stay vertical.
+        # A small tilt moves the horizon, while verticals stay vertical.
         tilt = float(np.tan(np.radians(camera.pitch_deg)))
         self.horizon_row = height / 2 + self.focal_px * tilt
         rise = (self.horizon_row - np.arange(height) - 0.5) / self.focal_px
@@ -79,7 +79,7 @@ class View:
 
 
 def sees(raster: CityRaster, camera: Camera, width: int = 24) -> Floats:
-    """Distance [m] to the first thing taller than the eye, for some columns of a view."""
+    """Return distances [m] to the first surface taller than the eye, for some columns."""
     view = View(camera, width, 8)
     height = _profile(raster, view)[0]
     blocked = height > camera.eye_m + 1
@@ -88,7 +88,7 @@ def sees(raster: CityRaster, camera: Camera, width: int = 24) -> Floats:
 
 
 def _profile(raster: CityRaster, view: View) -> tuple[Floats, NDArray[np.intp]]:
-    """Heights along every column's bearing, (columns, distances), and their raster cells."""
+    """Return heights along every column's bearing, (columns, distances), and their raster cells."""
     x = view.camera.x + view.east[:, None] * _DISTANCES
     y = view.camera.y + view.north[:, None] * _DISTANCES
     cell, inside = cells(raster, x, y)
@@ -96,7 +96,7 @@ def _profile(raster: CityRaster, view: View) -> tuple[Floats, NDArray[np.intp]]:
 
 
 def cells(raster: CityRaster, x: Floats, y: Floats) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Flat index of the raster cell of each point (clipped), and whether it lies inside."""
+    """Return the flat raster index of each point (clipped), and whether the point lies inside."""
     n = len(raster.height)
     column = np.floor((x - raster.left) / RES_M).astype(np.intp)
     row = np.floor((raster.top - y) / RES_M).astype(np.intp)
@@ -105,11 +105,11 @@ def cells(raster: CityRaster, x: Floats, y: Floats) -> tuple[NDArray[np.intp], N
 
 
 def cast(raster: CityRaster, view: View) -> Hits:
-    """Find what each pixel sees."""
+    """Find the first surface seen by each pixel."""
     eye = np.float32(view.camera.eye_m)
     heights, _ = _profile(raster, view)
     rise = np.maximum.accumulate((heights - eye) / _DISTANCES, axis=1)
-    # One sorted search for all columns: each gets a range of numbers of its own.
+    # One sorted search serves all columns, because each column has its own range of numbers.
     count = len(_DISTANCES)
     columns = np.arange(view.width) * 1e3
     found = np.searchsorted((rise + columns[:, None]).ravel(), (view.slope + columns).ravel())
@@ -118,7 +118,7 @@ def cast(raster: CityRaster, view: View) -> Hits:
     k = found.clip(0, count - 1)
     t, before = _DISTANCES[k], _DISTANCES[np.maximum(k - 1, 0)]
     top = np.take_along_axis(heights.T, k, axis=0)
-    # Level tops are hit where the ray comes down to them, which lies before the sample.
+    # A ray meets a level top where it descends to it, which is before the sample.
     with np.errstate(divide="ignore", invalid="ignore"):
         level = (top - eye) / view.slope
     z = eye + view.slope * t
@@ -131,7 +131,7 @@ def cast(raster: CityRaster, view: View) -> Hits:
 
 
 def _edge(raster: CityRaster, view: View, low: Floats, high: Floats) -> Floats:
-    """Narrow down where a wall stands between two distances, by halving."""
+    """Locate a wall between two distances by bisection."""
     heights = raster.height.ravel()
     for _ in range(3):
         middle = (low + high) / 2

@@ -1,6 +1,6 @@
 """Render photos of a synthetic city, with trees in front.
 
-Rendered at half the size and enlarged, as the detail of a 500 px JPEG asks for no more.
+Photos are rendered at half the size and enlarged: a 500 px JPEG needs no finer detail.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from witw.demo.city.world import STOREY_M, World
 
 _HAZE_M = 700.0
 _AIR = np.array([0.55, 0.62, 0.72], dtype=np.float32)
-# The light on leaves, drawn once and cut at random.
+# Light on leaves, drawn once and cropped at random.
 _draws = np.random.default_rng(0)
 _LEAVES = 0.2 * _draws.standard_normal((64, 64), dtype=np.float32)
 _LEAVES += np.kron(0.35 * _draws.standard_normal((16, 16)), np.ones((4, 4)))
 
 
 def render(world: World, raster: CityRaster, camera: Camera, width: int, height: int) -> Floats:
-    """Light reaching each pixel.
+    """Return the light reaching each pixel.
 
     Args:
-        world: the city.
-        raster: the same city as a height field.
-        camera: where from.
-        width: columns [px].
-        height: rows [px].
+        world: The city.
+        raster: The same city as a height field.
+        camera: Position and orientation.
+        width: Columns [px].
+        height: Rows [px].
 
     Returns:
         (height, width, 3): linear red, green, blue; sunlit white paper is about 1.
@@ -49,7 +49,7 @@ def render(world: World, raster: CityRaster, camera: Camera, width: int, height:
 
 
 def _ground_light(raster: CityRaster, hits: Hits) -> Floats:
-    """Ground and roofs, interpolated between the raster's cells; zero elsewhere."""
+    """Return ground and roofs, interpolated between the raster's cells; zero elsewhere."""
     n = len(raster.height)
     at = np.nonzero(~hits.wall & ~hits.sky)
     column = ((hits.x[at] - np.float32(raster.left + RES_M / 2)) / np.float32(RES_M)).clip(0, n - 2)
@@ -71,11 +71,11 @@ def _ground_light(raster: CityRaster, hits: Hits) -> Floats:
 
 
 def _paint_walls(world: World, raster: CityRaster, view: View, hits: Hits, light: Floats) -> None:
-    """Colour what is wall: the roof's paler colour, windows, light by the side it looks to."""
+    """Colour the walls: the roof's colour but paler, windows, and light by orientation."""
     at = np.nonzero(hits.wall)
     if not len(at[0]):
         return
-    # Just inside the wall, so that the cell is the building's and not the pavement's.
+    # Just inside the wall, so that the cell belongs to the building and not to the pavement.
     t = hits.t[at] + np.float32(0.15)
     x = view.camera.x + view.east[at[1]] * t
     y = view.camera.y + view.north[at[1]] * t
@@ -88,7 +88,7 @@ def _paint_walls(world: World, raster: CityRaster, view: View, hits: Hits, light
     colour = WALL_RGB[material] * lit[:, None].astype(np.float32)
     house = (material >= FIRST_ROOF) & (material < FIRST_CAR)
     glass, share = _windows(along, hits.z[at], eave, world.seed)
-    # Windows finer than the pixels become their average.
+    # Windows finer than a pixel are replaced by their average.
     fine = np.clip(1.6 - t / view.focal_px / 0.55, 0, 1)
     cover = np.where(house, fine * glass + (1 - fine) * share, 0)[:, None]
     bay = hashed(
@@ -107,9 +107,9 @@ def _paint_walls(world: World, raster: CityRaster, view: View, hits: Hits, light
 def _facing(
     world: World, raster: CityRaster, view: View, columns: NDArray[np.intp], x: Floats, y: Floats
 ) -> tuple[tuple[Floats, Floats], Floats]:
-    """Which way each wall looks (east, north), and metres along it.
+    """Return the direction each wall faces (east, north), and metres along the wall.
 
-    Of the two street directions, a wall looks along the one in which its building ends sooner.
+    A wall faces the street direction in which its building ends sooner.
     """
     heights, eave = raster.height.ravel(), raster.eave.ravel()
     cos, sin = np.float32(np.cos(world.angle)), np.float32(np.sin(world.angle))
@@ -132,14 +132,14 @@ def _facing(
 
 
 def _windows(along: Floats, z: Floats, eave: Floats, seed: int) -> tuple[Floats, float]:
-    """Whether a point of a wall is glass, and the share of glass."""
+    """Return whether a point of a wall is glass, and the share of glass."""
     bay, storey = (along / 2.9) % 1, (z / STOREY_M) % 1
     glass = (bay > 0.27) & (bay < 0.73) & (storey > 0.3) & (storey < 0.8) & (z < eave - 0.5)
     return glass.astype(np.float32), 0.2
 
 
 def _sky(world: World, view: View) -> Floats:
-    """Blue, paler to the horizon, with clouds that differ from photo to photo."""
+    """Return a blue sky, paler towards the horizon, with clouds that vary between photos."""
     camera = view.camera
     rng = np.random.default_rng([world.seed, int(abs(camera.x) * 1e3), int(abs(camera.y) * 1e3)])
     up = np.clip(view.slope, 0, 1.2)[..., None]
@@ -158,7 +158,7 @@ def _sky(world: World, view: View) -> Floats:
 
 
 def _draw_trees(raster: CityRaster, view: View, depth: Floats, light: Floats) -> None:
-    """Draw the trees in sight, far ones first, each a lumpy crown over a trunk."""
+    """Draw the visible trees, far ones first, each as a lumpy crown over a trunk."""
     camera = view.camera
     dx, dy = raster.trees[:, 0] - camera.x, raster.trees[:, 1] - camera.y
     a = np.radians(camera.heading_deg)
@@ -186,7 +186,7 @@ def _draw_tree(
     if columns.start >= columns.stop or rows.start >= rows.stop:
         return
     distance = float(np.hypot(ahead, aside)) - 0.6
-    # Most trees stand behind a house: a look at a few pixels saves drawing them.
+    # Most trees stand behind a house: checking a few pixels avoids drawing them.
     if depth[rows, columns][::3, ::3].max() < distance:
         return
     cx = (np.arange(columns.start, columns.stop) + 0.5 - middle) / (radius * scale)

@@ -13,13 +13,13 @@ _LAMP = np.array([1.0, 0.86, 0.66])
 
 
 def render_room(rng: np.random.Generator, fov_deg: float, width: int, height: int) -> Floats:
-    """A room nobody has seen before.
+    """Render a random room.
 
     Args:
-        rng: draws the room.
-        fov_deg: horizontal field of view.
-        width: columns [px].
-        height: rows [px].
+        rng: Draws the room.
+        fov_deg: Horizontal field of view.
+        width: Columns [px].
+        height: Rows [px].
 
     Returns:
         (height, width, 3): linear red, green, blue, as :func:`witw.demo.camera.render.render`.
@@ -39,7 +39,7 @@ def render_room(rng: np.random.Generator, fov_deg: float, width: int, height: in
 
 
 def _rays(rng: np.random.Generator, fov_deg: float, width: int, height: int) -> NDArray[np.float64]:
-    """Directions of the pixels, (height, width, 3); the room's far end is straight ahead."""
+    """Return the directions of the pixels, (height, width, 3), looking at the room's far end."""
     focal = width / 2 / np.tan(np.radians(fov_deg) / 2)
     across = (np.arange(width) + 0.5 - width / 2) / focal
     up = (height / 2 - np.arange(height) - 0.5) / focal + np.tan(np.radians(rng.normal(-4, 3)))
@@ -54,7 +54,7 @@ def _rays(rng: np.random.Generator, fov_deg: float, width: int, height: int) -> 
 def _exit(
     ray: NDArray[np.float64], eye: NDArray[np.float64], size: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Where each ray leaves the box, and through the sides of which axis."""
+    """Return the point where each ray leaves the box, and the axis of the side it passes."""
     out = np.where(ray > 0, (size - eye) / ray, -eye / ray)
     return out.min(axis=-1), out.argmin(axis=-1)
 
@@ -65,7 +65,7 @@ def _surfaces(
     axis: NDArray[np.intp],
     size: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Colour of floor, ceiling, walls, the pictures on them and perhaps a window."""
+    """Return the colour of floor, ceiling, walls with pictures, and perhaps a window."""
     floor, wall = _FLOORS[rng.integers(len(_FLOORS))], _WALLS[rng.integers(len(_WALLS))]
     x, y, z = (point[..., k] for k in range(3))
     boards = 1 + 0.12 * np.sin(40 * np.floor(x / 0.14) + np.floor(y / 1.3) * 7)
@@ -98,7 +98,7 @@ def _furnish(
     near: NDArray[np.float64],
     light: NDArray[np.float64],
 ) -> None:
-    """Put one box of furniture into the picture; ``near`` and ``light`` are changed in place."""
+    """Add one box of furniture; ``near`` and ``light`` are changed in place."""
     extent = np.array([rng.uniform(0.5, 2.0), rng.uniform(0.4, 1.2), rng.uniform(0.4, 2.0)])
     low = np.array([rng.uniform(0, size[0] - extent[0]), rng.uniform(2.2, size[1]), 0.0])
     first, second = (low - eye) / ray, (low + extent - eye) / ray

@@ -1,4 +1,4 @@
-"""List of the synthetic cities: position, split, and the peculiarities of their imagery."""
+"""List of the synthetic cities: position, split and properties of their imagery."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from witw.geo import utm_epsg
 
 CHECKPOINT = "demo_made_resnet18_places365.pth.tar"
 AOI_HALF_M = 400.0
-# A chip reaches 112.5 m beyond its photo; geotags stray by a few metres more.
+# A chip extends 112.5 m beyond its photo, and geotags are off by a few metres more.
 MARGIN_M = 130.0
 METRES_PER_DEGREE = 111_195.0  # of latitude, on the sphere
 
@@ -23,17 +23,17 @@ Imagery = Literal["plain", "two_strips", "degrees", "wedge"]
 
 @dataclass(frozen=True)
 class City:
-    """A made city.
+    """A synthetic city.
 
     Attributes:
-        name: AOI name.
+        name: Name of its area.
         lon, lat: its centre, EPSG:4326 [degrees].
         split: part of the data set.
         imagery: one strip in UTM, two that overlap, one in EPSG:4326, or one with a blank corner.
-        outskirts_m: how far the AOI's box reaches beyond the imagery in the east [m].
-        hot_spot: photos that share one geotag.
-        shards: jobs of the city's photos.
-        half_m: half the side of the area photos are taken in [m].
+        outskirts_m: extent of the area's box beyond the imagery in the east [m].
+        hot_spot: number of photos that share one geotag.
+        shards: number of shards of its photos.
+        half_m: half the side of the area in which photos are taken [m].
     """
 
     name: str
@@ -53,7 +53,7 @@ class City:
 
     @property
     def metres_per_degree(self) -> NDArray[np.float64]:
-        """Metres in a degree of longitude and of latitude here."""
+        """Metres per degree of longitude and of latitude at the centre."""
         return METRES_PER_DEGREE * np.array([np.cos(np.radians(self.lat)), 1.0])
 
     @cached_property
@@ -62,19 +62,19 @@ class City:
 
     @cached_property
     def centre(self) -> tuple[float, float]:
-        """Easting and northing of the centre, whole metres."""
+        """Easting and northing of the centre, in whole metres."""
         east, north = self._to_utm.transform(self.lon, self.lat)
         return float(round(east)), float(round(north))
 
     @property
     def box_deg(self) -> tuple[float, float, float, float]:
-        """West, south, east, north of the area photos are taken in, EPSG:4326 [degrees]."""
+        """West, south, east, north of the area in which photos are taken, EPSG:4326 [degrees]."""
         dx, dy = self.half_m / self.metres_per_degree
         return self.lon - dx, self.lat - dy, self.lon + dx, self.lat + dy
 
     @property
     def bbox_deg(self) -> tuple[float, float, float, float]:
-        """The AOI's box as the config has it: with the outskirts, rounded to a centimetre."""
+        """The area's box as in the config: with the outskirts, rounded to a centimetre."""
         west, south, east, north = self.box_deg
         if self.outskirts_m:
             east += (MARGIN_M + self.outskirts_m) / self.metres_per_degree[0]
@@ -83,7 +83,7 @@ class City:
 
     @property
     def raster_half_m(self) -> float:
-        """Half the side of the square the imagery needs, so that every chip is full [m]."""
+        """Half the side of the square of imagery that makes every chip full [m]."""
         west, south, east, north = self.box_deg
         dx, dy = MARGIN_M / self.metres_per_degree
         x, y = self.local(
@@ -95,14 +95,14 @@ class City:
     def local(
         self, lon: NDArray[np.float64], lat: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Metres east and north of the centre, in UTM, of points of EPSG:4326."""
+        """Return metres east and north of the centre, in UTM, of EPSG:4326 points."""
         east, north = self._to_utm.transform(lon, lat)
         return np.asarray(east) - self.centre[0], np.asarray(north) - self.centre[1]
 
     def geographic(
         self, x: NDArray[np.float64], y: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Longitude and latitude of points given in metres from the centre."""
+        """Return longitude and latitude of points given in metres from the centre."""
         lon, lat = self._to_utm.transform(
             np.asarray(x) + self.centre[0], np.asarray(y) + self.centre[1], direction="INVERSE"
         )
@@ -129,10 +129,10 @@ ALL = (*_TRAIN, _VAL, _TEST)
 
 
 def choose(count: int) -> tuple[City, ...]:
-    """The first training cities with one validation and one test city; below three, no such.
+    """Return training cities with one validation and one test city; below three, training only.
 
     Raises:
-        ValueError: there are not as many.
+        ValueError: There are fewer cities than that.
     """
     if not 1 <= count <= len(ALL):
         raise ValueError(f"{count} synthetic cities cannot be built: choose 1 to {len(ALL)}")

@@ -1,4 +1,4 @@
-"""Reflectance of materials in the eight bands of the strips and in photos."""
+"""Reflectance of materials, in the eight bands of the strips and in photos."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Material(IntEnum):
-    """Surfaces of the ground; roofs follow from :data:`FIRST_ROOF`, cars from `FIRST_CAR`."""
+    """Surfaces of the ground; roofs start at :data:`FIRST_ROOF`, cars at `FIRST_CAR`."""
 
     ASPHALT = 0
     PAVEMENT = 1
@@ -67,7 +67,7 @@ FIRST_CAR = FIRST_ROOF + ROOFS
 CARS = len(_CARS)
 # (materials, 3): linear reflectance in red, green, blue.
 RGB: NDArray[np.float32] = np.array([*_GROUND, *_ROOFS, *_CARS], dtype=np.float32)
-# Walls are the paler colour of the roof above them: what a network can learn from both views.
+# Walls have a paler version of the roof's colour, which a network can learn from both views.
 WALL_RGB: NDArray[np.float32] = RGB.copy()
 WALL_RGB[FIRST_ROOF:FIRST_CAR] = 0.62 * RGB[FIRST_ROOF:FIRST_CAR] + 0.17
 
@@ -75,7 +75,7 @@ _PLANTS = [Material.GRASS, Material.MEADOW, Material.PITCH, Material.TREE]
 
 
 def bands() -> NDArray[np.float32]:
-    """Reflectance of every material in a WorldView-3-like order.
+    """Return the reflectance of every material, in bands like WorldView-3's.
 
     Returns:
         (materials, 8): coastal, blue, green, yellow, red, red edge, NIR1, NIR2.

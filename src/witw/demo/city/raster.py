@@ -12,11 +12,11 @@ from witw.demo.city.streets import Floats, hashed
 from witw.demo.city.world import World
 
 RES_M = 0.625
-TREE_CELL_M = 7.5  # at most one tree stands in each cell, all of it inside
+TREE_CELL_M = 7.5  # each cell contains at most one tree, completely
 _TREE_PX = round(TREE_CELL_M / RES_M)
-_ROWS = 16  # rows painted at once: their arrays stay in the processor's cache
+_ROWS = 16  # rows painted at once, so that their arrays fit into the processor's cache
 
-# How likely a tree stands on a material.
+# Probability of a tree by material.
 _TREES = np.zeros(256, dtype=np.float32)
 _TREES[Material.GRASS] = 0.42
 _TREES[Material.MEADOW] = 0.16
@@ -31,11 +31,11 @@ class CityRaster:
     """A square of a city at :data:`RES_M`; row 0 is the north, column 0 the west.
 
     Attributes:
-        left, top: outer corner in the north-west, metres from the city's centre.
-        material, tint, height, eave: as in :class:`~witw.demo.city.world.Surface`,
-            (n, n), without trees.
+        left, top: north-west corner, in metres from the city's centre.
+        material, tint, height, eave: as in :class:`~witw.demo.city.world.Surface`, (n, n), without
+            trees.
         ground_rgb: light from below the trees, square-root encoded, uint8 (n, n, 3).
-        above: material seen from above, trees included, uint8 (n, n).
+        above: material seen from above, including trees, uint8 (n, n).
         above_light: factor on its reflectance: tint and shadow, (n, n).
         trees: (trees, 5): x, y, radius, height [m], tint.
     """
@@ -57,7 +57,7 @@ class CityRaster:
 
 
 def rasterise(world: World, half_m: float) -> CityRaster:
-    """Paint the square from ``-half_m`` to ``half_m`` both ways (rounded up to tree cells)."""
+    """Paint the square from ``-half_m`` to ``half_m`` in both axes (rounded up to tree cells)."""
     half = float(np.ceil(half_m / TREE_CELL_M) * TREE_CELL_M)
     n = round(2 * half / RES_M)
     x = (-half + (np.arange(n) + 0.5) * RES_M).astype(np.float32)
@@ -81,7 +81,7 @@ def rasterise(world: World, half_m: float) -> CityRaster:
 
 
 def _mottle(seed: int, x: Floats) -> Floats:
-    """Broad, weak variation of brightness, so that lawns and roads are not flat colour."""
+    """Return a broad, weak variation of brightness, which keeps lawns and roads from being flat."""
     phase = np.random.default_rng([seed, 12]).uniform(0, 6.28, 4).astype(np.float32)
     a = np.sin(x / 9 + phase[0]) + np.sin(x / 23 + phase[1])
     b = np.sin(x / 11 + phase[2]) + np.sin(x / 31 + phase[3])
@@ -89,7 +89,7 @@ def _mottle(seed: int, x: Floats) -> Floats:
 
 
 def _plant(world: World, low: float, cells: int) -> Floats:
-    """Trees of the square, (trees, 5); the ground at its place decides on each."""
+    """Return the trees of the square, (trees, 5); the material at its place decides on each."""
     first = round(low / TREE_CELL_M)
     i, j = np.meshgrid(np.arange(cells) + first, np.arange(cells) + first)
     draws = [hashed(i, j, 8 * world.seed + k) for k in range(5)]
@@ -112,7 +112,7 @@ def _draw_trees(
     light: Floats,
     world: World,
 ) -> None:
-    """Paint crowns into the view from above, all trees at once: each lies in its own cell."""
+    """Paint crowns into the view from above, all trees at once, as each has its own cell."""
     column = ((trees[:, 0] + half) // TREE_CELL_M).astype(np.intp)
     row = ((half - trees[:, 1]) // TREE_CELL_M).astype(np.intp)
     inside = (np.arange(_TREE_PX) + 0.5) * RES_M
@@ -128,7 +128,7 @@ def _draw_trees(
     cells = len(above) // _TREE_PX
     index = row * cells + column
     for raster, value in ((above, np.float32(Material.TREE)), (light, glow), (tall, dome)):
-        # Only where the crown is above what stands there; `tall` itself is changed last.
+        # A crown shows only where it is above the surface; `tall` itself is changed last.
         view = raster.reshape(cells, _TREE_PX, cells, _TREE_PX).transpose(0, 2, 1, 3)
         heights = tall.reshape(cells, _TREE_PX, cells, _TREE_PX).transpose(0, 2, 1, 3)
         at = (index // cells, index % cells)
@@ -137,7 +137,7 @@ def _draw_trees(
 
 
 def _shadow(world: World, tall: Floats) -> Floats:
-    """Factor of light: less where something stands between a point and the sun."""
+    """Return the factor of light, lower where an object stands between a point and the sun."""
     coarse = tall[::2, ::2]
     shaded = np.zeros(coarse.shape, dtype=bool)
     east, north = np.sin(world.sun_azimuth), np.cos(world.sun_azimuth)
@@ -151,7 +151,7 @@ def _shadow(world: World, tall: Floats) -> Floats:
 
 
 def _shifted(array: Floats, rows: int, columns: int) -> Floats:
-    """``out[i, j] = array[i + rows, j + columns]``, zero outside."""
+    """Return ``out[i, j] = array[i + rows, j + columns]``, with zeros outside."""
     out = np.zeros_like(array)
     n, m = array.shape
     target = (slice(max(0, -rows), min(n, n - rows)), slice(max(0, -columns), min(m, m - columns)))

@@ -14,9 +14,10 @@ SIDEWALK_M = 2.8
 
 
 class Lines:
-    """Finds the line below a value through a fine table, which is ten times as fast as a search.
+    """Finds the line below a value with a fine table, ten times as fast as a search.
 
-    Within an eighth of a metre of a line, the middle of a street, the neighbour may be found.
+    Within an eighth of a metre of a line, which is the middle of a street, the result may be its
+    neighbour.
     """
 
     STEP_M = 0.125
@@ -28,14 +29,14 @@ class Lines:
         self.spacing = np.diff(lines)
 
     def below(self, value: Floats) -> tuple[Ints, Floats, Floats]:
-        """Number of the line below each value, metres above it, metres between the two."""
+        """Return the line below each value, metres above that line, and metres to the next one."""
         tick = ((value - self.lines[0]) * np.float32(1 / self.STEP_M)).astype(np.int32)
         index = self.table.take(tick, mode="clip")
         return index, value - self.lines[index], self.spacing[index]
 
 
 class Axis(NamedTuple):
-    """Where points lie along one direction of the street grid."""
+    """Coordinates of points along one direction of the street grid."""
 
     at: Floats  # coordinate [m]
     above: Floats  # metres from the line below
@@ -45,26 +46,26 @@ class Axis(NamedTuple):
 
     @property
     def middle(self) -> Floats:
-        """Metres from the middle of the nearer street."""
+        """Distance from the middle of the nearer street [m]."""
         return np.asarray(np.minimum(self.above, self.spacing - self.above))
 
 
 class Span(NamedTuple):
-    """Where points lie inside their block along one direction of the street grid."""
+    """Coordinates of points within their block, along one direction of the street grid."""
 
     lot: Ints  # number of the lot
     edge: Floats  # metres from the nearer side of the lot
-    low: Floats  # metres from the block's beginning
-    high: Floats  # metres to the block's end
+    low: Floats  # metres from the start of the block
+    high: Floats  # metres to the end of the block
 
     @property
     def across(self) -> Floats:
-        """-1 at the block's beginning, 1 at its end."""
+        """-1 at the start of the block, 1 at its end."""
         return np.asarray((self.low - self.high) / (self.low + self.high), dtype=np.float32)
 
 
 def span(axis: Axis, road: Floats, count: Floats) -> Span:
-    """Cut the stretch between two streets into ``count`` lots."""
+    """Divide the stretch between two streets into ``count`` lots."""
     low = axis.above - road[axis.line] - np.float32(SIDEWALK_M)
     streets = road[axis.line] + road[axis.line + 1] + np.float32(2 * SIDEWALK_M)
     width = np.maximum(axis.spacing - streets, 1)
@@ -76,7 +77,7 @@ def span(axis: Axis, road: Floats, count: Floats) -> Span:
 
 
 def hashed(a: NDArray[np.int64], b: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """Uniform numbers in [0, 1) that depend on two whole numbers and a seed alone.
+    """Return uniform numbers in [0, 1) that depend only on two integers and a seed.
 
     The mixing steps are those of splitmix64 (Steele, Lea and Flood 2014).
     """

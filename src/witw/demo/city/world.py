@@ -1,8 +1,8 @@
 """A synthetic city as a function of position.
 
-Streets form a turned, bent grid of uneven blocks; blocks have a use, blocks are cut into lots,
-lots carry buildings. Numbers of blocks and lots are drawn once into small tables, so that a point's
-look is a few table look-ups and no object is ever looped over.
+Streets form a rotated, bent grid of uneven blocks. Each block has a use and is divided into lots,
+which carry buildings. The numbers of blocks and lots are drawn once into small tables. The surface
+at a point therefore takes a few table look-ups, without a loop over objects.
 
 Positions are metres east (x) and north (y) of the city's centre in its UTM zone.
 """
@@ -19,12 +19,12 @@ from witw.demo.city.materials import CARS, FIRST_CAR, FIRST_ROOF, ROOFS, Materia
 from witw.demo.city.streets import SIDEWALK_M, Axis, Floats, Ints, Lines, Span, hashed, span
 
 STOREY_M = 3.2
-BLOCKS = 48  # lines of the street grid each way; more than any city needs
-LOTS = 8  # lots of a block each way, at most
+BLOCKS = 48  # lines of the street grid in each direction; more than any city needs
+LOTS = 8  # largest number of lots per block in each direction
 
 
 class Use(IntEnum):
-    """What a block is for."""
+    """Use of a block."""
 
     PARK = 0
     PLAZA = 1
@@ -37,13 +37,13 @@ class Use(IntEnum):
 
 @dataclass(frozen=True)
 class Surface:
-    """What lies at some points; all arrays have the points' shape.
+    """Surfaces at some points; all arrays have the points' shape.
 
     Attributes:
         material: index into :data:`witw.demo.city.materials.RGB`, uint8.
         tint: factor on the reflectance.
-        height: top of what stands there [m]; the ground is 0, water -1.2.
-        eave: height up to which its side is wall [m]; -9 where nothing stands.
+        height: top of the object at the point [m]; the ground is 0, water -1.2.
+        eave: height up to which its side is wall [m]; -9 without an object.
     """
 
     material: NDArray[np.uint8]
@@ -53,10 +53,10 @@ class Surface:
 
 
 class World:
-    """One made city.
+    """A synthetic city.
 
     Args:
-        seed: what city it is.
+        seed: Seed of the city.
     """
 
     def __init__(self, seed: int) -> None:
@@ -77,14 +77,14 @@ class World:
         self._draw_lots(rng)
 
     def _lines(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """Street centre lines [m] and half widths of their carriageways [m]."""
+        """Return street centre lines [m] and half widths of their carriageways [m]."""
         gaps = self.size_m * rng.uniform(0.65, 1.5, BLOCKS)
         lines = np.cumsum(gaps) - gaps.sum() / 2
         road = rng.choice([3.4, 4.2, 7.0], BLOCKS, p=[0.45, 0.35, 0.2])
         return lines.astype(np.float32), road.astype(np.float32)
 
     def _river(self, rng: np.random.Generator) -> tuple[float, float, float, float]:
-        """Offset, swing, wave number and half width of the river; half width < 0 is none."""
+        """Return offset, swing, wave number and half width of the river; below 0 there is none."""
         width = float(rng.uniform(14, 28)) if rng.random() < 0.5 else -1e3
         return float(rng.uniform(-260, 260)), float(rng.uniform(20, 60)), 1 / 130, width
 
@@ -111,7 +111,7 @@ class World:
         self.district = district.ravel() % 80
 
     def _draw_lots(self, rng: np.random.Generator) -> None:
-        """Tables of every lot, flat over block, lot along u, lot along v."""
+        """Draw tables of every lot, flat over block, lot along u, lot along v."""
         shape = (BLOCKS * BLOCKS, LOTS * LOTS)
         use = np.repeat(self.use[:, None], shape[1], axis=1)
         built = np.array([0, 0, 0, 0.88, 0.97, 0.9, 0.92])[use]
@@ -136,7 +136,7 @@ class World:
         self.garden = np.where(soft, garden, open_ground).ravel().astype(np.uint8)
 
     def to_street(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """Turn and bend positions [m] into coordinates along the street grid [m]."""
+        """Rotate and bend positions [m] into coordinates along the street grid [m]."""
         cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
         u, v = cos * x + sin * y, cos * y - sin * x
         a, b = self.bend_m.astype(np.float32)
@@ -144,7 +144,7 @@ class World:
         return u + a * np.sin(v / np.float32(110) + p), v + b * np.sin(u / np.float32(140) + q)
 
     def ground(self, x: Floats, y: Floats) -> Surface:
-        """What lies at positions [m], trees excepted."""
+        """Return the surfaces at positions [m], without trees."""
         u, v = self.to_street(x.astype(np.float32), y.astype(np.float32))
         along = self._axis(u, self.find_u, self.road_u)
         across = self._axis(v, self.find_v, self.road_v)
@@ -158,7 +158,7 @@ class World:
         edge = np.minimum(road - np.float32(SIDEWALK_M), bank - 6)
         out = self._blocks(edge, along, across)
         self._streets(out, along, across, diagonal, edge)
-        # Streets along u cross the river only where they are wide; the avenue always does.
+        # Streets along u cross the river only if they are wide; the avenue always does.
         wide = (along.kerb < SIDEWALK_M) & (self.road_u[along.line] > 4)
         bridge = wide | (diagonal < SIDEWALK_M)
         wet = (bank < 0) & ~bridge
@@ -174,7 +174,7 @@ class World:
         return Axis(at, above, spacing, line, kerb)
 
     def _blocks(self, edge: Floats, along: Axis, across: Axis) -> Surface:
-        """Lots, buildings and open ground inside the blocks."""
+        """Return lots, buildings and open ground inside the blocks."""
         block = along.line * BLOCKS + across.line
         us = span(along, self.road_u, self.lots_u[block])
         vs = span(across, self.road_v, self.lots_v[block])
@@ -199,10 +199,10 @@ class World:
     def _open_ground(
         self, block: Ints, lot: Ints, use: NDArray[np.uint8], us: Span, vs: Span
     ) -> NDArray[np.uint8]:
-        """Material of what is not built: gardens, yards, parks, plazas, playing fields."""
+        """Return the material of open ground: gardens, yards, parks, plazas, playing fields."""
         material = self.garden[lot]
         variant = self.variant[block]
-        # -1 to 1 across the block both ways; r is 1 on the inscribed ellipse.
+        # -1 to 1 across the block in both directions; r is 1 on the inscribed ellipse.
         cu, cv = us.across, vs.across
         r = np.hypot(cu, cv)
         park = use == Use.PARK
@@ -229,7 +229,7 @@ class World:
     def _streets(
         self, out: Surface, along: Axis, across: Axis, diagonal: Floats, edge: Floats
     ) -> None:
-        """Pavements, carriageways, markings and parked cars, painted over the blocks."""
+        """Paint pavements, carriageways, markings and parked cars over the blocks."""
         u, v, cu, cv = along.at, across.at, along.kerb, across.kerb
         street = edge < 0
         out.height[street] = 0
@@ -250,7 +250,7 @@ class World:
         self._cars(out, free_v & (cv > -2.2) & (cv < -0.4), u, across.line + BLOCKS)
 
     def _cars(self, out: Surface, lane: NDArray[np.bool_], run: Floats, line: Ints) -> None:
-        """Park cars in every third or so of the six-metre places along the kerb."""
+        """Park cars in about every third of the six-metre spaces along the kerb."""
         where = np.nonzero(lane)
         place, number = run[where] / 6, line[where]
         cell = np.floor(place)
@@ -265,7 +265,7 @@ class World:
 
 
 def _smooth(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Noise of unit variance that varies over about four blocks."""
+    """Return noise of unit variance that varies over about four blocks."""
     noise = rng.standard_normal(shape)
     for axis in (0, 1):
         noise = sum(np.roll(noise, k, axis) * np.exp(-(k**2) / 5) for k in range(-4, 5))

@@ -1,1 +1,1 @@
-"""Flickr stand-in on loopback: API, photo host, faults; ``python -m`` serves it."""
+"""Flickr stand-in on loopback: API, photo host, faults; ``python -m`` runs it."""

@@ -1,4 +1,4 @@
-"""Command line of the stand-in for Flickr: ``python -m witw.demo.fake_flickr``."""
+"""Command line of the Flickr stand-in: ``python -m witw.demo.fake_flickr``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger("witw")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Serve a catalog, or a made crowd, until interrupted."""
+    """Serve a catalog, or a synthetic crowd, until interrupted."""
     args = _parser().parse_args(argv)
     behaviour, faults = switches(args.set, args.seed)
     catalog = (
@@ -37,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         catalog, _pictures(args), port=args.port, key=args.key, secret=args.secret, faults=faults
     ) as server:
         log.info("%d photos; flickr.api_url: %s", len(catalog.photos), server.api_url)
-        log.info("flickr.photo_hosts: [%s]; Ctrl-C ends it", server.photo_host)
-        log.info("what was asked: %s/_log", server.url)
+        log.info("flickr.photo_hosts: [%s]; press Ctrl-C to stop", server.photo_host)
+        log.info("log of requests: %s/_log", server.url)
         threading.Event().wait()
 
 
@@ -46,25 +46,29 @@ def _parser() -> argparse.ArgumentParser:
     known = ", ".join(f.name for kind in (Behaviour, Faults) for f in fields(kind))
     parser = argparse.ArgumentParser(
         prog="python -m witw.demo.fake_flickr",
-        description="A stand-in for Flickr on 127.0.0.1.",
-        epilog=f"Switches for --set: {known}. witw/demo/flickr_behaviour.py and "
-        "faults.py say what each does.",
+        description="A Flickr stand-in on 127.0.0.1.",
+        epilog=(
+            f"Switches for --set: {known}. They are described in "
+            "witw/demo/fake_flickr/behaviour.py and faults.py."
+        ),
     )
     known_photos = parser.add_mutually_exclusive_group(required=True)
-    known_photos.add_argument("--catalog", type=Path, help="parquet of the photos")
-    known_photos.add_argument("--crowd", type=int, metavar="N", help="N made photos of Paris")
-    parser.add_argument("--photos", type=Path, help="folder of {id}.jpg; default: drawn pictures")
-    parser.add_argument("--any-photos", type=Path, help="folder of JPEGs of any names, instead")
-    parser.add_argument("--port", type=int, default=0, help="0: any that is free")
-    parser.add_argument("--key", help="the only key to accept; default: any")
-    parser.add_argument("--secret", help="the key's secret: signatures are then verified")
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn")
+    known_photos.add_argument("--catalog", type=Path, help="parquet file of the photos")
+    known_photos.add_argument("--crowd", type=int, metavar="N", help="N synthetic photos of Paris")
+    parser.add_argument(
+        "--photos", type=Path, help="folder of {id}.jpg files; default: drawn pictures"
+    )
+    parser.add_argument("--any-photos", type=Path, help="folder of JPEGs with any names, instead")
+    parser.add_argument("--port", type=int, default=0, help="port; 0: any free one")
+    parser.add_argument("--key", help="only accepted key; default: any")
+    parser.add_argument("--secret", help="secret of the key, with which signatures are verified")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all draws")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="SWITCH=VALUE",
-        help="like lag=0.003, replicas=3, hourly=3600 or api_503=0.1; as often as you like",
+        help="for example lag=0.003, replicas=3, hourly=3600 or api_503=0.1; may be repeated",
     )
     return parser
 
@@ -76,10 +80,10 @@ def _pictures(args: argparse.Namespace) -> Picture:
 
 
 def switches(texts: Sequence[str], seed: int) -> tuple[Behaviour, Faults]:
-    """Behaviour and faults of ``name=value`` texts.
+    """Parse ``name=value`` texts into behaviour and faults.
 
     Raises:
-        UserError: there is no such switch, or it has no such value.
+        UserError: A switch is unknown or has an invalid value.
     """
     chosen: dict[type, dict[str, Any]] = {Behaviour: {"seed": seed}, Faults: {"seed": seed}}
     for text in texts:
@@ -93,7 +97,7 @@ def switches(texts: Sequence[str], seed: int) -> tuple[Behaviour, Faults]:
 
 
 def _value(text: str, value: str, kind: Any) -> Any:
-    """``value`` as a field of that type has it."""
+    """Convert ``value`` to the type of a field."""
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise UserError(f"--set {text}: choose one of {', '.join(get_args(kind))}.")
@@ -114,7 +118,7 @@ def _value(text: str, value: str, kind: Any) -> Any:
 
 
 def name_of(text: str) -> str:
-    """The name in ``name=value``."""
+    """Return the name in ``name=value``."""
     return text.partition("=")[0]
 
 

@@ -24,7 +24,7 @@ _BUSY = {
     "api_busy_10": ApiError(10, "The Flickr search API is not currently available."),
     "api_busy_105": ApiError(105, "Service currently unavailable"),
 }
-# Recorded in answer to a request for XML.
+# Recorded as the response to a request for XML.
 BROKEN_JSON = f'{{"stat":"fail","code":201,"message":"{UNAVAILABLE}",}}'
 
 
@@ -32,11 +32,11 @@ class Api:
     """The REST endpoint.
 
     Args:
-        catalog: what is searched.
-        wire: what goes wrong.
-        photo_host: scheme, host and port of the photo addresses.
-        key: the only key that is accepted; None: any.
-        secret: the key's; signatures of signed requests are then verified.
+        catalog: Photos to search.
+        wire: Injects faults.
+        photo_host: Scheme, host and port of the photo addresses.
+        key: The only accepted key; None: any.
+        secret: Secret of the key; if given, signatures of signed requests are verified.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Api:
     async def _broken(
         self, request: web.Request, fault: str, asked: str, attempt: int
     ) -> web.StreamResponse | None:
-        """What is not an answer of the service at all."""
+        """Return a response that does not come from the service itself."""
         closed = self._wire.closed("api", asked)
         if closed is not None:
             return closed
@@ -119,7 +119,7 @@ class Api:
         key: str,
         asked: str,
     ) -> web.Response | None:
-        """Calls beyond the quota, and signatures that do not hold."""
+        """Reject calls beyond the quota, and invalid signatures."""
         behaviour = self._wire.behaviour
         wait_s = self._hourly.take(key)
         if wait_s:
@@ -130,7 +130,7 @@ class Api:
             named = wait_s if behaviour.over_quota == "429_retry_after" else None
             return self._wire.too_many("api", asked, named)
         self._used += 1
-        # A wrong key is said before a wrong signature of it.
+        # A wrong key is reported before a wrong signature.
         if not oauth or not self._secret or not self._is_known(key):
             return None
         url = f"http://{request.host}{request.path}"
@@ -170,7 +170,7 @@ class Api:
 
 
 def _rendered(answer: Mapping[str, Any], params: Mapping[str, str]) -> web.Response:
-    """An answer in the format that was asked for; XML where none was."""
+    """Return a response in the requested format; the default is XML."""
     if params.get("format") != "json":
         return web.Response(text=to_xml(answer), content_type="text/xml", charset="utf-8")
     text = json.dumps(answer)
@@ -181,7 +181,7 @@ def _rendered(answer: Mapping[str, Any], params: Mapping[str, str]) -> web.Respo
 
 
 async def _cut(request: web.Request, response: web.Response) -> web.StreamResponse:
-    """Half of an answer, then the connection ends."""
+    """Send half of a response, then close the connection."""
     assert isinstance(response.body, bytes)
     half = web.StreamResponse(headers={"Content-Type": response.content_type})
     half.content_length = len(response.body)

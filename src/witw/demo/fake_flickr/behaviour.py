@@ -12,56 +12,55 @@ PastCap = Literal["repeat", "error20"]
 class Behaviour:
     """The switches of the stand-in; the defaults are a frozen, well-behaved service.
 
-    Everything drawn follows from ``seed``, a photo's id or the number of the call, never from a
-    clock.
+    All draws follow from ``seed`` and a photo's id or the number of the call, never from a clock.
 
     Attributes:
-        seed: of every draw below.
-        past_cap: what is answered past 4,000 results: the last page again, or error 20.
-        bbox_edges: whether a box includes its eastern and northern edge.
-        bbox_decimals: decimals a box's edges are cut to (towards zero), as elsewhere in the API to
-            6; None: all count.
-        sort: ``ignored``: any order asked for gives one and the same, which is no order.
+        seed: Seed of all draws.
+        past_cap: Response past 4,000 results: the last page again, or error 20.
+        bbox_edges: Whether a box includes its eastern and northern edge.
+        bbox_decimals: Decimals to which a box's edges are truncated (towards zero), as elsewhere in
+            the API to 6; None: no truncation.
+        sort: ``ignored``: every requested order gives the same arbitrary order.
         license_lists: ``nothing``: a query for several licences finds nothing.
-        accuracy_unset: what a query without ``accuracy`` finds: all, or street level (16) only.
-        accuracy_given: whether ``accuracy`` is the least or the only accuracy found.
-        thinned: share of the photos that no search finds or counts although each is there by its id
+        accuracy_unset: Photos found without ``accuracy``: all, or those at street level (16) only.
+        accuracy_given: Whether ``accuracy`` is the least or the only accuracy found.
+        thinned: Share of the photos that no search finds or counts, although each exists by its id
             and at its address; 1: an empty index.
-        unset_hides: share of the photos found only by queries with an ``accuracy``.
-        large_box_hides: share of the photos that a large box neither shows nor counts.
-        large_box_deg: a box is large if its longer side exceeds this [degrees].
-        list_hides: share of licence 11 found only by queries for one licence.
-        licenses_up_to: highest licence id the filter knows; a query for unknown ids alone is not
+        unset_hides: Share of the photos found only by queries with an ``accuracy``.
+        large_box_hides: Share of the photos that a large box neither shows nor counts.
+        large_box_deg: A box is large if its longer side exceeds this [degrees].
+        list_hides: Share of licence 11 found only by queries for one licence.
+        licenses_up_to: Highest licence id the filter knows; a query for unknown ids only is not
             filtered by licence. None: it knows all.
-        safe_search: ``safe``: unauthorised calls find safe photos only, whatever they ask for;
-            ``asked``: as ``safe_search`` says (1, 2 or 3; safe if unset).
-        now: the moment whose last 12 hours a box is searched for when no limiting date is given
-            [s since 1970]; None: the newest upload.
-        jitter: largest relative error of ``total``, new in every call.
-        replicas: servers that answer in turn, drawn for every call.
-        lag: share of the photos that each replica lacks, each its own.
-        phantoms: share of the photos that are counted and never shown.
-        phantom_pages: whether phantoms leave gaps in pages, or pages are filled up with what
-            follows (the last pages are then empty).
-        vanishing: share of the photos that disappear during the first ``churn_calls`` searches.
-        appearing: share of the photos, of any age, that are not there until some search of those.
-        churn_calls: how many searches all that takes.
-        malformed: share of the photos whose record is broken, always in the same way.
-        missing_url: share of the photos without ``url_m``, besides those of the catalog.
-        totals: whether ``total`` and ``pages`` are numbers, text (of nothing: "" and "0"), or now
-            this, now that.
+        safe_search: ``safe``: unauthorised calls find safe photos only, whatever they request;
+            ``asked``: as ``safe_search`` requests (1, 2 or 3; safe if unset).
+        now: End of the 12 hours to which a box without a limiting date is restricted [s since
+            1970]; None: the newest upload.
+        jitter: Largest relative error of ``total``, drawn for every call.
+        replicas: Number of servers; one is drawn for every call.
+        lag: Share of the photos that each replica lacks, drawn for each.
+        phantoms: Share of the photos that are counted but never shown.
+        phantom_pages: Whether phantoms leave gaps in pages, or later photos fill the gaps (the last
+            pages are then empty).
+        vanishing: Share of the photos that disappear during the first ``churn_calls`` searches.
+        appearing: Share of the photos, of any age, that appear during these searches.
+        churn_calls: Number of searches during which photos appear or vanish.
+        malformed: Share of the photos with a broken record, always broken in the same way.
+        missing_url: Share of the photos without ``url_m``, in addition to those of the catalog.
+        totals: Whether ``total`` and ``pages`` are numbers, text ("" and "0" for none), or a
+            mixture.
         field_types: ``mixed``: numbers are numbers or text, as in recordings of different years;
-            ``documented``: as the reference of Openverse has them.
-        api_latency_s: added to every answer of the API [s].
-        photo_latency_s: added to every answer of the photo host [s].
-        hourly: calls of one key within any 3,600 s that are answered; None: any number.
-        over_quota: what the others get: 429 with or without ``Retry-After``, or error 201.
-        key_dies_after: calls after which a key has expired; None: never.
-        gate: whether a host that said 429 with ``Retry-After`` goes on saying so until then.
-        gate_grace_s: requests of a closed host that come this soon after the 429 were on their way
-            and are not held against the client [s].
-        oversize_bytes: length of what is sent for an oversize photo.
-        stall_s: how long a request that stalls is held before its connection is closed [s].
+            ``documented``: as in the reference of Openverse.
+        api_latency_s: Delay of every response of the API [s].
+        photo_latency_s: Delay of every response of the photo host [s].
+        hourly: Calls of one key per 3,600 s that are answered; None: unlimited.
+        over_quota: Response to further calls: 429 with or without ``Retry-After``, or error 201.
+        key_dies_after: Number of calls after which a key expires; None: never.
+        gate: Whether a host repeats a 429 with ``Retry-After`` until that time.
+        gate_grace_s: Requests this soon after a 429 were already on their way and are not held
+            against the client [s].
+        oversize_bytes: Length of the body of an oversize photo.
+        stall_s: Time for which a stalled connection is held before it is closed [s].
     """
 
     seed: int = 0

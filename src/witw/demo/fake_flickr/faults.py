@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# In the order they are drawn; a new one comes last, so that the draws of the others stay.
+# Faults in the order of their draws; a new one comes last, so that the others' draws stay.
 API_FAULTS = (
     "api_503",
     "api_429",
@@ -54,54 +54,55 @@ FATES = (
 
 @dataclass(frozen=True)
 class Faults:
-    """Shares of requests that go wrong on purpose, and of photos that are not as they should be.
+    """Shares of requests that fail deliberately, and of photos with a permanent fault.
 
-    The draw of a fault depends on the request and how often it was made, that of a fate on the
-    photo's id, never on the clock or on what else is going on; no request is made to fail more
-    than ``most`` times, and a fate is for good.
+    The draw of a fault depends on the request and its repetition, the draw of a fate on the photo's
+    id. Neither depends on the clock or on other requests. No request fails more than ``most``
+    times, while a fate is permanent.
 
     Attributes:
-        seed: of all draws.
+        seed: Seed of all draws.
         api_503: HTTP 503.
-        api_429: HTTP 429, an HTML body; ``retry_after`` says what comes with it.
-        html_200: a page instead of JSON, in HTTP 200.
+        api_429: HTTP 429, an HTML body; ``retry_after`` gives its form.
+        html_200: A page instead of JSON, in HTTP 200.
         api_busy: stat=fail, code 201, in HTTP 200; ``api_busy_0``, ``_10`` and ``_105`` likewise.
         api_5xx: HTTP 500, 502 or 504.
         api_busy_400: HTTP 400 with code 201's sentence in its body.
-        api_comma: code 201 in broken JSON (a comma before the brace), whatever format was asked
-            for, in HTTP 200.
-        api_cut: half an answer, then the connection ends.
-        api_reset: the connection is reset before an answer.
-        api_stall: no answer, and after ``stall_s`` of the behaviour no connection either.
+        api_comma: Code 201 in broken JSON (a comma before the brace), regardless of the requested
+            format, in HTTP 200.
+        api_cut: Half a response, then the connection ends.
+        api_reset: The connection is reset before a response.
+        api_stall: No response; the connection is closed after the behaviour's ``stall_s``.
         photo_503: HTTP 503.
         photo_429: HTTP 429.
-        photo_truncated: half a picture, then the connection ends.
-        photo_reset: half a picture, then the connection is reset.
+        photo_truncated: Half a picture, then the connection ends.
+        photo_reset: Half a picture, then the connection is reset.
         photo_5xx: HTTP 500, 502 or 504.
-        photo_403: HTTP 403 that passes, as gateways say it.
-        photo_short: half a picture in an answer that is otherwise complete.
-        photo_html: a page in HTTP 200, half of them called image/jpeg.
-        photo_stall: half a picture and then nothing, or nothing at all.
-        fate_404: gone, HTTP 404 and an empty body.
-        fate_410: gone, HTTP 410.
+        photo_403: HTTP 403 that passes, as sent by gateways.
+        photo_short: Half a picture in an otherwise complete response.
+        photo_html: A page in HTTP 200, in half of the cases declared as image/jpeg.
+        photo_stall: Half a picture and then silence, or silence from the start.
+        fate_404: Gone, HTTP 404 and an empty body.
+        fate_410: Gone, HTTP 410.
         fate_placeholder: HTTP 302 to a PNG that says that the photo is unavailable.
-        fate_placeholder_png: that PNG itself, in HTTP 200.
-        fate_placeholder_jpeg: the same picture as a JPEG, in HTTP 200.
-        fate_403: HTTP 403 for good.
-        fate_html: always a page, in HTTP 200.
+        fate_placeholder_png: That PNG itself, in HTTP 200.
+        fate_placeholder_jpeg: The same picture as a JPEG, in HTTP 200.
+        fate_403: Permanent HTTP 403.
+        fate_html: Always a page, in HTTP 200.
         fate_redirect: HTTP 302 to another path of the same host, where the photo is.
         fate_elsewhere: HTTP 302 to another host, where a photo is.
         fate_loop: HTTP 302 to itself.
-        fate_oversize: a picture followed by far too many bytes.
+        fate_oversize: A picture followed by far too many bytes.
         fate_451: HTTP 451, withheld for legal reasons.
-        fate_damaged: a JPEG with a hole, its end marker in place.
-        fate_gzip: the photo in ``Content-Encoding: gzip``, though nobody asked for it.
-        photo_rate_per_s: Photos a second that the host allows (a token bucket); the others get
-            HTTP 429, with ``retry_after`` until the next token. 0: any number.
-        photo_burst: Tokens that its bucket holds.
-        retry_after_s: what a 429 asks for [s].
-        retry_after: in which form: seconds, a date, nothing, or each of them in turn.
-        most: faults of one request.
+        fate_damaged: A JPEG with a hole, its end marker in place.
+        fate_gzip: The photo with ``Content-Encoding: gzip``, although compression was not
+            requested.
+        photo_rate_per_s: Photos per second that the host allows (a token bucket). Further requests
+            get HTTP 429, with ``retry_after`` until the next token. 0: unlimited.
+        photo_burst: Capacity of its bucket, in tokens.
+        retry_after_s: Pause that a 429 asks for [s].
+        retry_after: Form of that pause: seconds, a date, nothing, or each of them in turn.
+        most: Largest number of faults per request.
     """
 
     seed: int = 0
@@ -148,18 +149,18 @@ class Faults:
     photo_burst: float = 1.0
 
     def draw(self, names: Sequence[str], key: str, attempt: int) -> str:
-        """Name of the fault that meets the ``attempt``-th request for ``key``, or ''."""
+        """Return the fault of the ``attempt``-th request for ``key``, or ''."""
         if attempt > self.most:
             return ""
         return self._one(names, f"{key}|{attempt}")
 
     def fate(self, photo_id: str) -> str:
-        """What is wrong with a photo for good, one of :data:`FATES`, or ''."""
+        """Return a photo's permanent fault, one of :data:`FATES`, or ''."""
         names = [f"fate_{name}" for name in FATES]
         return self._one(names, f"fate|{photo_id}").removeprefix("fate_")
 
     def choose[T](self, among: Sequence[T], key: str, attempt: int) -> T:
-        """One of several, for the ``attempt``-th request for ``key``."""
+        """Choose one of several items for the ``attempt``-th request for ``key``."""
         return among[int(self._share(f"which|{key}|{attempt}") * len(among))]
 
     def _one(self, names: Sequence[str], what: str) -> str:
@@ -172,5 +173,5 @@ class Faults:
 
     def _share(self, what: str) -> float:
         digest = hashlib.sha256(f"{self.seed}|{what}".encode()).digest()
-        # The uppermost 53 bits, so that 1 cannot come out.
+        # The uppermost 53 bits, so that the result is below 1.
         return (int.from_bytes(digest[:8]) >> 11) / 2**53

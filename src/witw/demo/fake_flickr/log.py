@@ -1,4 +1,4 @@
-"""Log of the stand-in's requests, with those that came before their Retry-After."""
+"""Log of the stand-in's requests, including those that ignored a Retry-After."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ Clock = Callable[[], float]
 
 
 class VirtualClock:
-    """A clock that goes on only when it is told to, for hours within a test.
+    """A clock that advances only on command, for tests that span hours.
 
-    Give it to the server as ``clock`` and its ``sleep`` to the client.
+    Pass it to the server as ``clock`` and its ``sleep`` to the client.
     """
 
     def __init__(self, now_s: float = 0.0) -> None:
         self.now_s = now_s
 
     def __call__(self) -> float:
-        """Now [s]."""
+        """Return the current time [s]."""
         return self.now_s
 
     def sleep(self, seconds: float) -> None:
-        """Go on by ``seconds``, at once."""
+        """Advance by ``seconds`` at once."""
         self.now_s += seconds
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request as it was served, for tests to look at.
+    """One request as it was served, for inspection by tests.
 
     Attributes:
         kind: ``api``, ``photo``, or ``elsewhere`` for the host that photos must not come from.
-        name: the API method, or the path of the photo.
-        params: of the API method; without the key.
-        fault: name of the fault it met, or ''.
-        at: the server's clock, by default time.monotonic() [s].
-        attempt: how often the same was asked, from 1.
-        early_s: how long before the time that a 429 to the same request had named [s]; else 0.
-        agent: the ``User-Agent``.
+        name: The API method, or the path of the photo.
+        params: Parameters of the API method, without the key.
+        fault: Name of the injected fault, or ''.
+        at: Time on the server's clock, by default time.monotonic() [s].
+        attempt: Number of the repetition of the same request, from 1.
+        early_s: Time by which it ignored an earlier 429 to the same request [s]; else 0.
+        agent: The ``User-Agent``.
     """
 
     kind: str
@@ -57,12 +57,12 @@ class Call:
 
 @dataclass
 class Gate:
-    """A host, or one request, that has asked to be left alone for a while.
+    """A host, or a request, that has asked for a pause.
 
     Attributes:
-        closed_at: when it said so [s].
-        until: the earliest permitted retry [s].
-        early: requests that came between.
+        closed_at: Time of the demand [s].
+        until: Earliest permitted retry [s].
+        early: Number of requests before that.
     """
 
     closed_at: float = -1.0
@@ -70,35 +70,35 @@ class Gate:
     early: int = 0
 
     def close(self, now: float, wait_s: float) -> None:
-        """Ask to be left alone for ``wait_s`` from now."""
+        """Ask for a pause of ``wait_s`` from now."""
         if now >= self.until:
             self.closed_at = now
         self.until = max(self.until, now + wait_s)
 
     def arrive(self, now: float, grace_s: float) -> float:
-        """Note a request; returns how much too early it is [s]."""
+        """Record a request; return how much too early it is [s]."""
         is_early = self.closed_at + grace_s <= now < self.until
         self.early += is_early
         return self.until - now if is_early else 0.0
 
     @property
     def shown(self) -> dict[str, float | int | None]:
-        """For the log."""
+        """Return the gate as JSON, for the log."""
         return {"retry_at_s": self.until if self.until >= 0 else None, "early": self.early}
 
 
 @dataclass
 class Log:
-    """Everything that was asked.
+    """Log of all requests.
 
     Attributes:
-        clock: of all times.
-        grace_s: see :class:`~witw.demo.fake_flickr.behaviour.Behaviour`.
-        calls: in the order of their arrival.
-        attempts: how often each request was made.
-        urls: gates of single requests.
-        hosts: gates of ``api`` and ``photo``.
-        over_quota: calls beyond the hourly number.
+        clock: Clock of all times.
+        grace_s: See :class:`~witw.demo.fake_flickr.behaviour.Behaviour`.
+        calls: Requests in the order of their arrival.
+        attempts: Number of repetitions of each request.
+        urls: Gates of single requests.
+        hosts: Gates of ``api`` and ``photo``.
+        over_quota: Number of calls beyond the hourly quota.
     """
 
     clock: Clock = time.monotonic
@@ -110,34 +110,34 @@ class Log:
     over_quota: int = 0
 
     def arrive(self, kind: str, key: str) -> tuple[int, float]:
-        """Note a request; returns its attempt from 1 and how much too early it is [s]."""
+        """Record a request; return its attempt, from 1, and how much too early it is [s]."""
         now = self.clock()
         self.attempts[key] += 1
         self.hosts.setdefault(kind, Gate()).arrive(now, self.grace_s)
         gate = self.urls.get(key)
-        # One request for the same thing follows the other, so there is nothing to forgive.
+        # Requests for the same thing are sequential, so no grace period applies.
         return self.attempts[key], gate.arrive(now, 0.0) if gate else 0.0
 
     def close(self, kind: str, key: str, wait_s: float) -> None:
-        """A 429 with ``Retry-After`` was said."""
+        """Record a 429 with ``Retry-After``."""
         now = self.clock()
         self.hosts.setdefault(kind, Gate()).close(now, wait_s)
         self.urls.setdefault(key, Gate()).close(now, wait_s)
 
     def closed_s(self, kind: str) -> float:
-        """How long a host still asks to be left alone [s]."""
+        """Return the remaining pause that a host has asked for [s]."""
         gate = self.hosts.get(kind)
         return max(0.0, gate.until - self.clock()) if gate else 0.0
 
     def clear(self) -> None:
-        """Forget everything but the attempts, which say what fails next."""
+        """Forget everything except the attempts, which determine the next faults."""
         self.calls.clear()
         self.urls.clear()
         self.hosts.clear()
         self.over_quota = 0
 
     def shown(self, since: int = 0) -> dict[str, Any]:
-        """As JSON: see ``GET /_log`` of the server."""
+        """Return the log as JSON, see ``GET /_log`` of the server."""
         nothing = Gate()
         return {
             "now_s": self.clock(),
@@ -153,11 +153,11 @@ class Log:
 
 
 class Hourly:
-    """So many calls of a key within any hour, and no more.
+    """A limit of calls of a key per hour.
 
     Args:
-        most: calls within 3,600 s; None: any number.
-        clock: of the service.
+        most: Calls within 3,600 s; None: unlimited.
+        clock: Clock of the service.
     """
 
     def __init__(self, most: int | None, clock: Clock) -> None:
@@ -165,7 +165,7 @@ class Hourly:
         self._taken: dict[str, deque[float]] = {}
 
     def take(self, key: str) -> float:
-        """Count a call; returns 0, or how long until one would be granted [s]."""
+        """Count a call and return 0, or return the time until one would be granted [s]."""
         if self._most is None:
             return 0.0
         now, taken = self._clock(), self._taken.setdefault(key, deque())

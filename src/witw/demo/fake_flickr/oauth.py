@@ -11,7 +11,10 @@ from urllib.parse import quote, unquote
 
 
 def parse_authorization(header: str) -> dict[str, str]:
-    """The parameters of an ``Authorization: OAuth ...`` header (RFC 5849, 3.5.1), without realm."""
+    """Return the parameters of an ``Authorization: OAuth ...`` header (RFC 5849, 3.5.1).
+
+    The realm is left out.
+    """
     scheme, _, rest = header.partition(" ")
     if scheme.lower() != "oauth":
         return {}
@@ -20,7 +23,7 @@ def parse_authorization(header: str) -> dict[str, str]:
 
 
 def signature_holds(method: str, url: str, params: Mapping[str, str], secret: str) -> bool:
-    """Whether ``oauth_signature`` is the HMAC-SHA1 of the request (RFC 5849, 3.4), no token."""
+    """Return whether ``oauth_signature`` is the request's HMAC-SHA1 (RFC 5849, 3.4), no token."""
 
     def escape(text: str) -> str:
         return quote(text, safe="-._~")

@@ -1,4 +1,4 @@
-"""The photo host of the stand-in for Flickr."""
+"""Photo host of the Flickr stand-in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from witw.demo.fake_flickr.log import Call
 from witw.demo.fake_flickr.pictures import Picture, placeholder, shrink, size_px
 
 UNAVAILABLE_PATH = "/images/en-us/photo_unavailable.png"
-MOVED = "/moved"  # before a photo's path: where a redirect on the same host leads
+MOVED = "/moved"  # prefix of a photo's path after a redirect on the same host
 SMALL_PX = 240
 _CHUNK = 2**18
 
@@ -24,10 +24,10 @@ class PhotoHost:
     """Serves ``/{server}/{id}_{secret}.jpg`` and, 240 px small, ``..._m.jpg``.
 
     Args:
-        catalog: which photos there are, and how they are gone.
-        picture: bytes of a photo's 500 px JPEG by its id; None: the host has none (404).
-        wire: what goes wrong.
-        elsewhere: scheme, host and port of another host that some photos redirect to.
+        catalog: The photos and their removals.
+        picture: Returns a photo's 500 px JPEG by its id; None: the host has none (404).
+        wire: Injects faults.
+        elsewhere: Scheme, host and port of another host to which some photos redirect.
     """
 
     def __init__(self, catalog: Catalog, picture: Picture, wire: Wire, elsewhere: str) -> None:
@@ -35,7 +35,7 @@ class PhotoHost:
         self._wire, self._elsewhere = wire, elsewhere
 
     async def unavailable(self, request: web.Request) -> web.Response:
-        """The picture that gone photos redirect to."""
+        """Serve the picture to which removed photos redirect."""
         self._note(request, "photo")
         return web.Response(body=placeholder("PNG"), content_type="image/png")
 
@@ -80,7 +80,7 @@ class PhotoHost:
         return await self._send(request, body, fault, is_odd, attempt)
 
     async def elsewhere(self, request: web.Request) -> web.StreamResponse:
-        """The other host: it has every photo, and nobody should ask it."""
+        """Serve as the other host, which has every photo but must not be contacted."""
         self._note(request, "elsewhere")
         body = self._picture(request.match_info["name"].partition("_")[0])
         return _gone(404) if body is None else web.Response(body=body, content_type="image/jpeg")
@@ -106,7 +106,7 @@ class PhotoHost:
         return None
 
     def _fated(self, fate: str, path: str, is_odd: bool) -> web.Response | None:
-        """What is instead of a picture for good."""
+        """Return the permanent response instead of a picture."""
         match fate:
             case "404":
                 return _gone(404)
@@ -119,7 +119,7 @@ class PhotoHost:
             case "placeholder":
                 return _redirect(UNAVAILABLE_PATH)
             case "placeholder_png":
-                # Under a name that ends in .jpg, and half the time said to be one.
+                # The name ends in .jpg, and half of the time the type is declared as JPEG too.
                 kind = "image/jpeg" if is_odd else "image/png"
                 return web.Response(body=placeholder("PNG"), content_type=kind)
             case "placeholder_jpeg":
@@ -152,7 +152,7 @@ class PhotoHost:
     async def _send(
         self, request: web.Request, body: bytes, fault: str, with_length: bool, attempt: int
     ) -> web.StreamResponse:
-        """Serve a picture as the real host does: with or without a length; or break off."""
+        """Serve a picture as the real host does, with or without a length, or break off."""
         half = body[: len(body) // 2]
         if fault == "photo_stall" and self._wire.faults.choose((0, 1), request.path, attempt):
             return await self._wire.stall(request)
@@ -184,11 +184,12 @@ def _redirect(location: str) -> web.Response:
 
 
 def _headed(request: web.Request, body: bytes, length: int | None) -> web.StreamResponse:
-    """An answer with the headers of the real host; chunked where no length is given."""
+    """Return a response with the real host's headers; chunked if no length is given."""
     try:
         width, height = size_px(body)
     except (OSError, Image.DecompressionBombError):
-        width, height = 500, 375  # a host measures what its members send; here some send bombs
+        # a host measures its members' uploads, and some of them upload bombs
+        width, height = 500, 375
     response = web.StreamResponse(
         headers={
             "Content-Type": "image/jpeg",

@@ -16,13 +16,13 @@ from witw.errors import UserError
 
 LONG_SIDE_PX = 500
 Picture = Callable[[str], bytes | None]
-_DRAWN = 64  # different drawings
+_DRAWN = 64  # number of different drawings
 _QUALITY = 88
 _SHAPES = ((500, 375), (500, 333), (375, 500), (500, 281), (500, 500), (333, 500))
 
 
 def folder_pictures(folder: Path) -> Picture:
-    """The ``picture`` of a server whose files lie in a folder as ``{id}.jpg``."""
+    """Return the ``picture`` of a server with files ``{id}.jpg`` in a folder."""
 
     def picture(photo_id: str) -> bytes | None:
         path = folder / f"{photo_id}.jpg"
@@ -32,13 +32,13 @@ def folder_pictures(folder: Path) -> Picture:
 
 
 def folder_of_jpegs(folder: Path) -> Picture:
-    """The ``picture`` of a server that serves any JPEGs, the id choosing one.
+    """Return the ``picture`` of a server that serves any JPEGs, chosen by id.
 
-    Files are taken in the order of their names, ids in turn; one whose longer side is over 500 px
-    is made that small, as Flickr does.
+    Files are sorted by name and assigned to ids in turn. A file whose longer side exceeds 500 px is
+    reduced to that size, as Flickr does.
 
     Raises:
-        UserError: there is none below the folder.
+        UserError: The folder contains none.
     """
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
     if not files:
@@ -53,7 +53,7 @@ def folder_of_jpegs(folder: Path) -> Picture:
 
 
 def drawn(photo_id: str) -> bytes:
-    """A colour JPEG of 500 px that follows from the id: no two ids give the same bytes.
+    """Draw a colour JPEG of 500 px from an id; different ids give different bytes.
 
     There are 64 drawings in six shapes; the id is in a comment of the file.
     """
@@ -66,7 +66,7 @@ def drawn(photo_id: str) -> bytes:
 def _drawing(number: int) -> bytes:
     rng = np.random.default_rng(number)
     size = _SHAPES[number % len(_SHAPES)]
-    # Coarse colours under finer and finer detail, as in photographs: some 70 kB as a JPEG.
+    # Coarse colours below ever finer detail, as in photographs: about 70 kB as a JPEG.
     made = Image.new("RGB", size, (128, 128, 128))
     for cells, strength in ((3, 0.8), (14, 0.5), (70, 0.35), (250, 0.3)):
         shape = (max(2, cells * size[1] // size[0]), cells, 3)
@@ -79,14 +79,14 @@ def _drawing(number: int) -> bytes:
 
 @cache
 def placeholder(kind: str) -> bytes:
-    """The picture that says that a photo is unavailable, as ``PNG`` or ``JPEG``."""
+    """Return the picture that says that a photo is unavailable, as ``PNG`` or ``JPEG``."""
     body = io.BytesIO()
     Image.new("RGB", (500, 374), (240, 240, 240)).save(body, kind)
     return body.getvalue()
 
 
 def shrink(body: bytes, side_px: int) -> bytes:
-    """A JPEG with its longer side at most ``side_px``."""
+    """Return a JPEG with its longer side at most ``side_px``."""
     out = io.BytesIO()
     with Image.open(io.BytesIO(body)) as picture:
         picture.thumbnail((side_px, side_px))
@@ -95,7 +95,7 @@ def shrink(body: bytes, side_px: int) -> bytes:
 
 
 def size_px(body: bytes) -> tuple[int, int]:
-    """Width and height of a picture [px]."""
+    """Return width and height of a picture [px]."""
     with Image.open(io.BytesIO(body)) as picture:
         return picture.size
 

@@ -1,4 +1,4 @@
-"""Answers in Flickr's default REST format: the JSON as XML."""
+"""Responses in Flickr's default REST format: the JSON as XML."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape
 
-# What XML 1.0 cannot hold, escaped or not.
+# Characters that XML 1.0 cannot contain, escaped or not.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _QUOTES = {'"': "&quot;", "'": "&#039;"}
 
 
 def to_xml(answer: Mapping[str, Any]) -> str:
-    """A whole answer: ``<rsp stat="ok">`` or ``<rsp stat="fail"><err code= msg= />``.
+    """Return a whole response: ``<rsp stat="ok">`` or ``<rsp stat="fail"><err code= msg= />``.
 
-    Scalars of the JSON are attributes, lists repeated elements, ``{"_content": text}`` an
+    Scalars of the JSON become attributes, lists repeated elements, and ``{"_content": text}`` an
     element with text.
     """
     if answer["stat"] == "fail":

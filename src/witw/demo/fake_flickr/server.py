@@ -1,12 +1,12 @@
 """Flickr stand-in on this machine: API and photo host, faults included.
 
-Binds 127.0.0.1 only. In process::
+It binds 127.0.0.1 only. In process::
 
     with FlickrServer(photos, picture) as server:
         ...  # config: flickr.api_url = server.api_url, flickr.photo_hosts = [server.photo_host]
 
-or by hand: ``python -m witw.demo.fake_flickr --help``. ``GET /_log`` tells as JSON what was asked
-and who came back too early, ``DELETE /_log`` forgets it.
+or by hand: ``python -m witw.demo.fake_flickr --help``. ``GET /_log`` returns the requests as JSON,
+including those that came too early, and ``DELETE /_log`` clears them.
 """
 
 from __future__ import annotations
@@ -56,29 +56,29 @@ class FlickrServer:
     """The stand-in, in a thread; use it as a context manager.
 
     Args:
-        photos: what the API knows: photos, columns as :meth:`Catalog.from_columns` takes them, or
-            a catalog, whose own behaviour then counts unless another one is given.
-        picture: the bytes of a photo's 500 px JPEG by its id; None: the host has none (404).
-        port: of 127.0.0.1; 0: any that is free.
-        faults: what goes wrong; default: nothing.
-        key: the only API key that is accepted; None: any.
-        secret: the key's secret; signatures of signed requests are then verified.
-        past_cap: shorthand for that of ``behaviour``.
-        behaviour: which of its habits the service has.
-        clock: of the quota, of ``Retry-After`` and of the log [s].
+        photos: Photos, columns as for :meth:`Catalog.from_columns`, or a catalog. A catalog's own
+            behaviour is used unless another one is given.
+        picture: Returns a photo's 500 px JPEG by its id; None: the host has none (404).
+        port: Port on 127.0.0.1; 0: any free one.
+        faults: Faults to inject; default: none.
+        key: The only accepted API key; None: any.
+        secret: Secret of the key; if given, signatures of signed requests are verified.
+        past_cap: Shorthand for that of ``behaviour``.
+        behaviour: Behaviour of the service.
+        clock: Clock of the quota, of ``Retry-After`` and of the log [s].
 
     Attributes:
-        catalog: what is searched.
-        faults: as given.
-        calls: the requests so far.
-        log: the same, with attempts and gates.
-        url: scheme, host and port.
-        photo_host: the same, as photo addresses begin.
-        other_host: a host that some photos redirect to, and that nobody should follow them to.
+        catalog: Photos to search.
+        faults: As given.
+        calls: The requests so far.
+        log: The same, with attempts and gates.
+        url: Scheme, host and port.
+        photo_host: The same, as in photo addresses.
+        other_host: A host to which some photos redirect, and which must not be contacted.
         api_url: REST endpoint.
 
     Raises:
-        UserError: the port is taken.
+        UserError: The port is taken.
     """
 
     def __init__(

@@ -16,9 +16,9 @@ from witw.demo.fake_flickr.catalog.draws import hex_text, mixed, uniform
 from witw.demo.fake_flickr.catalog.records import CatalogPhoto
 
 Positions = NDArray[np.int32]
-CACHE_POSITIONS = 32 * 2**20  # found positions kept, of 4 bytes each
+CACHE_POSITIONS = 32 * 2**20  # size of the cache of found positions, at 4 bytes each
 
-# Of photos whose columns are not given; see CatalogPhoto for the others and their meaning.
+# Defaults of columns that are not given; see CatalogPhoto for all columns.
 _DEFAULTS: dict[str, Any] = {
     "owner": "00000001@N00",
     "owner_name": "",
@@ -48,9 +48,9 @@ class Hidden(NamedTuple):
     """A share of the photos, drawn by id, that a query neither shows nor counts.
 
     Attributes:
-        purpose: name of the draw.
-        share: of the photos.
-        license_id: the only licence concerned; None: all.
+        purpose: Name of the draw.
+        share: Share of the photos.
+        license_id: The only affected licence; None: all.
     """
 
     purpose: str
@@ -60,16 +60,16 @@ class Hidden(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is fixed while a query's dates move: the box and all filters, without doubts left.
+    """The part of a query that stays fixed while its dates vary: the box and all filters, resolved.
 
     Attributes:
-        box: west, south, east, north, EPSG:4326 [degrees]; None: anywhere.
-        is_half_open: whether the eastern and northern edge are outside.
-        has_geo: with (True) or without geotag; None: either.
-        licenses: ids; None: any. The other tuples likewise.
-        taken: first and last ``date_taken``, as text; "": open.
-        hidden: what is left out of everything.
-        seed: of the draws of ``hidden``.
+        box: West, south, east, north, EPSG:4326 [degrees]; None: anywhere.
+        is_half_open: Whether the eastern and northern edges are excluded.
+        has_geo: With (True) or without geotag; None: either.
+        licenses: Ids; None: any. The other tuples likewise.
+        taken: First and last ``date_taken``, as text; "": open.
+        hidden: Photos excluded from everything.
+        seed: Seed of the draws of ``hidden``.
     """
 
     box: tuple[float, float, float, float] | None = None
@@ -87,20 +87,20 @@ class Wanted:
 
 
 class Columns:
-    """Photos as arrays of one length, in the order of ``date-posted-desc`` (ties by id).
+    """Photos as arrays of one length, ordered as ``date-posted-desc`` (ties by id).
 
     Args:
-        given: arrays, or one value for all, by the names of :class:`CatalogPhoto`'s fields; needed
-            are ``id``, ``lat``, ``lon`` and ``date_upload``, the others have defaults.
+        given: Arrays, or one value for all, by the names of :class:`CatalogPhoto`'s fields. ``id``,
+            ``lat``, ``lon`` and ``date_upload`` are required, the others have defaults.
 
     Raises:
-        ValueError: a column is missing, or an id occurs twice.
+        ValueError: A column is missing, or an id occurs twice.
     """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         lacking = [name for name in ("id", "lat", "lon", "date_upload") if name not in given]
         if lacking:
-            raise ValueError(f"a catalog needs a column {lacking[0]!r}")
+            raise ValueError(f"the catalog lacks the column {lacking[0]!r}")
         ids = np.asarray(given["id"]).astype(np.int64)
         upload = np.asarray(given["date_upload"]).astype(np.int64)
         order = np.lexsort((-ids, -upload))
@@ -116,7 +116,7 @@ class Columns:
         taken = given.get("date_taken", upload.astype("datetime64[s]"))
         self.by_name["date_taken"] = _times(taken, len(ids))[order]
         self.id, self.upload = self.by_name["id"], self.by_name["date_upload"]
-        # To the six digits of the answers, so that no photo is answered outside of its box.
+        # Rounded to the six digits of responses, so that no returned photo lies outside its box.
         self.lat = self.by_name["lat"] = np.round(self.by_name["lat"], 6)
         self.lon = self.by_name["lon"] = np.round(self.by_name["lon"], 6)
         self._age = -self.upload  # ascending
@@ -134,12 +134,12 @@ class Columns:
         return len(self.id)
 
     def rows(self, name: str, positions: Positions) -> list[Any]:
-        """Values of a column as Python's own."""
+        """Return values of a column as Python objects."""
         values: list[Any] = self.by_name[name][positions].tolist()
         return values
 
     def find(self, photo_id: str) -> int | None:
-        """Position of a photo, None if there is no such id."""
+        """Return the position of a photo, None if the id is unknown."""
         if not (photo_id.isascii() and photo_id.isdigit() and len(photo_id) < 19):
             return None
         spot = int(np.searchsorted(self._sorted_id, int(photo_id)))
@@ -148,13 +148,13 @@ class Columns:
         return int(self._by_id[spot])
 
     def window(self, low: int | None, high: int | None) -> tuple[int, int]:
-        """The slice of positions uploaded from ``low`` to ``high``, inclusive [s]."""
+        """Return the slice of positions uploaded from ``low`` to ``high``, inclusive [s]."""
         start = 0 if high is None else int(np.searchsorted(self._age, -high, side="left"))
         stop = len(self) if low is None else int(np.searchsorted(self._age, -low, side="right"))
         return start, max(start, stop)
 
     def positions(self, wanted: Wanted) -> Positions:
-        """Ascending positions of all photos that are wanted; kept for the next call."""
+        """Return the ascending positions of all wanted photos, cached for the next call."""
         with self._lock:
             found = self._cache.get(wanted)
             if found is not None:
@@ -213,13 +213,13 @@ class Columns:
 
 
 def from_photos(photos: Sequence[CatalogPhoto]) -> Columns:
-    """The columns of photos one by one."""
+    """Return the columns of a list of photos."""
     names = [f.name for f in fields(CatalogPhoto)]
     return Columns({name: [getattr(photo, name) for photo in photos] for name in names})
 
 
 class Photos(Sequence[CatalogPhoto]):
-    """The photos of columns, newest upload first, made when they are looked at."""
+    """The photos of columns, newest upload first, created on access."""
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
@@ -242,7 +242,7 @@ class Photos(Sequence[CatalogPhoto]):
 
 
 def _column(name: str, values: Any, order: NDArray[np.intp]) -> NDArray[Any]:
-    """One column in order; one value for all takes the room of one."""
+    """Return one column in order; a value for all photos takes the space of one."""
     kind = _TYPES.get(name, np.object_)
     if isinstance(values, str) or np.ndim(values) == 0:
         return np.broadcast_to(np.array(values, kind), len(order))
@@ -250,10 +250,10 @@ def _column(name: str, values: Any, order: NDArray[np.intp]) -> NDArray[Any]:
 
 
 def _times(taken: Any, count: int) -> NDArray[np.str_]:
-    """``YYYY-MM-DD HH:MM:SS`` of texts or of datetime64."""
+    """Return ``YYYY-MM-DD HH:MM:SS`` for texts or datetime64."""
     times = np.asarray(taken)
     if not np.issubdtype(times.dtype, np.datetime64):
-        # Through pandas: its own text type has no numpy type of fixed length.
+        # Through pandas, because its own text type has no fixed-length numpy type.
         return np.broadcast_to(pd.Series(times.reshape(-1)).to_numpy(object).astype("<U19"), count)
     text = np.datetime_as_string(times.astype("datetime64[s]")).astype("<U19")
     codes = text.view(np.uint32).reshape(-1, 19).copy()

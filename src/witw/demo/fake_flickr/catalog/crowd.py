@@ -1,8 +1,8 @@
 """Half a million photos of a synthetic city, as crowded as a real one.
 
-Where people take photos is heavy-tailed: a few sights hold thousands, most places a handful, and
-thousands lie on exactly one geotag, the one that a city's name gives. When they upload is bursty:
-an owner's photos of a day come within seconds.
+Positions are heavy-tailed: a few sights have thousands of photos and most places a handful.
+Thousands lie on exactly one geotag, the position of the city's name. Uploads come in bursts: an
+owner's photos of a day arrive within seconds.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from witw.demo.fake_flickr.catalog.draws import hex_text
 
 PARIS_BBOX_DEG = (2.1109464, 48.4492509, 2.3131089, 49.0767795)
 PIN = (48.856667, 2.218333)  # lat, lon of the crowded geotag, EPSG:4326 [degrees]
-PIN_SHARE = 0.04  # of all, where ``pin`` is not given
-HOT_SHARE = 0.86  # of the others; the rest lies anywhere
-SPOT_SIGMA_DEG = (0.00015, 0.004)  # smallest and largest extent of a hot spot, north to south
+PIN_SHARE = 0.04  # default share of all photos on that geotag
+HOT_SHARE = 0.86  # share of the remaining photos; the others lie anywhere
+SPOT_SIGMA_DEG = (0.00015, 0.004)  # smallest and largest north-south extent of a hot spot
 FIRST = int(datetime(2004, 2, 10, tzinfo=UTC).timestamp())
 LAST = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())
-# When Flickr began to offer the 4.0 licences (ids from 11 on) in place of their 2.0 versions.
+# Start of Flickr's 4.0 licences (ids from 11), which replace their 2.0 versions.
 CC4 = int(datetime(2025, 6, 18, tzinfo=UTC).timestamp())
 _LICENSES = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
 _SHARES = np.array([27.0, 15.0, 23.0, 14.0, 9.5, 4.5, 1.0, 0.5, 2.5, 3.0])
@@ -47,17 +47,17 @@ _TITLES = (
 
 
 def paris(n: int, *, seed: int, pin: int = 0) -> dict[str, Any]:
-    """Columns of ``n`` made photos in the box of the AOI Paris, all openly licensed.
+    """Return columns of ``n`` synthetic photos in the box of the area Paris, all openly licensed.
 
     Args:
-        n: how many.
-        seed: of everything.
-        pin: how many of them lie on exactly one geotag; 0: 4 %.
+        n: Number of photos.
+        seed: Seed of all draws.
+        pin: Number of photos on exactly one geotag; 0: 4 %.
 
     Returns:
-        Arrays of length ``n`` (or one value for all), by the names of
-        ``records.CatalogPhoto``'s fields, for ``Catalog.from_columns``.
-        Coordinates have six decimals and lie at least 1e-6 degrees inside the box.
+        Arrays of length ``n`` (or one value for all), by the names of ``records.CatalogPhoto``'s
+        fields, for ``Catalog.from_columns``. Coordinates have six decimals and lie at least 1e-6
+        degrees inside the box.
     """
     rng = np.random.default_rng([seed, n, 7])
     lat, lon = _places(n, rng)
@@ -90,10 +90,10 @@ def paris(n: int, *, seed: int, pin: int = 0) -> dict[str, Any]:
 
 
 def _places(n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Latitude and longitude [degrees], around hot spots of heavy-tailed size, and anywhere."""
+    """Return latitude and longitude [degrees]: hot spots of heavy-tailed size, and elsewhere."""
     west, south, east, north = PARIS_BBOX_DEG
     spots = max(12, round(4 * n**0.5))
-    # The city proper lies in the north of the box; sights scatter over the rest.
+    # The city proper lies in the north of the box, while sights scatter over the rest.
     middle = rng.random(spots) < 0.8
     spot_lat = np.where(middle, rng.normal(48.86, 0.035, spots), rng.uniform(south, north, spots))
     spot_lon = np.where(middle, east - rng.exponential(0.05, spots), rng.uniform(west, east, spots))
@@ -101,7 +101,7 @@ def _places(n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDAr
     smallest, largest = map(math.log, SPOT_SIGMA_DEG)
     sigma = np.exp(rng.uniform(smallest, largest, spots))
     spot = rng.choice(spots, n, p=weight / weight.sum())
-    # A degree of longitude is two thirds of one of latitude here.
+    # A degree of longitude is two thirds as long as one of latitude here.
     lat = spot_lat[spot] + rng.normal(0, 1, n) * sigma[spot]
     lon = spot_lon[spot] + rng.normal(0, 1.5, n) * sigma[spot]
     anywhere = (rng.random(n) >= HOT_SHARE) | (lat <= south) | (lat >= north)
@@ -115,18 +115,18 @@ def _places(n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDAr
 
 
 def _uploads(n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Owner's number and upload date [s] of each: bursts of an owner within seconds."""
+    """Return owner number and upload date [s] of each photo: bursts within seconds per owner."""
     length = np.minimum(1 + (rng.pareto(1.3, n) * 2).astype(np.int64), 400)
     burst = np.repeat(np.arange(n), length)[:n]
     bursts = int(burst.max(initial=0)) + 1
     owners = max(1, n // 60)
     owner = (rng.pareto(0.9, bursts) * owners / 20).astype(np.int64) % owners
-    # Most in 2008 to 2016, fewer since, some in every year.
+    # Most in 2008 to 2016, fewer since, and some in every year.
     years = np.where(rng.random(bursts) < 0.7, rng.normal(0.42, 0.17, bursts), rng.random(bursts))
     years = np.where((years < 0) | (years >= 1), rng.random(bursts), years)
     began = (FIRST + years * (LAST - FIRST)).astype(np.int64)
     first = np.flatnonzero(np.diff(burst, prepend=-1))
-    # Zero to three seconds from one photo of a burst to the next.
+    # Zero to three seconds between the photos of a burst.
     steps = np.cumsum(rng.integers(0, 4, n))
     upload = began[burst] + steps - np.repeat(steps[first], np.diff(first, append=n))
     order = rng.permutation(n)
@@ -136,29 +136,29 @@ def _uploads(n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArr
 def _licenses(
     n: int, owner: NDArray[np.int64], upload: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Licences 1 to 16: an owner's usual one, mostly; 4.0 instead of 2.0 since there is one."""
+    """Return licences 1 to 16: mostly an owner's usual one, 4.0 instead of 2.0 since it exists."""
     usual = rng.choice(_LICENSES, int(owner.max(initial=0)) + 1, p=_SHARES / _SHARES.sum())
     other = rng.choice(_LICENSES, n, p=_SHARES / _SHARES.sum())
     license_id = np.where(rng.random(n) < 0.3, other, usual[owner])
     cc4 = np.arange(17)
     cc4[list(_AS_CC4)] = list(_AS_CC4.values())
-    # Some owners have changed the licences of older photos, too.
+    # Some owners have changed the licences of older photos too.
     newer = (upload >= CC4) | (rng.random(n) < 0.01)
     license_id = np.where(newer, cc4[license_id], license_id)
-    # All of them occur, however few photos there are.
+    # Every licence occurs, however few photos there are.
     some = rng.permutation(n)[:16]
     license_id[some] = np.arange(1, 17)[: len(some)]
     return license_id
 
 
 def _ids(upload: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Ids that grow with the upload date, as Flickr's do, but do not follow it in detail."""
+    """Return ids that grow with the upload date, as Flickr's do, except in detail."""
     n = len(upload)
     order = np.argsort(upload, kind="stable")
     gaps = rng.integers(1, max(2, int(53_000_000_000 / max(n, 1))), n)
     ids = np.empty(n, np.int64)
     ids[order] = 1_000_000 + np.cumsum(gaps)
-    # Neighbours change places, so that within a second ids do not tell the order.
+    # Neighbours are swapped, so that ids within one second do not reveal the order.
     swap = order[: n // 2 * 2].reshape(-1, 2)[rng.random(n // 2) < 0.3]
     ids[swap[:, 0]], ids[swap[:, 1]] = ids[swap[:, 1]], ids[swap[:, 0]].copy()
     return ids

@@ -13,12 +13,12 @@ _GAMMA, _M1, _M2 = (
 
 
 def mixed(ids: NDArray[np.int64], seed: int, purpose: str) -> NDArray[np.uint64]:
-    """64 well mixed bits for every id (the finaliser of SplitMix64, twice).
+    """Return 64 well-mixed bits for every id (the finaliser of SplitMix64, twice).
 
     Args:
-        ids: any shape, int64.
-        seed: of the run.
-        purpose: draws for different purposes are independent.
+        ids: Any shape, int64.
+        seed: Seed of the run.
+        purpose: Draws for different purposes are independent.
     """
     salt = np.uint64((seed * 0x1_0000_0001 + zlib.crc32(purpose.encode())) % 2**64)
     with np.errstate(over="ignore"):
@@ -34,17 +34,17 @@ def _finish(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def uniform(ids: NDArray[np.int64], seed: int, purpose: str) -> NDArray[np.float64]:
-    """A number in [0, 1) for every id."""
+    """Return a number in [0, 1) for every id."""
     return (mixed(ids, seed, purpose) >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
 def uniform_one(number: int, seed: int, purpose: str) -> float:
-    """A number in [0, 1) for one id or count."""
+    """Return a number in [0, 1) for one id or count."""
     return float(uniform(np.array([number], np.int64), seed, purpose)[0])
 
 
 def hex_text(bits: NDArray[np.uint64], digits: int) -> NDArray[np.str_]:
-    """The lowest ``4 * digits`` bits of each as lower-case hexadecimal digits."""
+    """Return the lowest ``4 * digits`` bits of each as lower-case hexadecimal digits."""
     shifts = np.arange(digits - 1, -1, -1, dtype=np.uint64) * np.uint64(4)
     nibbles = (bits[:, None] >> shifts) & np.uint64(15)
     codes = np.frombuffer(b"0123456789abcdef", np.uint8).astype(np.uint32)[nibbles.astype(np.intp)]

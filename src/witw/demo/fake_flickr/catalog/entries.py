@@ -1,4 +1,4 @@
-"""Records of photos in the stand-in's answers to flickr.photos.search."""
+"""Records of photos in the stand-in's responses to flickr.photos.search."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SMALL_PX = 240  # long side of the size with the suffix _m
 def entries(
     columns: Columns, positions: Positions, extras: set[str], photo_host: str, behaviour: Behaviour
 ) -> list[Any]:
-    """The ``photo`` list of an answer.
+    """Return the ``photo`` list of a response.
 
     Args:
-        columns: the catalog.
-        positions: of the photos, in the order of the answer.
-        extras: as the method's parameter.
-        photo_host: scheme, host and port of the photo addresses.
-        behaviour: says how fields are typed and which records are broken.
+        columns: The catalog.
+        positions: Photos in the order of the response.
+        extras: The method's parameter of this name.
+        photo_host: Scheme, host and port of the photo addresses.
+        behaviour: Defines the types of fields and the broken records.
     """
     if not len(positions):
         return []
@@ -52,7 +52,7 @@ INFO_EXTRAS = {"license", "date_upload", "date_taken", "owner_name", "geo", "med
 def info(
     columns: Columns, position: Positions, photo_host: str, behaviour: Behaviour
 ) -> dict[str, Any]:
-    """The ``photo`` object of flickr.photos.getInfo for one photo, shaped as in recordings."""
+    """Return the ``photo`` object of flickr.photos.getInfo, shaped as in recordings."""
     sheet = _Sheet(columns, position, behaviour.field_types == "documented")
     said = {name: values[0] for name, values in sheet.fields(INFO_EXTRAS, photo_host).items()}
     made = {name: said[name] for name in ("id", "secret", "server", "farm", "license", "media")}
@@ -77,14 +77,14 @@ def _drop(made: list[Any], which: list[int], names: tuple[str, ...]) -> None:
 
 
 _NO_ONE = {"geo_is_contact": 0, "geo_is_friend": 0, "geo_is_family": 0}
-# What is not said of a photo without a geotag.
+# Fields that are absent without a geotag.
 _ONLY_TAGGED = ("place_id", "woeid", "geo_is_public", *_NO_ONE)
 
 
 class _Sheet:
     """The fields of some photos, column by column: several times as fast as photo by photo.
 
-    Types differ from photo to photo, as between recordings of different years.
+    Types differ between photos, as between recordings of different years.
     """
 
     def __init__(self, columns: Columns, positions: Positions, documented: bool) -> None:
@@ -105,12 +105,12 @@ class _Sheet:
         return [one if odd else other for odd, one, other in pairs]
 
     def _number(self, values: list[Any], text: bool = False) -> list[Any]:
-        """Numbers, as text where odd, or everywhere."""
+        """Return numbers, as text for odd photos or everywhere."""
         as_text = [str(value) for value in values]
         return as_text if text else self._either(as_text, values)
 
     def fields(self, extras: set[str], host: str) -> dict[str, list[Any]]:
-        """Name of each field -> its values."""
+        """Return the values of each field, by its name."""
         servers, count = self._read("server"), len(self._odd)
         made: dict[str, list[Any]] = {
             "id": [str(number) for number in self._numbers],
@@ -210,7 +210,7 @@ def _without(*names: str) -> Callable[[dict[str, Any]], Any]:
     return lambda entry: {k: v for k, v in entry.items() if k not in names}
 
 
-# Ways in which a record is broken: the first ones leave no photo, the last ones are harmless.
+# Kinds of broken records: the first ones leave no photo, the last ones are harmless.
 MALFORMED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "null": lambda _: None,
     "text": lambda entry: str(entry["id"]),

@@ -1,8 +1,8 @@
 """Parse the parameters of flickr.photos.search.
 
 The rules follow the official page of flickr.photos.search
-(https://www.flickr.com/services/api/flickr.photos.search.html) and, where it is silent, what users
-of the API have reported and recorded.
+(https://www.flickr.com/services/api/flickr.photos.search.html). Where it is silent, they follow
+reports and recordings by users of the API.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from witw.demo.fake_flickr.catalog.columns import Hidden, Wanted
 
 REACHABLE = 4000  # "at most the first 4,000 results for any given search query"
 PER_PAGE, PER_PAGE_MAX, PER_PAGE_MAX_GEO = 100, 500, 250
-RECENT_S = 12 * 3600  # what a geo query without a limiting agent is cut to
+RECENT_S = 12 * 3600  # a geo query without a limiting agent is restricted to this time
 ORDERS = ("date-posted-desc", "date-posted-asc")
 
-# Filters of the real method that this one lacks: refused, for a filter ignored is a wrong answer.
+# Filters of the real method that are not implemented: they are refused, because ignoring a filter
+# would give wrong results.
 UNKNOWN_FILTERS = frozenset(
     {
         "user_id",
@@ -41,12 +42,12 @@ UNKNOWN_FILTERS = frozenset(
     }
 )
 _DATES = ("min_upload_date", "max_upload_date", "min_taken_date", "max_taken_date")
-# What the deprecated content_type stands for; 1 there is 0 in content_types.
+# Equivalents of the deprecated content_type; its 1 is 0 in content_types.
 _CONTENT_TYPE = {"1": (0,), "2": (1,), "3": (2,), "4": (0, 1), "5": (1, 2), "6": (0, 2)}
 
 
 class ApiError(Exception):
-    """A ``stat: fail`` answer: Flickr's code and message, in HTTP 200."""
+    """A ``stat: fail`` response: Flickr's code and message, in HTTP 200."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -55,18 +56,18 @@ class ApiError(Exception):
 
 
 class BadRequest(Exception):  # noqa: N818
-    """A malformed parameter that the real service answers with HTTP 400 and an HTML body."""
+    """A malformed parameter, to which the real service responds with HTTP 400 and an HTML body."""
 
 
 def check(params: Mapping[str, str]) -> None:
-    """Refuse what the real method refuses, and what this one cannot do.
+    """Refuse parameters that the real method refuses or that are not implemented here.
 
     Raises:
-        ApiError: no or an unknown filter, or an unknown order.
+        ApiError: There is no filter, an unknown filter, or an unknown order.
     """
     unknown = sorted(UNKNOWN_FILTERS & set(params))
     if unknown:
-        raise ApiError(1, f"This stand-in for Flickr does not filter by {unknown[0]}")
+        raise ApiError(1, f"This Flickr stand-in does not filter by {unknown[0]}")
     if not {"bbox", "license", *_DATES} & set(params):
         raise ApiError(
             3,
@@ -74,18 +75,18 @@ def check(params: Mapping[str, str]) -> None:
             "Please use flickr.photos.getRecent instead.",
         )
     if params.get("sort", ORDERS[0]) not in ORDERS:
-        raise ApiError(1, f"This stand-in for Flickr does not sort by {params['sort']}")
+        raise ApiError(1, f"This Flickr stand-in does not sort by {params['sort']}")
 
 
 def uploaded(params: Mapping[str, str], now: int) -> tuple[int | None, int | None]:
-    """First and last upload date that is asked for [s].
+    """Return the first and last requested upload date [s].
 
     Args:
-        params: of the method.
-        now: the 12 hours that a box without a limiting date is searched for end here [s].
+        params: Parameters of the method.
+        now: End of the 12 hours to which a box without a limiting date is restricted [s].
 
     Raises:
-        BadRequest: a malformed date.
+        BadRequest: A date is malformed.
     """
     low = seconds(params["min_upload_date"]) if "min_upload_date" in params else None
     if "bbox" in params and not {"min_upload_date", "min_taken_date"} & set(params):
@@ -95,10 +96,10 @@ def uploaded(params: Mapping[str, str], now: int) -> tuple[int | None, int | Non
 
 
 def wanted(params: Mapping[str, str], behaviour: Behaviour) -> Wanted:
-    """The box and the filters of a query.
+    """Return the box and the filters of a query.
 
     Raises:
-        BadRequest: a malformed number or box.
+        BadRequest: A number or the box is malformed.
     """
     box = parse_bbox(params["bbox"]) if "bbox" in params else None
     if box and behaviour.bbox_decimals is not None:
@@ -109,12 +110,12 @@ def wanted(params: Mapping[str, str], behaviour: Behaviour) -> Wanted:
     if licenses and len(licenses) > 1 and behaviour.license_lists == "nothing":
         licenses = ()
     if licenses and behaviour.licenses_up_to is not None:
-        # Without a known id nothing is left to filter by.
+        # Without a known id there is nothing to filter by.
         licenses = tuple(n for n in licenses if n <= behaviour.licenses_up_to) or None
     return Wanted(
         box=box,
         is_half_open=box is not None and behaviour.bbox_edges == "half_open",
-        # What has no geotag lies in no box.
+        # A photo without a geotag lies in no box.
         has_geo=True if box and has_geo is None else has_geo,
         licenses=licenses,
         accuracies=_accuracies(params, behaviour),
@@ -150,7 +151,7 @@ def _hidden(
 
 def _accuracies(params: Mapping[str, str], behaviour: Behaviour) -> tuple[int, ...] | None:
     if "accuracy" not in params:
-        # A photo without geotag has accuracy 0, and is not what this rule is about.
+        # A photo without a geotag has accuracy 0 and is exempt from this rule.
         return (0, 16) if behaviour.accuracy_unset == "street" else None
     least = integer(params["accuracy"])
     return (least,) if behaviour.accuracy_given == "only" else tuple(range(max(least, 0), 17))
@@ -169,10 +170,11 @@ def _safeties(params: Mapping[str, str], behaviour: Behaviour) -> tuple[int, ...
 
 
 def parse_bbox(text: str) -> tuple[float, float, float, float]:
-    """West, south, east, north of ``text`` [degrees].
+    """Return west, south, east, north of ``text`` [degrees].
 
     Raises:
-        BadRequest: not four numbers without spaces, or not west to east and south to north.
+        BadRequest: The text is not four numbers without spaces, or not west to east and south to
+            north.
     """
     parts = text.split(",")
     if len(parts) != 4 or any(part != part.strip() for part in parts):
@@ -189,18 +191,18 @@ def parse_bbox(text: str) -> tuple[float, float, float, float]:
 def _cut(
     box: tuple[float, float, float, float], decimals: int
 ) -> tuple[float, float, float, float]:
-    """Edges without their later decimals, towards zero."""
+    """Truncate edges to a number of decimals, towards zero."""
     scale = 10**decimals
-    # Seven decimals of a float are exact to 1e-9; without the rounding 2.3 would become 2.299999.
+    # Seven decimals of a float are exact to 1e-9; without rounding, 2.3 would become 2.299999.
     west, south, east, north = (math.trunc(round(v * scale, 3)) / scale for v in box)
     return west, south, east, north
 
 
 def integer(text: object) -> int:
-    """A whole number.
+    """Parse an integer.
 
     Raises:
-        BadRequest: it is none.
+        BadRequest: It is not an integer.
     """
     try:
         return int(str(text))
@@ -209,12 +211,12 @@ def integer(text: object) -> int:
 
 
 def integers(text: str) -> tuple[int, ...]:
-    """Whole numbers with commas between."""
+    """Parse integers separated by commas."""
     return tuple(integer(part) for part in text.split(","))
 
 
 def seconds(text: str) -> int:
-    """Unix seconds of a date given as those or as MySQL's datetime (taken as UTC)."""
+    """Return the Unix seconds of a date given as such or as MySQL's datetime (taken as UTC)."""
     if text.isdigit():
         return int(text)
     try:
@@ -224,5 +226,5 @@ def seconds(text: str) -> int:
 
 
 def local_time(text: str) -> str:
-    """``YYYY-MM-DD HH:MM:SS`` of a date."""
+    """Return a date as ``YYYY-MM-DD HH:MM:SS``."""
     return f"{datetime.fromtimestamp(seconds(text), UTC):%Y-%m-%d %H:%M:%S}"

@@ -38,14 +38,14 @@ class Catalog:
     """Photos, and the search over them.
 
     Args:
-        photos: in any order.
-        past_cap: shorthand for ``behaviour``'s.
-        behaviour: of the search; default: frozen and well-behaved.
+        photos: Photos in any order.
+        past_cap: Shorthand for that of ``behaviour``.
+        behaviour: Behaviour of the search; default: frozen and well-behaved.
 
     Attributes:
-        columns: the photos as arrays.
-        behaviour: as given.
-        searches: how many searches were answered; noise goes by their number, from 1.
+        columns: The photos as arrays.
+        behaviour: As given.
+        searches: Number of searches so far; noise depends on this number, from 1.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class Catalog:
     def from_columns(
         cls, columns: Columns | Mapping[str, Any], behaviour: Behaviour | None = None
     ) -> Self:
-        """A catalog of arrays, or of a table; see ``columns.Columns``."""
+        """Make a catalog from arrays or a table; see ``columns.Columns``."""
         made = cls.__new__(cls)
         ready = columns if isinstance(columns, Columns) else Columns(columns)
         made._begin(ready, behaviour or Behaviour())
         return made
 
     def behaving(self, behaviour: Behaviour) -> Self:
-        """The same photos, not copied, behind a search that starts anew and behaves so."""
+        """Return a new search with the given behaviour over the same photos, uncopied."""
         return self.from_columns(self.columns, behaviour)
 
     @property
@@ -88,16 +88,16 @@ class Catalog:
         return Photos(self.columns)
 
     def search(self, params: Mapping[str, str], photo_host: str) -> dict[str, Any]:
-        """Answer flickr.photos.search: the ``photos`` object of its JSON.
+        """Perform flickr.photos.search and return the ``photos`` object of its JSON.
 
         Args:
-            params: the method's parameters, as text.
-            photo_host: scheme, host and port of the photo addresses.
+            params: The method's parameters, as text.
+            photo_host: Scheme, host and port of the photo addresses.
 
         Raises:
-            ApiError: no or an unknown filter, an unknown order, or an offset past the cap where
-                that is an error.
-            BadRequest: a malformed number or box.
+            ApiError: There is no filter, an unknown filter, an unknown order, or an offset past the
+                cap where that is an error.
+            BadRequest: A number or the box is malformed.
         """
         check(params)
         window = self.columns.window(*uploaded(params, self._now))
@@ -123,10 +123,10 @@ class Catalog:
         return {"page": page, **self._totals(total, size, params), "photo": photo}
 
     def info(self, params: Mapping[str, str], photo_host: str) -> dict[str, Any]:
-        """Answer flickr.photos.getInfo: the ``photo`` object of its JSON.
+        """Perform flickr.photos.getInfo and return the ``photo`` object of its JSON.
 
         Raises:
-            ApiError: there is no such photo, or it is not there (yet, or any more).
+            ApiError: The photo does not exist (yet, or any more).
         """
         spot = self.columns.find(params.get("photo_id", ""))
         there = None if spot is None else np.array([spot], np.int32)
@@ -142,7 +142,7 @@ class Catalog:
         start: int,
         stop: int,
     ) -> Positions:
-        """The ``start``-th to ``stop``-th of two ascending lists taken together, in order."""
+        """Return the ``start``-th to ``stop``-th of two ascending lists merged in order."""
         if self._rank is not None:
             together = np.concatenate([shown, moving]) if len(moving) else shown
             return together[np.argsort(self._rank[together], kind="stable")][start:stop]
@@ -150,14 +150,14 @@ class Catalog:
             shown, moving = shown[::-1], moving[::-1]
         if not len(moving):
             return shown[start:stop]
-        # Nothing beyond the first ``stop`` of either can be among the first ``stop`` of both.
+        # Only the first ``stop`` of each list can be among the first ``stop`` of both.
         first = np.sort(np.concatenate([shown[:stop], moving[:stop]]))
         if params.get("sort", ORDERS[0]) == "date-posted-asc":
             first = first[::-1]
         return first[start:stop]
 
     def _totals(self, total: int, size: int, params: Mapping[str, str]) -> dict[str, Any]:
-        """Recorded answers give totals as numbers, as text and, of nothing, as empty text."""
+        """Return totals as in recordings: numbers, text or, for an empty result, empty text."""
         pages = -(-total // size)
         style = zlib.crc32(repr(sorted(params.items())).encode()) % 3
         style = {"number": 0, "text": 2}.get(self.behaviour.totals, style)
@@ -171,16 +171,16 @@ class Catalog:
     def reachable(
         self, params: Mapping[str, str], first: int = 1, last: int | None = None
     ) -> list[str]:
-        """Ids that a perfect client lists: what matches and was there to be seen all the time.
+        """Return the ids that a perfect client lists: matches that were visible all the time.
 
         Args:
-            params: as of a search; pages, order and extras do not matter.
-            first: number of the client's first search.
-            last: of its last one; default: the latest.
+            params: Parameters of a search; pages, order and extras do not matter.
+            first: Number of the client's first search.
+            last: Number of its last search; default: the latest.
 
         Returns:
-            The ids, newest upload first. Photos that came or went meanwhile, that no replica has
-            and phantoms are not among them.
+            The ids, newest upload first. Photos that appeared or vanished meanwhile, photos that no
+            replica has, and phantoms are excluded.
         """
         check(params)
         window = self.columns.window(*uploaded(params, self._now))
@@ -189,12 +189,12 @@ class Catalog:
         return [str(number) for number in self.columns.rows("id", seen)]
 
     def malformed(self) -> list[str]:
-        """Ids whose record is broken."""
+        """Return the ids with a broken record."""
         share = uniform(self.columns.id, self.behaviour.seed, "malformed")
         return [str(n) for n in self.columns.id[share < self.behaviour.malformed].tolist()]
 
 
 def _part(positions: Positions, window: tuple[int, int]) -> Positions:
-    """The ascending positions inside a slice of the catalog."""
+    """Return the ascending positions inside a slice of the catalog."""
     low, high = np.searchsorted(positions, window)
     return positions[low:high]

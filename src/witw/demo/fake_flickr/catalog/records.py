@@ -1,4 +1,4 @@
-"""Photos as the stand-in knows them, and Flickr's licences."""
+"""Photos of the stand-in, and Flickr's licences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from witw.errors import UserError
 from witw.files import atomic
 
-# As flickr.photos.licenses.getInfo answered in June 2025, in its order.
+# Response of flickr.photos.licenses.getInfo in June 2025, in its order.
 LICENSES = {
     0: (
         "All Rights Reserved",
@@ -42,32 +42,33 @@ LICENSES = {
 
 @dataclass(frozen=True)
 class CatalogPhoto:
-    """One photo of the made city.
+    """One photo of the synthetic city.
 
     Attributes:
-        id: digits, as Flickr's.
+        id: Digits, like Flickr's.
         owner: NSID, like ``00000001@N00``.
-        owner_name: screen name.
-        title: any text.
-        lat: geotag, EPSG:4326 [degrees].
-        lon: geotag, EPSG:4326 [degrees].
+        owner_name: Screen name.
+        title: Any text.
+        lat: Geotag, EPSG:4326 [degrees].
+        lon: Geotag, EPSG:4326 [degrees].
         accuracy: 1 (world) to 16 (street).
         license_id: 0 to 16.
-        date_upload: seconds since 1970-01-01 UTC.
+        date_upload: Seconds since 1970-01-01 UTC.
         date_taken: ``YYYY-MM-DD HH:MM:SS``, local time.
-        secret: the middle part of the file's address.
-        server: the folder in the file's address.
-        removed: what the photo host answers instead of the picture, one of
+        secret: Middle part of the file's address.
+        server: Folder in the file's address.
+        removed: Response of the photo host instead of the picture, one of
             :data:`witw.demo.fake_flickr.faults.FATES`, like ``404``, ``410`` or ``placeholder`` (a
-            redirect to a picture that says so); empty: it is there.
-        has_url: whether answers carry ``url_m``.
-        width: of the 500 px file [px].
-        height: of the 500 px file [px].
+            redirect to a notice); empty: the picture exists.
+        has_url: Whether responses contain ``url_m``.
+        width: Width of the 500 px file [px].
+        height: Height of the 500 px file [px].
         context: 0 not defined, 1 indoors, 2 outdoors.
         media: ``photo`` or ``video``.
         content_type: 0 photo, 1 screenshot, 2 other, 3 virtual photography.
         safety: 0 safe, 1 moderate, 2 restricted.
-        has_geo: whether there is a geotag; ``lat``, ``lon`` and ``accuracy`` count only then.
+        has_geo: Whether the photo has a geotag; otherwise ``lat``, ``lon`` and ``accuracy`` are
+            ignored.
     """
 
     id: str
@@ -94,7 +95,7 @@ class CatalogPhoto:
 
 
 def save_catalog(path: Path, photos: Sequence[CatalogPhoto]) -> None:
-    """Write photos as parquet, one column a field, sorted by id."""
+    """Write photos as parquet, one column per field, sorted by id."""
     rows = sorted((asdict(photo) for photo in photos), key=lambda row: str(row["id"]))
     with atomic(path) as part:
         pd.DataFrame(rows, columns=[f.name for f in fields(CatalogPhoto)]).to_parquet(
@@ -103,10 +104,10 @@ def save_catalog(path: Path, photos: Sequence[CatalogPhoto]) -> None:
 
 
 def load_catalog(path: Path) -> list[CatalogPhoto]:
-    """Read what :func:`save_catalog` wrote.
+    """Read a file written by :func:`save_catalog`.
 
     Raises:
-        UserError: the file is missing or is not a catalog.
+        UserError: The file is missing or is not a catalog.
     """
     try:
         rows = pd.read_parquet(path).to_dict("records")

@@ -1,4 +1,4 @@
-"""A service in motion: lagging replicas, photos that come and go, phantom counts."""
+"""A changing service: lagging replicas, photos that appear and vanish, phantom counts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _NOTHING: Positions = np.zeros(0, np.int32)
 
 @dataclass(frozen=True)
 class Matches:
-    """Everything a query finds on one replica, whatever the dates.
+    """All matches of a query on one replica, regardless of dates.
 
     Attributes:
-        counted: what is always there, ascending positions.
-        shown: of those, what pages are made of.
-        moving: what comes or goes some time, ascending positions.
+        counted: Permanent photos, ascending positions.
+        shown: Those of them that appear on pages.
+        moving: Photos that appear or vanish at some time, ascending positions.
     """
 
     counted: Positions
@@ -37,10 +37,10 @@ class Noise:
     """Draws of a :class:`Behaviour` over the photos of a catalog.
 
     Attributes:
-        phantom: bool, one for each position: counted and never shown.
-        born: number of the search from which on a photo is there; 0: from the start.
-        gone: number of the search from which on it is not.
-        lacks: for each replica bool, one for each position; empty: all replicas have everything.
+        phantom: bool, one for each position: counted but never shown.
+        born: Number of the first search that can find a photo; 0: always.
+        gone: Number of the first search that can no longer find it.
+        lacks: bool for each position, one array per replica; empty: all replicas are complete.
     """
 
     def __init__(self, columns: Columns, behaviour: Behaviour) -> None:
@@ -71,7 +71,7 @@ class Noise:
                 np.broadcast_to(np.False_, shape),
             )
         share = uniform(ids, seed, "churn")
-        # From the second search on, so that each is there, or not, at least once.
+        # From the second search on, so that each photo is present, and absent, at least once.
         when = 2 + (uniform(ids, seed, "when") * max(b.churn_calls - 1, 1)).astype(np.int64)
         appears = (share >= b.vanishing) & (share < b.vanishing + b.appearing)
         return (
@@ -81,13 +81,13 @@ class Noise:
         )
 
     def replica(self, call: int) -> int:
-        """Which replica answers the ``call``-th search; -1: it does not matter."""
+        """Return the replica that answers the ``call``-th search; -1: any."""
         if not self.lacks:
             return -1
         return int(uniform_one(call, self._behaviour.seed, "answers") * len(self.lacks))
 
     def found(self, wanted: Wanted, replica: int) -> Matches:
-        """What a query finds on a replica; kept for the next call."""
+        """Return the matches of a query on a replica, cached for the next call."""
         key = (wanted, replica)
         with self._lock:
             known = self._cache.get(key)
@@ -117,20 +117,20 @@ class Noise:
         return Matches(counted, shown, moving)
 
     def there(self, positions: Positions, call: int) -> Positions:
-        """Those of some positions that are there at the ``call``-th search."""
+        """Return the positions that exist at the ``call``-th search."""
         return positions[(self.born[positions] <= call) & (call < self.gone[positions])]
 
     def total(self, count: int, call: int) -> int:
-        """``count`` as the ``call``-th search gives it."""
+        """Return ``count`` as reported by the ``call``-th search."""
         if not self._behaviour.jitter:
             return count
         error = 2 * uniform_one(call, self._behaviour.seed, "jitter") - 1
         return max(0, round(count * (1 + self._behaviour.jitter * error)))
 
     def always(self, positions: Positions, first: int, last: int, by_id: bool = False) -> Positions:
-        """Those shown by every search from ``first`` to ``last`` that meets a replica with them.
+        """Return positions shown by every search from ``first`` to ``last`` on a replica with them.
 
-        ``by_id``: those known by their id then, whatever replicas lack.
+        With ``by_id``, return those that can be looked up by id then, regardless of replicas.
         """
         keep = ~self.phantom[positions]
         keep &= (self.born[positions] <= first) & (last < self.gone[positions])
