@@ -196,9 +196,7 @@ def test_numbers_of_a_palette_are_refused(tif, area, rng):
     colours.SetColorEntry(1, (200, 10, 10))
     ds.GetRasterBand(1).SetColorTable(colours)
     ds = None
-    with pytest.raises(
-        UserError, match=r"'town'.*pal\.tif holds colour table numbers.*expand"
-    ):
+    with pytest.raises(UserError, match=r"'town'.*pal\.tif holds colour table numbers.*expand"):
         area([path], BOX, bands=[1, 1, 1]).stretch()
 
 
