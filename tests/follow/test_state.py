@@ -108,7 +108,7 @@ def test_a_run_of_200_areas_fits_a_screen():
         console.print(view.screen(state, START + 10, 30))
     lines = capture.get().splitlines()
     assert len(lines) <= 30 + 4  # a sentence may take a second line
-    assert any("20 finished" in line and "110 not begun" in line for line in lines), lines
+    assert any("20 finished" in line and "110 not started" in line for line in lines), lines
     assert "and 58 more" in capture.get() and "and 2 more failed" in capture.get()
 
 

@@ -143,7 +143,7 @@ def test_the_spec_of_a_box_is_what_it_was_and_a_changed_file_changes_that_of_its
         ("dataset", "bern"), ("dataset", "town"),
     }  # fmt: skip
     # A job that was planned before the change stops.
-    with pytest.raises(UserError, match=r"'town': `area` a\.geojson was changed"):
+    with pytest.raises(UserError, match=r"'town': `area` a\.geojson has changed"):
         shapes.ground(json.loads(before["search", "town"]))
 
 

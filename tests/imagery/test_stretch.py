@@ -172,7 +172,7 @@ def test_a_strip_that_comes_out_black_is_told(tif, area, rng, caplog):
     town = area([tif("a.tif", data, PLACE), dark], BOX, bands=[1, 2, 3], stretch={"low_pct": 20})
     with caplog.at_level("WARNING", "witw"):
         town.stretch()
-    assert "100 % of strip 'dark' come out black" in caplog.text and "strip 'a'" not in caplog.text
+    assert "100 % of strip 'dark' is black" in caplog.text and "strip 'a'" not in caplog.text
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2"])

@@ -93,7 +93,7 @@ def test_positions_of_every_kind_of_file_and_bad_ones_are_rows(place):
     assert rows["broken.jpg"]["unusable"] == "corrupt"
     assert rows["broken.jpg"]["owner"] == "Me"
     assert (said["photos"], cells["listed"].tolist()) == (7, [7])
-    assert "8 records of pics were read, 1 lie elsewhere." in said["reasons"]
+    assert "8 records of pics were read; 1 lie elsewhere." in said["reasons"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -450,7 +450,7 @@ def test_a_stac_is_planned_as_the_strips_that_it_was_found_to_have(workplace):
         assert f"strip made_{number} ({number} of 2)" in text
     record.unlink()
     told = assert_told(command(workplace.folder, args, workplace.environment(None)))
-    assert "Area 'oslo': the STAC http://127.0.0.1:9 gives no strips" in told
+    assert "Area 'oslo': the STAC http://127.0.0.1:9 yields no strips" in told
 
 
 def test_a_run_without_cores_is_told_so(workplace):
