@@ -154,7 +154,7 @@ def test_the_spec_of_a_box_is_what_it_was_and_a_changed_file_changes_that_of_its
         ({"area": []}, "is missing"),
         ({"area": [[1, 2, 3]]}, "`area` is not a shape"),
         ({"area": {"type": "Blob"}}, "not a GeoJSON geometry"),
-        ({"area": {"type": "Point", "coordinates": [1, 1]}}, "holds no polygon"),
+        ({"area": {"type": "Point", "coordinates": [1, 1]}}, "contains no polygon"),
         ({"area": CORNERS, "bbox_deg": [1, 1, 2, 2]}, "give one of the two"),
         ({"area": [[-170, 1], [170, 1], [170, 2]]}, "more than half of the Earth"),
         ({"area": [[1, 85], [2, 85], [2, 86]]}, "UTM's latitude"),

@@ -162,7 +162,7 @@ def test_photos_that_all_lie_elsewhere_are_told(place):
     with pytest.raises(UserError, match="none of the 1 photos of pics lies in `bbox_deg`"):
         search.run(spec())
     (place / "empty").mkdir()
-    with pytest.raises(UserError, match="empty holds no photo"):
+    with pytest.raises(UserError, match="empty contains no photo"):
         search.run(spec("empty"))
 
 

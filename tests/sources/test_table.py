@@ -99,9 +99,9 @@ MISTAKES = {
     "a column that is not there": (
         ROWS,
         {"columns": {"lat": "y"}},
-        "no column 'y'; it has id, lat",
+        "no column 'y'; its columns are id, lat",
     ),
-    "a word that is none": (ROWS, {"columns": {"latt": "lat"}}, "'latt', which is none of lat"),
+    "a word that is none": (ROWS, {"columns": {"latt": "lat"}}, "unknown key 'latt'; use lat"),
 }
 
 
@@ -132,7 +132,7 @@ def test_a_file_that_is_no_table_is_told(tmp_path, name):
 def test_swapped_or_foreign_positions_are_told(tmp_path):
     pd.DataFrame(ROWS | {"lat": 59.0, "lon": 10.0}).to_csv(tmp_path / "t.csv", index=False)
     spec = {"aoi": "oslo", "bbox_deg": BOX, "sources": [source(tmp_path / "t.csv")]}
-    with pytest.raises(UserError, match=r"of 8 photos of .*t.csv lies in `bbox_deg`"):
+    with pytest.raises(UserError, match=r"none of the 8 photos of .*t.csv lies in `bbox_deg`"):
         search.run(spec)
 
 

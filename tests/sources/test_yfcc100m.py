@@ -123,5 +123,5 @@ def test_parts_are_read_together(tmp_path):
 
 def test_another_table_is_told(tmp_path):
     (tmp_path / "t").write_text("a\tb\n1\t2\n")
-    with pytest.raises(UserError, match=r"Area 'oslo': .* has 2 columns .* 25 or"):
+    with pytest.raises(UserError, match=r"Area 'oslo': .* has 2 tab-separated columns; .* 25 or"):
         search.run(spec(tmp_path / "t"))
