@@ -1,4 +1,4 @@
-"""A small made city in a run folder, snakemake in it, and what may be done to both."""
+"""A small synthetic city in a run folder, with Snakemake and tools to disturb it."""
 
 import fcntl
 import os
@@ -28,7 +28,7 @@ PATIENCE_S = 400
 
 
 class Done:
-    """What a command left: exit code, what it said, and the logs of the jobs that failed."""
+    """Result of a command: exit code, output, and the logs of the jobs that failed."""
 
     def __init__(self, returncode, text):
         self.returncode, self.text = returncode, text
@@ -38,7 +38,7 @@ class Done:
         return sorted(set(re.findall(r"^\s*(witw: .*)$", self.text, re.M)))
 
     def assert_told(self, *words):
-        """It ended with a sentence, not a traceback, that holds all of the words."""
+        """Check that it ended with a sentence, not a traceback, that contains all words."""
         assert self.returncode != 0, self.text[-3000:]
         assert "Traceback" not in self.text, self.text[-5000:]
         assert self.complaints, self.text[-3000:]
@@ -47,18 +47,18 @@ class Done:
 
 
 def heed_interrupts():
-    """A shell lets what it starts in the background ignore Ctrl-C, and so all that this starts."""
+    """Undo a shell's setting that makes background processes ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Town:
-    """A run folder with the made city's world in it."""
+    """A run folder with the synthetic city's world."""
 
     def __init__(self, folder):
         self.folder = folder
 
     def start(self, *args, env=None, targets=(PAIRS,)):
-        """Start snakemake; what it says goes to a file, as nobody reads it meanwhile."""
+        """Start snakemake; its output goes to a file, because nobody reads it meanwhile."""
         out = self.folder / "snakemake.txt"
         with out.open("w") as file:
             command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPO / "Snakefile")]
@@ -87,12 +87,12 @@ class Town:
         return self.wait(self.start(*args, **kwargs))
 
     def finish(self, *args, **kwargs):
-        """Run to the end, which must be reached."""
+        """Run to the end and check that it succeeds."""
         done = self.run(*args, **kwargs)
         assert done.returncode == 0, done.text[-4000:]
 
     def digest(self):
-        """Bytes of every file of results and photo store; what a kill left hidden is no result."""
+        """Return the bytes of all results and stored photos, except hidden leftovers of a kill."""
         return {
             str(path.relative_to(self.folder)): path.read_bytes()
             for top in TREES
@@ -102,7 +102,7 @@ class Town:
         }
 
     def copy(self, folder):
-        """The same folder once more: the world linked, the rest copied with its times."""
+        """Copy the folder: the world is linked, the rest is copied with its times."""
         folder.mkdir(parents=True)
         for path in self.folder.iterdir():
             if path.name in ("world", "models"):
@@ -115,7 +115,7 @@ class Town:
 
 
 def jobs(process):
-    """Processes of the jobs that a snakemake is running now, by their pid."""
+    """Return the processes of the jobs that a snakemake is running, by their pid."""
     found = {}
     try:
         below = psutil.Process(process.pid).children(recursive=True)
@@ -126,7 +126,7 @@ def jobs(process):
             words = child.cmdline()
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
-        # The look at the strips before the first job is none.
+        # The check of the strips before the first job is not a job.
         if words[1:2] == ["-m"] and words[2].startswith("witw.") and "--spec" in words:
             found[child.pid] = words[2]
     return found
@@ -135,11 +135,10 @@ def jobs(process):
 def kill_a_job(process, rng, first=8):
     """SIGKILL one of the next jobs of a run at a random moment of its life.
 
-    Most last half a second to two. One that ended before its moment is let go, and another one
-    chosen.
+    Most last half a second to two. If a job ends before its moment, another one is chosen.
 
     Returns:
-        Its module, or '' where the run ended before.
+        Its module, or '' if the run ended before.
     """
     pass_by, seen = rng.randrange(first), set()
     while process.poll() is None:
@@ -159,14 +158,14 @@ def kill_a_job(process, rng, first=8):
 
 
 def end(process):
-    """SIGKILL to a run and all that it started."""
+    """SIGKILL a run and all its descendants."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 class StandIn:
-    """The stand-in for Flickr as a process of its own, so that it can be killed."""
+    """The Flickr stand-in as a separate process, so that it can be killed."""
 
     def __init__(self, folder, port, *options):
         self.port = port
@@ -196,7 +195,7 @@ class StandIn:
 
 @contextmanager
 def shared(tmp_path_factory, name):
-    """A folder that all processes of a test run have together, held by this one alone."""
+    """Yield a folder shared by all processes of a test run, held by this one alone."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / name
     folder.mkdir(exist_ok=True)
@@ -206,7 +205,7 @@ def shared(tmp_path_factory, name):
 
 
 def shared_world(tmp_path_factory, world):
-    """A run folder with a made world, nothing run; made once for all processes of a test run."""
+    """Return a run folder with a synthetic world, built once for all processes of a test run."""
     name = "_".join(str(world[key]) for key in ("cities", "photos", "half_m"))
     with shared(tmp_path_factory, "made_worlds") as folder:
         models = folder / name / "models"
@@ -221,7 +220,7 @@ def shared_world(tmp_path_factory, world):
 
 
 def lay(tmp_path_factory, folder, port, world):
-    """Put a made world in a new run folder whose config names a port of this process."""
+    """Put a synthetic world into a new run folder whose config names a port of this process."""
     source = shared_world(tmp_path_factory, world)
     folder.mkdir(exist_ok=True)
     for name in ("world", "models"):
@@ -230,7 +229,7 @@ def lay(tmp_path_factory, folder, port, world):
 
 
 def fresh_town(tmp_path_factory, port):
-    """A town whose config names a port of this process."""
+    """Return a town whose config names a port of this process."""
     folder = tmp_path_factory.mktemp("fresh") / "run"
     lay(tmp_path_factory, folder, port, WORLD)
     return Town(folder)

@@ -1,4 +1,4 @@
-"""The committed configs: what they say together is what they mean."""
+"""The committed configs: their combination has the intended meaning."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ BASE = read("config.yaml")
 
 @pytest.mark.parametrize("name", ["configs/cpu.yaml", "configs/original.yaml"])
 def test_a_network_of_another_kind_takes_nothing_from_the_default(name):
-    """Laid over config.yaml, as its first lines say, it is what it is alone."""
+    """Combined with config.yaml, as its first lines advise, it means the same as alone."""
     over = read(name)
     found = load(merge(BASE, over))
     assert found.train == Train(**over["train"])

@@ -1,4 +1,4 @@
-"""The container files, without a container engine: what they copy is there, and no secret is."""
+"""The container files, without a container engine: copied files exist, and no secret is copied."""
 
 import os
 import re
@@ -15,7 +15,7 @@ PIP = re.compile(r"pip install ([^\n&\\]*)")
 
 
 def steps(text):
-    """What pip is asked to install, options in any order."""
+    """Return the packages that pip is asked to install, with options in any order."""
     return [sorted(line.split()) for line in PIP.findall(text)]
 
 
@@ -33,7 +33,7 @@ def python():
     return (ROOT / ".python-version").read_text().strip()
 
 
-def test_what_is_copied_is_there_and_is_all_that_the_wheel_needs():
+def test_copied_files_exist_and_suffice_for_the_wheel():
     copied = re.findall(r"^    (\S+) /opt/witw/", APPTAINER, re.M)
     assert not [name for name in copied if not (ROOT / name).exists()]
     wheel = (ROOT / "pyproject.toml").read_text()
@@ -53,7 +53,7 @@ def test_the_key_is_in_no_layer():
 
 
 @pytest.mark.parametrize("given", ["", "from-outside"])
-def test_the_entrypoint_takes_the_secret_where_no_key_is_set(tmp_path, given):
+def test_the_entrypoint_reads_the_secret_if_no_key_is_set(tmp_path, given):
     secret = tmp_path / "key"
     secret.write_text("from-secret")
     text = (ROOT / "envs" / "entrypoint.sh").read_text()

@@ -1,4 +1,4 @@
-"""What people read names what is there: links, paths, the tree and the stages of docs/design.md."""
+"""Documentation names existing things: links, paths, the tree and stages of docs/design.md."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_modules_and_files_that_are_named_are_there(page):
+def test_named_modules_and_files_exist(page):
     text = page.read_text(encoding="utf-8")
     tops = ("src", "tests", "rules", "docs", "benchmarks", "profiles")
     files = [
@@ -43,7 +43,7 @@ def test_modules_and_files_that_are_named_are_there(page):
 
 
 def entries():
-    """Folder -> what the tree says of it, for the folders of the package."""
+    """Return the entries of the tree for each folder of the package."""
     below = TREE.split("src/witw/\n")[1]
     found, above = {}, ""
     for line in below.splitlines():
@@ -79,7 +79,7 @@ def test_the_tree_names_every_stage_in_the_order_of_the_flow():
     assert told["imagery"][1].split() == expected["imagery"]
 
 
-def test_the_messages_and_the_package_are_told_as_they_are():
+def test_messages_and_package_are_described_correctly():
     page = (ROOT / "docs" / "workflow.md").read_text(encoding="utf-8")
     assert "Paris: downloading shard 3 of 32\n    rule: download aoi=paris,shard=0002" in page
     rules = (ROOT / "rules" / "download.smk").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Generated pages: up to date, and a drift is seen."""
+"""Generated pages are up to date, and a drift is detected."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def test_the_pages_of_the_repository_are_up_to_date():
 
 
 @pytest.mark.parametrize("name", list(generate.build(ROOT)))
-def test_a_drift_is_named(tree, name):
+def test_a_drift_is_reported(tree, name):
     generate.main(["--root", str(tree), "--check"])
     (tree / name).write_text((tree / name).read_text() + "# drift\n")
     with pytest.raises(UserError, match=re.escape(f"{name} is not up to date")):
@@ -64,7 +64,7 @@ def test_the_schema_takes_the_shipped_config_and_no_other_key():
 
 
 def keys_of(schema, part):
-    """Every key of a part of the schema, sections included."""
+    """Yield every key of a part of the schema, including sections."""
     for name, value in part["properties"].items():
         yield name
         ref = value.get("$ref") or value.get("items", {}).get("$ref")
@@ -104,6 +104,6 @@ def test_the_conda_environment_has_the_versions_of_the_lock():
     assert {"gdal", "pytorch", "snakemake", "python", "numpy"} <= set(pins)
 
 
-def test_a_lock_without_a_dependency_is_told():
+def test_a_lock_without_a_dependency_is_reported():
     with pytest.raises(UserError, match="lacks numpy"):
         generate.conda_environment('[project]\ndependencies = ["numpy>=2"]\n', "", "3.13")

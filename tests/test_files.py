@@ -1,4 +1,4 @@
-"""A bit turned over in what stages hand on is told, or makes no difference."""
+"""A flipped bit in files passed between stages is reported or harmless."""
 
 import json
 
@@ -17,19 +17,19 @@ VALUE = {
 
 
 def flips(body):
-    """Every bit of some bytes, turned over."""
+    """Yield the bytes with each bit flipped in turn."""
     for at in range(len(body)):
         for bit in range(8):
             yield body[:at] + bytes([body[at] ^ 1 << bit]) + body[at + 1 :]
 
 
 def overwrite(path, body):
-    """As many bytes as were there: a file that is cut off first is flushed by some disks."""
+    """Write the same number of bytes in place, because some disks flush a truncated file."""
     with path.open("r+b") as file:
         file.write(body)
 
 
-def test_what_is_sealed_comes_back(tmp_path):
+def test_sealed_json_is_read_back(tmp_path):
     files.write_json(tmp_path / "a.json", files.seal(VALUE))
     assert files.read_json(tmp_path / "a.json") == VALUE
     assert json.loads((tmp_path / "a.json").read_text()).keys() == {*VALUE, "crc32"}
@@ -41,12 +41,12 @@ def test_keys_that_are_numbers_are_sealed_as_they_are_written(tmp_path):
 
 
 @pytest.mark.parametrize("value", [VALUE, [1, 2], "text"])
-def test_what_is_not_sealed_is_read_as_it_is(tmp_path, value):
+def test_unsealed_json_is_read_unchecked(tmp_path, value):
     files.write_json(tmp_path / "a.json", value)
     assert files.read_json(tmp_path / "a.json") == value
 
 
-def test_no_bit_of_sealed_json_is_believed(tmp_path):
+def test_every_flipped_bit_of_sealed_json_is_detected(tmp_path):
     path = tmp_path / "a.json"
     files.write_json(path, files.seal(VALUE))
     told = 0
@@ -64,7 +64,7 @@ def test_no_bit_of_sealed_json_is_believed(tmp_path):
     assert told > 0.7 * len(bodies)
 
 
-def test_no_bit_of_a_sealed_vrt_is_believed(tmp_path):
+def test_every_flipped_bit_of_a_sealed_vrt_is_detected(tmp_path):
     path = tmp_path / "a.vrt"
     place = (0.0, 0.3, 0.0, 9.0, 0.0, -0.3)
     text = describe_masked(Raster((), (10, 20), place, "", "1,2", "Byte", (1, 2, 3)))
@@ -80,7 +80,7 @@ def test_no_bit_of_a_sealed_vrt_is_believed(tmp_path):
             assert body.startswith(text.encode()), "a bit of the document itself was believed"
 
 
-def test_a_stage_looks_at_the_vrts_it_is_given(tmp_path):
+def test_a_stage_checks_the_vrts_it_is_given(tmp_path):
     path = tmp_path / "mosaic.vrt"
     files.write_text(path, files.seal_xml("<VRTDataset>1</VRTDataset>\n"))
     spec = json.dumps({"stage": "chips", "version": 1})

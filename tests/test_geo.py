@@ -34,7 +34,7 @@ from witw.config import load
         (15.6, 71.9, 32633),
     ],
 )
-def test_utm_zones(lon, lat, epsg):
+def test_points_get_their_utm_zone(lon, lat, epsg):
     assert geo.utm_epsg(lon, lat) == epsg
 
 
@@ -99,7 +99,7 @@ def test_scale_bars_are_round(value, expected):
     assert geo.round_length(value) == pytest.approx(expected)
 
 
-def test_points_in_space_are_those_of_proj():
+def test_points_in_space_equal_projs():
     rng = np.random.default_rng(0)
     lon, lat = rng.uniform(-180, 180, 50), rng.uniform(-90, 90, 50)
     there = Transformer.from_crs(4979, 4978, always_xy=True)
@@ -109,7 +109,7 @@ def test_points_in_space_are_those_of_proj():
 
 @pytest.mark.parametrize("lat", [-51.5, 0.0, 35.7, 69.6])
 def test_squares_have_their_side_wherever_they_are(lat):
-    """Photos spread over 20 km: as many squares as squares of 500 m fit in, none larger."""
+    """Photos spread over 20 km fill as many 500 m squares as fit, and no square is larger."""
     rng = np.random.default_rng(1)
     north = rng.uniform(-1e4, 1e4, 40_000)
     east = rng.uniform(-1e4, 1e4, 40_000)

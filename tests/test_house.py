@@ -1,4 +1,4 @@
-"""Who may import whom: the rules of docs/design.md, read off the source text."""
+"""Allowed imports: the rules of docs/design.md, checked on the source text."""
 
 import ast
 import re
@@ -11,13 +11,13 @@ import pytest
 
 REPO = Path(__file__).parents[1]
 SOURCE = REPO / "src"
-# Folders of src/witw that may load torch, and the one file beside them that reads torch's files.
+# Folders of src/witw that may load torch, and the one file beside them that reads torch files.
 TORCH = ("witw.cvig", "witw.places365", "witw.demo", "witw.torch_files")
 MOST_MODULES = 16
 
 
 def modules(root):
-    """Dotted name and path of every module below ``root``, packages without ``__init__``."""
+    """Yield dotted name and path of every module below ``root``, packages without ``__init__``."""
     found = {}
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
@@ -26,10 +26,10 @@ def modules(root):
 
 
 def imports(path, name, known):
-    """The imports of a module: what is imported, the node, whether inside a function, and text.
+    """Yield a module's imports: target, node, whether inside a function, and text.
 
-    ``from a import b`` counts as ``a.b`` where that is a module; imports for type checkers alone
-    are left out.
+    ``from a import b`` counts as ``a.b`` if that is a module; imports only for type checkers are
+    left out.
     """
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
@@ -75,7 +75,7 @@ def graph(root):
 
 
 def cycles(arrows):
-    """Groups of nodes that reach each other."""
+    """Return groups of nodes that reach each other."""
 
     @cache
     def reach(start):
@@ -95,7 +95,7 @@ def cycles(arrows):
 
 
 def wing(module):
-    """The folder or file directly below ``witw``."""
+    """Return the folder or file directly below ``witw``."""
     return module.split(".")[1] if "." in module else module
 
 
@@ -113,7 +113,7 @@ def wings(arrows):
 
 
 def forbidden(root):
-    """Every import that crosses a wall, as ``importer -> imported``."""
+    """Return every import that crosses a wall, as ``importer -> imported``."""
     known = modules(root)
     for name, path in known.items():
         for target, *_ in imports(path, name, known):
@@ -129,7 +129,7 @@ def forbidden(root):
 
 
 def unexplained(root):
-    """Imports inside functions without a comment on their line or above their block of imports."""
+    """Return imports in functions without a comment on their line or above their block."""
     known = modules(root)
     for name, path in known.items():
         for target, node, is_local, lines in imports(path, name, known):
@@ -162,7 +162,7 @@ def test_an_import_inside_a_function_says_why():
     assert list(unexplained(SOURCE)) == []
 
 
-def test_a_folder_can_be_taken_in_at_a_glance():
+def test_a_folder_is_small_enough_to_survey():
     count = Counter(path.parent for path in modules(SOURCE).values() if path.name != "__init__.py")
     crowded = {str(folder): n for folder, n in count.items() if n > MOST_MODULES}
     assert crowded == {}
@@ -195,7 +195,7 @@ def tree(tmp_path):
     return write
 
 
-def test_a_cycle_is_seen_even_inside_a_function(tree):
+def test_a_cycle_is_detected_even_inside_a_function(tree):
     root = tree(
         witw__a="from witw import b\n",
         witw__b="def f():\n    # It is slow.\n    from witw.c import x\n",
@@ -205,12 +205,12 @@ def test_a_cycle_is_seen_even_inside_a_function(tree):
     assert cycles(graph(root)) == {frozenset({"witw.a", "witw.b", "witw.c"})}
 
 
-def test_a_relative_cycle_is_seen(tree):
+def test_a_relative_cycle_is_detected(tree):
     root = tree(witw__p__a="from . import b\n", witw__p__b="from .a import x\n")
     assert cycles(graph(root)) == {frozenset({"witw.p.a", "witw.p.b"})}
 
 
-def test_wings_that_import_each_other_are_seen(tree):
+def test_wings_that_import_each_other_are_detected(tree):
     root = tree(
         witw__p__a="from witw.q import b\n",
         witw__p__c="",
@@ -232,7 +232,7 @@ def test_wings_that_import_each_other_are_seen(tree):
         ("witw__cvig__train", "from witw.flickr import search"),
     ],
 )
-def test_a_crossed_wall_is_seen(tree, name, text):
+def test_a_crossed_wall_is_detected(tree, name, text):
     assert len(list(forbidden(tree(**{name: text})))) == 1
 
 
@@ -246,11 +246,11 @@ def test_a_crossed_wall_is_seen(tree, name, text):
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import json\n", 0),
     ],
 )
-def test_a_hidden_import_is_seen(tree, text, count):
+def test_a_hidden_import_is_detected(tree, text, count):
     assert len(list(unexplained(tree(witw__a=text)))) == count
 
 
 def test_no_two_files_of_tests_share_a_name():
-    """Pytest imports them by their bare names: of two, the second cannot be collected."""
+    """Pytest imports them by bare name, so the second of two could not be collected."""
     names = sorted(path.name for path in (REPO / "tests").rglob("test_*.py"))
     assert sorted(set(names)) == names

@@ -31,7 +31,7 @@ def config(tmp_path, monkeypatch):
     ("strip", "files"),
     [("one", ["one.tif"]), ("tiles", ["tiles/a.tif", "tiles/b.tif"]), ("x", [])],
 )
-def test_the_local_files_of_a_strip(config, strip, files):
+def test_local_files_of_a_strip_are_found(config, strip, files):
     assert paths.strip_files(config, "oslo", strip) == files
 
 
@@ -43,12 +43,12 @@ def test_a_missing_strip_names_area_path_and_key(config, strip):
     assert all(word in text for word in ("'oslo'", strip, "aois.oslo.strips"))
 
 
-def test_an_unknown_strip_names_those_there_are(config):
+def test_an_unknown_strip_is_reported_with_the_known_ones(config):
     with pytest.raises(UserError, match="its strips are one, tiles, x, absent, none"):
         paths.strip_files(config, "oslo", "two")
 
 
-def test_checkpoints_by_path_and_by_address(config):
+def test_checkpoints_are_given_by_path_or_address(config):
     assert paths.checkpoint_file(config, "oslo") == "net.pth.tar"
     fetched = paths.checkpoint_file(config, "bern")
     assert fetched.startswith("models/")
@@ -62,5 +62,5 @@ def test_two_addresses_with_one_file_name_do_not_collide():
     assert paths.weights_name("http://a/net.tar") != paths.weights_name("http://b/net.tar")
 
 
-def test_areas_by_their_number_of_shards(config):
+def test_areas_are_grouped_by_their_number_of_shards(config):
     assert paths.by_shards(config) == {4: ["oslo"], 8: ["bern", "lima"]}

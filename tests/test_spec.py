@@ -35,7 +35,7 @@ JOINT = (
 
 
 def build(config, stage):
-    """A spec of the stage, as the rules ask for it."""
+    """Return a spec of the stage, as the rules request it."""
     if stage == "weights":
         return spec.build(config, stage, None, next(iter(paths.weights(config))))
     if stage in JOINT:
@@ -44,7 +44,7 @@ def build(config, stage):
 
 
 @pytest.mark.parametrize("stage", spec.STAGES)
-def test_the_literals_are_what_the_module_holds_when_it_runs(stage):
+def test_literals_equal_the_modules_values_at_run_time(stage):
     module = importlib.import_module(spec.STAGES[stage])
     assert spec.literals(stage) == (module.VERSION, tuple(module.READS))
     assert module.VERSION >= 1
@@ -59,11 +59,11 @@ def test_a_spec_is_canonical_json_of_the_keys_that_are_read(stage):
     assert value.pop("stage") == stage
     assert value.pop("version") == version
     value.pop("aoi", None)
-    # Of Flickr's photos alone, the hosts of others are not told, nor the shape of a box.
+    # With Flickr's photos only, the spec has no other hosts, and a box has no shape.
     assert set(value) == {path.split(".")[0] for path in reads} - {"photo_hosts", "shape"}
 
 
-def test_a_key_path_takes_that_key_alone():
+def test_a_key_path_selects_only_that_key():
     value = json.loads(build(load(RAW), "chips"))
     assert value["pairs"] == {"min_outdoor_mass": 0.0, "min_outdoor_vote": 0.5}
 
@@ -76,13 +76,13 @@ def test_a_strip_comes_with_its_bands_and_nodata_resolved():
     assert (second["bands"], second["nodata"]) == ([1, 2, 3], "none")
 
 
-def test_what_chips_need_is_of_no_interest_where_all_is_read():
+def test_the_needs_of_chips_are_absent_if_everything_is_read():
     assert json.loads(build(load(RAW), "utm"))["need_px"] is None
     sparse = RAW["aois"]["oslo"] | {"extent": "photos", "chips": {"size_px": 400}}
     assert json.loads(build(load({"aois": {"oslo": sparse}}), "utm"))["need_px"] == 400
 
 
-def test_the_spec_of_one_area_does_not_know_the_other():
+def test_the_spec_of_one_area_does_not_depend_on_another():
     raw = {"aois": dict(RAW["aois"])}
     before = {s: build(load(raw), s) for s in spec.STAGES if s not in JOINT}
     raw["aois"]["bern"] = {**raw["aois"]["bern"], "shards": 3, "utm": {"resampling": "cubic"}}
@@ -112,12 +112,12 @@ def test_a_foreign_or_broken_spec_is_refused():
 
 
 def of_sources(stage, photos):
-    """The spec of an area with these sources."""
+    """Return the spec of an area with these sources."""
     area = RAW["aois"]["oslo"] | {"photos": photos}
     return json.loads(spec.build(load({**RAW, "aois": {"oslo": area}}), stage, "oslo"))
 
 
-def test_a_search_depends_on_what_its_sources_read(tmp_path, monkeypatch):
+def test_a_search_depends_on_the_keys_its_sources_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "search" not in of_sources("search", {"folder": "pics"})
     assert "flickr" not in of_sources("search", {"table": "t.csv"})
@@ -129,7 +129,7 @@ def test_a_search_depends_on_what_its_sources_read(tmp_path, monkeypatch):
     assert [source["kind"] for source in both["sources"]] == ["flickr", "yfcc100m"]
 
 
-def test_hosts_rerun_the_download_alone():
+def test_hosts_rerun_only_the_download():
     table = {"table": "t.csv"}
     listed = {"table": "t.csv", "hosts": ["b.example", "a.example"]}
     assert of_sources("search", table) == of_sources("search", listed)

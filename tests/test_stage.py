@@ -67,7 +67,7 @@ def test_a_killed_stage_leaves_the_target_as_it_was(tmp_path, context, signum):
     before = content(target)
     code = HOLD.format(context=context, inner=WRITERS[context])
     command = [sys.executable, "-c", code, str(target)]
-    # A test run started in the background ignores SIGINT, and its children would too.
+    # A test run started in the background ignores SIGINT, and so would its children.
     with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=interruptible) as process:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signum)
@@ -119,13 +119,13 @@ def test_equal_values_give_equal_bytes(tmp_path):
     assert files.read_json(tmp_path / "a.json") == {"a": "ö", "b": [1, 2.5]}
 
 
-def test_not_a_number_is_no_json(tmp_path):
+def test_nan_is_not_json(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(tmp_path / "a.json", {"x": float("nan")})
     assert not list(tmp_path.iterdir())
 
 
-def test_a_torn_file_is_named_with_what_to_do(tmp_path):
+def test_a_torn_file_is_reported_with_a_remedy(tmp_path):
     torn = tmp_path / "a.json"
     torn.write_text('{"a": ')
     with pytest.raises(UserError, match=r"a\.json is not readable JSON; delete it"):

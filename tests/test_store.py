@@ -38,14 +38,14 @@ def test_a_photo_lies_under_the_last_two_characters_of_its_id(photo_id, path):
         "a-b.jpg",
     ],
 )
-def test_what_is_no_id_never_becomes_a_path(photo_id):
+def test_an_invalid_id_never_becomes_a_path(photo_id):
     with pytest.raises(ValueError, match="is not a photo's id"):
         photo_path("oslo", photo_id)
 
 
 @pytest.fixture
 def filled(tmp_path, monkeypatch):
-    """A store with two photos in one area and one of them, half fetched, in another."""
+    """Make a store with two photos in one area, and one of them, half fetched, in another."""
     monkeypatch.chdir(tmp_path)
     for name in ("oslo/34/1234.jpg", "oslo/07/7.jpg", "bern/34/.1234.jpg.part"):
         path = store.ROOT / name
@@ -54,7 +54,7 @@ def filled(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("filled")
-def test_photos_are_found_whole_and_half_fetched():
+def test_complete_and_partial_photos_are_found():
     assert store.find("oslo", ["1234", "99"]) == [photo_path("oslo", "1234")]
     (half,) = store.find("bern", ["1234"])
     assert half == Path("photos/bern/34/.1234.jpg.part")
@@ -63,7 +63,7 @@ def test_photos_are_found_whole_and_half_fetched():
 
 
 @pytest.mark.usefixtures("filled")
-def test_only_whole_photos_count_as_stored():
+def test_only_complete_photos_count_as_stored():
     assert store.usage(store.ROOT / "oslo") == (2, 20)
     assert store.usage(store.ROOT / "bern") == (0, 0)
     assert store.usage(store.ROOT / "lima") == (0, 0)

@@ -15,7 +15,7 @@ VALUES = {
 
 
 def rows(name):
-    """Three rows with a unique, unsorted first column and missing values elsewhere."""
+    """Return three rows with a unique, unsorted first column and missing values elsewhere."""
     columns = tables.TABLES[name]
     data = {key: VALUES.get(col.dtype, [None] * 3) for key, col in columns.items()}
     key = next(iter(columns))
@@ -24,7 +24,7 @@ def rows(name):
 
 
 @pytest.mark.parametrize("name", tables.TABLES)
-def test_a_table_comes_back_as_it_was_written(tmp_path, name):
+def test_a_table_is_read_back_as_written(tmp_path, name):
     path = tmp_path / "table.parquet"
     written = tables.write(path, name, rows(name))
     back = tables.read(path, name)
@@ -36,7 +36,7 @@ def test_a_table_comes_back_as_it_was_written(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", tables.TABLES)
-def test_every_column_says_what_it_is(name):
+def test_every_column_has_a_description(name):
     for column in tables.TABLES[name].values():
         assert column.meaning.endswith(".")
         assert len(column.meaning) > 10
@@ -84,7 +84,7 @@ def test_geoparquet_has_points_in_lon_lat_order_and_nothing_where_unknown(tmp_pa
     assert path.read_bytes() == first
 
 
-def test_a_torn_or_foreign_file_is_named_with_what_to_do(tmp_path):
+def test_a_torn_or_foreign_file_is_reported_with_a_remedy(tmp_path):
     path = tmp_path / "photos.parquet"
     tables.write(path, "photos", rows("photos"))
     with pytest.raises(UserError, match="not a readable cells table; delete it"):

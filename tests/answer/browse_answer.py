@@ -1,4 +1,4 @@
-"""Uses the page of an answer in Chromium and tells, as JSON, what happened.
+"""Use the page of an answer in Chromium and print the observations as JSON.
 
     browse_answer.py CHROMIUM PAGE.html FOLDER
 
@@ -22,7 +22,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# Pixels of a map that are drawn, by the canvas' own data.
+# Share of a map's pixels that are drawn, from the canvas' own data.
 DRAWN = """() => {
     const canvas = document.querySelector("canvas");
     const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -41,7 +41,7 @@ CLIPPED = """() => [...document.querySelectorAll("*")]
 
 
 def use(page, told):
-    """Slider, places by mouse and keyboard, copy, zoom."""
+    """Operate the slider, choose places by mouse and keyboard, copy, zoom."""
     slider = page.locator("input[type=range]").first
     told["shares"] = {}
     for level in (20, 50, 80, 95):
@@ -110,7 +110,7 @@ def main(chromium, page_html, folder):
         told["clipped"] = page.evaluate(CLIPPED)
         browser.close()
     told["requests"] = [u for u in asked if not u.startswith(("file:", "data:", "blob:"))]
-    # Chromium remarks that DRAWN reads the canvas often.
+    # Chromium warns that DRAWN reads the canvas often.
     told["console"] = [text for text in said if "willReadFrequently" not in text]
     told["text"] = [page.extract_text() for page in PdfReader(folder / "print.pdf").pages]
     print(json.dumps(told))

@@ -1,4 +1,4 @@
-"""Drops photos on the served page in Chromium and tells, as JSON, what happened.
+"""Drop photos on the served page in Chromium and print the observations as JSON.
 
     browse_drop.py CHROMIUM ADDRESS FOLDER PHOTO NOT_A_PHOTO
 
@@ -34,7 +34,7 @@ DROP = """([name, text]) => {
 
 
 def answered(page, count):
-    # Not `wait_for_function`, whose `eval` the page forbids.
+    # Not `wait_for_function`, because the page forbids its `eval`.
     page.locator(".answers > li:not(.waiting)").nth(count - 1).wait_for(timeout=60_000)
     return page.locator(".answers > li").first.inner_text()
 
@@ -85,7 +85,7 @@ def main(chromium, address, folder, photo, other):
         answer.on("console", lambda message: said.append(message.text))
         told["answer"] = answer.locator("h2").first.inner_text()
         answer.wait_for_selector(".mark[aria-current]")
-        # What another web page in the same browser could try.
+        # Requests that another web page in the same browser could try.
         stranger = context.new_page()
         stranger.goto("data:text/html,<p>elsewhere")
         told["foreign"] = stranger.evaluate(

@@ -1,4 +1,4 @@
-"""Chromium, and what drives it."""
+"""Chromium and its driver."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ PYTHON = Path(__file__).parents[2] / ".browser/bin/python"
 
 @pytest.fixture(scope="session")
 def browser():
-    """Command that opens Chromium with a script; skips where it or its driver is not installed."""
+    """Return the command that runs a script in Chromium; skip if it or its driver is missing."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
     if not found:
         pytest.skip("no Chromium: `apt-get install chromium`, then `make test`")

@@ -1,4 +1,4 @@
-"""Answers made by hand: a small area whose imagery tells where one is, and maps of any shape."""
+"""Handmade answers: a small area whose imagery encodes positions, and maps of any shape."""
 
 import math
 
@@ -43,7 +43,7 @@ def grid(rows=20, columns=24, left_out=(0, 1, 2, 24), epsg=EPSG, west=WEST, step
 
 
 def mosaic(path, of, gsd_m=2.0):
-    """Red rises to the east, green to the north; a white square marks each tenth cell."""
+    """Write imagery: red rises to the east, green to the north, white marks each tenth cell."""
     width, height = round(of.columns * of.step_m / gsd_m), round(of.rows * of.step_m / gsd_m)
     x, y = np.meshgrid(np.linspace(30, 220, width), np.linspace(220, 30, height))
     rgb = np.stack([x, y, np.full_like(x, 90)]).astype(np.uint8)
@@ -56,7 +56,7 @@ def mosaic(path, of, gsd_m=2.0):
 
 
 def hills(of, seed=0, height=6.0):
-    """A map with a few hills."""
+    """Return a map with a few hills."""
     rng = np.random.default_rng(seed)
     centres = of.centres()
     value = np.zeros(len(centres))
@@ -68,7 +68,7 @@ def hills(of, seed=0, height=6.0):
 
 
 def answer(folder, probability=None, of=None, photos=1, here=0.7, name="a photo.jpg", **more):
-    """A Located, with its mosaic in ``folder``."""
+    """Return a Located, with its mosaic in ``folder``."""
     of = of or grid()
     path = folder / "mosaic.tif"
     if not path.exists():

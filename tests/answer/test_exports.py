@@ -1,4 +1,4 @@
-"""The files for a GIS, read back by other libraries than those that wrote them."""
+"""The files for a GIS, read back by libraries other than those that wrote them."""
 
 import json
 import math
@@ -42,7 +42,7 @@ def test_the_raster_holds_probabilities_and_levels(found, tmp_path):
     assert np.nanmin(probability[inside]) >= np.nanmax(np.where(inside, np.nan, probability))
 
 
-def test_places_are_where_they_are_said_to_be(found):
+def test_places_lie_at_their_coordinates(found):
     told = exports.places(found)
     assert [f["properties"]["rank"] for f in told["features"]] == list(range(1, 11))
     to_metres = Transformer.from_crs(4326, EPSG, always_xy=True)
@@ -54,7 +54,7 @@ def test_places_are_where_they_are_said_to_be(found):
     json.dumps(told, allow_nan=False)
 
 
-def test_what_is_not_known_is_null(tmp_path):
+def test_unknown_values_are_null(tmp_path):
     found = answer(tmp_path, here=math.nan)
     blind = answer(tmp_path, here=math.nan, heading_deg=np.full_like(found.heading_deg, math.nan))
     told = json.loads(json.dumps(exports.places(blind), allow_nan=False))
@@ -63,7 +63,7 @@ def test_what_is_not_known_is_null(tmp_path):
     assert "nan" not in exports.kml(blind).lower()
 
 
-def test_regions_are_valid_nested_and_as_large_as_said(found, tmp_path):
+def test_regions_are_valid_nested_and_of_the_stated_size(found, tmp_path):
     path = tmp_path / "r.geojson"
     path.write_text(json.dumps(exports.region_features(found)))
     table = geopandas.read_file(path)
@@ -115,13 +115,13 @@ def test_a_region_across_the_180th_meridian_is_cut_there():
 
 
 def test_coverage_recounted_from_the_exported_regions(tmp_path):
-    """Places drawn from maps that are too sharp: the exported regions still hold what they say."""
+    """Exported regions keep their coverage for places drawn from maps that are too sharp."""
     of = grid(24, 24, ())
     rng = np.random.default_rng(0)
     to_degrees = Transformer.from_crs(EPSG, 4326, always_xy=True)
 
     def drawn(count):
-        """Too sharp a map, and a place drawn from the true one."""
+        """Return a map that is too sharp, and a place drawn from the true one."""
         for _ in range(count):
             true = hills(of, seed=int(rng.integers(1 << 30)), height=4.0)
             sharp = true**1.6
@@ -149,7 +149,7 @@ def test_coverage_recounted_from_the_exported_regions(tmp_path):
     assert 100 * naive / 300 < 42
 
 
-def test_the_kml_is_what_earth_viewers_read(found, tmp_path):
+def test_the_kml_has_the_structure_that_earth_viewers_read(found, tmp_path):
     evil = answer(tmp_path, name="<b>&.jpg")
     (tmp_path / "a.kml").write_text(exports.kml(evil))
     root = ET.parse(tmp_path / "a.kml").getroot()

@@ -1,4 +1,4 @@
-"""The page as a person meets it: in a browser, by keyboard and screen reader, on paper, offline."""
+"""The page as a person uses it: in a browser, by keyboard and screen reader, on paper, offline."""
 
 import base64
 import json
@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory, browser):
-    """A page of two answers, used in Chromium."""
+    """Return observations of a page of two answers in Chromium."""
     folder = tmp_path_factory.mktemp("page")
     of = grid()
     known = Known(tuple(of.centres()[100]), "Its own chip ranks 3 of 40.", "by Ann, CC BY 2.0")
@@ -69,14 +69,14 @@ def seen(tmp_path_factory, browser):
     return json.loads(done.stdout), shown[0].found
 
 
-def test_nothing_is_asked_of_the_network_and_it_is_there_at_once(seen):
+def test_the_page_appears_at_once_without_the_network(seen):
     told, _ = seen
     assert told["requests"] == []
     assert told["console"] == []
     assert told["paint_ms"] < 1000
 
 
-def test_the_slider_changes_what_is_shown(seen):
+def test_the_slider_changes_the_map(seen):
     told, found = seen
     total = found.grid.rows * found.grid.columns
     for level, (share, text) in told["shares"].items():
@@ -105,14 +105,14 @@ def test_places_answer_to_mouse_and_keyboard(seen):
     assert told["zoomed"] == pytest.approx(2, rel=0.01)
 
 
-def test_everybody_can_read_it(seen):
+def test_the_page_is_accessible(seen):
     told, _ = seen
     assert [v for v in told["violations"] if v["impact"] in ("serious", "critical")] == []
     assert told["widths"] == {"390": 390, "1280": 1280}
     assert told["clipped"] == []
 
 
-def test_on_paper_all_places_are_there(seen):
+def test_the_print_shows_all_places(seen):
     told, found = seen
     text = " ".join(" ".join(told["text"]).split())
     for place in found.places(5):
@@ -148,7 +148,7 @@ def test_nothing_from_outside_becomes_markup(tmp_path):
     )
 
 
-def test_it_says_how_far_to_trust_it(tmp_path):
+def test_the_page_says_how_far_to_trust_it(tmp_path):
     heat = hills(grid(), height=9)
     found = answer(tmp_path, heat)
     text = Page(page.render([Shown(found)])).text
@@ -172,7 +172,7 @@ def test_it_says_how_far_to_trust_it(tmp_path):
         ({"unusual": (True,)}, "looks unlike the photos that the network was trained on"),
     ],
 )
-def test_doubts_are_said(tmp_path, more, said):
+def test_doubts_are_stated(tmp_path, more, said):
     assert said in Page(page.render([Shown(answer(tmp_path, **more))])).text
 
 
@@ -180,14 +180,14 @@ def test_doubts_are_said(tmp_path, more, said):
     ("here", "said"),
     [(0.2, "It may have been taken elsewhere."), (0.05, "Probably not here.")],
 )
-def test_a_measure_that_can_hardly_tell_does_not_judge(tmp_path, here, said):
+def test_a_weak_measure_does_not_judge(tmp_path, here, said):
     presence = {**FACTS["presence"], "test": {"strangers_pct": 92.0}}
     found = answer(tmp_path, here=here, facts={**FACTS, "presence": presence})
     assert said in Page(page.render([Shown(found)])).text
 
 
 def test_three_kilometres_square_fit_into_five_megabytes(tmp_path):
-    """Of imagery that compresses as badly as real imagery does."""
+    """The imagery compresses as badly as real imagery does."""
     of = grid(107, 107, ())
     rng = np.random.default_rng(0)
     side = round(107 * 28 / 0.6)
@@ -217,14 +217,14 @@ def test_colours_mean_the_same_on_every_map():
     flat = np.full(900, 1 / 900)
     assert (colours.levels(colours.bits(flat)) == 0).all()
     assert colours.scale()[0, 3] == 0
-    # Sixteen times as likely as before is the same step, whatever else is on the map.
+    # A likelihood of sixteen times the prior is the same step, whatever else is on the map.
     for cells in (100, 10_000):
         odds = np.full(cells, (1 - 16 / cells) / (cells - 1))
         odds[3] = 16 / cells
         assert colours.levels(colours.bits(odds))[3] == round(255 * 4 / colours.MOST_BITS)
     odds = np.full(100, 0.84 / 99)
     odds[0] = 0.16
-    # A photo that is probably of elsewhere leaves every cell less likely.
+    # A photo that is probably from elsewhere makes every cell less likely.
     maybe, surely = (colours.bits(odds, here) for here in (0.02, 1.0))
     assert maybe[0] < 0
     assert surely[0] == pytest.approx(np.log2(16) + 1)
@@ -233,13 +233,13 @@ def test_colours_mean_the_same_on_every_map():
 
 @pytest.mark.parametrize("heading", [0, 90, 200])
 def test_chips_look_up(tmp_path, heading):
-    """Red rises to the east, green to the north: turned, what lies ahead is above."""
+    """Red rises to the east, green to the north; in a turned chip the view ahead is above."""
     of = grid()
     answer(tmp_path, of=of)
     place = (of.west + of.columns * of.step_m / 2, of.north - of.rows * of.step_m / 2)
     chip = np.asarray(imagery.around(tmp_path / "mosaic.tif", place, heading, 200.0, 100), float)
     ahead = chip[:20].mean(axis=(0, 1)) - chip[-20:].mean(axis=(0, 1))
-    # Colours rise as fast to the east as to the north, but for the area's two sides.
+    # Colours rise equally to the east and to the north, except for the area's two sides.
     east, north = ahead[0] * of.columns, ahead[1] * of.rows
     found = np.degrees(np.arctan2(east, north)) % 360
     assert (found - heading + 180) % 360 - 180 == pytest.approx(0, abs=3)

@@ -1,4 +1,4 @@
-"""The page to drop photos on: who is let in, what is refused, and how a person uses it."""
+"""The page for dropping photos: access control, rejected requests, and use by a person."""
 
 import asyncio
 import http.client
@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 
 
 class MadeArea:
-    """Stands for an area: all photos have the same map."""
+    """Stand-in for an area that gives every photo the same map."""
 
     def __init__(self, folder):
         self.made, self.seen = answer(folder), []
@@ -42,7 +42,7 @@ class MadeArea:
 
 
 class Served:
-    """The server in a thread of its own, and requests with any header."""
+    """The server in a separate thread, with requests that carry any header."""
 
     def __init__(self, folder):
         self.area = MadeArea(folder)
@@ -67,7 +67,7 @@ class Served:
         self.thread.join(20)
 
     def ask(self, method="GET", path="", body=None, token=None, **headers):
-        """Status, headers and body of an answer."""
+        """Return status, headers and body of a response."""
         token = self.site.token if token is None else token
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         sent = {"Host": f"127.0.0.1:{self.port}"}
@@ -123,7 +123,7 @@ def test_a_photo_is_answered_and_its_files_stay(served):
     assert status == 200
     assert text == (folder / "answer.html").read_text()
     assert headers["Cache-Control"] == "no-store"
-    # The same name again gets a folder of its own.
+    # The same name gets another folder the second time.
     again = served.post([("my photo.jpg", photo())])[1]
     assert Path(again["folder"]).name == "my photo-2"
 
@@ -162,7 +162,7 @@ def test_only_its_own_page_is_let_in(served, headers, status):
         assert "frame-ancestors 'none'" in sent["Content-Security-Policy"]
 
 
-def test_a_question_needs_an_origin(served):
+def test_a_request_needs_an_origin(served):
     asked = len(served.area.seen)
     for origin in ({"Origin": "http://evil.example"}, {"Origin": "null"}):
         assert served.post([("a.jpg", photo())], **origin)[0] == 403
@@ -174,7 +174,7 @@ def test_a_question_needs_an_origin(served):
     assert len(served.area.seen) == asked
 
 
-def test_what_is_no_question_is_a_sentence(served, monkeypatch):
+def test_an_invalid_request_gets_one_sentence(served, monkeypatch):
     cases = [
         (served.post([("a.txt", b"hello")]), 422, "a.txt is not a readable photo"),
         (served.post([("", b"")]), 422, "not a readable photo"),
@@ -195,7 +195,7 @@ def test_what_is_no_question_is_a_sentence(served, monkeypatch):
 
 
 def test_a_request_that_lies_about_its_size_is_cut_off(served, monkeypatch):
-    """Chunks without a Content-Length."""
+    """The request sends chunks without a Content-Length."""
     monkeypatch.setattr(server, "MAX_BYTES", 200_000)
     head = b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n'
 
@@ -232,7 +232,7 @@ def test_names_of_photos_do_not_lead_out_of_the_folder(served):
     assert not (served.folder.parent / "evil").exists()
 
 
-def test_it_listens_on_this_machine_alone(served):
+def test_it_listens_on_this_machine_only(served):
     assert [name[0] for name in served.runner.addresses] == ["127.0.0.1"]
     assert len(served.site.token) >= 32
 
@@ -243,7 +243,7 @@ def test_a_port_that_is_taken_is_named(served):
         asyncio.run(server.start(site, served.port))
 
 
-def test_a_person_drops_photos_on_it(served, browser, tmp_path):
+def test_photos_can_be_dropped_on_the_page(served, browser, tmp_path):
     (tmp_path / "a.jpg").write_bytes(photo())
     (tmp_path / "notes.jpg").write_bytes(b"not a photo")
     command, chromium = browser

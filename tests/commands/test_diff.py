@@ -1,4 +1,4 @@
-"""`witw diff`: reasons, from what Snakemake knows of a job."""
+"""`witw diff`: reasons derived from Snakemake's knowledge of a job."""
 
 import json
 
@@ -14,7 +14,7 @@ def job(rule="chips", aoi="rio", **why):
 
 
 def spec(**keys):
-    """As Snakemake records a text: in quotes."""
+    """Return a text as Snakemake records it: in quotes."""
     return [repr(json.dumps({"stage": "chips", "aoi": "rio"} | keys, sort_keys=True))]
 
 
@@ -42,7 +42,7 @@ def spec(**keys):
         ({"is_forced": True}, ["forced"]),
     ],
 )
-def test_each_reason_is_told(why, told):
+def test_each_reason_is_reported(why, told):
     assert diff.because(job(**why)) == told
 
 

@@ -1,4 +1,4 @@
-"""What `witw forget` erases at once below results/, searched for by content."""
+"""Data that `witw forget` erases at once below results/, searched for by content."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def body(kind, photo_id):
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """A run folder with store, chips, data set, packs, exports and pages of three photos."""
+    """Make a run folder with store, chips, data set, packs, exports and pages of three photos."""
     monkeypatch.chdir(tmp_path)
     rows = []
     for photo_id in IDS:
@@ -68,7 +68,7 @@ def results(tmp_path, monkeypatch):
 
 
 def held(results, word):
-    """Files whose name or content has the word, Parquet unpacked."""
+    """Return files whose name or content contains the word, with Parquet unpacked."""
     out = []
     for path in sorted(p for p in results.rglob("*") if p.is_file()):
         content = str(path).encode() + path.read_bytes()
@@ -83,7 +83,7 @@ def with_rows(results, photo_id):
     return [p for p in results.rglob("*.parquet") if photo_id in set(pd.read_parquet(p)["id"])]
 
 
-def test_nothing_of_a_photo_is_left_and_all_of_the_others(results):
+def test_a_photo_leaves_nothing_and_the_others_stay_whole(results):
     before = {p: p.read_bytes() for p in results.rglob("*") if p.is_file()}
     assert {Path(path).suffix for path in held(results, "900000011")} >= {
         ".jpg", ".parquet", ".arrow", ".tar", ".csv", ".html"
@@ -114,19 +114,19 @@ def test_the_table_stays_geoparquet_with_checksums(results):
     assert (results / "dataset" / table["photo_path"].iloc[0]).is_file()
 
 
-def test_done_again_it_finds_nothing(results):
+def test_a_second_run_finds_nothing(results):
     erase(results, ["900000011"], with_rows(results, "900000011"))
     assert not any(erase(results, ["900000011"], with_rows(results, "900000011")).values())
 
 
 def test_a_pack_that_lost_its_table_goes_too(results):
-    """As a command that was killed between the two files leaves it."""
+    """The state is that of a command killed between two files."""
     (results / "pack/train/pairs.parquet").unlink()
     erase(results, ["900000011"], with_rows(results, "900000011"))
     assert held(results, "900000011") == []
 
 
-def test_arrow_is_read_by_others_after_it(results):
+def test_other_libraries_read_the_arrow_file_afterwards(results):
     erase(results, ["900000011"], with_rows(results, "900000011"))
     assert pa.ipc.open_file(results / "pack/test/pictures.arrow").read_all()["id"].to_pylist() == [
         "900000013"

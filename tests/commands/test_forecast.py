@@ -1,4 +1,4 @@
-"""What is said of a training before it begins, against the network itself."""
+"""The forecast of a training, compared with the network itself."""
 
 import pandas as pd
 import pytest
@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def write_listed(folder, **counts):
-    """Photos that a finished search listed, per area."""
+    """Write the photos listed by a finished search, for each area."""
     for name, count in counts.items():
         path = folder / "results" / name / "photos.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def test_the_small_networks_work_is_counted_without_torch(train, pack):
     assert found == pytest.approx(expected, rel=0.02)
 
 
-def test_the_cost_is_that_of_the_network():
+def test_the_cost_equals_the_networks_own():
     settings, pack = Train(backbone="test_vit", micro_batch=16, ema=0.9), Pack()
     found = cost.measure(settings, 225.0, pack)
     network = Network(Architecture.of(settings, 225.0, 256, 256)).eval()
@@ -87,7 +87,7 @@ def test_the_cost_is_that_of_the_network():
     assert step == 16 * found.kept_values * 2
 
 
-def test_a_line_tells_what_where_how_long_and_how_large(folder):
+def test_a_line_states_network_device_time_and_size(folder):
     write_listed(folder, oslo=900, bern=100, lima=200)
     (line,) = forecast.sentences(config(), is_local=True)
     assert line.startswith("Training: small, from scratch; 30 epochs of at most 900 pairs on ")
@@ -96,7 +96,7 @@ def test_a_line_tells_what_where_how_long_and_how_large(folder):
     assert "packed pairs take 0.077 GB" in line  # 1,200 of two squares of 256 px
 
 
-def test_before_anything_is_listed_it_tells_of_a_hundred_thousand(folder):
+def test_before_a_search_it_assumes_a_hundred_thousand_photos(folder):
     (line,) = forecast.sentences(config(), is_local=True)
     assert "hours per 100,000 pairs" in line
 
@@ -120,7 +120,7 @@ def test_a_small_network_for_many_pairs_is_a_waste(folder):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_transformer_without_a_gpu_is_told_the_other_config(folder):
+def test_a_transformer_without_a_gpu_is_pointed_to_the_other_config(folder):
     line, note = forecast.sentences(config(backbone="test_vit", weights="timm"), is_local=True)
     assert "test_vit, pretrained, 1 million parameters" in line
     assert "configs/cpu.yaml" in note
@@ -129,7 +129,7 @@ def test_a_transformer_without_a_gpu_is_told_the_other_config(folder):
     assert "GB of its memory" in line
 
 
-def test_a_network_that_cannot_be_is_told_before_the_first_job(folder):
+def test_an_impossible_network_is_reported_before_the_first_job(folder):
     with pytest.raises(UserError, match="timm has no model 'vit_of_no_size'"):
         forecast.sentences(config(backbone="vit_of_no_size"), is_local=True)
 

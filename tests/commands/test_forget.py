@@ -1,4 +1,4 @@
-"""`witw forget` in a run folder made by the real search against the stand-in for Flickr."""
+"""`witw forget` in a run folder made by the real search against the Flickr stand-in."""
 
 import json
 import multiprocessing
@@ -51,7 +51,7 @@ def photo(number, owner, place, upload=None):
 
 
 class Workplace:
-    """A run folder of three areas, the working folder of the test."""
+    """A run folder of three areas, which is the test's working folder."""
 
     def __init__(self, server):
         self.server = server
@@ -68,7 +68,7 @@ class Workplace:
         )
 
     def search(self, aoi, **search_settings):
-        """Run the stage as its rule does; returns the ids listed."""
+        """Run the stage as its rule does; return the ids listed."""
         folder = Path("results") / aoi
         spec = build(self.config(**search_settings), "search", aoi)
         files = {name: folder / f"{name}.parquet" for name in ("photos", "cells")}
@@ -106,7 +106,7 @@ def stored():
 
 
 def traces(*words):
-    """Files of the run folder that hold any of the words, packed or not, by name."""
+    """Return the names of files in the run folder that contain any of the words, packed or not."""
     held = set()
     for path in (p for p in Path().rglob("*") if p.is_file() and p != forgotten.PATH):
         text = f"{path}\n".encode() + path.read_bytes()
@@ -137,7 +137,7 @@ def asked(server):
     return [call for call in server.calls if call.name == "flickr.photos.search"]
 
 
-def test_a_photo_goes_from_every_area_at_once(place):
+def test_a_photo_is_removed_from_every_area_at_once(place):
     before = stored()
     assert {"photos/west/01/52800000501.jpg", "photos/east/01/52800000501.jpg"} < before
     found = forget.run(["52800000501"], [])
@@ -146,7 +146,7 @@ def test_a_photo_goes_from_every_area_at_once(place):
     assert forgotten.load() == forgotten.Forgotten(frozenset({"52800000501"}), frozenset())
 
 
-def test_the_data_set_s_card_goes_as_it_may_show_the_photo(place):
+def test_the_data_card_is_removed_because_it_may_show_the_photo(place):
     folder = Path("results/dataset")
     folder.mkdir()
     for name in ("README.md", "example.jpg", "funnel.csv"):
@@ -157,7 +157,7 @@ def test_the_data_set_s_card_goes_as_it_may_show_the_photo(place):
     assert [path.name for path in folder.iterdir()] == ["funnel.csv"]
 
 
-def test_an_owner_goes_with_every_photo(place):
+def test_every_photo_of_an_owner_is_removed(place):
     before = stored()
     found = forget.run([], [ANA])
     assert found.ids == {"52800000500", "52800000501", "52800000506"}
@@ -180,7 +180,7 @@ def test_a_half_fetched_photo_goes_too(place):
     assert not part.exists()
 
 
-def test_the_next_search_drops_the_rows_and_asks_nothing(place):
+def test_the_next_search_drops_the_rows_without_a_call(place):
     asked_before = len(asked(place.server))
     forget.run(["52800000501"], [CY])
     assert place.search("west") == {"52800000500", "52800000502", "52800000506"}
@@ -207,7 +207,7 @@ def test_a_search_of_later_uploads_does_not_bring_them_back(place):
     assert traces("52800000501", "52800000504", "52800000505", "52800000520", CY) == set()
 
 
-def test_only_areas_that_had_it_are_listed_anew(place):
+def test_only_areas_with_the_photo_are_listed_again(place):
     digests = {aoi: forgotten.digest(aoi) for aoi in BOXES}
     assert set(digests.values()) == {""}
     forget.run(["52800000500"], [])
@@ -218,7 +218,7 @@ def test_only_areas_that_had_it_are_listed_anew(place):
     assert json.loads(build(place.config(), "search", "east"))["forgotten"] == ""
 
 
-def test_again_when_all_is_gone_changes_nothing(place):
+def test_a_second_run_changes_nothing(place):
     forget.run(["52800000500"], [CY])
     for aoi in BOXES:
         place.search(aoi)
@@ -229,7 +229,7 @@ def test_again_when_all_is_gone_changes_nothing(place):
     assert "Removed from the photo store: nothing." in forget.report(again, ["52800000500"], [CY])
 
 
-def test_what_came_back_is_listed_anew_once_more(place):
+def test_photos_that_come_back_are_removed_again(place):
     forget.run(["52800000500"], [])
     first = forgotten.digest("west")
     place.fetch("west", ["52800000500"])
@@ -237,7 +237,7 @@ def test_what_came_back_is_listed_anew_once_more(place):
     assert forgotten.digest("west") != first
 
 
-def test_what_is_nowhere_is_remembered_all_the_same(place, capsys):
+def test_an_unknown_photo_is_remembered_too(place, capsys):
     __main__.run(["forget", "777", "--owner", "44444444@N04"])
     said = capsys.readouterr().out
     assert "Not found here, but remembered: 44444444@N04, 777." in said
@@ -247,7 +247,7 @@ def test_what_is_nowhere_is_remembered_all_the_same(place, capsys):
     assert all(forgotten.digest(aoi) == "" for aoi in BOXES)
 
 
-def test_what_an_interrupted_command_left_the_next_one_finds(place, monkeypatch):
+def test_the_next_command_finds_the_rest_of_an_interrupted_one(place, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
@@ -255,7 +255,7 @@ def test_what_an_interrupted_command_left_the_next_one_finds(place, monkeypatch)
         patch.setattr(forget.journal, "scrub", killed)
         with pytest.raises(KeyboardInterrupt):
             forget.run([], [CY])
-    # The rows are gone by now, and with them what the owner's photos are.
+    # The rows are gone by now, and with them the link from owner to photos.
     assert place.search("south") == set()
     place.fetch("south", ["52800000504"])
     found = forget.run([], [CY])
@@ -264,7 +264,7 @@ def test_what_an_interrupted_command_left_the_next_one_finds(place, monkeypatch)
     assert traces("52800000504", "52800000505", CY) == set()
 
 
-def test_the_report_says_what_went_and_what_is_left(place, capsys):
+def test_the_report_lists_removed_and_remaining_data(place, capsys):
     for name in ("dataset", "model", "report"):
         (Path("results") / name).mkdir()
     packed = [
@@ -289,7 +289,7 @@ def test_the_report_says_what_went_and_what_is_left(place, capsys):
     ]
 
 
-def test_without_a_model_none_is_spoken_of(place, capsys):
+def test_without_a_model_none_is_mentioned(place, capsys):
     __main__.run(["forget", "52800000500", "52800000502"])
     said = capsys.readouterr().out
     assert "keep their influence" not in said
@@ -308,7 +308,7 @@ def test_without_a_model_none_is_spoken_of(place, capsys):
         ([], "name photos by their ids"),
     ],
 )
-def test_what_is_mistyped_is_told_before_anything_is_done(place, args, words):
+def test_a_typo_is_reported_before_anything_is_removed(place, args, words):
     before = stored()
     with pytest.raises(UserError, match=words) as error:
         __main__.run(["forget", *args])
@@ -317,7 +317,7 @@ def test_what_is_mistyped_is_told_before_anything_is_done(place, args, words):
     assert not forgotten.PATH.exists()
 
 
-def test_a_folder_that_is_no_run_folder_stays_as_it_is(tmp_path):
+def test_a_folder_that_is_not_a_run_folder_stays_unchanged(tmp_path):
     (tmp_path / "other").mkdir()
     with pytest.raises(UserError, match="is not a run folder"):
         __main__.run(["forget", "52800000500", "--directory", str(tmp_path / "other")])
@@ -334,7 +334,7 @@ sys.stdin.read()
 """
 
 
-def test_while_a_run_is_at_work_nothing_is_done(place):
+def test_nothing_is_removed_during_a_run(place):
     before = stored()
     command = [sys.executable, "-c", HOLD]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -352,7 +352,7 @@ def test_a_table_that_cannot_be_read_is_named(place):
         forget.run(["52800000500"], [])
 
 
-def test_the_command_prints_its_report_and_ends_well(place):
+def test_the_command_prints_its_report_and_exits_with_0(place):
     command = [
         sys.executable,
         "-m",
@@ -407,7 +407,7 @@ def test_two_at_once_lose_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"ids": ["1"]}', '{"ids": {"1": {}}, "owners": {}}'])
-def test_a_broken_memory_stops_everything(tmp_path, monkeypatch, text):
+def test_a_broken_list_of_forgotten_photos_stops_everything(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
     forgotten.PATH.parent.mkdir()
     forgotten.PATH.write_text(text)

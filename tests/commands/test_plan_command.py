@@ -1,4 +1,4 @@
-"""`witw plan` against the stand-in for Flickr, over HTTP and through flickrapi."""
+"""`witw plan` against the Flickr stand-in, over HTTP and through flickrapi."""
 
 import io
 import json
@@ -27,7 +27,7 @@ BERN = [7.4, 46.9, 7.5, 46.97]
 
 
 def catalog():
-    """300 open photos and one reserved in Oslo, two in Bern, one between them."""
+    """Return 300 open photos and one reserved photo in Oslo, two in Bern, one between them."""
     places = [(10.75, 59.92, 4)] * 300 + [(10.75, 59.92, 0), (7.45, 46.95, 9), (7.41, 46.91, 2)]
     places += [(9.0, 50.0, 4)]
     return [
@@ -57,7 +57,7 @@ def server():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A run folder with nothing in it but the config; the test stands elsewhere."""
+    """Make a run folder with only the config; the test runs in another folder."""
     monkeypatch.setenv("FLICKR_API_KEY", KEY)
     monkeypatch.delenv("FLICKR_API_SECRET", raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -84,7 +84,7 @@ def planned(capsys, folder, *args):
     return json.loads(capsys.readouterr().out)
 
 
-def test_one_call_an_area_tells_how_many_photos_there_are(server, folder, capsys):
+def test_one_call_per_area_counts_its_photos(server, folder, capsys):
     configure(folder / "config.yaml", server.api_url)
     before = len(server.calls)
     told = planned(capsys, folder)
@@ -113,7 +113,7 @@ def test_hours_follow_from_the_quota(server, folder, capsys):
         assert row["hours"] == row["calls"] / 60
 
 
-def test_a_config_named_by_its_path_is_found_from_where_one_stands(server, folder, capsys):
+def test_a_config_path_is_relative_to_the_working_folder(server, folder, capsys):
     configure(folder.parent / "elsewhere" / "mine.yaml", server.api_url)
     assert len(planned(capsys, folder, "--configfile", "mine.yaml")["rows"]) == 2
 
@@ -125,7 +125,7 @@ def jpeg(side):
 
 
 def fetched(folder, sizes):
-    """Pretend that Oslo's photos of these sizes were fetched, and one is gone."""
+    """Pretend that Oslo's photos of these sizes were fetched, and that one is gone."""
     rows = [{"id": str(n), "status": "ok", "bytes": size} for n, size in enumerate(sizes)]
     rows += [{"id": "99", "status": "gone", "bytes": None}]
     frame = pd.DataFrame(rows).reindex(columns=list(tables.DOWNLOADS))
@@ -134,7 +134,7 @@ def fetched(folder, sizes):
     tables.write(path, "downloads", frame)
 
 
-def test_what_is_there_already_is_measured_and_counted(server, folder, capsys):
+def test_existing_photos_are_measured_and_counted(server, folder, capsys):
     configure(folder / "config.yaml", server.api_url)
     fetched(folder, [1000, 3000])
     for name in ("photos/oslo/01/1.jpg", "results/oslo/chips/0000/1.jpg"):
@@ -156,7 +156,7 @@ def test_what_is_there_already_is_measured_and_counted(server, folder, capsys):
 
 
 def raster(path, box, side):
-    """An 8-band raster of a box, uncompressed."""
+    """Write an 8-band raster of a box, uncompressed."""
     with rasterio.open(
         path, "w", driver="GTiff", width=side, height=side, count=8, dtype="uint16",
         crs="EPSG:4326", transform=from_bounds(*box, side, side),
@@ -164,7 +164,7 @@ def raster(path, box, side):
         file.write(np.ones((8, side, side), "uint16"))
 
 
-def test_the_imagery_is_looked_at_and_counted_before_the_word_on_the_disk(server, folder, capsys):
+def test_imagery_is_counted_before_the_disk_is_judged(server, folder, capsys):
     configure(folder / "config.yaml", server.api_url)
     box = (10.7, 59.9, 10.71, 59.905)
     raster(folder / "a.tif", box, 50)
@@ -175,13 +175,13 @@ def test_the_imagery_is_looked_at_and_counted_before_the_word_on_the_disk(server
     assert told["utm_bytes"] == pytest.approx(1.8 * wide * high / 0.09, rel=0.02)
     assert told["local_bytes"] == (folder / "a.tif").stat().st_size
     assert (told["strips"], told["remote_bytes"]) == (2, 0)
-    # b.tif is not there: that is said, and the rest is told all the same.
+    # b.tif is missing: the message says so, and everything else is still reported.
     assert len(told["told"]) == 1 and "'bern': strip file b.tif cannot be read" in told["told"][0]
     __main__.run(["plan", "--directory", str(folder)])
     text = capsys.readouterr().out
     assert "UNUSABLE and not counted: 1 of 2 strips" in text and "b.tif" in text
     assert text.index("UNUSABLE") < text.index("Disk: ")
-    # What is made already need not be written.
+    # Existing files need not be written again.
     (folder / "results/oslo/strips").mkdir(parents=True)
     before = planned(capsys, folder)["missing_bytes"]
     (folder / "results/oslo/strips/a.utm.tif").write_bytes(b"x" * 100_000)
@@ -194,7 +194,7 @@ def test_without_tables_a_photo_has_the_usual_size(server, folder, capsys):
     assert (told["bytes_per_photo"], told["measured_on"]) == (estimate.PHOTO_BYTES, 0)
 
 
-def test_a_finished_and_a_begun_search_are_told(server, folder, capsys):
+def test_a_finished_and_an_unfinished_search_are_reported(server, folder, capsys):
     configure(folder / "config.yaml", server.api_url)
     rows = pd.DataFrame([{"id": str(n), "is_gone": n == 0} for n in range(5)])
     (folder / "results/oslo").mkdir(parents=True)
@@ -214,7 +214,7 @@ def test_a_finished_and_a_begun_search_are_told(server, folder, capsys):
     assert lines[2].startswith("bern") and lines[2].endswith("begun")
 
 
-def test_the_table_is_aligned_and_says_what_its_figures_mean(server, folder, capsys):
+def test_the_table_is_aligned_and_explains_its_figures(server, folder, capsys):
     configure(folder / "config.yaml", server.api_url)
     __main__.run(["plan", "--directory", str(folder)])
     head, *rows = capsys.readouterr().out.splitlines()
@@ -225,8 +225,8 @@ def test_the_table_is_aligned_and_says_what_its_figures_mean(server, folder, cap
     assert "138 kB" in notes and "3,600 an hour" in notes and "which is enough" in notes
 
 
-def test_a_slow_photo_host_s_hours_are_told(server, folder, capsys):
-    """302 photos are missing: 0.84 h at one in 10 s."""
+def test_the_hours_of_a_slow_photo_host_are_reported(server, folder, capsys):
+    """302 photos are missing: 0.84 h at one per 10 s."""
     configure(folder / "config.yaml", server.api_url)
     hours = planned(capsys, folder)["download_hours"]
     assert list(hours) == ["1 in 10 s", "1 in 3 s", "10/s", "100/s"]
@@ -236,7 +236,7 @@ def test_a_slow_photo_host_s_hours_are_told(server, folder, capsys):
     assert "0.839 h at 1 in 10 s, 0.252 h at 1 in 3 s" in capsys.readouterr().out
 
 
-def test_too_small_a_disk_is_said_aloud():
+def test_too_small_a_disk_is_reported():
     row = plan.Row("oslo", 9, 1, 0.1, 5_000, 7_000, 0, 0, 0, 0, None, False)
     small, large = (plan.text(plan.RunPlan([row], 1, 0, free, 3600)) for free in (11_999, 12_001))
     assert "NOT ENOUGH" in small
@@ -246,20 +246,20 @@ def test_too_small_a_disk_is_said_aloud():
 @pytest.mark.parametrize(
     ("key", "words"), [("", "FLICKR_API_KEY is not set"), ("wrong", "does not accept")]
 )
-def test_without_a_good_key_there_is_one_sentence(server, folder, monkeypatch, capsys, key, words):
+def test_an_unusable_key_gives_one_sentence(server, folder, monkeypatch, capsys, key, words):
     configure(folder / "config.yaml", server.api_url)
     monkeypatch.setenv("FLICKR_API_KEY", key)
     with pytest.raises(UserError, match=words) as error:
         __main__.run(["plan", "--directory", str(folder)])
     assert "\n" not in str(error.value)
     assert "wrong" not in str(error.value)
-    # What is known without a key is told all the same.
+    # Figures that need no key are still reported.
     assert capsys.readouterr().out.startswith("Imagery: 2 strips; ")
 
 
 def test_a_key_in_the_run_folders_env_file_is_used(server, folder, monkeypatch, capsys):
     configure(folder / "config.yaml", server.api_url)
-    # Set and taken away, so that what the file sets is undone after the test.
+    # Set and removed, so that the test undoes the file's setting.
     monkeypatch.setenv("FLICKR_API_KEY", "")
     monkeypatch.delenv("FLICKR_API_KEY")
     (folder / ".env").write_text(f"FLICKR_API_KEY={KEY}\n")
@@ -276,7 +276,7 @@ def test_a_service_that_does_not_answer_is_one_sentence(folder, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-def test_a_service_that_falters_is_asked_again(folder, capsys):
+def test_a_service_with_passing_faults_is_called_again(folder, capsys):
     with FlickrServer(catalog(), lambda _: None, faults=Faults(seed=1, api_503=1, most=1)) as one:
         configure(folder / "config.yaml", one.api_url)
         assert planned(capsys, folder)["total"]["photos"] == 302
@@ -291,7 +291,7 @@ def test_a_service_that_falters_is_asked_again(folder, capsys):
         (["plan", "--directory", "nowhere"], "nowhere: No such file"),
     ],
 )
-def test_what_does_not_exist_is_named(server, folder, monkeypatch, args, words):
+def test_a_missing_name_is_reported(server, folder, monkeypatch, args, words):
     configure(folder / "config.yaml", server.api_url)
     monkeypatch.chdir(folder)
     before = len(server.calls)
@@ -301,7 +301,7 @@ def test_what_does_not_exist_is_named(server, folder, monkeypatch, args, words):
 
 
 @pytest.mark.parametrize("text", ["aois: [", "- a\n", "", "aois: {oslo: {bbox: 1}}"])
-def test_a_config_that_is_none_is_one_sentence(folder, text):
+def test_an_invalid_config_gives_one_sentence(folder, text):
     (folder / "config.yaml").write_text(text)
     with pytest.raises(UserError, match=r"config\.yaml") as error:
         __main__.run(["plan", "--directory", str(folder)])
@@ -324,7 +324,7 @@ def test_more_photos_sweeps_and_audits_take_more_calls():
     ("quality", "subsampling", "kib"),
     [(90, "4:4:4", 139), (95, "4:4:4", 209), (75, "4:2:0", 66), (90, "4:2:0", 108)],
 )
-def test_chips_have_the_sizes_that_were_measured(quality, subsampling, kib):
+def test_chips_have_the_measured_sizes(quality, subsampling, kib):
     chips = Chips(jpeg_quality=quality, subsampling=subsampling)
     assert estimate.chip_bytes(chips) == pytest.approx(kib * 1024, rel=0.001)
 
@@ -341,7 +341,7 @@ def test_chips_grow_with_quality_and_area(subsampling):
     assert half == pytest.approx(sizes[49] / 4, rel=0.01)
 
 
-def test_pack_and_training_are_counted_where_a_network_is_trained(server, folder, capsys):
+def test_pack_and_training_are_counted_if_a_network_is_trained(server, folder, capsys):
     configure(folder / "config.yaml", server.api_url)
     assert planned(capsys, folder)["training"] is None  # no area is for validation or the test
     path = folder / "config.yaml"

@@ -1,4 +1,4 @@
-"""Made-up splits and a city, and a network that has learned the splits."""
+"""Synthetic splits, a city, and a network trained on the splits."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture
 def packs(tmp_path, monkeypatch):
-    """Folders ``train`` and ``val`` in a run folder of their own, which becomes the working one."""
+    """Make folders ``train`` and ``val`` in a run folder, which becomes the working folder."""
     from made_pairs import write_pack  # torch is two seconds, and a third of the modules need none
 
     monkeypatch.chdir(tmp_path)
@@ -17,7 +17,7 @@ def packs(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """A model that has learned the made-up pairs; never seen: its ``test`` split of two areas."""
+    """Return a model trained on the synthetic pairs; its ``test`` split of two areas is unseen."""
     from made_pairs import SPEC, write_pack  # imports torch
 
     from witw.cvig import train  # imports torch
@@ -35,7 +35,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def city(trained, tmp_path_factory):
-    """A city the network has not seen: ``mosaic.tif``, indexed as ``cells.safetensors``."""
+    """Return an unseen city: ``mosaic.tif``, indexed as ``cells.safetensors``."""
     from made_city import BBOX, write_mosaic  # imports torch
 
     from witw.cvig import index  # imports torch

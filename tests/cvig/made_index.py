@@ -1,4 +1,4 @@
-"""Made-up indexes whose cells lie where the photos of a made-up split do; photos with headings."""
+"""Synthetic indexes whose cells lie at the photos of a split, and photos with headings."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ EPSG = 32631
 
 
 def write_index(folder, model_path, split, spacing_m=500.0):
-    """Index each area of a split by its own chips; return what ``evaluate`` takes."""
+    """Index each area of a split by its own chips; return the inputs of ``evaluate``."""
     folder.mkdir(parents=True, exist_ok=True)
     model, data = Model.load(model_path, torch.device("cpu")), Packed.open(split)
     cells = {}
@@ -46,7 +46,7 @@ def write_cells(path, grid, codes, model):
 
 
 def shot_with_heading(path, degrees, reference="T"):
-    """Write a small JPEG whose EXIF data tells the direction it was taken in."""
+    """Write a small JPEG whose EXIF data contain a heading."""
     exif = Image.Exif()
     gps = {0x0011: IFDRational(round(100 * degrees), 100)}
     exif[0x8825] = gps if reference is None else {0x0010: reference, **gps}

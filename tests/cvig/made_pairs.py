@@ -1,4 +1,4 @@
-"""A made-up split: chips of coloured blobs, and the photos a camera at their centres would take."""
+"""A synthetic split: chips of coloured blobs, and photos of a camera at their centres."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ TO_DEGREES = Transformer.from_crs(32631, 4326, always_xy=True)
 
 
 def make_pairs(count, seed, chip_px=32, photo_px=24, fov_deg=65.0):
-    """Chips, photos (ground plane only, far is up) and the headings they look at [degrees]."""
+    """Return chips, photos (ground plane only, distance upwards) and their headings [degrees]."""
     rng = np.random.default_rng(seed)
     blobs = torch.from_numpy(rng.uniform(0, 255, (count, 3, 6, 6))).float()
     chips = F.interpolate(blobs, (chip_px, chip_px), mode="bicubic").clamp(0, 255)
@@ -57,7 +57,7 @@ def write_pack(folder, count, seed, aois=("a",), spacing_m=500.0, owners=None, *
 
 
 def write_rows(folder, rows, photos, chips, quality=95):
-    """Write pictures and the rows that belong to them as the stage ``pack`` does."""
+    """Write pictures and their rows as the stage ``pack`` does."""
     pairs = (
         packed.Pair(row, packed.encode(photo, quality), packed.encode(chip, quality))
         for row, photo, chip in zip(rows.to_dict("records"), photos, chips, strict=True)

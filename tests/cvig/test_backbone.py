@@ -1,4 +1,4 @@
-"""Fetching a backbone's weights from a hub on loopback, by the hub's own client."""
+"""Fetch a backbone's weights from a hub on loopback, with the hub's own client."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from witw.cvig.network.timm_backbone import Timm
 
 @contextmanager
 def hub(body):
-    """A hub that holds one file under every name."""
+    """Serve a hub that has one file under every name."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -51,7 +51,7 @@ def hub(body):
 
 @pytest.fixture
 def fetch(tmp_path):
-    """Fetch test_vit with these weights to models/, with an empty cache."""
+    """Fetch the weights of test_vit to models/, with an empty cache."""
     counter = iter(range(9))
     spec = {"stage": "backbone", "version": 1, "train": {"backbone": "test_vit"}}
     file = tmp_path / "models" / "test_vit.safetensors"
@@ -77,7 +77,7 @@ def weights(seed):
     return timm.create_model("test_vit").state_dict()
 
 
-def test_what_is_fetched_is_what_training_begins_with_and_stays_so(fetch):
+def test_training_starts_with_the_fetched_weights_and_checks_them(fetch):
     state = weights(1)
     file, done = fetch(state)
     assert done.returncode == 0, done.stderr

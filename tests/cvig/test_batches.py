@@ -38,7 +38,7 @@ def test_fewer_rows_than_a_batch_are_one_batch():
 
 
 @pytest.mark.parametrize("kind", [0, 1])
-def test_a_damaged_picture_is_not_learnt_from(tmp_path, kind):
+def test_a_damaged_picture_is_not_trained_on(tmp_path, kind):
     write_pack(tmp_path, 8, 1)
     start, length = Packed.open(tmp_path).spans[5, kind]
     with (tmp_path / PICTURES).open("r+b") as file:
@@ -53,7 +53,7 @@ def test_a_damaged_picture_is_not_learnt_from(tmp_path, kind):
     assert str(tmp_path) in str(told.value)
 
 
-def test_ahead_keeps_order_and_passes_errors_on():
+def test_reading_ahead_keeps_order_and_passes_errors_on():
     assert list(ahead(iter(range(20)))) == list(range(20))
 
     def broken():
@@ -66,7 +66,7 @@ def test_ahead_keeps_order_and_passes_errors_on():
         next(items)
 
 
-def test_ahead_stops_reading_when_left():
+def test_reading_ahead_stops_when_abandoned():
     made = []
 
     def endless():
@@ -94,7 +94,7 @@ def test_an_epoch_takes_one_photo_of_every_bucket(tmp_path):
     write_pack(tmp_path, 60, 0, aois=("a", "b"), spacing_m=10.0)
     data = Packed.open(tmp_path)
     buckets = data.buckets(50.0)
-    # Of photos in a row, 10 m apart, a square of 50 m holds five, at the row's ends fewer.
+    # In a row of photos 10 m apart, a square of 50 m contains five, and fewer at the ends.
     lengths = np.unique(buckets, return_counts=True)[1]
     assert set(lengths[1:-1]) == {5}
     assert len(lengths) in (12, 13)
@@ -105,13 +105,13 @@ def test_an_epoch_takes_one_photo_of_every_bucket(tmp_path):
     assert np.array_equal(epochs[3], draw(buckets, 0, 3))
 
 
-def test_photos_of_one_place_share_a_bucket_whatever_their_areas(tmp_path):
+def test_photos_of_one_place_share_a_bucket_across_areas(tmp_path):
     write_pack(tmp_path, 4, 0, aois=("a", "b"), spacing_m=0.0)
     assert Packed.open(tmp_path).buckets(50.0).tolist() == [0, 0, 0, 0]
 
 
 def test_positions_compare_across_the_border_of_two_zones(tmp_path):
-    """Photos 20 m apart at 6 degrees east, one in zone 31, one in 32; PROJ tells the distance."""
+    """The photos are 20 m apart at 6 degrees east, in zones 31 and 32; PROJ gives the distance."""
     write_pack(tmp_path, 2, 0, aois=("a", "b"))
     data = Packed.open(tmp_path)
     lon, lat, _ = Geod(ellps="WGS84").fwd(5.9999, 50.0, 90.0, 20.0)
@@ -128,7 +128,7 @@ def test_a_batch_can_be_cut():
 
 
 @pytest.mark.parametrize("cut", [0, 5, 0.2, 0.9, 0.999])
-def test_a_pack_that_was_cut_off_is_told(tmp_path, cut):
+def test_a_truncated_pack_is_reported(tmp_path, cut):
     write_pack(tmp_path, 8, 1)
     path = tmp_path / PICTURES
     body = path.read_bytes()
@@ -137,8 +137,8 @@ def test_a_pack_that_was_cut_off_is_told(tmp_path, cut):
         Packed.open(tmp_path)
 
 
-def test_flipped_bits_are_told_or_make_no_difference(tmp_path):
-    """Anywhere in the file: offsets that lead astray must not crash, nor give another picture."""
+def test_flipped_bits_are_reported_or_harmless(tmp_path):
+    """Anywhere in the file: wrong offsets must not crash or return another picture."""
     write_pack(tmp_path, 8, 1, chip_px=16, photo_px=16)
     path, rows = tmp_path / PICTURES, np.arange(8)
     body, right = path.read_bytes(), Packed.open(tmp_path).pictures(rows)
@@ -154,7 +154,7 @@ def test_flipped_bits_are_told_or_make_no_difference(tmp_path):
     assert told > 100
 
 
-def test_threads_read_the_same_and_so_does_another_process(tmp_path):
+def test_threads_and_processes_read_the_same(tmp_path):
     write_pack(tmp_path, 40, 1)
     rows = np.random.default_rng(0).permutation(40)
     one = Packed.open(tmp_path).pictures(rows)
@@ -189,7 +189,7 @@ def test_an_owner_gives_at_most_the_cap_and_each_photo_has_its_turn(tmp_path):
     assert np.array_equal(draw(data.buckets(0), 0, 3), draw(data.buckets(0), 0, 3, data.owners, 0))
 
 
-def test_owners_who_are_not_known_are_not_one(tmp_path):
+def test_unknown_owners_are_not_one_owner(tmp_path):
     write_pack(tmp_path, 6, 0)
     data = Packed.open(tmp_path)
     unknown = replace(data, table=data.table.assign(owner=[None, None, "", "a", "a", "b"]))

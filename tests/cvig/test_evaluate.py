@@ -21,7 +21,7 @@ SPEC = {"stage": "evaluate", "version": 1, "evaluate": {"queries": 2000}}
 
 @pytest.fixture(scope="session")
 def indexed(trained, tmp_path_factory):
-    """Indexes of the validation and the test areas, and pairs whose photos tell headings."""
+    """Return indexes of the validation and test areas, and pairs whose photos have headings."""
     folder = tmp_path_factory.mktemp("indexed")
     known = np.load(trained / "headings.npy")
     table = Packed.open(trained / "test").table
@@ -59,7 +59,7 @@ def scored(trained, indexed, tmp_path_factory):
     return score(trained / "model.pt", trained, indexed, tmp_path_factory.mktemp("scored"))
 
 
-def test_beats_chance_by_far_on_areas_never_seen(scored, trained):
+def test_the_model_beats_chance_by_far_on_unseen_areas(scored, trained):
     values, metrics, ranks, plot = scored
     assert values == files.read_json(metrics)
     chips = values["protocols"]["chips"]
@@ -78,7 +78,7 @@ def test_beats_chance_by_far_on_areas_never_seen(scored, trained):
         assert picture.width >= 600
 
 
-def test_cells_where_the_photos_are_give_the_ranks_of_the_chips(scored):
+def test_cells_at_the_photos_give_the_ranks_of_the_chips(scored):
     """The made grid has one cell a photo, 500 m apart: being within 25 m is having the chip."""
     protocols = scored[0]["protocols"]
     grid, chips = protocols["grid"], protocols["chips"]
@@ -95,7 +95,7 @@ def test_cells_where_the_photos_are_give_the_ranks_of_the_chips(scored):
     assert protocols["thinned"] == chips
 
 
-def test_windows_are_searched_for_one_photo_and_for_several(scored):
+def test_windows_are_searched_for_single_and_grouped_photos(scored):
     told = scored[0]["protocols"]
     assert told["window"]["n"] == 90
     assert told["window"]["photos"] == 1
@@ -111,7 +111,7 @@ def test_windows_are_searched_for_one_photo_and_for_several(scored):
     }
 
 
-def test_headings_are_scored_where_exif_data_tells_them(scored):
+def test_headings_are_scored_if_exif_data_contain_them(scored):
     heading = scored[0]["heading"]
     assert heading["n"] == 60
     assert heading["median_error_deg"] < 12
@@ -119,7 +119,7 @@ def test_headings_are_scored_where_exif_data_tells_them(scored):
     assert sum(heading["histogram"]["photos"]) == 60
 
 
-def test_the_calibration_is_of_the_validation_area(scored):
+def test_the_calibration_uses_the_validation_area(scored):
     told = scored[0]["calibration"]
     assert told["fitted_on"] == ["c"]
     assert told["val"]["n"] == 60
@@ -129,7 +129,7 @@ def test_the_calibration_is_of_the_validation_area(scored):
     assert told["test"]["interval"]["bits"][0] > 0
 
 
-def test_what_is_said_of_a_single_answer_is_counted_on_the_test_areas(scored):
+def test_the_reliability_of_an_answer_is_counted_on_the_test_areas(scored):
     values = scored[0]
     here = values["presence"]
     assert here["fitted_on"] == ["c"]
@@ -192,7 +192,7 @@ def test_scoring_in_blocks_changes_nothing(trained, monkeypatch):
     np.testing.assert_allclose(whole.heading_deg, blocks.heading_deg, atol=0.01)
 
 
-def test_a_file_that_is_no_model_is_named(trained, tmp_path):
+def test_a_file_that_is_not_a_model_is_reported(trained, tmp_path):
     outputs = [tmp_path / name for name in ("m.json", "r.parquet", "p.png")]
     for content, said in (
         (b"no", r"model\.pt is not a model of witw: it is not a safetensors file"),
@@ -208,7 +208,7 @@ def test_a_file_that_is_no_model_is_named(trained, tmp_path):
             )
 
 
-def test_an_area_without_its_index_or_with_anothers_is_named(trained, tmp_path):
+def test_a_missing_or_foreign_index_is_reported(trained, tmp_path):
     outputs = [tmp_path / name for name in ("m.json", "r.parquet", "p.png")]
     inputs = trained / "model.pt", trained / "val", trained / "test"
     with pytest.raises(UserError, match=r"Area 'c' has no index"):
@@ -250,7 +250,7 @@ def test_a_photo_that_two_test_areas_list_is_scored_once(trained, indexed, score
     assert evaluate.run(SPEC, *inputs, cells, paths, *outputs)["heading"] == scored[0]["heading"]
 
 
-def test_command_line(trained, indexed, tmp_path):
+def test_the_command_line_runs_the_stage(trained, indexed, tmp_path):
     write_pack(tmp_path / "test", 12, 4, aois=("y",))
     cells = write_index(tmp_path / "index", trained / "model.pt", tmp_path / "test")
     cells |= write_index(tmp_path / "index", trained / "model.pt", trained / "val")

@@ -23,7 +23,7 @@ PIXEL_M = CHIP_M / CHIP_PX
 
 
 def window(mosaic, east, north):
-    """The chip at a place: whole pixels, then the exact mean over each packed pixel."""
+    """Return the chip at a place: whole pixels, then the exact mean over each packed pixel."""
     column, row = (round(v) for v in ~mosaic.transform @ (east, north))
     half = round(CHIP_M / GSD_M / 2)
     chip = mosaic.read()[:, row - half : row + half, column - half : column + half]
@@ -47,23 +47,23 @@ def test_cells_lie_on_a_grid_over_the_area(city):
 
 
 def offsets(grid):
-    """East and north of the city's centre of every cell, those without imagery too."""
+    """Return east and north of the city's centre for every cell, with or without imagery."""
     row, column = np.mgrid[: grid.rows, : grid.columns].reshape(2, -1)
     east = grid.west + (column + 0.5) * grid.step_m
     return np.stack([east, grid.north - (row + 0.5) * grid.step_m], axis=1) - CENTRE
 
 
-def test_exactly_the_cells_with_imagery(city):
+def test_exactly_the_cells_with_imagery_are_indexed(city):
     with rasterio.open(city / "mosaic.tif") as mosaic:
         grid = plan(mosaic, Ground(BBOX), 28.0, PIXEL_M, "made")
     at = offsets(grid)
-    # The blank corner is a fifth of the side each way: from 0.3 sides off the centre on.
+    # The blank corner is a fifth of each side: it starts 0.3 sides from the centre.
     has = (np.abs(at).max(axis=1) < SIDE_M / 2) & (at.min(axis=1) < 0.3 * SIDE_M)
     assert 0 < (~has).sum() < 0.2 * len(has)
     assert grid.cells.tolist() == np.flatnonzero(has).tolist()
 
 
-def test_of_a_shape_exactly_the_cells_inside(city):
+def test_exactly_the_cells_inside_a_shape_are_indexed(city):
     west, south, east, north = BBOX
     corners = [[west, south], [east, south + 0.2 * (north - south)], [west, north]]
     with rasterio.open(city / "mosaic.tif") as mosaic:
@@ -78,7 +78,7 @@ def test_of_a_shape_exactly_the_cells_inside(city):
     assert 0.2 * len(every.cells) < len(found) < 0.8 * len(every.cells)
 
 
-def test_pictures_are_what_packing_a_chip_gives(city):
+def test_pictures_equal_packed_chips(city):
     with rasterio.open(city / "mosaic.tif") as mosaic:
         grid = plan(mosaic, Ground(BBOX), 28.0, PIXEL_M, "made")
         chips = np.zeros((len(grid.cells), CHIP_PX, CHIP_PX, 3), np.uint8)
@@ -99,7 +99,7 @@ def test_pictures_are_what_packing_a_chip_gives(city):
     assert chips[west][:, -1].max() > 0
 
 
-def test_codes_are_those_of_the_pictures(trained, city):
+def test_codes_equal_those_of_the_pictures(trained, city):
     model = Model.load(trained / "model.pt", torch.device("cpu"))
     index = Index.open(city / "cells.safetensors", model)
     with rasterio.open(city / "mosaic.tif") as mosaic, torch.inference_mode():
@@ -114,7 +114,7 @@ def test_codes_are_those_of_the_pictures(trained, city):
 
 
 def test_progress_counts_the_cells(trained, city, tmp_path, capsys):
-    """Of all there are, so that the time left is told: a real city takes hours."""
+    """The total is known, so the time left is shown: a real city takes hours."""
     grid = index.run(SPEC, trained / "model.pt", city / "mosaic.tif", tmp_path / "c", threads=1)
     count = len(grid.cells)
     assert f"| {count}/{count} [" in capsys.readouterr().err
@@ -126,7 +126,7 @@ def test_the_same_inputs_give_the_same_bytes(trained, city, tmp_path):
     assert out.read_bytes() == (city / "cells.safetensors").read_bytes()
 
 
-def test_an_area_off_its_imagery_is_named(trained, city, tmp_path):
+def test_an_area_outside_its_imagery_is_reported(trained, city, tmp_path):
     spec = json.dumps(SPEC | {"bbox_deg": [3.5, 45.0, 3.6, 45.1]})
     argv = ["--spec", spec, "--model", str(trained / "model.pt")]
     argv += ["--mosaic", str(city / "mosaic.tif")]

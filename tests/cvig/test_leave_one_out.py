@@ -39,7 +39,7 @@ def test_two_cities_have_no_folds():
 
 
 def placed(step):
-    """The areas side by side, each a tenth of a degree wide and `step` east of the one before."""
+    """Place the areas side by side, each 0.1 degrees wide and `step` east of the previous one."""
     boxes = {name: [step * n, 1.0, step * n + 0.1, 1.1] for n, name in enumerate(AREAS)}
     return {name: area | {"bbox_deg": boxes[name]} for name, area in AREAS.items()}
 
@@ -48,7 +48,7 @@ RESPLIT = {"stage": "resplit", "version": 2, "areas": placed(1.0), "dataset": {"
 
 
 def test_areas_of_other_splits_that_share_ground_are_refused(tmp_path):
-    """Two cities whose boxes overlap are no harm in one split, but no fold may part them."""
+    """Overlapping boxes are harmless within one split, but a fold must not separate them."""
     tables.write_geo(tmp_path / "pairs.parquet", "pairs", [])
     paths = tmp_path / "pairs.parquet", tmp_path / "out.parquet"
     resplit.run(RESPLIT, "rio_1", *paths)
@@ -56,8 +56,8 @@ def test_areas_of_other_splits_that_share_ground_are_refused(tmp_path):
         resplit.run(RESPLIT | {"areas": placed(0.05)}, "rio_1", *paths)
 
 
-def test_what_stands_in_several_splits_is_settled_for_each_fold(tmp_path):
-    """Photo 1 lies in two cities; of the data set's own splits the first has it."""
+def test_photos_in_several_splits_are_settled_for_each_fold(tmp_path):
+    """Photo 1 lies in two cities; the first of the data set's own splits keeps it."""
     rows = [
         dict.fromkeys(tables.PAIRS)
         | {"id": "1", "aoi": aoi, "split": "train", "lon": 3.0, "lat": 45.0, "status": status}
@@ -72,7 +72,7 @@ def test_what_stands_in_several_splits_is_settled_for_each_fold(tmp_path):
         assert sorted(found) == ["paired", "shared"]
 
 
-def test_resplitting_changes_the_split_alone(tmp_path):
+def test_resplitting_changes_only_the_split(tmp_path):
     rows = [
         dict.fromkeys(tables.PAIRS)
         | {"id": str(n), "aoi": aoi, "split": "train", "lon": 3.0, "lat": 45.0, "title": f"t{n}"}
@@ -87,7 +87,7 @@ def test_resplitting_changes_the_split_alone(tmp_path):
     assert dict(zip(after["aoi"], after["split"], strict=True)) == splits(CITIES, "rio_1")
     assert set(after.loc[after["split"] == "test", "aoi"]) == {"rio_1", "rio_2"}
     for name in ("photo_path", "chip_path"):
-        # The same files, seen from the fold's folder.
+        # The same files, relative to the fold's folder.
         there = [(tmp_path / "loo" / path).resolve() for path in after[name]]
         assert there == [tmp_path / path for path in before[name]]
     columns = [c for c in tables.PAIRS if c not in ("split", "photo_path", "chip_path")]
@@ -117,7 +117,7 @@ def table_of(tmp_path, paths):
     return pd.read_csv(tmp_path / "t.csv", index_col="city"), (tmp_path / "t.md").read_text()
 
 
-def test_one_row_a_city_and_what_they_have_in_common(tmp_path):
+def test_the_table_has_one_row_per_city_and_a_mean(tmp_path):
     paths = [write_evaluation(tmp_path, n, v) for n, v in (("paris", 10), ("bern", 16))]
     table, text = table_of(tmp_path, [*paths, write_evaluation(tmp_path, "oslo", 4, False)])
     assert list(table.index) == ["Bern", "Oslo", "Paris", "mean", "standard deviation"]
@@ -130,15 +130,15 @@ def test_one_row_a_city_and_what_they_have_in_common(tmp_path):
     assert "| Oslo | 10 | 4.0, chance 50.0 |" in text
 
 
-def test_a_file_that_is_no_evaluation_is_named(tmp_path):
+def test_a_file_that_is_not_an_evaluation_is_reported(tmp_path):
     path = write_evaluation(tmp_path, "paris", 10)
     path.write_text('{"protocols": {}}')
     with pytest.raises(UserError, match=r"metrics\.json is not an evaluation"):
         table_of(tmp_path, [path])
 
 
-def test_the_mean_has_the_interval_of_the_cities_own_spread(tmp_path):
-    """Twelve cities: Student's t of 11 degrees of freedom; of three there is none."""
+def test_the_interval_of_the_mean_follows_from_the_cities_spread(tmp_path):
+    """Twelve cities give Student's t with 11 degrees of freedom; three give no interval."""
     values = np.array([3, 9, 4, 12, 7, 7, 1, 10, 5, 8, 6, 2.0])
     areas = {f"c{n:02d}": {"city": f"City {n:02d}"} for n in range(12)}
     paths = [write_evaluation(tmp_path, n, v) for n, v in zip(areas, values, strict=True)]

@@ -1,4 +1,4 @@
-"""The stage `locate`: which photos it takes, its pictures, its answers."""
+"""The stage `locate`: its choice of photos, its pictures, its answers."""
 
 import json
 
@@ -43,7 +43,7 @@ def rank_tables(folder, ranks, aoi="made", place=CENTRE):
         ([3, 8], "112"),
     ],
 )
-def test_takes_the_photos_of_best_median_and_worst_rank(tmp_path, ranks, chosen):
+def test_the_photos_of_best_median_and_worst_rank_are_taken(tmp_path, ranks, chosen):
     queries = locate.choose(*rank_tables(tmp_path, ranks), "made")
     assert "".join(q.path.stem for q in queries) == chosen
     assert [q.kind for q in queries] == [BEST, MEDIAN, WORST]
@@ -82,7 +82,7 @@ def test_each_picture_shows_photo_and_map(located):
         with Image.open(located / "out" / name) as picture:
             assert picture.width > 1200
             pixels = np.asarray(picture.convert("RGB"), int)
-        # The marks of geotag and best cell are on the map, the right-hand part.
+        # The marks of geotag and best cell are on the map in the right half.
         for colour in ((0x4A, 0xDE, 0x80), (0x22, 0xD3, 0xEE)):
             hits = np.argwhere(np.abs(pixels - colour).max(axis=2) < 12)
             assert (hits[:, 1] > pixels.shape[1] * 0.4).sum() > 20
@@ -109,7 +109,7 @@ def test_the_same_inputs_give_the_same_bytes(located, trained, city, tmp_path):
         assert again.read_bytes() == path.read_bytes(), path.name
 
 
-def test_a_photo_that_is_gone_or_broken_is_named(located, trained, city, tmp_path):
+def test_a_missing_or_broken_photo_is_reported(located, trained, city, tmp_path):
     rank_tables(tmp_path, [1])
     with pytest.raises(UserError, match=r"cannot be read: No such file"):
         command(trained, city, tmp_path, tmp_path / "out")

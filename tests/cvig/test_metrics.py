@@ -13,7 +13,7 @@ def test_nearly_equal_is_a_tie():
     assert rank_own(np.array([[0.5, 0.5 - 1e-8, 0.4]]), np.array([0])).tolist() == [2]
 
 
-def test_scores_that_are_no_numbers_never_help():
+def test_scores_of_nan_never_help():
     nan = np.nan
     scores = np.array([[nan, 0.5, 0.1], [0.9, nan, nan], [nan, nan, 0.9], [nan, nan, nan]])
     assert rank_own(scores, np.array([0, 0, 2, 1])).tolist() == [3, 3, 3, 3]
@@ -41,7 +41,7 @@ def test_random_scores_are_chance():
             assert figures[key] == pytest.approx(value, rel=0.08)
 
 
-def test_figures_of_known_ranks():
+def test_known_ranks_give_known_figures():
     rank, gallery = np.array([1, 2, 5, 10, 11, 200]), np.full(6, 200)
     figures = summary(rank, gallery)
     assert figures["n"] == 6
@@ -63,7 +63,7 @@ def test_figures_of_known_ranks():
         (150, (2 / 3, 10 / 3, 20 / 3, 2 / 3)),
     ],
 )
-def test_chance_of_a_gallery(size, expected):
+def test_chance_follows_from_the_size_of_the_gallery(size, expected):
     guess = chance(np.full(3, size))
     keys = ("recall_at_1", "recall_at_5", "recall_at_10", "recall_at_1pct")
     assert [guess[key] for key in keys] == pytest.approx(expected, abs=1e-3)
@@ -71,7 +71,7 @@ def test_chance_of_a_gallery(size, expected):
     assert guess["median_rank"] == guess["mean_rank"] == (size + 1) / 2
 
 
-def test_chance_of_galleries_of_several_sizes():
+def test_chance_is_averaged_over_galleries_of_several_sizes():
     gallery = np.array([4, 4, 100, 100])
     guess = chance(gallery)
     assert guess["mean_rank"] == (2.5 + 50.5) / 2
@@ -79,7 +79,7 @@ def test_chance_of_galleries_of_several_sizes():
     assert guess["median_rank"] == pytest.approx(np.median(drawn), abs=1)
 
 
-def test_a_perfect_model():
+def test_a_perfect_model_gets_perfect_figures():
     figures = of_ranks(np.ones(50, int), np.full(50, 50))
     assert figures["recall_at_1"]() == 100
     assert figures["median_percentile"]() == 1
@@ -90,7 +90,7 @@ def test_each_query_has_its_own_gallery():
     assert summary(np.array([1, 1]), np.array([10, 2]))["median_percentile"] == 15
 
 
-def test_curve_ends_at_all():
+def test_the_curve_ends_at_100_percent():
     found, guess = curve(np.array([1, 4]), np.array([4, 4]), np.array([1, 2, 4]))
     assert found.tolist() == [50, 50, 100]
     assert guess.tolist() == [25, 50, 100]

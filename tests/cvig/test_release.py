@@ -1,4 +1,4 @@
-"""The file to hand over holds what is known of the model, and what the card says is in it."""
+"""The released model file contains all known facts, and the card repeats them."""
 
 import json
 
@@ -66,7 +66,7 @@ def inputs(tmp_path):
     return tmp_path / "trained.safetensors", tmp_path / "metrics.json", pairs(tmp_path)
 
 
-def test_everything_that_is_known_is_in_the_file(inputs, tmp_path):
+def test_the_file_contains_all_known_facts(inputs, tmp_path):
     out = tmp_path / "witw.safetensors"
     release.run(SPEC, *inputs, out)
     facts = model_facts.read_facts(out)
@@ -79,7 +79,7 @@ def test_everything_that_is_known_is_in_the_file(inputs, tmp_path):
     assert facts["areas"]["oslo"]["photographers"] == 2
     assert facts["settings"]["epochs"] == 7
     assert set(facts["versions"]) >= {"witw", "torch", "timm"}
-    # Test photos shaped nothing.
+    # Test photos had no influence on the model.
     assert facts["licences"]["photos"] == {"Attribution License": 5}
     assert facts["licences"]["imagery"] == {"CC BY-SA 4.0": ["bern", "oslo"]}
     one, two = (Model.load(path, torch.device("cpu")) for path in (inputs[0], out))
@@ -90,7 +90,7 @@ def test_everything_that_is_known_is_in_the_file(inputs, tmp_path):
     assert (two.temperature, two.epoch, two.val) == (0.1, 3, {"recall_at_1": 5.0})
 
 
-def test_the_same_bytes_again(inputs, tmp_path):
+def test_a_second_run_gives_the_same_bytes(inputs, tmp_path):
     bodies = []
     for name in ("a", "b"):
         release.run(SPEC, *inputs, tmp_path / name)
@@ -106,18 +106,18 @@ def test_the_same_bytes_again(inputs, tmp_path):
         ("CC BY-NC 2.0", "CC-BY-NC-SA-4.0"),
     ],
 )
-def test_the_strictest_licence_rules(licence, weights):
+def test_the_strictest_licence_applies(licence, weights):
     rows = pd.DataFrame({"license": [licence, "CC0 1.0"]})
     assert release.licences(AREAS, rows)["weights"] == weights
 
 
-def test_drawn_cities_are_free():
+def test_synthetic_cities_are_free():
     made = {name: area | {"satellite": "made"} for name, area in AREAS.items()}
     rows = pd.DataFrame({"license": ["Attribution-NonCommercial License"]})
     assert release.licences(made, rows)["weights"] == "CC0-1.0"
 
 
-def test_the_card_says_what_the_file_says(inputs, tmp_path):
+def test_the_card_repeats_the_files_facts(inputs, tmp_path):
     release.run(SPEC, *inputs, tmp_path / "witw.safetensors")
     text = card(model_facts.read_facts(tmp_path / "witw.safetensors"), "someone/city-finder")
     assert text.startswith("---\nlicense: cc-by-sa-4.0\n")
@@ -129,7 +129,7 @@ def test_the_card_says_what_the_file_says(inputs, tmp_path):
     assert "Synthetic" not in text
 
 
-def test_what_is_no_evaluation_is_named(inputs, tmp_path):
+def test_a_file_that_is_not_an_evaluation_is_reported(inputs, tmp_path):
     (tmp_path / "metrics.json").write_text(json.dumps({"model": {}}))
     with pytest.raises(UserError, match=r"metrics.json is not an evaluation"):
         release.run(SPEC, *inputs, tmp_path / "witw.safetensors")

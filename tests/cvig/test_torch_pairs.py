@@ -1,4 +1,4 @@
-"""``from witw import Pairs``: the same pictures as training's, from the pack or from files."""
+"""``from witw import Pairs`` returns training's pictures, from the pack or from files."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def pack(tmp_path):
     return tmp_path / "pack"
 
 
-def test_an_item_is_what_training_reads(pack):
+def test_an_item_equals_trainings_input(pack):
     data, pairs = Packed.open(pack / "train"), Pairs(pack)
     batch = batches.read(data, np.arange(20))
     assert len(pairs) == 20
@@ -50,7 +50,7 @@ def test_loader_with_workers_gives_every_pair_once(pack, start):
     )
 
 
-def test_size_and_transforms(pack):
+def test_size_and_transforms_are_applied(pack):
     def half(item):
         return item | {"photo": item["photo"].float() / 2}
 
@@ -92,12 +92,12 @@ def test_the_data_sets_own_files_give_headings_too(tmp_path):
         Pairs(tmp_path, "test")
 
 
-def test_a_wrong_folder_is_told(tmp_path):
+def test_a_wrong_folder_is_reported(tmp_path):
     with pytest.raises(UserError, match="name results/pack or results/dataset"):
         Pairs(tmp_path)
 
 
-def test_the_package_alone_loads_no_torch():
+def test_importing_the_package_loads_no_torch():
     code = "import sys, witw; print('torch' in sys.modules, hasattr(witw, 'Pear'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

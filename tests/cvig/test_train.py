@@ -23,13 +23,13 @@ def spec(**changes):
 
 
 def forget_results(folder):
-    """What trainings came to is not taken by the next ones."""
+    """Delete stored results, so that the next training does not reuse them."""
     for kept in folder.glob("checkpoints/*/result.json"):
         kept.unlink()
 
 
 def fit(folder, tag="", anew=True, **changes):
-    """Train; what an earlier training over the same pairs came to is not taken, unless asked."""
+    """Train; with ``anew``, ignore the stored result of an earlier training on the same pairs."""
     model, lines = folder / f"model{tag}.pt", folder / f"metrics{tag}.jsonl"
     if anew:
         forget_results(folder)
@@ -37,7 +37,7 @@ def fit(folder, tag="", anew=True, **changes):
     return model, lines
 
 
-def test_memorises_32_pairs(tmp_path, monkeypatch):
+def test_training_memorises_32_pairs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_pack(tmp_path / "train", 32, 1)
     write_pack(tmp_path / "val", 12, 2)
@@ -48,14 +48,14 @@ def test_memorises_32_pairs(tmp_path, monkeypatch):
     assert losses[-1] < 0.2
 
 
-def test_finds_places_and_headings_it_has_never_seen(trained):
+def test_training_generalises_to_unseen_places_and_headings(trained):
     model = Model.load(trained / "model.pt", torch.device("cpu"))
     assert model.val["recall_at_1"] > 40  # chance 1.7
     assert model.val["median_percentile"] < 5
     assert 0.01 <= model.temperature <= 0.5
 
 
-def test_a_line_an_epoch_without_clocks(trained):
+def test_each_epoch_logs_one_line_without_times(trained):
     lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == list(range(1, SMALL.epochs + 1))
     figures = metrics.summary(np.array([1, 2]), np.array([4, 4])).keys() - {"n"}
@@ -95,15 +95,15 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(packs, monkeypatch, sto
     assert not saved.exists()
 
 
-def test_writes_its_checkpoint_as_often_as_asked(packs, monkeypatch):
+def test_checkpoints_are_written_at_the_requested_interval(packs, monkeypatch):
     seen = []
     monkeypatch.setattr(train.checkpoint, "write", lambda where, state: seen.append(state["step"]))
     fit(packs, epochs=2, checkpoint_minutes=1e-9)
     assert seen == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8]
 
 
-def test_a_training_that_would_be_repeated_is_taken_from_what_was_kept(packs, monkeypatch, caplog):
-    """What follows a job that ran again, to the same result, is run again by Snakemake."""
+def test_a_repeated_training_reuses_the_stored_result(packs, monkeypatch, caplog):
+    """Snakemake reruns a training after an upstream job reran with the same result."""
     first = [p.read_bytes() for p in fit(packs, epochs=1)]
     caplog.set_level("INFO")
     monkeypatch.delattr(Trainer, "train_step")
@@ -114,7 +114,7 @@ def test_a_training_that_would_be_repeated_is_taken_from_what_was_kept(packs, mo
 
 
 @pytest.mark.parametrize("damage", ["picture", "model", "result", "missing"])
-def test_only_what_is_whole_and_of_the_same_pictures_is_taken(packs, damage):
+def test_only_a_complete_result_of_the_same_pictures_is_reused(packs, damage):
     first = [p.read_bytes() for p in fit(packs, epochs=1)]
     (folder,) = (packs / "checkpoints").iterdir()
     if damage == "picture":
@@ -134,7 +134,7 @@ def test_only_what_is_whole_and_of_the_same_pictures_is_taken(packs, damage):
     assert len(list((packs / "checkpoints").iterdir())) == (2 if damage == "picture" else 1)
 
 
-def test_another_run_does_not_go_on_from_a_checkpoint(packs):
+def test_another_run_does_not_continue_from_a_checkpoint(packs):
     sides = (32, 24)
     (packs / "w.pth").write_bytes(b"weights")
     first = train.checkpoint.path(spec(), packs / "train", packs / "val", sides)
@@ -151,7 +151,7 @@ def test_another_run_does_not_go_on_from_a_checkpoint(packs):
     assert train.checkpoint.path(*args) != others[-1]
 
 
-def test_a_broken_checkpoint_is_named(packs):
+def test_a_broken_checkpoint_is_reported(packs):
     saved = train.checkpoint.path(spec(epochs=1), packs / "train", packs / "val", (32, 24))
     saved.parent.mkdir()
     saved.write_bytes(b"half")
@@ -166,7 +166,7 @@ def test_one_pair_is_too_few(packs):
 
 
 def test_validation_leaves_batch_statistics_alone(packs):
-    """Validating between epochs must not change what training does."""
+    """Validation between epochs must not affect training."""
     lines = fit(packs, epochs=2)[1].read_text()
     before = json.loads(lines.splitlines()[1])["loss"]
     write_pack(packs / "val", 50, 9, aois=("d",))
@@ -174,7 +174,7 @@ def test_validation_leaves_batch_statistics_alone(packs):
     assert before == after
 
 
-def test_one_cycle_rises_to_the_peak_and_falls_to_nothing():
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero():
     rates = np.array([one_cycle(step, 100, 2e-3) for step in range(100)])
     assert rates.argmax() == 25
     assert rates.max() == pytest.approx(2e-3)
@@ -201,7 +201,7 @@ FULL = {"ema": 0.9, "hard_every": 1, "bucket_m": 900.0, "epochs": 4, "batch": 12
 
 
 @pytest.mark.parametrize("stop_after", [5, pytest.param(7, marks=pytest.mark.long)])
-def test_everything_goes_on_after_a_kill(packs, stop_after):
+def test_a_killed_training_resumes_completely(packs, stop_after):
     """Average, mined batches, buckets and parts, after SIGKILL at a step between checkpoints."""
     whole = [p.read_bytes() for p in fit(packs, "whole", **FULL)]
     script = (
@@ -221,7 +221,7 @@ def test_everything_goes_on_after_a_kill(packs, stop_after):
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, cwd=packs)
     assert done.returncode == -signal.SIGKILL, done.stderr
     (saved,) = (packs / "checkpoints").glob("*.pt")
-    # One step is lost: the checkpoint of the step under way was never written.
+    # One step is lost: its checkpoint was never written.
     assert torch.load(saved, weights_only=True)["step"] == stop_after - 1
     again = fit(packs, "part", checkpoint_minutes=1e-9, **FULL)
     assert again[1].read_bytes() == whole[1]
@@ -232,7 +232,7 @@ def test_everything_goes_on_after_a_kill(packs, stop_after):
         assert torch.equal(value, second.state_dict()[name])
 
 
-def test_the_average_is_what_is_judged_and_saved(packs, monkeypatch):
+def test_the_average_is_validated_and_saved(packs, monkeypatch):
     kept = []
     plain = Trainer.end_epoch
 
@@ -247,7 +247,7 @@ def test_the_average_is_what_is_judged_and_saved(packs, monkeypatch):
     assert found.network.log_scale.item() == average != plain_weights
 
 
-def test_batches_are_mined_when_it_is_time(packs, monkeypatch):
+def test_batches_are_mined_at_the_set_interval(packs, monkeypatch):
     mined = []
     plain = Trainer._mine
 
@@ -273,7 +273,7 @@ def test_an_epoch_is_as_long_as_there_are_buckets(packs, monkeypatch):
     assert steps == [4, 8]
 
 
-def test_what_to_watch_lies_beside_the_checkpoints(packs):
+def test_curves_are_written_beside_the_checkpoints(packs):
     fit(packs, epochs=2)
     (folder,) = (packs / "checkpoints").iterdir()
     (file,) = folder.glob("events.*")
@@ -282,14 +282,14 @@ def test_what_to_watch_lies_beside_the_checkpoints(packs):
         assert content.count(tag) == 2
 
 
-def test_a_backbone_that_mixes_pairs_is_not_taken_in_parts(packs):
+def test_a_backbone_that_mixes_pairs_is_not_run_in_parts(packs):
     with pytest.raises(UserError, match="normalises over its batch"):
         fit(packs, epochs=1, backbone="test_resnet", stride=8, micro_batch=4)
 
 
 @pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_processes_share_a_training(packs, processes, tmp_path):
-    """By the command the rule gives: the curve of one process, one model, one log."""
+    """With the rule's command: the curve of one process, one model, one log."""
     expected = fit(packs, "one", **FULL | {"micro_batch": 0})[1].read_text().splitlines()
     argv = [sys.executable, "-m", "witw.cvig.train", "--processes", str(processes)]
     argv += ["--threads", "2", "--spec", json.dumps(spec(**FULL | {"micro_batch": 3}))]
@@ -327,8 +327,8 @@ def test_a_batch_that_processes_cannot_share_is_refused(packs):
 
 
 @pytest.mark.long
-def test_several_processes_stop_together_and_go_on(packs):
-    """SIGTERM to torchrun, as Slurm sends it: one checkpoint, of one step, and the same end."""
+def test_several_processes_stop_together_and_resume(packs):
+    """SIGTERM to torchrun, as Slurm sends it: one checkpoint at one step, and the same result."""
     changes = FULL | {"epochs": 12, "micro_batch": 0}
     argv = [sys.executable, "-m", "witw.cvig.train", "--processes", "2", "--threads", "2"]
     argv += ["--spec", json.dumps(spec(**changes))]
@@ -360,7 +360,7 @@ def test_several_processes_stop_together_and_go_on(packs):
     assert (packs / "m.jsonl").read_text() == expected
 
 
-def test_training_begins_with_the_weights_it_is_given(packs):
+def test_training_starts_with_the_given_weights(packs):
     torch.manual_seed(5)
     whole = timm.create_model("test_vit").state_dict()
     torch.save(whole, packs / "w.pth")

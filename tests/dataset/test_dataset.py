@@ -1,4 +1,4 @@
-"""The data set: the funnel adds up, licences are counted, card and Croissant say what is there."""
+"""The data set: the funnel adds up, licences are counted, card and Croissant match the files."""
 
 import errno
 import hashlib
@@ -78,7 +78,7 @@ def build(inputs, folder):
     return folder
 
 
-def test_funnel_by_hand(inputs, tmp_path):
+def test_the_funnel_equals_a_count_by_hand(inputs, tmp_path):
     out = build(inputs, tmp_path / "d")
     expected = """aoi,city,split,listed,no_position,gone,failed,corrupt,changed,grey,\
 indoor,off_imagery,blank,excluded,license,date,inaccurate,edge,close,owner,limit,shared,paired
@@ -92,7 +92,7 @@ total,,,10,0,1,1,1,0,1,1,1,1,0,0,0,0,0,0,0,0,0,3
     assert (table[COLUMNS[4:]].sum(axis=1) == table["listed"]).all()
 
 
-def test_an_unknown_status_is_no_silent_loss(inputs):
+def test_an_unknown_status_is_reported(inputs):
     data = pd.concat([tables.read(path, "pairs") for path in inputs], ignore_index=True)
     data.loc[0, "status"] = "lost"
     with pytest.raises(UserError, match="status 'lost'"):
@@ -102,7 +102,7 @@ def test_an_unknown_status_is_no_silent_loss(inputs):
         funnel(data, AREAS)
 
 
-def test_an_area_of_no_config_is_told(inputs):
+def test_an_area_outside_the_config_is_reported(inputs):
     data = pd.concat([tables.read(path, "pairs") for path in inputs], ignore_index=True)
     with pytest.raises(UserError, match="'rio'"):
         funnel(data, {"paris": AREAS["paris"], "empty": AREAS["empty"]})
@@ -125,14 +125,14 @@ def test_a_photo_of_two_areas_has_a_row_in_each(inputs, tmp_path):
     assert list(got["id"]) == [str(100 + n) for n in range(5)] * 2
 
 
-def test_the_order_of_inputs_does_not_show(inputs, tmp_path):
+def test_the_order_of_inputs_does_not_matter(inputs, tmp_path):
     one = build(inputs, tmp_path / "1")
     two = build(inputs[::-1], tmp_path / "2")
     for name in FILES:
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
 
 
-def test_card(inputs, tmp_path):
+def test_the_card_states_counts_licences_and_sizes(inputs, tmp_path):
     text = (build(inputs, tmp_path / "d") / "README.md").read_text()
     for phrase in (
         FLICKR_NOTICE,
@@ -157,25 +157,26 @@ def test_card(inputs, tmp_path):
 
 def test_the_card_counts_people_of_several_splits_by_the_pairs_alone(inputs, tmp_path):
     text = (build(inputs, tmp_path / "d") / "README.md").read_text()
-    # Paired are paris 100 (by 0@N0), paris 101 (by 1@N0) and rio 100 (by 0@N0), photo 100 twice.
+    # Paired are paris 100 (by 0@N0), paris 101 (by 1@N0) and rio 100 (by 0@N0); photo 100 is in
+    # both.
     assert "1 of 2 people have photos in more than one split; 1 of 2 test photos are by" in text
     assert "1 of 2 photos are listed in more than one split" in text
 
 
-def test_the_card_says_which_cities_a_program_drew(inputs, tmp_path, monkeypatch):
+def test_the_card_names_synthetic_cities(inputs, tmp_path, monkeypatch):
     assert "Synthetic" not in (build(inputs, tmp_path / "real") / "README.md").read_text()
     monkeypatch.setitem(AREAS, "paris", AREAS["paris"] | {"satellite": tables.MADE})
     text = (build(inputs, tmp_path / "made") / "README.md").read_text()
     assert "**Synthetic:** Paris. A program generated" in text
 
 
-def test_cells_from_outside_are_no_markup():
+def test_cells_from_outside_are_not_markup():
     assert cell("a|b\nc<script>[x](y)") == "a\\|b c&lt;script>\\[x](y)"
     assert cell(1234567) == "1,234,567"
     assert cell(None) == ""
 
 
-def test_croissant(inputs, tmp_path):
+def test_croissant_describes_the_files(inputs, tmp_path):
     out = build(inputs, tmp_path / "d")
     data = json.loads((out / "croissant.json").read_text())
     assert data["@type"] == "sc:Dataset"
@@ -205,7 +206,7 @@ def test_croissant(inputs, tmp_path):
     assert keys <= {field["@id"] for field in fields.values()}
 
 
-def test_croissant_tells_where_and_when(inputs, tmp_path, monkeypatch):
+def test_croissant_states_places_and_times(inputs, tmp_path, monkeypatch):
     data = json.loads((build(inputs, tmp_path / "d") / "croissant.json").read_text())
     places = {place["name"]: place["geo"]["box"] for place in data["spatialCoverage"]}
     assert places["Paris"] == "48.0 2.0 49.0 2.5"  # south, west, north, east
@@ -252,7 +253,7 @@ def test_command_line(inputs, tmp_path):
 
 @pytest.fixture
 def pictures(tmp_path, monkeypatch):
-    """A run folder with a store and chips; its table of one area."""
+    """Make a run folder with a store and chips; return its table of one area."""
     monkeypatch.chdir(tmp_path)
     table = rows("paris", ["paired", "indoor", "paired"])
     for row in table:
@@ -268,7 +269,7 @@ def pictures(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_folder_is_whole_without_the_run_folder(pictures):
+def test_the_folder_is_complete_without_the_run_folder(pictures):
     out = build([pictures / "paris.parquet"], pictures / "results" / "dataset")
     elsewhere = pictures / "elsewhere"
     shutil.copytree(out, elsewhere)
@@ -284,7 +285,7 @@ def test_the_folder_is_whole_without_the_run_folder(pictures):
     assert len(list(elsewhere.glob("*/*/*/*.jpg"))) == 4
 
 
-def test_pictures_are_links_where_the_disk_has_links(pictures, monkeypatch):
+def test_pictures_are_links_if_the_file_system_supports_them(pictures, monkeypatch):
     out = build([pictures / "paris.parquet"], pictures / "results" / "dataset")
     store = pictures / "photos/paris/00/100.jpg"
     assert (out / "photos/paris/00/100.jpg").samefile(store)
@@ -299,7 +300,7 @@ def test_pictures_are_links_where_the_disk_has_links(pictures, monkeypatch):
     assert copy.read_bytes() == store.read_bytes()
 
 
-def test_a_missing_picture_is_named_and_no_half_folder_is_left(pictures):
+def test_a_missing_picture_is_reported_and_no_partial_folder_is_left(pictures):
     (pictures / "results/paris/chips/0001/102.jpg").unlink()
     with pytest.raises(UserError, match=r"chips/0001/102\.jpg is missing"):
         build([pictures / "paris.parquet"], pictures / "results" / "dataset")
@@ -307,9 +308,7 @@ def test_a_missing_picture_is_named_and_no_half_folder_is_left(pictures):
     assert not (pictures / "results/dataset/pairs.parquet").exists()
 
 
-def test_what_stands_in_several_splits_can_be_left_out_and_the_funnel_adds_up(
-    inputs, tmp_path, monkeypatch
-):
+def test_photos_in_several_splits_can_be_left_out(inputs, tmp_path, monkeypatch):
     """Paired: paris (test) 100 by 0@N0 and 101 by 1@N0, rio (train) 100 by 0@N0."""
     monkeypatch.setitem(SPEC, "dataset", {"shared": "photos"})
     out = build(inputs, tmp_path / "d")
@@ -324,7 +323,7 @@ def test_what_stands_in_several_splits_can_be_left_out_and_the_funnel_adds_up(
     assert "shared |" in text
 
 
-def test_the_card_says_whom_to_write_to(inputs, tmp_path, monkeypatch):
+def test_the_card_gives_a_contact(inputs, tmp_path, monkeypatch):
     monkeypatch.setitem(SPEC, "dataset", {"contact": "ann@example.org"})
     assert "write to ann@example.org" in (build(inputs, tmp_path / "d") / "README.md").read_text()
 

@@ -1,4 +1,4 @@
-"""The picture on the data card: one pair, the same for the same pairs, of readable files."""
+"""The picture on the data card: one pair with readable files, the same for the same pairs."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_photo_and_chip_stand_side_by_side_and_nothing_is_stretched(tmp_path):
         assert sheet.size == (2 * SIDE + GAP, SIDE)
         assert not sheet.getexif()
         pixels = np.asarray(sheet)
-    # 400 x 300 fills 384 x 288: white above and below it.
+    # 400 x 300 fills 384 x 288, with white above and below.
     assert close(pixels[SIDE // 2, 5], COLORS["photo"])
     assert close(pixels[20, SIDE // 2], (255, 255, 255))
     assert close(pixels[5, SIDE + GAP + 5], COLORS["chip"])
@@ -66,7 +66,7 @@ def test_a_licence_that_allows_changes_goes_first_and_damaged_files_are_passed_o
 
 
 @pytest.mark.parametrize("ids", [[], ["1"]])
-def test_the_card_shows_it_with_its_author_and_says_sizes_and_citation(tmp_path, ids):
+def test_the_card_shows_the_example_with_author_sizes_and_citation(tmp_path, ids):
     pairs = table(tmp_path, ids)
     shown = draw(tmp_path / "example.jpg", pairs, tmp_path)
     areas, sizes = {"bern": AREA}, {"photos": (1, 2_000_000_000), "chips": (1, 10_000_000)}

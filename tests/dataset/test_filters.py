@@ -1,4 +1,4 @@
-"""Filters at `pairs`: each against its value by hand or by brute force; the funnel adds up."""
+"""Filters of `pairs`, each compared with a value by hand or by brute force; the funnel adds up."""
 
 import hashlib
 import time
@@ -39,7 +39,7 @@ def sha1(text):
 
 
 def brute(at, keys, least_m):
-    """Greedy in the order of the keys, comparing all with all."""
+    """Select greedily in the order of the keys, comparing all with all."""
     kept = []
     for n in np.argsort(keys):
         if all(np.hypot(*(at[n] - at[k])) >= least_m for k in kept):
@@ -53,7 +53,7 @@ def test_without_filters_nothing_changes():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_least_distance_is_that_of_comparing_all_with_all(seed):
+def test_the_least_distance_equals_an_exhaustive_comparison(seed):
     rng = np.random.default_rng(seed)
     at = rng.uniform(0, 300, (400, 2)).round(rng.integers(0, 3))
     at[::7] = at[3]  # photos of one place
@@ -80,7 +80,7 @@ def test_no_order_of_rows_changes_a_choice():
     assert list(one.values()).count("paired") == 20
 
 
-def test_a_photo_that_is_no_pair_pushes_none_away():
+def test_an_unpaired_photo_displaces_no_pair():
     table = rows(2, easting=[0.0, 1.0], status=["indoor", "paired"])
     assert status(table, min_distance_m=10) == ["indoor", "paired"]
 
@@ -125,7 +125,7 @@ LICENCES = {
 }
 
 
-def test_licences_by_what_they_allow():
+def test_licences_are_filtered_by_their_permissions():
     table = rows(len(LICENCES), license=list(LICENCES))
     for column, told in enumerate(
         ({"commercial_use": True}, {"derivatives": True}, {"share_alike": False})
@@ -134,7 +134,7 @@ def test_licences_by_what_they_allow():
         assert fits == [allowed[column] for allowed in LICENCES.values()], told
 
 
-def test_days_count_whole_and_a_photo_without_one_is_left_out():
+def test_days_are_inclusive_and_undated_photos_are_left_out():
     taken = ["2019-12-31 23:59:59", "2020-01-01 00:00:00", "2020-12-31 23:59:59", "2021-01-01", ""]
     table = rows(5, date_taken=taken)
     found = status(table, taken_from=date(2020, 1, 1), taken_until=date(2020, 12, 31))
@@ -142,7 +142,7 @@ def test_days_count_whole_and_a_photo_without_one_is_left_out():
     assert status(table, taken_from="2020-01-01") == ["date", *["paired"] * 3, "date"]
 
 
-def test_accuracy_and_edge():
+def test_accuracy_and_edge_filter_photos():
     table = rows(3, accuracy=[16, 11, None])
     assert status(table, min_accuracy=12) == ["paired", "inaccurate", "paired"]
     edge_m = np.array([100.0, 99.9, np.nan])
@@ -159,7 +159,7 @@ def test_the_first_filter_that_applies_gives_the_status_and_all_add_up():
 @pytest.mark.parametrize(
     "text", ["7\n8 its owner asked\n\n", 'id,why\n"7",x\n8,y\n', "why;id\nx;7\ny;8\n"]
 )
-def test_a_list_of_photos_to_leave_out(tmp_path, text):
+def test_listed_photos_are_left_out(tmp_path, text):
     (tmp_path / "out.txt").write_text(text)
     assert excluded(str(tmp_path / "out.txt")) == {"7", "8"}
     assert excluded("") == set()

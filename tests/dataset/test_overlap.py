@@ -5,12 +5,12 @@ from witw.dataset.overlap import Overlap, exclude, overlap
 
 
 def pairs(*rows):
-    """Rows of ``id, owner, aoi, split, status``."""
+    """Return rows of ``id, owner, aoi, split, status``."""
     columns = ["id", "owner", "aoi", "split", "status"]
     return pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows])
 
 
-def test_counted_by_hand():
+def test_overlaps_equal_a_count_by_hand():
     table = pairs(
         ("1", "ann", "a", "train", "paired"),
         ("1", "ann", "b", "train", "paired"),  # a photo of two areas of a split
@@ -45,11 +45,11 @@ def test_splits_with_nothing_in_common():
     )
 
 
-def test_no_photos_at_all():
+def test_an_empty_data_set_has_no_overlap():
     assert overlap(tables.frame("pairs")) == Overlap(0, 0, 0, 0, 0, 0, 0)
 
 
-def test_left_out_by_hand():
+def test_exclusions_equal_a_count_by_hand():
     table = pairs(
         ("1", "ann", "a", "train", "paired"),
         ("1", "ann", "c", "test", "paired"),

@@ -22,7 +22,7 @@ FILES = (PICTURES, TABLE)
 
 
 def pairs_row(folder, name, **values):
-    """A row of the pairs table; with ``size`` its photo and chip are written too."""
+    """Return a row of the pairs table; with ``size``, write its photo and chip too."""
     size = values.pop("size", None)
     row = dict.fromkeys(tables.PAIRS)
     row |= {
@@ -60,7 +60,7 @@ def run(folder, rows, split="train", out="pack", threads=2):
     return *data.pictures(np.arange(len(data))), data.table
 
 
-def test_only_pairs_of_the_split_in_order_of_area_and_id(folder):
+def test_the_pack_has_the_splits_pairs_by_area_and_id(folder):
     rows = [
         pairs_row(folder, "3", size=(500, 375)),
         pairs_row(folder, "1", size=(375, 500), aoi="b", easting=7.0, northing=8.0),
@@ -84,8 +84,8 @@ def test_only_pairs_of_the_split_in_order_of_area_and_id(folder):
     assert table.loc[2, ["easting", "northing"]].tolist() == [7, 8]
 
 
-def test_the_table_tells_of_the_pictures_bytes(folder):
-    """Chips cut anew under the same names make another table, by which all that follows knows."""
+def test_the_table_depends_on_the_pictures_bytes(folder):
+    """Chips rebuilt under the same names change the table, so later stages notice."""
     rows = [pairs_row(folder, str(n), size=(500, 375)) for n in (1, 2)]
     table = run(folder, rows)[2]
     whole = pa.ipc.open_file(folder / "pack" / PICTURES).read_all().to_pylist()
@@ -99,7 +99,7 @@ def test_the_table_tells_of_the_pictures_bytes(folder):
 
 
 @pytest.mark.parametrize("kind", ["photo", "chip"])
-def test_a_picture_that_is_another_than_its_table_tells_of_is_told(folder, kind):
+def test_a_picture_that_differs_from_its_table_is_reported(folder, kind):
     row = pairs_row(folder, "1", size=(500, 375))
     row["chip_path"] = "results/a/chips/0003/1.jpg"
     place = folder / row["chip_path"]
@@ -117,7 +117,7 @@ def test_a_picture_that_is_another_than_its_table_tells_of_is_told(folder, kind)
     assert f"snakemake --cores 1 -R {rule} results/a/{table}/0003.parquet" in str(error.value)
 
 
-def test_pictures_are_those_of_their_row(folder):
+def test_each_row_has_its_own_pictures(folder):
     rows = [pairs_row(folder, str(n), size=(500, 375)) for n in (1, 2)]
     photos, chips, _ = run(folder, rows)
     for row, name in enumerate(("1", "2")):
@@ -125,7 +125,7 @@ def test_pictures_are_those_of_their_row(folder):
             blocks = np.asarray(chip, float).reshape(50, 15, 50, 15, 3).mean(axis=(1, 3))
         assert np.square(chips[row] - blocks).mean() < 255**2 / 10**4  # 40 dB
         with Image.open(f"photos/{name}.jpg") as photo:
-            # Black above and below; between them the photo, not stretched.
+            # Black above and below; the photo lies between, unstretched.
             assert photos[row][:5].max() == photos[row][35:].max() == 0
             small = np.asarray(photo.resize((40, 30), Image.Resampling.LANCZOS), float)
             assert np.abs(photos[row][5:35] - small).mean() < 3
@@ -183,7 +183,7 @@ def test_the_field_of_view_comes_from_the_focal_length(folder):
     assert found[2:].isna().all()
 
 
-def test_no_pair_says_which_split_and_why(folder):
+def test_a_split_without_pairs_is_explained(folder):
     with pytest.raises(
         UserError, match=r"Split 'test' has no pair.*no photo was listed in an area"
     ):
@@ -193,7 +193,7 @@ def test_no_pair_says_which_split_and_why(folder):
         run(folder, rows)
 
 
-def test_a_missing_picture_is_named_and_nothing_is_left(folder):
+def test_a_missing_picture_is_reported_and_nothing_is_left(folder):
     rows = [pairs_row(folder, "1", size=(50, 50)), pairs_row(folder, "2", size=(50, 50))]
     (folder / "chips/2.jpg").unlink()
     with pytest.raises(UserError, match=r"chips/2\.jpg cannot be read"):
@@ -210,7 +210,7 @@ def test_command_line(folder):
 
 
 def test_a_photo_of_two_overlapping_areas_is_packed_once(folder):
-    """The area's tables keep a row each; learning sees the photo once."""
+    """Each area's table has a row; training sees the photo once."""
     rows = [
         pairs_row(folder, "1", size=(500, 375)),
         pairs_row(folder, "1", size=(500, 375), aoi="b", easting=9.0),
@@ -229,7 +229,7 @@ def test_a_photo_that_is_not_paired_in_one_area_is_taken_from_the_other(folder):
     assert run(folder, rows)[2]["aoi"].tolist() == ["b"]
 
 
-def test_a_photo_of_the_test_is_never_learnt_from(folder):
+def test_a_test_photo_is_never_trained_on(folder):
     rows = [
         pairs_row(folder, "1", size=(500, 375)),
         pairs_row(folder, "1", size=(500, 375), aoi="b", split="test"),
@@ -241,13 +241,13 @@ def test_a_photo_of_the_test_is_never_learnt_from(folder):
     assert ids == {"train": ["3"], "val": ["2"], "test": ["1"]}
 
 
-def test_the_table_tells_where_a_photo_was_taken(folder):
+def test_the_table_has_the_photos_positions(folder):
     table = run(folder, [pairs_row(folder, "1", size=(500, 375), lat=45.5, lon=-3.25)])[2]
     assert table.loc[0, ["lat", "lon"]].tolist() == [45.5, -3.25]
 
 
-def test_other_readers_of_arrow_find_all_of_it(folder):
-    """pandas without a word of ours: columns, and pictures that any decoder opens."""
+def test_other_readers_of_arrow_read_the_pack(folder):
+    """pandas alone reads the columns, and any decoder opens the pictures."""
     rows = [pairs_row(folder, str(n), size=(200, 100)) for n in range(1, 71)]  # more than a block
     _, chips, table = run(folder, rows)
     found = pd.read_feather(folder / "pack" / PICTURES)
@@ -262,7 +262,7 @@ def test_other_readers_of_arrow_find_all_of_it(folder):
 
 
 def test_colours_keep_their_resolution(folder):
-    """One pixel wide lines of red and blue: with halved colours both would be purple."""
+    """Red and blue lines one pixel wide would turn purple with halved chroma."""
     lines = np.zeros((40, 40, 3), np.uint8)
     lines[:, ::2, 0] = lines[:, 1::2, 2] = 255
     body = encode(lines, 90)
@@ -270,7 +270,7 @@ def test_colours_keep_their_resolution(folder):
         assert np.abs(np.asarray(picture, int) - lines).mean() < 12
 
 
-def test_the_order_of_threads_bounds_what_is_held():
+def test_the_order_of_threads_bounds_memory():
     under_way = most = 0
     lock = threading.Lock()
 

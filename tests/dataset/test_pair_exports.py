@@ -1,4 +1,4 @@
-"""Exports, read back with the libraries they are for where those are installed (`make test`)."""
+"""Exports, read back with their target libraries if those are installed (`make test`)."""
 
 import csv
 import hashlib
@@ -20,7 +20,7 @@ from witw.dataset import export_folder, export_hf, export_webdataset
 from witw.dataset.exports import parts
 from witw.errors import UserError
 
-# An environment of their own, as .s3 is: they are heavy, and no stage needs them.
+# A separate environment, like .s3: the libraries are heavy and no stage needs them.
 READERS = Path(os.environ.get("WITW_READERS", Path(__file__).parents[2] / ".readers/bin/python"))
 AREAS = {
     "rio": {"imagery_license": "CC BY-SA 4.0"},
@@ -28,7 +28,7 @@ AREAS = {
     "empty": {"imagery_license": ""},
 }
 SPEC = {"areas": AREAS}
-# The columns that the original's code knows by their numbers.
+# The columns that the original's code accesses by number.
 ORIGINAL = [
     "id", "author", "surface_license_code", "lat", "lon", "surface_url", "surface_height",
     "surface_width", "aoi", "aoi_name", "surface_license", "surface_license_url",
@@ -47,7 +47,7 @@ def picture(seed, size):
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Pairs: train 11, 12, 13, val 21 in rio, test 31 in paris; 11 lies in both; 99 is none."""
+    """Make pairs: train 11, 12, 13, val 21 in rio, test 31 in paris; 11 in both; 99 is unpaired."""
     folder, rows = tmp_path / "dataset", []
     listed = [("11", "rio", "train"), ("11", "paris", "test"), ("12", "rio", "train")]
     listed += [("13", "rio", "train"), ("21", "rio", "val"), ("31", "paris", "test")]
@@ -94,13 +94,13 @@ def export(name, dataset, out):
 
 
 @pytest.mark.parametrize("name", ["folder", "webdataset", "hf"])
-def test_twice_the_same_bytes_and_the_list_of_its_photos(dataset, tmp_path, name):
+def test_a_second_export_has_the_same_bytes_and_photos(dataset, tmp_path, name):
     one, two = (export(name, dataset, tmp_path / n) for n in ("one", "two"))
     assert digests(one) == digests(two)
     assert (one / "ids.txt").read_text().split() == ["11", "12", "13", "21", "31"]
 
 
-def test_the_originals_layout(dataset, tmp_path):
+def test_the_originals_layout_is_exported(dataset, tmp_path):
     out = export("folder", dataset, tmp_path / "out")
     found = {}
     for split in ("train", "val", "test", "dataset"):
@@ -108,7 +108,7 @@ def test_the_originals_layout(dataset, tmp_path):
             header, *rows = csv.reader(file)
         assert header == ORIGINAL
         found[split] = {row[0]: row for row in rows}
-    # A photo of train and test is of the test alone.
+    # A photo of train and test belongs only to the test.
     assert {s: sorted(r) for s, r in found.items()} == {
         "train": ["12", "13"], "val": ["21"], "test": ["11", "31"],
         "dataset": ["11", "12", "13", "21", "31"],
@@ -126,7 +126,7 @@ def test_the_originals_layout(dataset, tmp_path):
     assert (out / "surface/11.jpg").samefile(source)
 
 
-def test_tars_hold_every_pair_once_with_its_row(dataset, tmp_path):
+def test_tars_contain_every_pair_once_with_its_row(dataset, tmp_path):
     out = export("webdataset", dataset, tmp_path / "out")
     assert sorted(p.name for p in out.glob("*.tar")) == [
         "test-000000.tar", "train-000000.tar", "val-000000.tar"
@@ -158,7 +158,7 @@ def test_sizes_are_bounded_and_nothing_is_lost(dataset):
     assert [len(piece) for piece in parts(rows, 1)] == [1] * len(rows)
 
 
-def test_parquet_with_pictures(dataset, tmp_path):
+def test_parquet_files_contain_the_pictures(dataset, tmp_path):
     out = export("hf", dataset, tmp_path / "out")
     assert (out / "example.jpg").read_bytes() == b"a picture"  # the card shows it
     table = pq.read_table(out / "data/test-00000-of-00001.parquet").to_pylist()
@@ -170,13 +170,13 @@ def test_parquet_with_pictures(dataset, tmp_path):
     assert card.endswith("# The card\n")
 
 
-def test_nothing_to_export_is_told(dataset, tmp_path):
+def test_an_empty_export_is_reported(dataset, tmp_path):
     tables.write_geo(dataset / "pairs.parquet", "pairs", [])
     with pytest.raises(UserError, match="has no pair to export"):
         export("folder", dataset, tmp_path / "out")
 
 
-def test_a_missing_picture_is_named_and_no_half_export_is_left(dataset, tmp_path):
+def test_a_missing_picture_is_reported_and_no_partial_export_is_left(dataset, tmp_path):
     (dataset / "chips/rio/12.jpg").unlink()
     for name in ("folder", "webdataset", "hf"):
         with pytest.raises(UserError, match=r"chips/rio/12\.jpg is missing"):
@@ -185,7 +185,7 @@ def test_a_missing_picture_is_named_and_no_half_export_is_left(dataset, tmp_path
 
 
 def read_with(code, *args):
-    """What a program of the readers' environment prints, as JSON."""
+    """Return the JSON output of a program in the readers' environment."""
     if not READERS.is_file():
         pytest.skip("no webdataset and datasets: `make test` installs them into .readers")
     done = subprocess.run(

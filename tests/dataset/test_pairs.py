@@ -58,7 +58,7 @@ def photo(number):
 
 @pytest.fixture
 def world(tmp_path):
-    """Write the tables of CASES, over two shards; return a runner."""
+    """Write the tables of CASES over two shards; return a runner."""
     rows = {"downloads": [], "scenes": [], "chips": []}
     for number, (status, vote, blank, _) in CASES.items():
         path = f"photos/paris/{number}/{number}.jpg" if status in ("ok", "grey") else None
@@ -102,7 +102,7 @@ def test_every_listed_photo_has_one_row_and_the_first_status_that_applies(world)
     }
 
 
-def test_columns_dtypes_and_geometry(world):
+def test_columns_dtypes_and_geometry_are_fixed(world):
     got = world()
     assert list(got.columns) == [*tables.PAIRS, "geometry"]
     assert {c: str(got[c].dtype) for c in tables.PAIRS if c != "geometry"} == {
@@ -114,7 +114,7 @@ def test_columns_dtypes_and_geometry(world):
     assert set(got["city"] + got["satellite"] + got["split"]) == {"ParisWorldView-3test"}
 
 
-def test_files_pages_and_places_are_those_of_the_photo(world):
+def test_each_row_has_its_photos_files_page_and_place(world):
     got = world().set_index("id")
     assert got.loc["17", "photo_path"] == "photos/paris/17/17.jpg"
     assert got.loc["17", "chip_path"] == "c/17.jpg"
@@ -129,21 +129,21 @@ def test_files_pages_and_places_are_those_of_the_photo(world):
     )
 
 
-def test_same_inputs_same_bytes(world, tmp_path):
+def test_the_same_inputs_give_the_same_bytes(world, tmp_path):
     world()
     first = (tmp_path / "pairs.parquet").read_bytes()
     world()
     assert (tmp_path / "pairs.parquet").read_bytes() == first
 
 
-def test_the_mass_of_all_outdoor_scenes_may_be_asked_for_too(world, tmp_path):
+def test_a_least_mass_of_outdoor_scenes_may_be_required(world, tmp_path):
     drop(tmp_path / "chips" / "0001.parquet", "chips", "17")
     got = world({**SPEC, "pairs": {**SPEC["pairs"], "min_outdoor_mass": 0.51}})
     status = dict(zip(got["id"], got["status"], strict=True))
     assert (status["16"], status["17"], status["18"]) == ("indoor", "indoor", "paired")
 
 
-def test_thresholds_are_the_config_s(world, tmp_path):
+def test_thresholds_come_from_the_config(world, tmp_path):
     drop(tmp_path / "chips" / "0001.parquet", "chips", "17")
     got = world({**SPEC, "pairs": {"min_outdoor_vote": 0.6, "max_blank_fraction": 0.5}})
     status = dict(zip(got["id"], got["status"], strict=True))
@@ -154,7 +154,7 @@ def test_thresholds_are_the_config_s(world, tmp_path):
     ("table", "number"),
     [("downloads", "11"), ("downloads", "17"), ("scenes", "14"), ("scenes", "21"), ("chips", "20")],
 )
-def test_a_missing_row_is_named(world, tmp_path, table, number):
+def test_a_missing_row_is_reported(world, tmp_path, table, number):
     drop(tmp_path / table / f"{int(number) % 2:04d}.parquet", table, number)
     with pytest.raises(UserError) as error:
         world()
@@ -164,7 +164,7 @@ def test_a_missing_row_is_named(world, tmp_path, table, number):
     assert str(tmp_path / table) in text
 
 
-def test_a_row_too_many_is_named(world, tmp_path):
+def test_an_extra_row_is_reported(world, tmp_path):
     extra = {**dict.fromkeys(tables.SCENES), "id": "99", "io_vote": 1.0}
     old = tables.read(tmp_path / "scenes" / "0001.parquet", "scenes")
     both = pd.concat([old, tables.frame("scenes", [extra])])
@@ -173,7 +173,7 @@ def test_a_row_too_many_is_named(world, tmp_path):
         world()
 
 
-def test_a_photo_in_two_shards_is_named(world, tmp_path):
+def test_a_photo_in_two_shards_is_reported(world, tmp_path):
     for name in ("downloads", "scenes", "chips"):
         both = [tables.read(tmp_path / name / f"000{n}.parquet", name) for n in (0, 1)]
         tables.write(tmp_path / name / "0000.parquet", name, pd.concat(both))
@@ -181,7 +181,7 @@ def test_a_photo_in_two_shards_is_named(world, tmp_path):
         world()
 
 
-def test_no_photos_at_all(tmp_path):
+def test_an_area_without_photos_has_an_empty_table(tmp_path):
     for name in ("photos", "downloads", "scenes", "chips"):
         tables.write(tmp_path / f"{name}.parquet", name, [])
     one = [[tmp_path / f"{name}.parquet"] for name in ("downloads", "scenes", "chips")]
@@ -200,7 +200,7 @@ def test_no_photos_at_all(tmp_path):
         ("Été 🏳️‍🌈", "Ann", '"Été 🏳️‍🌈" by Ann, CC0, p'),
     ],
 )
-def test_credit(title, owner, expected):
+def test_credits_name_title_author_and_licence(title, owner, expected):
     assert credit(title, owner, "CC0", "p") == expected
 
 

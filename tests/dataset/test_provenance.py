@@ -1,4 +1,4 @@
-"""The data set tells what it was made of: nothing of this machine, nothing that a clock changes."""
+"""The data set records its origin, without anything specific to this machine or its clock."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ def told(tmp_path):
     return provenance(made, {"shared": "keep"}, inputs, [tmp_path / "net.pth"])
 
 
-def test_settings_that_areas_share_stand_once_and_the_others_by_area(told):
+def test_shared_settings_are_recorded_once_and_others_by_area(told):
     assert told["config"]["scenes"]["arch"] == "resnet18"
     assert told["config"]["search"]["snapshot"] == "2026-11-01T00:00:00Z"
     assert told["config"]["dataset"] == {"shared": "keep"}
@@ -44,19 +44,19 @@ def test_settings_that_areas_share_stand_once_and_the_others_by_area(told):
     assert "train" not in told["config"]
 
 
-def test_inputs_and_weights_are_told_by_their_sha256(told):
+def test_inputs_and_weights_are_identified_by_sha256(told):
     for name in ("bern", "lima"):
         assert told["sha256"]["pairs"][name] == hashlib.sha256(name.encode()).hexdigest()
     assert told["sha256"]["weights"] == {"net.pth": hashlib.sha256(b"net.pth").hexdigest()}
 
 
-def test_versions_are_those_of_the_software_and_the_stages(told):
+def test_versions_of_software_and_stages_are_recorded(told):
     assert told["versions"]["witw"] == __version__
     assert told["versions"]["rasterio"] == version("rasterio")
     assert told["stages"] == {name: spec.literals(name)[0] for name in spec.MADE_BY}
 
 
-def test_nothing_of_this_machine_and_no_secret_is_told(told, tmp_path):
+def test_no_machine_detail_and_no_secret_is_recorded(told, tmp_path):
     assert str(tmp_path) not in json.dumps(told)
     assert "/elsewhere/ann" not in json.dumps(told)
     address = "https://ann:pw@host.example:8/a.tif?sig=token#x"
@@ -64,7 +64,7 @@ def test_nothing_of_this_machine_and_no_secret_is_told(told, tmp_path):
     assert public([{"path": address}]) == [{"path": "https://host.example:8/a.tif"}]
 
 
-def test_commit_of_a_checkout_and_of_none(tmp_path):
+def test_the_commit_of_a_checkout_is_recorded(tmp_path):
     def git(*words):
         own = ["-c", "user.name=a", "-c", "user.email=a@b.example"]
         done = subprocess.run(

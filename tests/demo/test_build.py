@@ -59,13 +59,13 @@ def truth(run_dir):
 @pytest.mark.long
 def test_same_seed_same_bytes(run_dir, tmp_path):
     (tmp_path / "models").mkdir()
-    # The checkpoint has a test of its own.
+    # The checkpoint has its own test.
     os.link(run_dir / "models" / CHECKPOINT, tmp_path / "models" / CHECKPOINT)
     build(tmp_path, **OPTIONS)
     assert digests(tmp_path / "world") == digests(run_dir / "world")
 
 
-def test_the_cities_judged_on_may_have_more_photos(tmp_path, monkeypatch):
+def test_validation_and_test_cities_may_have_more_photos(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(world_of, "_build_world", lambda *given: asked.extend(given[2]))
     (tmp_path / "world").mkdir()
@@ -92,7 +92,7 @@ def test_another_world_in_the_same_folder_is_refused(run_dir):
         build(run_dir, **{**OPTIONS, "seed": 1})
 
 
-def test_the_config_is_valid_and_names_what_is_there(run_dir):
+def test_the_config_is_valid_and_names_existing_files(run_dir):
     config = load(yaml.safe_load((run_dir / "config.yaml").read_text()), "config.yaml")
     assert list(config.aois) == ["alder", "birch", "oak", "rowan"]
     assert {a.split for a in config.aois.values()} == {"train", "val", "test"}
@@ -124,7 +124,7 @@ def test_strips_are_real_eleven_bit_geotiffs_that_hold_every_chip(run_dir):
             if city.imagery != "two_strips":
                 assert west < box[0] - dx
                 assert east > box[2] + dx
-                # Not a blank pixel, at the corners neither.
+                # No pixel is blank, not even at the corners.
                 assert values.min() > 0
     pair = [rasterio.open(strips / f"alder_{side}.tif").bounds for side in ("west", "east")]
     assert pair[0].right - pair[1].left == pytest.approx(120, abs=5)
@@ -149,7 +149,7 @@ def test_wedge_is_declared_nodata(tmp_path):
     assert replace(wedge, half_m=60.0).epsg > 32700
 
 
-def test_photos_are_ordinary_files_of_the_sizes_the_api_tells(run_dir, catalog, truth):
+def test_photos_are_ordinary_files_with_the_apis_sizes(run_dir, catalog, truth):
     modes = {}
     for photo_id, photo in catalog.items():
         with Image.open(run_dir / "world" / "pictures" / f"{photo_id}.jpg") as file:
@@ -182,7 +182,7 @@ def test_geotags_scatter_about_the_truth_inside_the_box(catalog, truth):
         assert ((lon > west) & (lon < east) & (lat > south) & (lat < north)).all()
         true = city.geographic(rows["x"] - city.centre[0], rows["y"] - city.centre[1])
         errors += list(haversine_m(lon, lat, *true))
-    # Both ways sigma 8 m.
+    # Sigma is 8 m in both axes.
     assert 6.5 < np.sqrt(np.mean(np.square(errors)) / 2) < 9.5
 
 
@@ -201,7 +201,7 @@ def test_outskirts_and_hot_spot():
     assert tags.iloc[1] == 1
 
 
-def test_checkpoint_tells_rooms_from_streets_never_seen(run_dir):
+def test_the_checkpoint_separates_unseen_rooms_and_streets(run_dir):
     net = network.load(run_dir / "models" / CHECKPOINT, "resnet18")
     images, indoor = places365.pictures(77, 60)
     pixels = np.stack([network.preprocess(i.convert("RGB"), "resnet18") for i in images])
@@ -219,7 +219,7 @@ def test_checkpoint_bytes_follow_from_the_seed(tmp_path):
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_served_answers_as_the_config_says(run_dir, catalog):
+def test_the_served_stand_in_matches_the_config(run_dir, catalog):
     settings = yaml.safe_load((run_dir / "config.yaml").read_text())["flickr"]
     present = next(p for p in catalog.values() if not p.removed)
     with served(run_dir, faults=None) as server:
@@ -231,7 +231,7 @@ def test_served_answers_as_the_config_says(run_dir, catalog):
             pass
 
 
-def test_summary_sets_the_model_beside_chance(run_dir):
+def test_the_summary_shows_the_model_beside_chance(run_dir):
     results = run_dir / "results"
     (results / "dataset").mkdir(parents=True)
     (results / "evaluation").mkdir()

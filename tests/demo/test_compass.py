@@ -1,4 +1,4 @@
-"""Some made photos note the direction they were taken in, in their EXIF data and nowhere else."""
+"""Some synthetic photos record their heading, in their EXIF data only."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from witw.demo.build import build_city
 from witw.demo.city.cities import choose
 
 
-def test_the_noted_direction_is_the_true_one_nearly(tmp_path):
+def test_the_recorded_heading_is_nearly_the_true_one(tmp_path):
     for name in ("strips", "pictures"):
         (tmp_path / name).mkdir()
     city = choose(1)[0]

@@ -21,7 +21,7 @@ HALF = N * RES_M / 2
 
 @pytest.fixture(scope="module")
 def plain():
-    """Grass, and two buildings: a red one 10 m high in the north, a blue one 6 m in the east."""
+    """Return grass with a red building of 10 m in the north and a blue one of 6 m in the east."""
     material = np.full((N, N), Material.GRASS, np.uint8)
     eave = np.full((N, N), -9, np.float32)
     x = -HALF + (np.arange(N) + 0.5) * RES_M
@@ -49,7 +49,7 @@ def hue(light):
 
 
 def middle(light):
-    """Mean light just above the horizon, in the middle columns."""
+    """Return the mean light just above the horizon, in the middle columns."""
     rows, columns = light.shape[:2]
     return light[int(rows * 0.44) : int(rows * 0.49), columns // 2 - 6 : columns // 2 + 6].mean(
         (0, 1)
@@ -69,11 +69,11 @@ def test_a_wall_is_seen_at_its_distance_height_and_place(plain):
     assert rows[-1] == pytest.approx(foot, abs=1.5)
     assert hits.sky[: rows[0] - 1, column].all()
     assert not hits.sky[rows[0] + 1 :, column].any()
-    # From -30 to 30 m at 40 m it spans 73.7 degrees: the whole picture.
+    # A span from -30 to 30 m at 40 m covers 73.7 degrees: the whole picture.
     assert hits.wall[60].all()
 
 
-def test_ground_is_hit_where_the_ray_comes_down(plain):
+def test_ground_is_hit_where_the_ray_descends_to_it(plain):
     view = View(Camera(0, 0, 180, 60, pitch_deg=0, eye_m=1.6), 100, 75)
     hits = cast(plain, view)
     rows = np.arange(45, 75)
@@ -111,7 +111,7 @@ def test_sees_measures_to_the_first_tall_thing(plain):
     assert (sees(plain, Camera(0, 0, 225, 60)) == np.float32(FAR_M)).all()
 
 
-def test_a_tree_hides_what_is_behind_and_not_what_is_before(world, plain):
+def test_a_tree_hides_objects_behind_it_only(world, plain):
     camera = Camera(0, 0, 0, 50, 0)
     bare = render(world, plain, camera, 120, 90)
     for north, changes in ((20.0, True), (75.0, False)):
@@ -134,7 +134,7 @@ def test_a_file_is_an_ordinary_jpeg():
     assert not grey.getexif()
 
 
-def test_a_room_is_all_inside_and_lit():
+def test_a_room_fills_the_picture_and_is_lit():
     for seed in range(5):
         light = render_room(np.random.default_rng(seed), 65, 80, 60)
         assert light.shape == (60, 80, 3)

@@ -21,7 +21,7 @@ def raster(world):
     return rasterise(world, HALF_M)
 
 
-def test_a_point_looks_the_same_whatever_it_is_asked_with(world):
+def test_a_point_does_not_depend_on_the_other_points(world):
     rng = np.random.default_rng(1)
     x, y = rng.uniform(-HALF_M, HALF_M, (2, 500)).astype(np.float32)
     together = world.ground(x, y)
@@ -77,7 +77,7 @@ def test_trees_keep_to_their_cell_and_off_the_road(world, raster):
     assert not np.isin(world.ground(x, y).material, [Material.ASPHALT, Material.WATER]).any()
     assert (height > 3).all()
     crowns = raster.above == Material.TREE
-    # Crowns are discs with lumps, some of them below roofs.
+    # Crowns are lumpy discs, and some are below roofs.
     assert 0.5 < crowns.sum() * RES_M**2 / (np.pi * radius**2).sum() < 1.1
 
 

@@ -1,11 +1,11 @@
-"""The data stages of one small made city, run for real, and everything that may be done to them.
+"""The data stages of a small synthetic city, run for real, with tools to disturb them.
 
-The suite draws what it does from seeds, so that what fails once can be repeated::
+The suite draws its disturbances from seeds, so that a failure can be repeated::
 
     .venv/bin/python -m pytest -m faults tests/faults    part of `make test-long`: two minutes
     make faults SEEDS=30                                 everything, under 30 seeds
 
-What needs root (a small disk, a read-only one) is skipped with its reason elsewhere.
+Tests that need root (a small disk, a read-only one) are skipped elsewhere with the reason.
 """
 
 import os
@@ -20,11 +20,11 @@ import pytest
 from made_town import StandIn, fresh_town
 
 SEEDS = int(os.environ.get("WITW_FAULT_SEEDS") or 0)
-# What `make test-long` runs: a disturbed run and its rerun take ten seconds to a minute, and killed
-# jobs are in it by tests/workflow/test_runs.py.
+# The part in `make test-long`: a disturbed run and its rerun take ten seconds to a minute, and
+# tests/workflow/test_runs.py covers killed jobs there.
 SHORT = {
-    "test_of_two_runs_started_at_once_one_is_refused_in_a_sentence",
-    "test_damaged_inputs_are_told_or_make_no_difference",
+    "test_the_second_of_two_runs_is_refused_in_a_sentence",
+    "test_damaged_inputs_are_reported_or_harmless",
 }
 
 
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def free_port():
-    """A port of its own: this suite's stand-in stays up while other suites start theirs."""
+    """Return a port for this suite alone, because its stand-in outlives other suites' starts."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
 
@@ -64,7 +64,7 @@ def standin(fresh, free_port):
 
 @pytest.fixture(scope="session")
 def calm(fresh, standin, tmp_path_factory):
-    """The town in which everything has run undisturbed."""
+    """Return the town in which everything has run undisturbed."""
     town = fresh.copy(tmp_path_factory.mktemp("calm") / "run")
     town.finish()
     return town
@@ -72,13 +72,13 @@ def calm(fresh, standin, tmp_path_factory):
 
 @pytest.fixture
 def town(fresh, standin, tmp_path):
-    """A town in which nothing has run."""
+    """Return a town in which nothing has run."""
     return fresh.copy(tmp_path / "town")
 
 
 @pytest.fixture
 def finished(calm, tmp_path):
-    """A town in which everything has run."""
+    """Return a town in which everything has run."""
     return calm.copy(tmp_path / "town")
 
 
@@ -89,7 +89,7 @@ def rng(seed):
 
 @pytest.fixture
 def mounts():
-    """Mount a small disk: ``mounts(folder, kilobytes)``; skips where that is not permitted."""
+    """Mount a small disk: ``mounts(folder, kilobytes)``; skip if that is not permitted."""
     made = []
 
     def call(*command):

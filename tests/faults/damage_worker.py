@@ -1,7 +1,7 @@
-"""Run a stage over inputs that are cut off or have a bit turned over, and say how each run ended.
+"""Run a stage over truncated or bit-flipped inputs, and report how each run ended.
 
-A process of its own, as what breaks in C ends it: ``python damage_worker.py`` in a run folder, the
-task as JSON on stdin, a line of JSON for each run on stdout.
+The worker is a separate process, because a crash in C code ends it: ``python damage_worker.py`` in
+a run folder, with the task as JSON on stdin and a line of JSON for each run on stdout.
 """
 
 import hashlib
@@ -17,9 +17,9 @@ from witw.errors import UserError
 
 
 def damaged(body, rng, how):
-    """The bytes cut off somewhere, or with one bit turned over."""
+    """Return the bytes truncated somewhere, or with one bit flipped."""
     if how == "cut":
-        # Most often near an end: heads and tails are what formats check.
+        # Mostly near the ends, because formats check heads and tails.
         at = rng.choice((0, 1, rng.randrange(len(body)), rng.randrange(len(body)), len(body) - 1))
         return body[:at], f"cut at {at} of {len(body)}"
     at, bit = rng.randrange(len(body)), rng.randrange(8)
@@ -32,13 +32,13 @@ def remove(path):
 
 def digest(outputs):
     files = [f for out in outputs for f in ([out] if out.is_file() else sorted(out.rglob("*")))]
-    # Snakemake notes the time of a folder in a hidden file.
+    # Snakemake records the time of a folder in a hidden file.
     shown = (f for f in files if f.is_file() and not f.name.startswith("."))
     return {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in shown}
 
 
 def attempt(module, argv):
-    """How a stage's main ended: `done`, `told` with its sentence or `broke` with its traceback."""
+    """Return how a stage ended: `done`, `told` with its sentence, or `broke` with its traceback."""
     try:
         module.main(argv)
     except UserError as error:

@@ -1,9 +1,9 @@
-"""Inputs that are cut off or have a bit turned over: a sentence, or the right bytes.
+"""Truncated or bit-flipped inputs give an error sentence or the right bytes.
 
-A cut is always found out, or makes no difference, and so is a bit of what has a checksum: tables,
-JSON, VRTs, checkpoints, and photos and chips from their tables on. In a strip, and in a photo that
-`download` finds, a bit may make another valid picture, which nothing can tell; then the stage ends,
-and never in a traceback.
+A truncation is always detected or harmless. So is a flipped bit in files with a checksum: tables,
+JSON, VRTs, checkpoints, and photos and chips once they are in a table. In a strip, or in a photo
+that `download` finds, a flipped bit may make another valid picture, which cannot be detected. The
+stage then succeeds; it never ends in a traceback.
 """
 
 import json
@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 R = f"results/{AREA}"
 PHOTO = "photo of the store"
 CHIP = "chip of a photo"
-# What is made of the pairs, as far as one area goes.
+# Stages that follow the pairs, as far as one area suffices.
 JOINT = ["results/dataset/pairs.parquet", "results/pack/train/pictures.arrow"]
 JOINT += ["results/report/report.html"]
 
@@ -59,14 +59,14 @@ CASES = {
     "report": ("", [f"{R}/pairs.parquet", f"{R}/cells.parquet", f"{R}/search.json"]),
 }
 VRT = f"{R}/strips/alder_west.rgb8.vrt"  # for people; no stage wants it
-# What states the SHA-256 of the pairs; the card's metadata states that of the first.
+# Files that record the SHA-256 of the pairs; the card's metadata records that of the first.
 HASHING = {"provenance.json", "croissant.json"}
 HOWS = ["cut"] * 3 + ["flip"] * 5
 
 
 @pytest.fixture(scope="module")
 def shop(calm, standin, tmp_path_factory):
-    """A finished town of which files may be broken, one that stays, the command of each job."""
+    """Return a finished town whose files may be broken, an intact one, and each job's command."""
     intact = calm.copy(tmp_path_factory.mktemp("intact") / "run")
     intact.finish(targets=[*JOINT, VRT])
     town = intact.copy(tmp_path_factory.mktemp("shop") / "run")
@@ -80,7 +80,7 @@ def shop(calm, standin, tmp_path_factory):
 
 
 def commands(text):
-    """Rule and the last of its outputs' names -> module and arguments."""
+    """Map rule and last output name to module and arguments."""
     found = {}
     for block in re.split(r"\n(?= {4}rule: )", text):
         rule = re.match(r" {4}rule: (\w+)", block)
@@ -94,7 +94,7 @@ def commands(text):
 
 
 def outputs(rule, argv):
-    """Paths of the command's outputs."""
+    """Return the paths of the command's outputs."""
     options = {"shards_2": ["--ids"], "search": ["--photos", "--cells", "--summary"]}
     options["dataset"] = ["--pairs", "--funnel", "--licenses", "--credits", "--card", "--croissant"]
     options["dataset"] += ["--ids", "--provenance", "--example", "--photos", "--chips"]
@@ -116,7 +116,7 @@ def outputs(rule, argv):
 
 
 def files(town, rule, names):
-    """The files to be damaged; a photo of the store is one the shard knows."""
+    """Return the files to damage; a photo of the store must belong to the shard."""
     out = []
     for name in names:
         if name == PHOTO:
@@ -134,13 +134,14 @@ def files(town, rule, names):
 
 
 @pytest.mark.parametrize("rule", CASES)
-def test_damaged_inputs_are_told_or_make_no_difference(shop, seed, rule):
+def test_damaged_inputs_are_reported_or_harmless(shop, seed, rule):
     town, intact, known = shop
     part, names = CASES[rule]
     module, argv = known[rule, part]
     made = outputs(rule, argv)
     if rule == "report":
-        # Times are those of the run that it closed, not of its inputs: here it is made without.
+        # The times in it are those of the run it ended, not of its inputs; this run does without
+        # it.
         at = argv.index("--logs")
         argv = [*argv[:at], *argv[at + 2 :]]
         again = [sys.executable, "-m", module, *argv]
@@ -162,14 +163,14 @@ def test_damaged_inputs_are_told_or_make_no_difference(shop, seed, rule):
         if run["end"] == "told":
             assert "\n" not in run["said"], where
             assert named(run["file"], run["said"]), f"{where}: {run['said']}"
-            # Nothing half-done stands where a result belongs.
+            # No partial file is in the place of a result.
             assert not set(run["digest"]) - set(right), where
         elif is_found_out(rule, run) and not spoilt_photo(rule, run["file"]):
             assert without_input_hashes(run["digest"]) == without_input_hashes(right), where
 
 
 def named(file, said):
-    """Whether a sentence names the file, or the folder or the name it is known by."""
+    """Return whether a sentence names the file, its folder, or the name users know it by."""
     stem = Path(file).name.split(".")[0]
     return file in said or Path(file).name in said or stem in said or str(Path(file).parent) in said
 
@@ -181,7 +182,7 @@ def is_found_out(rule, run):
 
 
 def spoilt_photo(rule, file):
-    """A photo that does not decode is a row without scores, not a fault of the run."""
+    """Return whether a photo fails to decode, which gives a row without scores, not an error."""
     return rule == "scenes" and file.startswith("photos/")
 
 
@@ -206,7 +207,7 @@ def intact_digest(intact, made):
 
 
 def restore(town, intact, made):
-    """Put the outputs back, so that the next rule finds its inputs."""
+    """Restore the outputs, so that the next rule finds its inputs."""
     import shutil
 
     for name in made:
@@ -232,11 +233,11 @@ def restore(town, intact, made):
         f"journal/{AREA}.sqlite",
     ],
 )
-def test_what_the_sentence_says_to_do_works(finished, calm, name, seed):
-    """Cut a file in two, run, delete what is named, run: the bytes of a calm run.
+def test_the_advice_in_the_sentence_works(finished, calm, name, seed):
+    """Truncate a file, run, delete the named file, run: the bytes equal those of a calm run.
 
-    What lies between and is not needed any more is made again when it is asked for by name, as
-    `snakemake` without a target asks for the chips.
+    Intermediate files that are no longer needed are rebuilt on request, as `snakemake` without a
+    target requests the chips.
     """
     path = finished.folder / name
     body = path.read_bytes()
@@ -257,7 +258,7 @@ def test_what_the_sentence_says_to_do_works(finished, calm, name, seed):
     assert finished.digest() == want
 
 
-def test_a_photo_damaged_in_the_store_is_fetched_anew(finished, calm, rng):
+def test_a_photo_damaged_in_the_store_is_fetched_again(finished, calm, rng):
     paths = sorted((finished.folder / "photos").rglob("*.jpg"))
     for path in rng.sample(paths, 2):
         path.write_bytes(path.read_bytes()[: rng.randrange(path.stat().st_size)])
@@ -265,7 +266,7 @@ def test_a_photo_damaged_in_the_store_is_fetched_anew(finished, calm, rng):
     assert finished.digest() == calm.digest()
 
 
-def test_a_strip_cut_off_is_told_and_its_whole_file_ends_right(calm, tmp_path):
+def test_a_truncated_strip_is_reported_and_its_replacement_works(calm, tmp_path):
     town = calm.copy(tmp_path / "town")
     path = town.folder / f"world/strips/{AREA}_east.tif"
     body = path.read_bytes()
@@ -278,8 +279,8 @@ def test_a_strip_cut_off_is_told_and_its_whole_file_ends_right(calm, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["photo", "chip"])
-def test_what_is_said_of_a_picture_that_is_another_works(finished, calm, kind, rng):
-    """One bit, found out before training by the digest in its table."""
+def test_the_advice_for_a_changed_picture_works(finished, calm, kind, rng):
+    """A flipped bit is detected before training by the digest in the table."""
     pairs = tables.read(finished.folder / PAIRS, "pairs")
     row = pairs[pairs["status"] == "paired"].sample(1, random_state=rng.randrange(99)).iloc[0]
     name = row[f"{kind}_path"]

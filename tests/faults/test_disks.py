@@ -1,14 +1,14 @@
-"""A disk that is full or read-only: one sentence, and a rerun ends right once that is mended."""
+"""A full or read-only disk gives one sentence, and a rerun succeeds once the disk is repaired."""
 
 import pytest
 
-# What the small city's outputs take is a few megabytes; where each of these ends lies in between.
+# The small city's outputs take a few megabytes; each of these sizes runs out at some point.
 SIZES = {"results": (40, 2200), "photos": (20, 400), "journal": (30, 90)}
 ROOM = "size=256m"
 
 
 @pytest.mark.parametrize("place", SIZES)
-def test_a_full_disk(town, calm, mounts, rng, place):
+def test_a_full_disk_gives_one_sentence(town, calm, mounts, rng, place):
     kilobytes = rng.randint(*SIZES[place])
     remount = mounts(town.folder / place, kilobytes)
     done = town.run()
@@ -22,7 +22,7 @@ def test_a_full_disk(town, calm, mounts, rng, place):
 
 
 @pytest.mark.parametrize("place", SIZES)
-def test_a_read_only_folder(town, calm, mounts, place):
+def test_a_read_only_folder_gives_one_sentence(town, calm, mounts, place):
     remount = mounts(town.folder / place, 8000)
     remount("ro")
     done = town.run()
@@ -32,14 +32,15 @@ def test_a_read_only_folder(town, calm, mounts, place):
     assert town.digest() == calm.digest()
 
 
-def test_a_disk_that_fills_up_at_the_last_stage(finished, calm, mounts):
-    """What was whole stays whole: the table that does not fit is not begun."""
+def test_a_disk_may_fill_up_at_the_last_stage(finished, calm, mounts):
+    """Complete files stay complete, and the table that does not fit is not started."""
     folder = finished.folder / "results/alder/chips"
     kept = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")}
     remount = mounts(folder, 16)
     mark = folder / ".mounted"
     mark.touch()  # Snakemake removes an empty folder, and may not where a disk is mounted
-    # Snakemake takes an output whose inputs are hidden for whole; its makers are asked for by name.
+    # Snakemake considers an output complete if its inputs are hidden, so its rules are requested by
+    # name.
     done = finished.run("--forcerun", "chips")
     done.assert_told("chips")
     assert not list(folder.rglob("*.parquet"))

@@ -1,4 +1,4 @@
-"""SIGKILL of jobs, of Snakemake, of the service: a rerun ends in the bytes of a calm run."""
+"""SIGKILL of jobs, of Snakemake, of the service: a rerun ends with the bytes of a calm run."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(town, calm, rng, rec
         module = kill_a_job(process, rng)
         done = town.wait(process)
         killed.append(module)
-        # The others went on; nothing of this is a fault of the program.
+        # The other jobs continued; the program is not at fault.
         assert "Traceback" not in done.text, done.text[-4000:]
     record_property("killed", " ".join(filter(None, killed)))
     assert any(killed), "not one job was caught alive"
@@ -27,7 +27,7 @@ def test_a_run_whose_jobs_are_killed_ends_in_the_same_bytes(town, calm, rng, rec
 
 
 def test_snakemake_killed_with_its_jobs_left_at_work(town, calm, rng):
-    """Nobody waits for the jobs it leaves: a rerun at once meets them, and loses nothing."""
+    """Nobody waits for the orphaned jobs: an immediate rerun meets them and loses nothing."""
     for _ in range(2):
         process = town.start()
         moment = time.monotonic() + 2 + rng.uniform(0, 8)
@@ -38,7 +38,7 @@ def test_snakemake_killed_with_its_jobs_left_at_work(town, calm, rng):
         process.wait()
         again = town.run()
         if again.returncode:
-            # What the jobs left behind still hold is told, and nothing else.
+            # Files still held by the orphaned jobs are reported, and nothing else.
             again.assert_told("in use")
         assert "Traceback" not in again.text, again.text[-4000:]
         for pid in left:
@@ -64,7 +64,7 @@ def test_an_outage_of_the_service_costs_nothing(town, calm, standin, rng):
     assert town.digest() == calm.digest()
 
 
-def test_a_service_that_stays_away_loses_nothing_that_was_had(town, calm, standin, rng):
+def test_a_lasting_outage_loses_no_fetched_data(town, calm, standin, rng):
     process = town.start()
     time.sleep(3 + rng.uniform(0, 6))
     standin.kill()
@@ -78,7 +78,7 @@ def test_a_service_that_stays_away_loses_nothing_that_was_had(town, calm, standi
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_asked_to_end_goes_on_where_it_was(town, calm, how):
+def test_a_run_that_is_stopped_resumes(town, calm, how):
     process = town.start()
     while process.poll() is None and len(jobs(process)) < 2:
         time.sleep(0.05)

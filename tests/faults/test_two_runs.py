@@ -1,4 +1,4 @@
-"""Two runs in one folder, a clock that jumps, a strip that changes: the tables come out right."""
+"""Two runs in one folder, a jumping clock, a changing strip: the tables come out right."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 
 from made_town import AREA, jobs
 
-# Put before all else on the path of the jobs: the wall clock jumps by up to two days either way.
+# Comes first on the jobs' path: the wall clock jumps by up to two days in either direction.
 JUMPY = """
 import os, random, time
 real, rng = time.time, random.Random(os.getpid())
@@ -24,7 +24,7 @@ time.time_ns = lambda: int(jumpy() * 1e9)
 """
 
 
-def test_of_two_runs_started_at_once_one_is_refused_in_a_sentence(town, calm):
+def test_the_second_of_two_runs_is_refused_in_a_sentence(town, calm):
     first = town.start()
     while first.poll() is None and not jobs(first):
         time.sleep(0.05)
@@ -67,8 +67,8 @@ def test_jobs_whose_clock_jumps_make_the_same_bytes(town, calm, tmp_path):
     assert town.digest() == calm.digest()
 
 
-def test_files_from_the_future_and_the_past_end_right(finished, calm, rng):
-    """What a clock that was set back or forth between two runs leaves: times out of order."""
+def test_files_with_future_and_past_times_give_the_right_result(finished, calm, rng):
+    """Times are out of order, as after the clock was set between two runs."""
     for path in sorted((finished.folder / "results").rglob("*")):
         jump = rng.choice((0, 3 * 86400, -3 * 86400))
         then = path.stat().st_mtime + jump
@@ -77,8 +77,8 @@ def test_files_from_the_future_and_the_past_end_right(finished, calm, rng):
     assert finished.digest() == calm.digest()
 
 
-def test_a_strip_that_changes_while_it_is_read_is_told(town, calm):
-    """Half the old and half the new strip must not pass for either."""
+def test_a_strip_that_changes_during_a_read_is_reported(town, calm):
+    """A mixture of the old and the new strip must not pass for either."""
     strip = town.folder / f"world/strips/{AREA}_west.tif"
     whole = strip.read_bytes()
     strip.unlink()  # the world is linked
@@ -106,8 +106,8 @@ def test_a_strip_that_changes_while_it_is_read_is_told(town, calm):
     assert town.digest() == calm.digest()
 
 
-def test_a_quota_file_from_a_clock_that_was_ahead_holds_no_run_up(town, calm):
-    """The count of calls that another day's clock left behind is no reason to wait."""
+def test_a_quota_file_with_future_times_delays_no_run(town, calm):
+    """Call counts from a clock that was a day ahead are no reason to wait."""
     town.finish()
     state = list((town.folder.parent / "state" / "witw").glob("quota-*.sqlite"))
     assert state, json.dumps([str(p) for p in town.folder.parent.rglob("*.sqlite")])
@@ -122,8 +122,8 @@ def test_a_quota_file_from_a_clock_that_was_ahead_holds_no_run_up(town, calm):
 
 
 @pytest.mark.parametrize("how", ["cut", "flip", "noise"])
-def test_a_damaged_quota_file_holds_no_run_up(finished, calm, rng, how):
-    """The count of calls that all searches share: its loss is no reason to stop or to wait."""
+def test_a_damaged_quota_file_delays_no_run(finished, calm, rng, how):
+    """Losing the shared call counter is no reason to stop or to wait."""
     files = sorted((calm.folder.parent / "state" / "witw").glob("quota-*.sqlite"))
     assert files
     state = finished.folder.parent / "state" / "witw"

@@ -1,4 +1,4 @@
-"""Answers of the API made by hand, a server that gives them, and the search's parts around it."""
+"""Handmade API responses, a server that sends them, and the search's parts around it."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ ROOT = Query(Box.around(BBOX), SNAPSHOT, LICENSES)
 
 
 class Canned:
-    """An HTTP server on loopback that answers what ``reply(params)`` returns.
+    """An HTTP server on loopback that responds with the result of ``reply(params)``.
 
     A reply is a body, or a status and a body.
     """
@@ -67,7 +67,7 @@ class Canned:
 
 
 def record(number, upload=1_600_000_000, **changes):
-    """A well-formed photo of the area, as the API answers it."""
+    """Return a well-formed photo of the area in the API's format."""
     return {
         "id": str(50_000_000_000 + number),
         "owner": f"{number % 7:08d}@N00",
@@ -86,14 +86,14 @@ def record(number, upload=1_600_000_000, **changes):
 
 
 def answer(records, total=None, **changes):
-    """The answer with these photos, as an object."""
+    """Return the response with these photos, as an object."""
     total = len(records) if total is None else total
     group = {"page": 1, "pages": -(-total // 250), "perpage": 250, "total": total}
     return {"photos": group | changes | {"photo": list(records)}, "stat": "ok"}
 
 
 def body(records, total=None, **changes):
-    """The same as bytes."""
+    """Return the same response as bytes."""
     return json.dumps(answer(records, total, **changes)).encode()
 
 
@@ -106,7 +106,7 @@ def client(api_url, tries=3, **options):
 
 
 def service(api_url, journal, into=None, tries=3, shown=lambda _: None):
-    """A service over its own client."""
+    """Return a service with its own client."""
     return Service("oslo", client(api_url, tries), journal, into or listing(), shown)
 
 
@@ -115,7 +115,7 @@ def journal(folder, api_url="http://x/", snapshot="2025-06-15T15:06:40Z"):
 
 
 def row(photo_id, upload=1_600_000_000, **changes):
-    """A row of table ``photos``."""
+    """Return a row of table ``photos``."""
     one = Photo(
         str(photo_id), "00000001@N00", "someone", "a title", 4, "2020-01-01 00:00:00", upload,
         50.05, 10.1, 16, f"{HOST}/1/{photo_id}_ab.jpg",

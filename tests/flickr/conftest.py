@@ -1,4 +1,4 @@
-"""Fixtures of the tests that run in a folder of their own, against a photo host on loopback."""
+"""Fixtures for tests in their own folder, against a photo host on loopback."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""A photo host on loopback that does what a test tells it, and a run against it."""
+"""A scripted photo host on loopback, and a run against it."""
 
 import io
 import socket
@@ -27,7 +27,7 @@ def picture(seed: int = 0, size=(80, 64), mode="RGB", form="JPEG", **options) ->
 
 
 def bomb(side: int) -> bytes:
-    """A small file whose header claims ``side`` x ``side`` px."""
+    """Return a small file whose header claims ``side`` x ``side`` px."""
     body = picture()
     frame = body.index(b"\xff\xc0")
     return body[: frame + 5] + struct.pack(">HH", side, side) + body[frame + 9 :]
@@ -84,7 +84,7 @@ def send(body=b"", status=200, kind="image/jpeg", **headers):
 
 
 def cut(body):
-    """The right length announced, half of it sent."""
+    """Announce the right length and send half of it."""
 
     def answer(handler):
         handler.send_response(200)
@@ -97,7 +97,7 @@ def cut(body):
 
 
 def cut_chunked(body):
-    """Half of it in a chunk, and no last chunk."""
+    """Send half of the body in a chunk, without a last chunk."""
 
     def answer(handler):
         half = body[: len(body) // 2]
@@ -145,7 +145,7 @@ def spec(*hosts, **changes) -> dict:
 
 
 def listing(urls: dict[str, str], gone=(), places=None) -> Path:
-    """Table ``ids``: every photo at a place of its own, unless ``places`` says where."""
+    """Write table ``ids``: every photo at a different place unless ``places`` is given."""
     places = places or {i: (0.01 * n, 1.0) for n, i in enumerate(urls)}
     rows = [
         {"id": i, "url": url, "lat": places[i][0], "lon": places[i][1], "is_gone": i in gone}

@@ -1,4 +1,4 @@
-"""The downloader against a photo host that misbehaves, on loopback."""
+"""The downloader against a misbehaving photo host, on loopback."""
 
 import gzip
 import hashlib
@@ -67,7 +67,7 @@ STORIES = {
         "s.yimg.com",
         1,
     ),
-    # Of these nothing is known but that the photo did not come.
+    # Of these it is only known that the photo did not arrive.
     "elsewhere": ([send(b"", 302, Location="https://s.yimg.com/x.png")], "failed", "yimg.com", 1),
     "other_port": ([send(b"", 302, Location="http://127.0.0.1:9/x")], "failed", "127.0.0.1", 1),
     "png_behind_redirect": ([send(b"", 302, Location="/sorry")], "corrupt", "PNG", 1),
@@ -116,14 +116,14 @@ STORIES = {
 
 @pytest.fixture
 def adverse(host):
-    """The host of all stories, and its photos' addresses by id."""
+    """Return the host with all cases, and its photos' addresses by id."""
     host.plan = {f"/{name}": list(story[0]) for name, story in STORIES.items()}
     host.plan["/sorry"] = [send(picture(form="PNG"), kind="image/png")]
     host.plan["/new_home"] = [send(GOOD)]
     return host, {f"{100 + n}": f"{host.url}/{name}" for n, name in enumerate(STORIES)}
 
 
-def test_every_story_ends_right_and_nothing_bad_is_stored(adverse):
+def test_every_case_ends_right_and_no_bad_file_is_stored(adverse):
     host, urls = adverse
     data = fetch(urls, host.entry)
     told = {name: data.loc[f"{100 + n}"] for n, name in enumerate(STORIES)}
@@ -139,14 +139,14 @@ def test_every_story_ends_right_and_nothing_bad_is_stored(adverse):
         body = Path(row.path).read_bytes()
         assert (len(body), hashlib.sha256(body).hexdigest()) == (row.bytes, row.sha256)
         assert open_photo(Path(row.path)).size == (row.width, row.height)
-    # Kept as served, described as displayed.
+    # Stored as served, described as displayed.
     assert Path(told["turned"]["path"]).read_bytes() == turned()
     assert (told["turned"]["width"], told["turned"]["height"]) == (64, 80)
     bad = data[~data["status"].isin(["ok", "grey"])]
     assert set(bad["path"]) == {""} and bad["sha256"].eq("").all() and bad["width"].isna().all()
 
 
-def test_a_second_run_asks_only_for_what_is_missing(adverse):
+def test_a_second_run_requests_only_missing_photos(adverse):
     host, urls = adverse
     first = fetch(urls, host.entry)
     table = Path("out.parquet").read_bytes()
@@ -162,7 +162,7 @@ def test_a_second_run_asks_only_for_what_is_missing(adverse):
     assert host.log == []
 
 
-def test_the_user_agent_says_who_asks(host, monkeypatch):
+def test_the_user_agent_identifies_the_user(host, monkeypatch):
     host.plan = {"/1": [send(GOOD)], "/2": [send(GOOD)]}
     monkeypatch.delenv("WITW_CONTACT", raising=False)
     fetch({"1": f"{host.url}/1"}, host.entry)
@@ -236,7 +236,7 @@ def urls_of(server, photos) -> dict[str, str]:
 
 @pytest.mark.parametrize("retry_after", ["seconds", "none"])
 def test_a_host_that_allows_forty_photos_a_second_gives_all_of_them(retry_after):
-    """Against a real server: each is stored, none is given up for the host's refusals."""
+    """Against a real server: every photo is stored, none is lost to the host's refusals."""
     photos = made(400)
     faults = Faults(photo_rate_per_s=40, photo_burst=8, retry_after=retry_after)
     with FlickrServer(photos, lambda i: picture(int(i) % 99), faults=faults) as server:
@@ -250,15 +250,15 @@ def test_a_host_that_allows_forty_photos_a_second_gives_all_of_them(retry_after)
     assert took_s < 400 / 40 / 0.6
 
 
-def test_what_a_host_sends_that_is_packed_damaged_or_withheld():
+def test_packed_damaged_and_withheld_photos_are_handled():
     photos = made(6, ["gzip", "damaged", "451"])
     with FlickrServer(photos, lambda i: picture(int(i))) as server:
         data = fetch(urls_of(server, photos), server.photo_host)
     assert data["status"].to_list() == ["ok", "corrupt", "gone", "ok", "ok", "ok"]
 
 
-def test_a_download_that_is_stopped_keeps_its_photos_and_goes_on_from_there(tmp_path):
-    """SIGTERM, as Slurm and Snakemake send it, in the middle of a slow download."""
+def test_a_stopped_download_keeps_its_photos_and_resumes(tmp_path):
+    """SIGTERM, as sent by Slurm and Snakemake, in the middle of a slow download."""
     photos = made(40)
     faults = Faults(photo_rate_per_s=4, photo_burst=4)
     with FlickrServer(photos, lambda i: picture(int(i)), faults=faults) as server:
@@ -296,7 +296,7 @@ def test_command_line(host):
     assert data["sha256"].to_list() == [hashlib.sha256(GOOD).hexdigest()]
 
 
-def test_reads_say_what_is_read():
+def test_reads_lists_the_keys_in_use():
     from witw.config import load
     from witw.spec import build
 

@@ -1,4 +1,4 @@
-"""The stage against the stand-in for Flickr, over HTTP and through flickrapi."""
+"""The stage against the Flickr stand-in, over HTTP and through flickrapi."""
 
 import json
 import logging
@@ -50,7 +50,7 @@ def photo(number, lon, lat, upload, license_id=4, **changes):
 
 
 def catalog(count, pin=0, second=0, seed=0):
-    """Photos, ``pin`` on one point and ``second`` of one second; a third do not belong."""
+    """Return photos, ``pin`` at one point and ``second`` of one second; a third do not belong."""
     rng = np.random.default_rng(seed)
     west, south, east, north = BBOX
     lon = np.round(rng.uniform(west - 0.02, east + 0.02, count), 6)
@@ -154,7 +154,7 @@ def test_a_city_with_a_crowded_point_is_listed_whole(tmp_path, caplog, past_cap)
     assert KEY not in caplog.text
 
 
-def test_rows_are_what_the_service_knows(tmp_path):
+def test_rows_match_the_services_photos(tmp_path):
     made = {p.id: p for p in catalog(500)}
     with serve(list(made.values())) as server:
         photos, _, _ = searched(tmp_path, server)
@@ -179,7 +179,7 @@ def test_rows_are_what_the_service_knows(tmp_path):
     }
 
 
-def test_splitting_faults_and_another_run_change_no_byte_of_what_is_listed(tmp_path):
+def test_splitting_faults_and_another_run_change_no_byte(tmp_path):
     made = catalog(6_000, pin=1_500)
     faults = Faults(
         seed=3, api_503=0.1, api_429=0.1, html_200=0.1, api_busy=0.1, retry_after_s=0.02
@@ -223,7 +223,7 @@ def test_an_area_without_photos_is_an_empty_table(tmp_path):
     assert tables.read(tmp_path / "run" / "photos.parquet", "photos").empty
 
 
-def test_a_list_of_licences_that_finds_nothing_is_asked_one_by_one(tmp_path):
+def test_ineffective_licence_lists_are_queried_one_by_one(tmp_path):
     made = catalog(1_500)
     with serve(made) as server:
         catalog_search = server.catalog.search
@@ -239,7 +239,7 @@ def test_a_list_of_licences_that_finds_nothing_is_asked_one_by_one(tmp_path):
     assert set(cells["cell"]) == {"r", *(f"{number}:r" for number in OPEN)}
 
 
-def test_what_the_service_answers_although_not_asked_is_left_out(tmp_path):
+def test_strays_are_left_out(tmp_path):
     made = catalog(400)
     with serve(made) as server:
         catalog_search = server.catalog.search
@@ -308,7 +308,7 @@ def test_the_stage_runs_by_itself_and_leaves_the_key_nowhere(tmp_path):
         assert all(secret.encode() not in path.read_bytes() for path in files)
 
 
-def test_without_a_key_the_stage_says_how_to_get_one(tmp_path):
+def test_without_a_key_the_stage_explains_how_to_get_one(tmp_path):
     with serve([]) as server:
         done = command(tmp_path, server)
         assert server.calls == []
@@ -318,7 +318,7 @@ def test_without_a_key_the_stage_says_how_to_get_one(tmp_path):
     assert not list(tmp_path.rglob("*.parquet"))
 
 
-def test_a_finished_search_that_is_run_again_asks_nothing(tmp_path):
+def test_a_repeated_search_makes_no_call(tmp_path):
     with serve(catalog(3_000)) as server:
         searched(tmp_path, server)
         first = (tmp_path / "run" / "photos.parquet").read_bytes()
@@ -328,7 +328,7 @@ def test_a_finished_search_that_is_run_again_asks_nothing(tmp_path):
     assert (tmp_path / "run" / "photos.parquet").read_bytes() == first
 
 
-def test_later_snapshots_list_what_is_new_and_mark_what_is_gone(tmp_path):
+def test_later_snapshots_list_new_photos_and_mark_gone_ones(tmp_path):
     made = catalog(3_000)
     with serve(made) as server:
         before, _, _ = searched(tmp_path, server)
@@ -354,7 +354,7 @@ def test_later_snapshots_list_what_is_new_and_mark_what_is_gone(tmp_path):
     assert summary(tmp_path)["gone"] == len(gone)
 
 
-def test_what_is_forgotten_is_never_listed_again(tmp_path):
+def test_a_forgotten_photo_is_never_listed_again(tmp_path):
     made = catalog(400)
     with serve(made) as server:
         before, _, _ = searched(tmp_path, server)
@@ -368,7 +368,7 @@ def test_what_is_forgotten_is_never_listed_again(tmp_path):
     assert summary(tmp_path)["forgotten"] == len(before) - len(after)
 
 
-def test_an_accuracy_that_must_be_named_is_found_out(tmp_path):
+def test_a_required_accuracy_is_detected(tmp_path):
     made = catalog(1_000)
     with serve(made, behaviour=Behaviour(accuracy_unset="street")) as server:
         photos, _, _ = searched(tmp_path, server)
@@ -378,7 +378,7 @@ def test_an_accuracy_that_must_be_named_is_found_out(tmp_path):
     assert totals["unset"] == totals["16"] < len(photos)
 
 
-def test_servers_that_lag_are_found_out_and_more_sweeps_mend_it(tmp_path):
+def test_lagging_replicas_are_detected_and_more_sweeps_help(tmp_path):
     made = catalog(6_000)
     lagging = Behaviour(replicas=3, lag=0.02, seed=5)
     with serve(made, behaviour=lagging) as server:
@@ -402,7 +402,7 @@ def shaped(server, area):
     return spec | {"shape": shapes.told(area, 0)}
 
 
-def test_an_area_of_any_shape_lists_what_lies_in_it_and_asks_nothing_outside(tmp_path):
+def test_an_area_of_any_shape_lists_and_queries_only_its_inside(tmp_path):
     photos = catalog(3000)
     with serve(photos) as server:
         spec = shaped(server, TRIANGLE)

@@ -1,4 +1,4 @@
-"""An event loop whose clock passes by waiting only, and a photo host that counts requests on it."""
+"""An event loop with a virtual clock, and a photo host that counts requests on it."""
 
 import asyncio
 import math
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Days of waiting take seconds."""
+    """An event loop whose clock advances only by waiting, so that days take seconds."""
 
     def __init__(self):
         super().__init__()
@@ -53,11 +53,11 @@ class CountingHost:
         self._tokens, self._at, self._opens, self._said = self.burst, 0.0, 0.0, 0.0
 
     async def ask(self) -> float | bool | None:
-        """True, or what the refusal asks for."""
+        """Return True, or the pause in a refusal."""
         now, asked = asyncio.get_running_loop().time, asyncio.get_running_loop().time()
         await asyncio.sleep(self.latency_s * self._random.uniform(0.49, 0.51))
         at = now()
-        # What was on its way when the refusal was said is forgiven.
+        # Requests that were on their way during the refusal are not held against the client.
         self.early += asked > self._said + self.latency_s and at < self._opens - 1e-6
         self._tokens = min(self.burst, self._tokens + (at - self._at) * self.rate_per_s)
         self._at = at

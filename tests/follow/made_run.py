@@ -1,4 +1,4 @@
-"""Events of a made run: areas with all their stages, in the form that a run records them."""
+"""Events of a synthetic run: areas with all their stages, in the format of a real record."""
 
 PER_AREA = {
     "search": 1,
@@ -22,7 +22,7 @@ def begin(**more):
 
 
 def plan(areas, done=()):
-    """Every job of some areas; rules in ``done`` are up to date."""
+    """Return every job of some areas; rules in ``done`` are up to date."""
     jobs = [
         (rule, {"aoi": area} | ({"shard": f"{n:04d}"} if count > 1 else {}), rule not in done)
         for area in areas

@@ -30,7 +30,7 @@ def test_jobs_are_counted_by_area_and_stage():
     assert list(state.failed) == [3] and list(state.running) == [2]
 
 
-def test_a_job_that_is_tried_again_is_no_failure():
+def test_a_retried_job_is_not_a_failure():
     events = [begin(), plan(["rio"]), start(1, "search", "rio"), error(1, "gone", 5)]
     assert replay(events).column("rio", "search").failed == 1
     again = replay([*events, start(1, "search", "rio", 6)])
@@ -39,7 +39,7 @@ def test_a_job_that_is_tried_again_is_no_failure():
     assert done.column("rio", "search") == Tally(total=2, done=1)
 
 
-def test_without_a_plan_jobs_are_counted_as_they_come():
+def test_without_a_plan_jobs_are_counted_as_they_start():
     progress = {"event": "progress", "time": START + 3, "done": 1, "total": 9}
     state = replay([begin(), start(1, "search", "rio"), finish(1, 3), progress])
     assert (state.done, state.total) == (1, 9)
@@ -47,8 +47,8 @@ def test_without_a_plan_jobs_are_counted_as_they_come():
 
 
 @pytest.mark.parametrize("side_by_side", [1, 2])
-def test_the_time_left_is_the_mean_of_each_stage_by_what_runs_at_a_time(side_by_side):
-    """4 downloads, 2 done in 30 s each: with one at a time 60 s are left, with two 30."""
+def test_the_time_left_follows_from_mean_durations_and_parallelism(side_by_side):
+    """4 downloads, 2 done in 30 s each: 60 s are left with one at a time, 30 s with two."""
     jobs = [("download", {"aoi": "rio", "shard": f"{n:04d}"}, True) for n in range(4)]
     second = 30 if side_by_side == 1 else 0
     state = replay(
@@ -77,7 +77,7 @@ def test_a_stage_that_was_never_timed_makes_the_time_left_a_lower_bound(tmp_path
     assert view.time_left(known, START) == "about 4 min left"
 
 
-def test_a_training_tells_the_time_left_by_its_own_bar(tmp_path):
+def test_a_trainings_time_left_comes_from_its_bar(tmp_path):
     log = tmp_path / "train.log"
     log.write_text("train:  41%|####1     | 82/200 [00:31<02:00:44, 2.61step/s, loss=2.130]\n")
     jobs = [("train", {}, True)]

@@ -1,4 +1,4 @@
-"""An area without a box lies where its local strips do."""
+"""An area without a box takes the extent of its local strips."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def write(path, left=LEFT, count=3):
 
 
 def box(*lefts):
-    """The same by another library, around all strips."""
+    """Return the box around all strips, computed by another library."""
     boxes = [transform_bounds(32632, 4326, x, TOP - 300, x + 400, TOP) for x in lefts]
     west, south, east, north = zip(*boxes, strict=True)
     return [min(west), min(south), max(east), max(north)]
@@ -41,7 +41,7 @@ def strips(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("strips")
-def test_the_box_is_that_of_the_strips():
+def test_the_box_encloses_the_strips():
     assert area().bbox_deg == pytest.approx(box(LEFT), abs=2e-7)
     assert area(strips=["a.tif", {"path": "b.tif"}]).bbox_deg == pytest.approx(
         box(LEFT, LEFT + 2000), abs=2e-7
@@ -49,7 +49,7 @@ def test_the_box_is_that_of_the_strips():
 
 
 @pytest.mark.usefixtures("strips")
-def test_a_box_that_is_given_counts():
+def test_a_given_box_takes_precedence():
     assert area(bbox_deg=[8, 47, 8.1, 47.1]).bbox_deg == (8, 47, 8.1, 47.1)
 
 
@@ -61,20 +61,20 @@ def test_another_file_moves_the_box():
 
 
 @pytest.mark.usefixtures("strips")
-def test_imagery_that_does_not_tell_is_named(tmp_path):
+def test_imagery_without_an_extent_is_reported(tmp_path):
     (tmp_path / "a.tif").write_text("no raster")
     with pytest.raises(UserError, match=r"no `bbox_deg`, and .* Area 'mine': strip file a.tif"):
         area()
 
 
 @pytest.mark.parametrize("path", ["s3://bucket/a.tif", "https://a.example/a.tif", "none.tif"])
-def test_remote_and_missing_imagery_is_not_asked(path):
+def test_remote_and_missing_imagery_is_not_opened(path):
     with pytest.raises(UserError, match="the key `bbox_deg` is missing"):
         area(strips=[path])
 
 
 @pytest.mark.parametrize("bands", [[1], [1, 1, 1]])
-def test_a_strip_of_one_band_tells_where_its_area_lies(tmp_path, bands):
+def test_a_strip_of_one_band_gives_its_areas_extent(tmp_path, bands):
     path = tmp_path / "pan.tif"
     box = (3.0, 36.0, 3.1, 36.05)
     with rasterio.open(

@@ -1,4 +1,4 @@
-"""Shapes of areas: what lies inside by another rule, files in any CRS, the 180th meridian."""
+"""Shapes of areas: containment by another rule, files in any CRS, the 180th meridian."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def written(name, crs=4326, **options):
         lambda: written("a.shp", 3857),
     ],
 )
-def test_what_lies_inside_is_what_matplotlib_says(given):
+def test_containment_equals_matplotlibs(given):
     ground = area(area=given()).ground
     assert ground.bbox_deg == pytest.approx((10.0, 50.0, 10.4, 50.4), abs=1e-7)
     lon, lat = spread(ground.bbox_deg)
@@ -97,7 +97,7 @@ def test_a_buffer_widens_a_box_too():
         ]}},
     ],
 )  # fmt: skip
-def test_an_area_across_the_180th_meridian(keys):
+def test_an_area_may_cross_the_180th_meridian(keys):
     town = area(**keys)
     assert town.bbox_deg == (179, -17, 181, -16)
     lon = np.array([178.9, 179.1, 180.0, -180.0, -179.1, -178.9, 0.0])
@@ -107,14 +107,14 @@ def test_an_area_across_the_180th_meridian(keys):
     assert town.utm_epsg in (32760, 32701)
 
 
-def test_a_polygon_across_the_180th_meridian_with_a_buffer():
+def test_a_buffered_polygon_may_cross_the_180th_meridian():
     town = area(area=[[179.9, 0], [180.1, 0], [180.1, 0.2], [179.9, 0.2]], buffer_m=1000)
     assert town.ground.holds([179.95, -179.95, 179.892, 179.8], [0.1] * 4).tolist() == [
         True, True, True, False,
     ]  # fmt: skip
 
 
-def test_the_spec_of_a_box_is_what_it_was_and_a_changed_file_changes_that_of_its_readers():
+def test_a_changed_file_changes_its_readers_specs():
     raw = {"aois": {"bern": STRIPS | {"bbox_deg": [7, 46, 8, 47]}, "town": STRIPS}}
     raw["aois"]["town"] = STRIPS | {"area": written("a.geojson")}
 
@@ -132,7 +132,7 @@ def test_the_spec_of_a_box_is_what_it_was_and_a_changed_file_changes_that_of_its
     assert "shape" not in json.loads(before["search", "bern"])
     told = json.loads(before["utm", "town"])["shape"]
     assert told["area"] == "a.geojson" and len(told["sha256"]) == 64
-    # Saved once more without a change: nothing; moved by a centimetre: its readers.
+    # Saving the file unchanged reruns nothing; a move by a centimetre reruns its readers.
     text = Path("a.geojson").read_text()
     Path("a.geojson").write_text(text)
     assert specs() == before
@@ -142,7 +142,7 @@ def test_the_spec_of_a_box_is_what_it_was_and_a_changed_file_changes_that_of_its
     assert changed == {("search", "town"), ("utm", "town"), ("index", "town")} | {
         ("dataset", "bern"), ("dataset", "town"),
     }  # fmt: skip
-    # A job that was planned before the change stops.
+    # A job planned before the change stops.
     with pytest.raises(UserError, match=r"'town': `area` a\.geojson has changed"):
         shapes.ground(json.loads(before["search", "town"]))
 
@@ -162,13 +162,13 @@ def test_the_spec_of_a_box_is_what_it_was_and_a_changed_file_changes_that_of_its
         ({"bbox_deg": [10.8, 1, 10.7, 2]}, "west 10.8 is not less than east 10.7"),
     ],
 )
-def test_what_is_no_area_is_one_sentence(keys, words):
+def test_an_invalid_area_gives_one_sentence(keys, words):
     with pytest.raises(UserError, match=words) as caught:
         area(**keys)
     assert "'town'" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_file_that_holds_no_shape_is_one_sentence():
+def test_a_file_without_a_shape_gives_one_sentence():
     Path("a.csv").write_text("a,b\n1,2\n")
     Path("b.geojson").write_text("{")
     geopandas.GeoDataFrame(geometry=[shapely.Polygon(CORNERS)]).to_file("c.gpkg")
@@ -179,7 +179,7 @@ def test_a_file_that_holds_no_shape_is_one_sentence():
         assert name in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_splits_overlap_by_their_real_shapes():
+def test_splits_are_compared_by_their_real_shapes():
     def config(split, other):
         return load({"aois": {
             "a": STRIPS | {"area": [[10, 50], [11, 50], [10, 51]]},

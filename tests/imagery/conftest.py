@@ -1,4 +1,4 @@
-"""Small rasters made on the spot, and the chain of imagery stages run on them."""
+"""Small synthetic rasters, and the chain of imagery stages run on them."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ gdal.UseExceptions()
 
 
 def write_tif(path, data, transform, epsg=32631, nodata=None, mask=None, **options):
-    """(bands, height, width) -> GeoTIFF; returns its path as the config would name it."""
+    """Write (bands, height, width) as a GeoTIFF; return its path for the config."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     code = gdal_array.NumericTypeCodeToGDALTypeCode(data.dtype)
@@ -41,7 +41,7 @@ def write_tif(path, data, transform, epsg=32631, nodata=None, mask=None, **optio
 
 
 class Area:
-    """One AOI's imagery stages, run as the rules run them but in this process."""
+    """An area's imagery stages, run as the rules run them but in this process."""
 
     def __init__(self, strips, box, **keys):
         self.config = load({"aois": {"town": {"bbox_deg": box, "strips": strips, **keys}}})
@@ -57,7 +57,7 @@ class Area:
         return path
 
     def stretch(self):
-        """`stats` and `stretch`; returns what stretch.json holds."""
+        """Run `stats` and `stretch`; return the content of stretch.json."""
         paths = [self.strip(name, "stats.json") for name in self.names]
         for name, path in zip(self.names, paths, strict=True):
             stats.run(self.spec("stats", name), path)
@@ -65,14 +65,14 @@ class Area:
         return files.read_json(self.root / "stretch.json")
 
     def rgb8(self, name=None):
-        """Path of a strip's VRT; `stretch` must have run."""
+        """Return the path of a strip's VRT; `stretch` must have run."""
         name = name or self.names[0]
         path = self.strip(name, "rgb8.vrt")
         rgb8.run(self.spec("rgb8", name), self.root / "stretch.json", path)
         return path
 
     def utm(self, name=None, threads=1):
-        """Path of a strip's UTM raster, from its source on."""
+        """Return the path of a strip's UTM raster, built from its source."""
         from witw.imagery import utm  # pandas is half a second, and many tests end before it
 
         name = name or self.names[0]
@@ -83,14 +83,14 @@ class Area:
         return path
 
     def mosaic(self):
-        """Path of the mosaic, from the sources on."""
+        """Return the path of the mosaic, built from the sources."""
         self.stretch()
         tifs = [self.utm(name) for name in self.names]
         mosaic.run(self.spec("mosaic"), tifs, self.root / "mosaic.vrt")
         return self.root / "mosaic.vrt"
 
     def chips(self, photos):
-        """Table of the chips of photos (`id`, `lon`, `lat`), by id; `mosaic` must have run."""
+        """Return the table of the photos' chips (`id`, `lon`, `lat`); `mosaic` must have run."""
         from witw import tables  # as in `utm`
         from witw.imagery import chips
 

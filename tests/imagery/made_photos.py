@@ -1,4 +1,4 @@
-"""Table `photos` where nothing matters but where the photos are."""
+"""Table `photos` for tests in which only positions matter."""
 
 import pandas as pd
 
@@ -6,7 +6,7 @@ from witw import tables
 
 
 def write_photos(path, photos):
-    """Write photos of which `id`, `lon` and `lat` are given; the other columns stay blank."""
+    """Write photos from `id`, `lon` and `lat`; the other columns stay blank."""
     rows = photos.copy()
     for name, column in tables.TABLES["photos"].items():
         if name not in rows:

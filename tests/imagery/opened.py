@@ -1,4 +1,4 @@
-"""Open a strip as it is, to compare it with what was written."""
+"""Open a strip unconverted, to compare it with the data written."""
 
 from osgeo import gdal
 
@@ -6,5 +6,5 @@ from witw.imagery.strip.vrt import describe
 
 
 def plain(raster):
-    """Red, green, blue in their own data type, and alpha."""
+    """Return red, green, blue in their own data type, and alpha."""
     return gdal.Open(describe(raster, raster.dtype))

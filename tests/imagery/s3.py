@@ -1,4 +1,4 @@
-"""A server that speaks S3 on loopback: moto's, from an environment of its own (Makefile)."""
+"""A server that speaks S3 on loopback: moto's, in a separate environment (Makefile)."""
 
 import json
 import os
@@ -25,7 +25,7 @@ class Server:
         self.endpoint = endpoint
 
     def ask(self, method, path, body=None, service="s3", key="testing", **headers):
-        # Until `strict`, only the form of a signature is looked at.
+        # Before `strict`, only the form of a signature is checked.
         scope = f"Credential={key}/20260101/us-east-1/{service}/aws4_request"
         signed = f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"
         headers |= {"Authorization": signed}
@@ -37,13 +37,13 @@ class Server:
             return answer.read()
 
     def fill(self, bucket, files, acl):
-        """Make a bucket of `{key: bytes}`."""
+        """Make a bucket from `{key: bytes}`."""
         self.ask("PUT", bucket, **{"x-amz-acl": acl})
         for key, body in files.items():
             self.ask("PUT", f"{bucket}/{key}", body, **{"x-amz-acl": acl})
 
     def user(self):
-        """Make a user who may do anything with buckets; access key and secret."""
+        """Make a user with all rights on buckets; return access key and secret."""
         allow = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
         self._iam("CreateUser", UserName="me")
@@ -58,13 +58,13 @@ class Server:
         return self.ask("POST", "", body.encode(), service="iam", **kind)
 
     def strict(self, on):
-        """Whether signatures and rights are looked at."""
+        """Set whether signatures and rights are checked."""
         self.ask("POST", "moto-api/reset-auth", b"0" if on else b"inf")
 
 
 @contextmanager
 def s3():
-    """Run the server; skips where it is not installed."""
+    """Run the server; skip if it is not installed."""
     command = str(HERE) if HERE.exists() else shutil.which("moto_server")
     if not command:
         pytest.skip("no S3 server: `make test` installs one into .s3")

@@ -1,7 +1,7 @@
-"""File servers on loopback that count what is asked of them.
+"""File servers on loopback that count requests.
 
-In a process of their own: rasterio does not let go of Python's lock while it opens a file, so a
-server in the same process could never answer it.
+They run in a separate process: rasterio holds Python's lock while it opens a file, so a server in
+the same process could never respond.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ import pytest
 
 
 class Ranges(http.server.SimpleHTTPRequestHandler):
-    """A file server that answers byte ranges, as those of imagery do, and lists its folders."""
+    """A file server with byte ranges, like those for imagery, and folder listings."""
 
     def do_GET(self):
         body = Path(self.translate_path(self.path))
@@ -56,7 +56,7 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
             super().do_HEAD()
 
     def list_directory(self, path):
-        """A listing as Apache writes it."""
+        """Return a listing in Apache's format."""
         names = sorted(p.name + "/" * p.is_dir() for p in Path(path).iterdir())
         lines = "".join(f'<li><a href="{n}">{n}</a></li>\n' for n in names)
         body = f"<html><head>\n<title>Index of {self.path}</title>\n</head>\n<ul>\n{lines}</ul>"
@@ -70,10 +70,10 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
 
 
 class Whole(http.server.SimpleHTTPRequestHandler):
-    """A file server that sends a file as a whole, whatever part of it is asked for."""
+    """A file server that sends whole files, regardless of the requested range."""
 
     def do_GET(self):
-        # Who asked for a part hangs up when more comes.
+        # A client that requested a range hangs up when more arrives.
         with contextlib.suppress(ConnectionError):
             super().do_GET()
 
@@ -82,7 +82,7 @@ class Whole(http.server.SimpleHTTPRequestHandler):
 
 
 def serve(kind, folder, certificate):
-    """Serve a folder until stdin ends; what is asked there in JSON is answered on stdout."""
+    """Serve a folder until stdin ends; answer JSON requests from stdin on stdout."""
     handler = functools.partial({"ranges": Ranges, "whole": Whole}[kind], directory=folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.sent, server.asked, server.refuse = 0, [], {}
@@ -108,19 +108,19 @@ class Server:
         self.process, self.url = process, url
 
     def taken(self, **told):
-        """`sent` [bytes] and `asked` [paths] since the last call."""
+        """Return `sent` [bytes] and `asked` [paths] since the last call."""
         self.process.stdin.write(json.dumps(told) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
     def refuse(self, statuses):
-        """Answer paths with a status."""
+        """Respond to paths with a status."""
         self.taken(refuse=statuses)
 
 
 @contextmanager
 def running(kind, folder, tls=()):
-    """Serve a folder; over TLS where the paths of a certificate and its key are given."""
+    """Serve a folder, over TLS if the paths of a certificate and its key are given."""
     command = [sys.executable, __file__, kind, str(folder), *tls]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
@@ -143,7 +143,7 @@ def whole(folder):
 
 
 def certificate(folder):
-    """Paths of a certificate for 127.0.0.1 that nobody knows, and of its key."""
+    """Return the paths of an untrusted certificate for 127.0.0.1, and of its key."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed: no certificate can be made")
     files = [str(folder / "cert.pem"), str(folder / "key.pem")]

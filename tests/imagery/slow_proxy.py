@@ -1,4 +1,4 @@
-"""A proxy in front of a server on loopback that lets each answer wait."""
+"""A proxy in front of a server on loopback that delays each response."""
 
 import contextlib
 import http.client
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def slow(endpoint, seconds):
-    """Run it; yields its host and port, and the list of the paths that were asked for."""
+    """Run the proxy; yield its host and port, and the list of requested paths."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 
 def item(name, box, moment, href, cloud=0, collection="made"):
-    """An item with one raster, asset `visual`."""
+    """Return an item with one raster, asset `visual`."""
     west, south, east, north = box
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     return {
@@ -21,7 +21,7 @@ def item(name, box, moment, href, cloud=0, collection="made"):
 
 @contextmanager
 def serving(items, per_page=2):
-    """Serve items; yields the address and the list of what was asked."""
+    """Serve items; yield the address and the list of requests."""
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -79,7 +79,7 @@ def serving(items, per_page=2):
 
 
 def fits(one, body):
-    """Whether an item is asked for."""
+    """Return whether an item matches a request."""
     if body.get("ids"):
         return one["id"] in body["ids"]
     if body.get("collections") and one["collection"] not in body["collections"]:

@@ -19,7 +19,7 @@ SIZE = 64
 
 
 def town_of(tif, area, **keys):
-    """Two strips side by side, 300 x 200 px each: ramps of columns and rows; a blank corner."""
+    """Return two adjacent strips, 300 x 200 px each: ramps of columns and rows; a blank corner."""
     rows, cols = np.mgrid[:200, :600]
     scene = np.stack([cols % 250, rows, np.full_like(rows, 90)]).astype("u1") + 1
     one, two = scene[..., :300], scene[..., 300:].copy()
@@ -36,7 +36,7 @@ def town_of(tif, area, **keys):
 
 
 def photos_at(*offsets):
-    """Photos so many pixels east and south of the mosaic's corner."""
+    """Return photos at offsets in pixels east and south of the mosaic's corner."""
     to_deg = Transformer.from_crs(32631, 4326, always_xy=True)
     rows = []
     for number, (x, y) in enumerate(offsets):
@@ -134,7 +134,7 @@ def test_the_order_of_the_mosaic_names_the_strip(tif, area):
 
 
 @pytest.mark.parametrize(("subsampling", "code"), [("4:4:4", 0), ("4:2:0", 2)])
-def test_jpeg_settings_are_those_of_the_config(tif, area, subsampling, code):
+def test_jpeg_settings_come_from_the_config(tif, area, subsampling, code):
     from PIL import JpegImagePlugin
 
     keys = {"chips": {"size_px": SIZE, "jpeg_quality": 60, "subsampling": subsampling}}
@@ -164,7 +164,7 @@ def test_any_run_gives_the_same_bytes_and_sorted_rows(tif, area, rng):
     assert rows.index.tolist() == sorted(rows.index)
 
 
-def test_the_command_line_takes_only_photos_that_want_a_chip(tif, area):
+def test_the_command_line_cuts_only_wanted_photos(tif, area):
     town = town_of(tif, area)
     found = photos_at((100, 100), (110, 100), (120, 100), (130, 100), (140, 100))
     found["url"] = "x"
@@ -194,7 +194,7 @@ def test_the_command_line_takes_only_photos_that_want_a_chip(tif, area):
     assert [p.name for p in Path("c/0000").iterdir()] == ["100.jpg"]
 
 
-def test_no_photo_at_all_is_an_empty_folder_and_table(tif, area):
+def test_without_photos_folder_and_table_are_empty(tif, area):
     town = town_of(tif, area)
     rows = cut(town, pd.DataFrame({"id": [], "lon": [], "lat": []}))
     assert rows.empty and not list((town.root / "chips/0000").iterdir())

@@ -1,4 +1,4 @@
-"""Which place each strip of the committed config is read from, by an S3 server on loopback."""
+"""The location of each strip in the committed config, with an S3 server on loopback."""
 
 import json
 import os
@@ -21,7 +21,7 @@ REPO = Path(__file__).parents[2]
 BUCKET = "spacenet-dataset"
 CONFIG = load(yaml.safe_load((REPO / "config.yaml").read_text()))
 EVERY = [(aoi, strip.name) for aoi, area in CONFIG.aois.items() for strip in area.strips]
-# What the bucket of the test holds: some of the first places, some of the second, of two none.
+# Content of the test's bucket: some first locations, some second ones, and two strips nowhere.
 THERE = {
     "rio": "AOIs/AOI_1_Rio/PS-RGB/PS-RGB_mosaic_0130222231{n}.tif",
     "vegas": "AOIs/AOI_2_Vegas/PS-RGB/15OCT22183656-S2AS_R1C{n}-056155973040_01_P001_COG.TIF",
@@ -49,7 +49,7 @@ def server():
 
 @pytest.fixture
 def bucket(server, tif, monkeypatch):
-    """The bucket, and an environment that leads to it without any key."""
+    """Make the bucket, and an environment that leads to it without a key."""
     files = dict.fromkeys(ELSEWHERE, b"text")
     for aoi, key in THERE.items():
         west, _, _, north = CONFIG.aois[aoi].bbox_deg
@@ -74,7 +74,7 @@ def strip_path(config, aoi):
     return strip.path
 
 
-def test_all_strips_of_all_areas_are_looked_at_side_by_side(bucket, monkeypatch):
+def test_all_strips_of_all_areas_are_checked_in_parallel(bucket, monkeypatch):
     with slow(bucket.endpoint, 0.2) as (endpoint, asked):
         monkeypatch.setenv("AWS_S3_ENDPOINT", endpoint)
         begin = time.perf_counter()
@@ -84,7 +84,7 @@ def test_all_strips_of_all_areas_are_looked_at_side_by_side(bucket, monkeypatch)
     print(f"{len(EVERY)} strips, {len(asked)} requests of 200 ms: {seconds:.1f} s")
     assert seconds < 10
     head, *told = str(caught.value).splitlines()
-    # What is nowhere is named, with every place and with what lies there instead; nothing else is.
+    # Missing strips are named, with every location and the other files there; no others are named.
     assert head == "2 strips cannot be used."
     atlanta, san_juan = sorted(told)
     assert "Area 'atlanta': strip nadir7 is in none of its 2 places" in atlanta
@@ -94,7 +94,7 @@ def test_all_strips_of_all_areas_are_looked_at_side_by_side(bucket, monkeypatch)
     assert "s3://spacenet-dataset/AOIs/AOI_9_San_Juan/ holds PAN/ and readme.md" in san_juan
 
 
-def test_the_first_place_that_exists_is_taken_and_recorded(bucket):
+def test_the_first_existing_location_is_used_and_recorded(bucket):
     config = Choice(CONFIG).config
     for aoi, key in THERE.items():
         path = strip_path(config, aoi)
@@ -118,17 +118,17 @@ def specs(chosen):
     return {name: build(chosen.config, "utm", *name) for name in EVERY}
 
 
-def test_what_was_taken_once_keeps_its_spec(bucket, monkeypatch):
+def test_a_recorded_location_keeps_the_spec(bucket, monkeypatch):
     before = specs(Choice(CONFIG))
-    # A better place appears: nothing changes.
+    # A preferred location appears: nothing changes.
     body = bucket.ask("GET", f"{BUCKET}/{THERE['rotterdam']}")
     better = "AOIs/AOI_2_Vegas/PS-MS/AOI_2_Vegas_PS-MS_COG.tif"
     bucket.ask("PUT", f"{BUCKET}/{better}", body, **{"x-amz-acl": "public-read"})
     assert specs(Choice(CONFIG)) == before
-    # The server is away: nothing changes either, and what is recorded is not looked for.
+    # The server is down: nothing changes either, and recorded locations are not requested.
     monkeypatch.setenv("AWS_S3_ENDPOINT", "127.0.0.1:9")
     assert specs(Choice(CONFIG)) == before
-    # Without its record the strip is looked for again, and only that one changes.
+    # Without its record the strip is looked up again, and only this strip changes.
     monkeypatch.setenv("AWS_S3_ENDPOINT", bucket.endpoint)
     record_path("vegas", "aoi_2_vegas_ps_ms_cog").unlink()
     after = specs(Choice(CONFIG))
@@ -137,7 +137,7 @@ def test_what_was_taken_once_keeps_its_spec(bucket, monkeypatch):
 
 
 def test_a_server_in_trouble_decides_nothing(bucket, monkeypatch):
-    """The first place is not passed over because its server is away."""
+    """The first location is not skipped while its server is down."""
     monkeypatch.setenv("AWS_S3_ENDPOINT", "127.0.0.1:9")
     chosen = Choice(CONFIG)
     assert not list(Path().glob("results/*/strips/*"))
@@ -146,7 +146,7 @@ def test_a_server_in_trouble_decides_nothing(bucket, monkeypatch):
     assert not list(Path().glob("results/*/strips/*"))
 
 
-def test_a_place_that_exists_and_is_wrong_is_told_not_passed_over(tif):
+def test_a_faulty_location_is_reported_and_not_skipped(tif):
     one = tif("a.tif", np.ones((1, 10, 10), "u2"), (3, 1e-5, 0, 36.1, 0, -1e-5), epsg=4326)
     tif("b.tif", np.ones((3, 10, 10), "u2"), (3, 1e-5, 0, 36.1, 0, -1e-5), epsg=4326)
     area = {
@@ -163,7 +163,7 @@ def test_a_strip_in_the_box_of_a_shape_but_not_at_it_is_refused(tif):
     data = np.ones((3, 10, 10), "u2")
     tif("in.tif", data, (3.02, 1e-5, 0, 36.02, 0, -1e-5), epsg=4326)
     tif("out.tif", data, (3.09, 1e-5, 0, 36.09, 0, -1e-5), epsg=4326)
-    # The lower left half of a box; 80 m beyond its edge chips still show something of a strip.
+    # The lower left half of a box; chips still show something of a strip 80 m beyond its edge.
     corner = [[3.0, 36.0], [3.1, 36.0], [3.0, 36.1]]
     tif("edge.tif", data, (3.0505, 1e-5, 0, 36.0505, 0, -1e-5), epsg=4326)
     strips = ["in.tif", "out.tif", "edge.tif"]
@@ -173,7 +173,7 @@ def test_a_strip_in_the_box_of_a_shape_but_not_at_it_is_refused(tif):
     assert "in.tif" not in str(caught.value) and "edge.tif" not in str(caught.value)
 
 
-def test_local_places_are_decided_without_looking(tif, monkeypatch):
+def test_local_locations_are_chosen_without_a_check(tif, monkeypatch):
     monkeypatch.setattr(choice, "looked", None)
     tif("b.tif", np.ones((3, 10, 10), "u2"), (3, 1e-5, 0, 36.1, 0, -1e-5), epsg=4326)
     area = {"bbox_deg": [2.9, 36.0, 3.1, 36.2], "strips": [{"path": ["a.tif", "b.tif"]}]}

@@ -1,4 +1,4 @@
-"""Distance to ground without imagery, against that to a known outline."""
+"""Distance to ground without imagery, compared with that to a known outline."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ LEFT, TOP, GSD, SIDE = 500_000.0, 6_000_000.0, 0.5, 3000  # 1,500 m
 
 @pytest.fixture(scope="module")
 def raster(tmp_path_factory):
-    """A square with a hole of 100 m in its middle."""
+    """Return a square with a hole of 100 m in its middle."""
     path = tmp_path_factory.mktemp("edge") / "mosaic.tif"
     options = {"driver": "GTiff", "width": SIDE, "height": SIDE, "count": 1, "dtype": "uint8"}
     place = from_origin(LEFT, TOP, GSD, GSD)
@@ -30,18 +30,18 @@ def raster(tmp_path_factory):
 
 
 @pytest.mark.parametrize("reach_m", [50, 200])
-def test_it_is_the_distance_to_the_outline_and_to_holes(raster, reach_m):
+def test_the_distance_is_to_the_outline_and_to_holes(raster, reach_m):
     rng = np.random.default_rng(0)
     x, y = rng.uniform(0, 1500, (2, 300))
     found = distance_m(raster, LEFT + x, TOP - y, reach_m)
     outline = np.minimum.reduce([x, y, 1500 - x, 1500 - y])
     out_of_hole = np.hypot(np.maximum(np.abs(x - 750) - 50, 0), np.maximum(np.abs(y - 750) - 50, 0))
     right = np.minimum(outline, out_of_hole)
-    # A pixel of the map is an eighth of the distance asked for; its diagonal, at most.
+    # A pixel of the map is an eighth of the requested distance; the error is its diagonal at most.
     assert np.abs(found - right).max() < 1.5 * reach_m / 8
 
 
-def test_off_the_imagery_it_is_nothing_and_nowhere_no_number(raster):
+def test_outside_the_imagery_the_distance_is_0(raster):
     found = distance_m(
         raster, np.array([LEFT - 50, LEFT + 750, np.nan]), np.array([TOP, TOP - 750, 0.0]), 100
     )

@@ -16,7 +16,7 @@ PLACE = (510_000, 0.3, 0, 3_990_000, 0, -0.3)
 
 
 def two(tif, area):
-    """Two strips that overlap by half, of 100 and 200; the first has a blank corner."""
+    """Return two half-overlapping strips of 100 and 200; the first has a blank corner."""
     one, other = np.full((3, 80, 100), 100, "u1"), np.full((3, 60, 100), 200, "u1")
     one[:, :30, 60:] = 0
     beside = (510_000 + 50 * 0.3, 0.3, 0, 3_990_000 - 10 * 0.3, 0, -0.3)
@@ -47,12 +47,12 @@ def test_the_order_of_the_config_decides(tif, area):
     assert (shown[:, 10:70, 50:] == 200).all()
 
 
-def test_it_names_its_strips_from_the_top(tif, area):
+def test_the_mosaic_names_its_strips_from_the_top(tif, area):
     assert mosaic.order(gdal.Open(str(two(tif, area).mosaic()))) == ["one", "other"]
 
 
 def ground(rng, height, width):
-    """Houses, trees and shadows: (3, height, width) of 0..1."""
+    """Return houses, trees and shadows: (3, height, width) of 0..1."""
     blocks = rng.uniform(0.02, 0.7, (3, height // 32, width // 32))
     scene = np.kron(blocks, np.ones((32, 32)))
     scene[:, rng.random((height // 32, width // 32)).repeat(32, 0).repeat(32, 1) < 0.15] = 0.01
@@ -70,7 +70,7 @@ def cloudy(scene, rows):
 
 
 def best(tif, area, looks, shifts, keep=False):
-    """Names from the top of strips of one ground, each with its look and its columns."""
+    """Return the topmost-first names of strips of one ground with different looks and columns."""
     strips = [f"s{n}.tif" for n in range(len(looks))]
     town = area(strips, BOX, bands=[1, 2, 3], mosaic="order" if keep else "best")
     for name, look, start in zip(town.names, looks, shifts, strict=True):
@@ -96,7 +96,7 @@ def test_the_clearest_lies_on_top_whatever_its_brightness(tif, area, rng):
 
 
 def test_strips_are_compared_on_the_ground_they_share(tif, area, rng):
-    # The first is hazy, but its own half is dark water: over all of it, it would look the clearest.
+    # The first strip is hazy, but its own half is dark water, so overall it would look clearest.
     scene = ground(rng, 800, 1600)
     water = hazy(scene, 0.15)
     water[..., :768] = rng.uniform(0.005, 0.05, (3, 800, 768))
@@ -142,7 +142,7 @@ def test_results_can_move_and_repeat(tif, area, tmp_path):
     assert np.array_equal(gdal.Open("archive/town/mosaic.vrt").ReadAsArray(), shown)
 
 
-def test_a_broken_strip_is_one_sentence(tif, area):
+def test_a_broken_strip_gives_one_sentence(tif, area):
     town = two(tif, area)
     town.mosaic()
     town.strip("one", "utm.tif").write_bytes(b"II*\0")

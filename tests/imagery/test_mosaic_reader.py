@@ -1,4 +1,4 @@
-"""Squares against the mosaic's VRT as GDAL shows it."""
+"""Squares compared with the mosaic's VRT as shown by GDAL."""
 
 from contextlib import ExitStack
 
@@ -16,7 +16,7 @@ TILE_BYTES = 3 * 512 * 512
 
 
 def strip(tif, rng, name, first, size):
-    """A strip of noise with a blank disc and blank specks, its first pixel at ``first``."""
+    """Return a strip of noise with a blank disc and specks, with its first pixel at ``first``."""
     (col, row), (width, height) = first, size
     data = rng.integers(1, 256, (3, height, width)).astype("u1")
     y, x = np.mgrid[:height, :width]
@@ -28,7 +28,7 @@ def strip(tif, rng, name, first, size):
 
 @pytest.fixture
 def mosaic(tif, area, rng):
-    """Three strips over each other, tiles cut at other places in each; path and rasters."""
+    """Return three overlapping strips with differently placed tiles; path and rasters."""
     made = [
         strip(tif, rng, "one", (0, 300), (700, 500)),
         strip(tif, rng, "two", (450, 0), (650, 1100)),
@@ -46,7 +46,7 @@ def mosaic(tif, area, rng):
     size=st.sampled_from([1, 64, 257, 750]),
     tiles=st.sampled_from([1, 5, 100]),
 )
-def test_a_square_is_what_the_mosaic_shows(mosaic, at, size, tiles):
+def test_a_square_equals_the_mosaic(mosaic, at, size, tiles):
     path, tifs = mosaic
     with ExitStack() as stack:
         whole = stack.enter_context(rasterio.open(path))

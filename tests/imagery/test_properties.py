@@ -1,4 +1,4 @@
-"""The whole chain on random strips, against an evaluation of the scene at every pixel by PROJ."""
+"""The whole chain on random strips, compared with the scene evaluated at every pixel by PROJ."""
 
 import json
 import shutil
@@ -22,12 +22,12 @@ PLACES = [(3.0, 36.0), (5.9998, 45.0), (-43.2, -22.9), (24.0, 60.2)]
 
 
 def ramp(x, y):
-    """The scene: planes, which every kernel reproduces. x, y: share of the strip; (3, ...)."""
+    """Return the scene: planes, which every kernel reproduces; x, y: share of the strip."""
     return np.stack([40 + 157.3 * x, 220 - 147.1 * y, 60 + 71.3 * x + 68.9 * y])
 
 
 def blank_shape(kind, x, y):
-    """Where a strip has no data."""
+    """Return where a strip has no data."""
     return {
         "none": np.zeros_like(x, bool),
         "wedge": x + y < 0.5,
@@ -58,7 +58,7 @@ spots = st.lists(
 
 
 def made(strip):
-    """A strip's file, its CRS, transform and UTM zone."""
+    """Return a strip's file, its CRS, transform and UTM zone."""
     lon, lat = strip["place"]
     zone = utm_epsg(lon, lat)
     epsg = {"degrees": 4326, "utm": zone, "next": zone + 1, "mercator": 3857}[strip["crs"]]
@@ -87,7 +87,7 @@ def made(strip):
 
 
 def truth(east, north, zone, epsg, transform, strip):
-    """Scene (3, SIZE, SIZE), validity, and distance [strip px] from what is doubtful, per pixel."""
+    """Return scene, validity, and distance [strip px] from doubtful pixels, (SIZE, SIZE)."""
     back = Transformer.from_crs(zone, epsg, always_xy=True)
     sx, sy = back.transform(east.ravel(), north.ravel())
     x = ((np.array(sx) - transform[0]) / transform[1] / N).reshape(east.shape)
@@ -111,7 +111,7 @@ def truth(east, north, zone, epsg, transform, strip):
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(strip=strips, places=spots)
-def test_chips_are_what_the_scene_is(strip, places):
+def test_chips_equal_the_scene(strip, places):
     shutil.rmtree("results", ignore_errors=True)
     bands, epsg, transform, zone, scale = made(strip)
     lon, lat = strip["place"]
@@ -130,7 +130,7 @@ def test_chips_are_what_the_scene_is(strip, places):
     photos = pd.DataFrame({"id": [str(n) for n in range(len(places))], "lon": lons, "lat": lats})
     rows = town.chips(photos)
     for row in rows.itertuples():
-        # The grid lies at whole multiples of 0.3 m; the window is the nearest to the photo.
+        # The grid lies at whole multiples of 0.3 m; the window is the one nearest to the photo.
         left = np.floor(row.easting / 0.3 - SIZE / 2 + 0.5) * 0.3
         top = np.ceil(row.northing / 0.3 + SIZE / 2 - 0.5) * 0.3
         steps = (np.arange(SIZE) + 0.5) * 0.3
@@ -143,7 +143,7 @@ def test_chips_are_what_the_scene_is(strip, places):
             continue
         chip = np.asarray(Image.open(row.chip_path)).astype(float).transpose(2, 0, 1)
         seen = (chip - values)[:, valid & sure]
-        # A pixel's shift would be a level or more; rounding and JPEG are noise about none.
+        # A shift by a pixel would change a level or more; rounding and JPEG are zero-mean noise.
         assert seen.shape[1] < 50 or np.abs(seen.mean(axis=1)).max() <= 0.5
         assert seen.size == 0 or np.abs(seen).max() <= 6
         dark = chip[:, ~valid & sure]
@@ -179,7 +179,7 @@ numbers = st.fixed_dictionaries(
     pct=st.tuples(st.floats(0, 49), st.floats(51, 100)),
 )
 def test_percentiles_are_numpys_over_the_valid_pixels(made_of, threads, pct):
-    """Any arrays, strips, tiling, nodata and threads: to the last bit."""
+    """For any arrays, strips, tiling, nodata and threads, to the last bit."""
     shutil.rmtree("results", ignore_errors=True)
     paths, valid = [], []
     for number, how in enumerate(made_of):
@@ -204,7 +204,7 @@ def test_percentiles_are_numpys_over_the_valid_pixels(made_of, threads, pct):
         stats.run(town.spec("stats", name), file, threads)
     counted = [json.loads(file.read_text()) for file in files]
     with pytest.MonkeyPatch.context() as patch:
-        # The strips are drawn one by one, so some hold numbers a hundred times another's.
+        # Strips are drawn independently, so some have numbers a hundred times another's.
         patch.setattr(stretch, "OTHER_SCALE", np.inf)
         found = stretch.limits(counted, town.config.aois["town"].stretch, "town")
     every = np.concatenate(valid, axis=1)

@@ -13,7 +13,7 @@ PLACE = (500_000, 0.3, 0, 4_000_000, 0, -0.3)
 
 
 def converted(town):
-    """What the VRT shows, and what numpy makes of the source, (4, height, width) and limits."""
+    """Return the VRT's content and numpy's conversion, (4, height, width), and the limits."""
     limits = town.stretch()
     return gdal.Open(str(town.rgb8())).ReadAsArray(), limits
 
@@ -38,7 +38,7 @@ def test_the_vrt_is_the_table_between_whole_numbers_too(tif, area, rng):
 
 
 @pytest.mark.parametrize(("low", "high"), [(7, 7), (7, 8), (7.2, 7.4), (0, 65_535), (-20, 300)])
-def test_narrow_and_wide_stretches(low, high, tif):
+def test_narrow_and_wide_stretches_are_exact(low, high, tif):
     entries = [tuple(map(float, e.split(":"))) for e in lut(low, high, whole=True).split(",")]
     keys = [key for key, _ in entries]
     assert keys == sorted(set(keys))
@@ -46,7 +46,7 @@ def test_narrow_and_wide_stretches(low, high, tif):
     assert np.array_equal(np.interp(every, *zip(*entries, strict=True)), table(every, low, high))
 
 
-def test_validity_is_apart_from_darkness(tif, area, rng):
+def test_dark_pixels_are_valid(tif, area, rng):
     data = rng.integers(1, 2000, (3, 50, 50)).astype("u2")
     data[:, :10] = 0
     data[0, 20] = 0
@@ -63,7 +63,7 @@ def test_eight_bit_is_kept_value_by_value(tif, area, rng):
     assert limits == {"kind": "keep"} and np.array_equal(shown[:3], data)
 
 
-def test_an_eight_bit_strip_beside_others_is_kept_or_stretched_as_told(tif, area, rng):
+def test_an_eight_bit_strip_is_kept_or_stretched_as_configured(tif, area, rng):
     small = rng.integers(40, 90, (3, 50, 50)).astype("u1")
     strips = [
         tif("small.tif", small, PLACE),

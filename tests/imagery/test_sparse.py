@@ -1,4 +1,4 @@
-"""`extent: photos`: only what the photos' chips need is read and made."""
+"""`extent: photos`: only the parts needed by the photos' chips are read and written."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def photos_at(spots):
 
 @pytest.fixture(scope="module")
 def strip(tmp_path_factory):
-    """A strip as they are published: 512 blocks, bands interleaved, compressed."""
+    """Return a strip like published ones: 512 px blocks, interleaved bands, compressed."""
     rng = np.random.default_rng(3)
     coarse = rng.integers(200, 1500, (4, SIDE // 16, SIDE // 16), "u2")
     data = coarse.repeat(16, 1).repeat(16, 2) + rng.integers(0, 99, (4, SIDE, SIDE), "u2")
@@ -54,7 +54,7 @@ def town_of(area, path, extent, **keys):
 
 
 def made(town, photos, stretch=STRETCH):
-    """Chips of photos by one given stretch: table, and bytes of each file."""
+    """Return chips of photos with a given stretch: table, and bytes of each file."""
     write_photos(town.root / "photos.parquet", photos)
     town.root.joinpath("stretch.json").write_text(json.dumps(stretch))
     mosaic.run(
@@ -87,11 +87,11 @@ def test_chips_are_those_of_the_whole_strip_at_a_fraction_of_the_bytes(area, str
     assert 0 < few_covered < 0.3 * covered
 
 
-def test_a_shape_is_all_that_is_made_and_chips_on_its_edge_are_whole(area, strip):
+def test_only_the_shape_is_written_and_chips_on_its_edge_are_full(area, strip):
     corners = np.array([(600.0, 600.0), (1100.0, 700.0), (900.0, 1000.0)])
     photos = photos_at([*corners, *(corners + np.roll(corners, 1, axis=0)) / 2])
     shape = np.stack([photos["lon"], photos["lat"]], axis=1)[:3]
-    # A hair wider, so that photos on the edge are inside.
+    # Slightly wider, so that photos on the edge are inside.
     shape = (shape.mean(axis=0) + (shape - shape.mean(axis=0)) * 1.0001).tolist()
     whole = made(town_of(area, str(strip), "all"), photos)
     keys = {"bands": [4, 2, 1], "chips": {"size_px": CHIP}}
@@ -106,14 +106,14 @@ def test_a_shape_is_all_that_is_made_and_chips_on_its_edge_are_whole(area, strip
 
 
 @pytest.mark.parametrize("dtype", ["u1", "f4"])
-def test_gdals_engine_makes_no_more(area, tif, rng, dtype):
+def test_gdals_engine_writes_no_more(area, tif, rng, dtype):
     data = rng.integers(10, 250, (3, 500, 500)).repeat(4, 1).repeat(4, 2).astype(dtype)
     blocks = {"TILED": "YES", "BLOCKXSIZE": 128, "BLOCKYSIZE": 128}
     path = tif("served/big.tif", data, PLACE, epsg=4326, COMPRESS="DEFLATE", **blocks)
     photos = photos_at([(300, 300)])
     found, read = [], []
     for extent in ("all", "photos"):
-        # Another server, of which nothing is remembered.
+        # Another server, about which nothing is cached.
         with ranges("served") as server:
             keys = {"bands": [1, 2, 3], "utm": {"engine": "gdal"}}
             town = town_of(area, f"{server.url}/big.tif", extent, **keys)
@@ -128,7 +128,7 @@ def test_gdals_engine_makes_no_more(area, tif, rng, dtype):
     (whole, there, place), (few, needed, corner) = found
     x, y = round((corner[0] - place[0]) / 0.3), round((place[3] - corner[3]) / 0.3)
     cut = np.s_[y : y + needed.shape[0], x : x + needed.shape[1]]
-    # Positions between those PROJ gives are taken from other neighbours: a level now and then.
+    # Interpolated positions use different neighbours, so a level may differ occasionally.
     assert needed.sum() > 100_000 and np.array_equal(needed, there[cut])
     assert np.abs(whole[:, *cut] - few)[:, needed].max() <= 1
 
@@ -156,7 +156,7 @@ def test_a_blank_sample_is_followed_by_the_rest(tif, area, monkeypatch, dtype):
     assert town.stretch()["low"] == [77, 77, 77]
 
 
-def test_a_strip_no_photo_needs_is_blank(area, strip):
+def test_a_strip_without_photos_is_blank(area, strip):
     town = town_of(area, str(strip), "photos")
     write_photos(town.root / "photos.parquet", photos_at([(-9000.0, -9000.0)]))
     town.mosaic()
@@ -192,7 +192,7 @@ pixels = st.integers(-900, 1800)
     side=st.integers(1, 800),
     corners=st.lists(st.tuples(pixels, pixels), max_size=4),
 )
-def test_tiles_against_every_pixel(shape, side, corners):
+def test_tiles_equal_a_check_of_every_pixel(shape, side, corners):
     first = np.array(corners, float).reshape(-1, 2)
     shown = np.zeros(shape, bool)
     for x, y in corners:
@@ -238,7 +238,7 @@ def test_the_tiles_of_a_chip_hold_its_window(spot, side, lat):
     lon, lat = np.array([LON + spot[0] * STEP]), np.array([lat - spot[1] * STEP])
     found = sparse.Need(lon, lat, side).tiles(grid)
     east, north = Transformer.from_crs(4326, epsg, always_xy=True).transform(lon[0], lat[0])
-    # The window of `chips`, whose mosaic may begin at any pixel of the grid.
+    # The window of `chips`, whose mosaic may start at any pixel of the grid.
     left = np.floor(east / 0.3 - side / 2 + 0.5) - round(grid.bounds[0] / 0.3)
     top = np.floor(-north / 0.3 - side / 2 + 0.5) + round(grid.bounds[3] / 0.3)
     height, width = grid.shape
@@ -249,7 +249,7 @@ def test_the_tiles_of_a_chip_hold_its_window(spot, side, lat):
 
 
 def test_memory_and_size_grow_with_the_photos_and_not_with_the_scene(area, tif, tmp_path):
-    """A scene of 110 km: 366,000 x 366,000 pixels of 0.3 m, of which two photos need little."""
+    """A scene of 110 km, 366,000 x 366,000 pixels of 0.3 m, of which two photos need little."""
     n = 1100
     y, x = np.mgrid[:n, :n]
     data = np.stack([x % 251, y % 251, (x + y) % 251]).astype("u1")
@@ -280,7 +280,7 @@ def test_memory_and_size_grow_with_the_photos_and_not_with_the_scene(area, tif, 
     mosaic.run(town.spec("mosaic"), [out], town.root / "mosaic.vrt")
     rows = town.chips(photos)
     assert (rows["blank_fraction"] == 0).all()
-    # Pixels of 100 m: a photo at the middle of one has a chip of that colour.
+    # Pixels of 100 m: a photo in the middle of one has a chip of its colour.
     for name, (column, row) in (("0", (500, 499)), ("1", (509, 508))):
         chip = gdal.Open(rows.loc[name, "chip_path"]).ReadAsArray().astype(int)
         middle = chip[:, CHIP // 2, CHIP // 2]

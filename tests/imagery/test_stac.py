@@ -20,7 +20,7 @@ NAMES = ("old", "new", "cloudy", "away", "other")
 
 @pytest.fixture
 def stac(tif):
-    """Items of four rasters in the area and one elsewhere; address, and what is asked."""
+    """Serve items of four rasters in the area and one elsewhere; yield address and requests."""
     for number, name in enumerate(NAMES):
         data = np.full((3, 40, 40), 100 + number, "u2")
         data[:, ::2] += 50
@@ -67,7 +67,7 @@ def test_each_item_in_the_area_is_a_strip_the_newest_on_top(stac, tif):
     assert list(strips(Choice(one, is_kept=False))) == ["single_old", "a"]
 
 
-def test_what_was_found_is_recorded_and_keeps_its_specs(stac):
+def test_found_items_are_recorded_and_keep_their_specs(stac):
     url, asked = stac
     first = Choice(config(url)).config
     told = json.loads(record_path("town", "made").read_text())
@@ -77,12 +77,12 @@ def test_what_was_found_is_recorded_and_keeps_its_specs(stac):
     again = Choice(config(url)).config
     assert (build(again, "stats", "town", "made_old"), build(again, "mosaic", "town")) == before
     assert asked == []
-    # Asked for something else, the STAC is searched anew.
+    # A different search queries the STAC again.
     assert list(strips(Choice(config(url, max_cloud_pct=20)))) == ["made_new_1", "made_old", "a"]
     assert asked
 
 
-def test_the_rasters_of_items_are_looked_at_and_read(stac):
+def test_the_rasters_of_items_are_checked_and_read(stac):
     url, _ = stac
     chosen = Choice(config(url, max_cloud_pct=20))
     names = [("town", name) for name in ("made_new_1", "made_old")]
@@ -101,7 +101,7 @@ def test_the_rasters_of_items_are_looked_at_and_read(stac):
         ({"stac": "http://127.0.0.1:9"}, "yields no strips"),
     ],
 )
-def test_what_a_stac_does_not_give_is_one_sentence(stac, keys, words):
+def test_a_stac_without_a_result_gives_one_sentence(stac, keys, words):
     url, _ = stac
     with pytest.raises(UserError, match=words) as caught:
         _ = Choice(config(keys.pop("stac", url), **keys)).config

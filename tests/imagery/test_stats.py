@@ -44,7 +44,7 @@ def test_fractions_are_counted_to_a_65536th_of_their_size_and_the_ends_exactly(t
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_pixel_is_blank_only_where_all_three_bands_are(tif, area, rng, declared):
+def test_a_pixel_is_blank_only_if_all_three_bands_are(tif, area, rng, declared):
     data = rng.integers(1, 500, (4, 60, 60)).astype("u2")
     data[:, :20] = 0
     data[0, 30] = 0  # dark in one band: valid
@@ -62,7 +62,7 @@ def test_nodata_none_takes_every_pixel(tif, area):
     assert histogram(area([path], BOX, bands=[1, 2, 3], nodata="none"))["valid"] == 100
 
 
-def test_a_declared_value_does_not_hide_what_another_one_is_set_for(tif, area):
+def test_a_configured_nodata_replaces_the_declared_one(tif, area):
     data = np.full((3, 10, 10), 7, "u2")
     data[:, 0] = 0
     path = tif("a.tif", data, PLACE, nodata=0)
@@ -126,7 +126,7 @@ def test_units_cover_a_raster_once_and_keep_to_its_blocks(tif):
 
 
 @pytest.mark.parametrize("dtype", ["u2", "f4"])
-def test_many_units_give_what_one_gives(tif, area, rng, monkeypatch, dtype):
+def test_many_units_give_the_result_of_one(tif, area, rng, monkeypatch, dtype):
     data = rng.integers(0, 500, (3, 300, 300)).astype(dtype)
     whole = histogram(area([tif("a.tif", data, PLACE)], BOX, bands=[1, 2, 3]))
     monkeypatch.setattr(blocks, "UNIT_PX", 64)
@@ -144,7 +144,7 @@ def test_the_same_strip_gives_the_same_bytes(tif, area, rng):
     assert town.strip("a", "stats.json").read_bytes() == first
 
 
-def test_a_damaged_file_is_named(tif, area, rng):
+def test_a_damaged_file_is_reported(tif, area, rng):
     data = rng.integers(0, 500, (3, 300, 300)).astype("u2")
     path = tif("a.tif", data, PLACE, COMPRESS="DEFLATE")
     whole = Path(path).read_bytes()

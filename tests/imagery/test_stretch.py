@@ -67,7 +67,7 @@ def test_a_band_of_one_value_is_mid_grey(tif, area):
     assert town.stretch()["low"] == town.stretch()["high"] == [7, 7, 7]
 
 
-def test_eight_bit_strips_are_kept_unless_told_otherwise(tif, area, rng):
+def test_eight_bit_strips_are_kept_by_default(tif, area, rng):
     bytes_ = rng.integers(50, 90, (3, 50, 50)).astype("u1")
     words = rng.integers(500, 900, (3, 50, 50)).astype("u2")
     one, two = tif("one.tif", bytes_, PLACE), tif("two.tif", words, BESIDE)
@@ -78,7 +78,7 @@ def test_eight_bit_strips_are_kept_unless_told_otherwise(tif, area, rng):
     assert (told["kind"], told["high"][1]) == ("linear", np.percentile(bytes_[1], 98))
 
 
-def test_an_area_without_a_valid_pixel_is_named(tif, area):
+def test_an_area_without_a_valid_pixel_is_reported(tif, area):
     path = tif("a.tif", np.zeros((3, 9, 9), "u2"), PLACE, nodata=0)
     with pytest.raises(UserError, match="Area 'town': no strip has a valid pixel"):
         area([path], BOX, bands=[1, 2, 3]).stretch()
@@ -113,7 +113,7 @@ def declared(path, scale, offset):
 
 
 def shown(town, name):
-    """RGB of a strip's UTM raster, and of its VRT."""
+    """Return RGB of a strip's UTM raster, and of its VRT."""
     rgb = [gdal.Open(str(p)).ReadAsArray()[:3] for p in (town.utm(name), town.rgb8(name))]
     return [a.astype(int) for a in rgb]
 
@@ -122,8 +122,8 @@ def shown(town, name):
     "kinds",
     [("u2", "u2"), pytest.param(("u2", "f4"), marks=pytest.mark.long), ("f4", "f4")],
 )
-def test_what_differs_in_declared_scale_alone_meets_without_a_seam(tif, area, rng, kinds):
-    """The same ground twice: reflectance times 10,000, and as Sentinel-2 stores it since 2022."""
+def test_strips_of_different_declared_scale_meet_without_a_seam(tif, area, rng, kinds):
+    """The same ground twice: reflectance times 10,000, and in Sentinel-2's encoding since 2022."""
     on_grid = (300 * 1700.0, 0.3, 0, 300 * 13_000.0, 0, -0.3)
     truth = rng.integers(200, 4000, (3, 60, 80))
     old = declared(tif("old.tif", truth.astype(kinds[0]), on_grid), 1e-4, 0)
@@ -138,7 +138,7 @@ def test_what_differs_in_declared_scale_alone_meets_without_a_seam(tif, area, rn
     ).astype(int)
     for name in ("old", "new"):
         for rgb in shown(town, name):
-            # A value on the border of two levels falls on either side of it.
+            # A value on the border of two levels may fall on either side.
             assert np.abs(rgb - expected).max() <= 1 and (rgb == expected).mean() > 0.99
 
 
@@ -166,7 +166,7 @@ def test_reflectance_beside_digital_numbers_is_refused_unless_declared(tif, area
     assert np.ptp(means) < 6 and 100 < means[0] < 155
 
 
-def test_a_strip_that_comes_out_black_is_told(tif, area, rng, caplog):
+def test_a_strip_that_comes_out_black_is_reported(tif, area, rng, caplog):
     data = rng.integers(1000, 2100, (3, 60, 60)).astype("u2")
     dark = tif("dark.tif", data[:, :9] // 30, BESIDE)
     town = area([tif("a.tif", data, PLACE), dark], BOX, bands=[1, 2, 3], stretch={"low_pct": 20})
@@ -176,7 +176,7 @@ def test_a_strip_that_comes_out_black_is_told(tif, area, rng, caplog):
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
-def test_a_negative_is_turned_round(tif, area, rng, dtype):
+def test_a_negative_is_inverted(tif, area, rng, dtype):
     top = np.iinfo(dtype).max
     on_grid = (300 * 1700.0, 0.3, 0, 300 * 13_000.0, 0, -0.3)
     truth = rng.integers(0, top, (1, 60, 60), endpoint=True).astype(dtype)

@@ -1,4 +1,4 @@
-"""A tile service on loopback as a strip: bounded, each tile asked for once, in its place."""
+"""A tile service on loopback as a strip: bounded, each tile requested once, in its position."""
 
 import json
 import math
@@ -29,7 +29,7 @@ def colour(x, y):
 
 
 def serve(folder):
-    """Tiles around the box, each of one colour with a frame; one is missing."""
+    """Serve tiles around the box, each of one colour with a frame; one is missing."""
     left, right, top, bottom = tile_range(BOX, ZOOM)
     for x in range(left - 2, right + 3):
         for y in range(top - 2, bottom + 3):
@@ -51,7 +51,7 @@ def spec(chosen, stage):
 
 
 @pytest.mark.parametrize("form", ["{z}/{x}/{y}", "{TileMatrix}/{TileCol}/{TileRow}"])
-def test_tiles_are_asked_for_once_and_lie_in_their_place(form):
+def test_tiles_are_requested_once_and_lie_in_their_position(form):
     left, top = serve("served")
     with ranges("served") as server:
         chosen = Choice(config(f"{server.url}/{form}.png"))
@@ -62,7 +62,7 @@ def test_tiles_are_asked_for_once_and_lie_in_their_place(form):
         stats.run(first, root / "made.stats.json", 2)
         asked = server.taken()["asked"]
         stretch.run(spec(chosen.config, "stretch"), [root / "made.stats.json"], root / "s.json")
-        # Without what `stats` has left for it, and in another run: from the tiles that are kept.
+        # Without the cache from `stats`, and in another run: from the stored tiles.
         for path in root.glob("*.decoded"):
             path.unlink()
         utm.run(spec(chosen.config, "utm"), root / "s.json", root / "made.utm.tif", 2)
@@ -94,7 +94,7 @@ def test_tiles_are_asked_for_once_and_lie_in_their_place(form):
     assert seen > 100 and blank > 5
 
 
-def test_a_service_is_bounded_and_its_terms_are_told():
+def test_a_service_is_bounded_and_its_attribution_is_required():
     url = "http://127.0.0.1:9/{z}/{x}/{y}.png"
     with pytest.raises(UserError, match=r"'town': zoom 17 .* tiles over the area, more than"):
         _ = Choice(config(url, max_tiles=3)).config

@@ -20,13 +20,13 @@ def box_of(lon, lat):
 
 
 def read(path):
-    """RGB (3, h, w), mask (h, w) and geotransform."""
+    """Return RGB (3, h, w), mask (h, w) and geotransform."""
     ds = gdal.Open(str(path))
     return ds.ReadAsArray(), ds.GetRasterBand(1).GetMaskBand().ReadAsArray(), ds.GetGeoTransform()
 
 
 def source_px(transform, shape, epsg, place):
-    """Source pixel position of every target pixel's centre, by PROJ alone."""
+    """Return the source pixel position of every target pixel's centre, by PROJ alone."""
     rows, cols = np.mgrid[: shape[0], : shape[1]] + 0.5
     east = transform[0] + cols * transform[1]
     north = transform[3] + rows * transform[5]
@@ -36,7 +36,7 @@ def source_px(transform, shape, epsg, place):
 
 @pytest.mark.parametrize("lat", [0.1, 36.1, 56.2, -22.9])
 @pytest.mark.parametrize("lon", [2.3, 5.9999])  # mid-zone, and across a zone's border
-def test_a_wave_lands_where_proj_says(tif, area, lat, lon):
+def test_a_wave_lands_at_projs_positions(tif, area, lat, lon):
     n, wave = 260, 6.0
     place = (lon, STEP, 0, lat, 0, -STEP)
     y, x = np.mgrid[:n, :n] + 0.5
@@ -134,7 +134,7 @@ def test_a_flat_scene_stays_flat_up_to_its_edge(tif, area):
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-def test_bytes_do_not_depend_on_threads_nor_on_when(tif, area, rng, threads, monkeypatch):
+def test_bytes_do_not_depend_on_threads_or_time(tif, area, rng, threads, monkeypatch):
     monkeypatch.setattr(utm, "WARP_MEGABYTES", 1)  # many pieces
     data = rng.integers(0, 2000, (3, 700, 700)).astype("u2")
     data[:, :, :99] = 0
@@ -177,7 +177,7 @@ def test_the_file_is_a_cog_with_mask_and_overviews(tif, area, rng):
     assert [p.name for p in path.parent.iterdir() if p.name.startswith(".")] == []
 
 
-def test_a_strip_of_another_world_part_is_one_sentence(tif, area):
+def test_a_strip_on_another_continent_gives_one_sentence(tif, area):
     path = tif("a.tif", np.ones((3, 20, 20), "u1"), (120, 1, 0, 60, 0, -1), epsg=4326)
     town = area([path], BOX, bands=[1, 2, 3])
     town.stretch()
@@ -185,7 +185,7 @@ def test_a_strip_of_another_world_part_is_one_sentence(tif, area):
         town.utm()
 
 
-def test_a_missing_source_is_one_sentence_and_leaves_nothing(tif, area, tmp_path):
+def test_a_missing_source_gives_one_sentence_and_leaves_nothing(tif, area, tmp_path):
     path = tif("a.tif", np.ones((3, 20, 20), "u1"), METRES)
     town = area([path], BOX, bands=[1, 2, 3])
     town.stretch()
@@ -198,8 +198,8 @@ def test_a_missing_source_is_one_sentence_and_leaves_nothing(tif, area, tmp_path
 
 @pytest.mark.parametrize("engine", ["sweep", "gdal"])
 @pytest.mark.parametrize("turn", [0, -360])
-def test_a_strip_across_the_180th_meridian_lies_where_proj_says(tif, area, engine, turn):
-    """Both zones, longitudes beyond 180 and below -180, against the scene at every pixel."""
+def test_a_strip_across_the_180th_meridian_lies_at_projs_positions(tif, area, engine, turn):
+    """Both zones, longitudes beyond 180 and below -180, compared with the scene at every pixel."""
     n, west, lat = 400, 179.9995 + turn, -17.0
     place = (west, STEP, 0, lat, 0, -STEP)
     y, x = (np.mgrid[:n, :n] + 0.5) / n
@@ -220,7 +220,7 @@ def test_a_strip_across_the_180th_meridian_lies_where_proj_says(tif, area, engin
 
 
 @pytest.mark.parametrize("epsg", [4326, 27700])
-def test_a_datum_grid_that_is_missing_is_told(tif, area, rng, caplog, epsg):
+def test_a_missing_datum_grid_is_reported(tif, area, rng, caplog, epsg):
     from pyproj.transformer import TransformerGroup
 
     data = rng.integers(0, 250, (3, 60, 60)).astype("u1")

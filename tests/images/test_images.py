@@ -10,7 +10,7 @@ from witw.images import photo as images
 
 
 def quadrants() -> Image.Image:
-    """Four colours, so that no turn or flip looks like another."""
+    """Return four colours, so that all turns and flips differ."""
     pixels = np.zeros((64, 96, 3), np.uint8)
     pixels[:32, :48] = (220, 20, 20)
     pixels[:32, 48:] = (20, 220, 20)
@@ -57,7 +57,7 @@ def test_too_many_pixels_are_refused_before_decoding_by_a_sentence_with_the_limi
 
 
 def claims(body: bytes, width: int, height: int) -> bytes:
-    """A JPEG whose header claims another size."""
+    """Return a JPEG whose header claims another size."""
     frame = body.index(b"\xff\xc0")
     return body[: frame + 5] + struct.pack(">HH", height, width) + body[frame + 9 :]
 
@@ -73,7 +73,7 @@ def test_a_jpeg_that_claims_more_than_its_bytes_can_hold_is_not_decoded():
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_photo_of_a_phone_is_decoded_at_a_smaller_size(tmp_path, mode):
-    """50.8 million pixels, as phones make them: a half of its size, its field of view the same."""
+    """50.8 million pixels, as from phones: half of the size, and the same field of view."""
     large = quadrants().convert(mode).resize((8240, 6168), Image.Resampling.NEAREST)
     path = tmp_path / "1.jpg"
     path.write_bytes(jpeg(large, quality=90, exif=quadrants_exif()))
@@ -104,7 +104,7 @@ def grainy(mode="RGB", size=(500, 375)) -> Image.Image:
 
 
 def holes(full: bytes) -> dict[str, bytes]:
-    """The same JPEG with a hole, its end marker still there."""
+    """Return the same JPEG with a hole, keeping its end marker."""
     n = len(full)
     return {
         "second half gone": full[: n // 2] + b"\xff\xd9",
@@ -127,8 +127,8 @@ KINDS = [
 
 @pytest.mark.parametrize("options", KINDS, ids=str)
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_a_hole_is_seen_though_the_end_marker_is_there(tmp_path, options, mode):
-    """libjpeg says nothing of a few kinds of zeros in a progressive file, so one may be missed."""
+def test_a_hole_is_detected_before_an_end_marker(tmp_path, options, mode):
+    """libjpeg ignores a few kinds of zeros in a progressive file, so one may be missed."""
     full = jpeg(grainy(mode), quality=90, **options)
     images.examine(full)
     missed = []
@@ -156,7 +156,7 @@ def test_a_whole_photo_is_never_called_damaged(tmp_path, options, mode, tail):
         assert np.array_equal(np.asarray(images.open_photo(path)), np.asarray(raw.convert("RGB")))
 
 
-def test_zeros_with_which_a_camera_fills_up_its_data_are_no_damage():
+def test_a_cameras_padding_of_zeros_is_not_damage():
     body = jpeg(grainy())
     assert images.examine(body[:-2] + bytes(3) + body[-2:]).is_single
     with pytest.raises(OSError):
@@ -164,29 +164,29 @@ def test_zeros_with_which_a_camera_fills_up_its_data_are_no_damage():
 
 
 def test_a_colour_profile_is_applied(tmp_path):
-    """A profile whose red primary is sRGB's green and so on: what it calls red is shown green."""
+    """The profile's red primary is sRGB's green and so on, so that its red is shown green."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    # Tags of the primaries swap their names, and the description no longer says sRGB.
+    # Tags of the primaries swap their names, and the description is no longer sRGB.
     profile = profile.replace(b"rXYZ", b"tmp1").replace(b"gXYZ", b"rXYZ").replace(b"tmp1", b"gXYZ")
     profile = profile.replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
     path = tmp_path / "1.jpg"
     red = Image.new("RGB", (64, 64), (255, 0, 0))
     path.write_bytes(jpeg(red, quality=95, icc_profile=bytes(profile)))
     assert np.abs(np.asarray(images.open_photo(path), int) - (0, 255, 0)).max() < 12
-    # A broken one, and sRGB's own, change nothing.
+    # A broken profile, and sRGB's own, change nothing.
     for other in (b"rubbish", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()):
         path.write_bytes(jpeg(red, quality=95, icc_profile=other))
         assert np.abs(np.asarray(images.open_photo(path), int) - (254, 0, 0)).max() < 4
 
 
-def test_a_format_that_is_not_read_is_named_in_words(tmp_path):
+def test_an_unsupported_format_is_named(tmp_path):
     path = tmp_path / "1.jpg"
     quadrants().save(path, "GIF")
     with pytest.raises(OSError, match="it is not a JPEG or PNG or WEBP picture"):
         images.open_photo(path)
 
 
-def test_what_is_not_a_picture_is_an_oserror(tmp_path):
+def test_a_file_that_is_not_a_picture_is_an_oserror(tmp_path):
     path = tmp_path / "1.jpg"
     path.write_bytes(b"<html>")
     with pytest.raises(OSError):
@@ -194,7 +194,7 @@ def test_what_is_not_a_picture_is_an_oserror(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_photo_is_described_as_it_is_shown(orientation):
+def test_a_photo_is_described_as_displayed(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     body = jpeg(quadrants(), exif=exif)
@@ -203,14 +203,14 @@ def test_a_photo_is_described_as_it_is_shown(orientation):
     assert (traits.bands, traits.is_single) == (3, True)
 
 
-def test_several_pictures_in_one_file_are_seen():
+def test_several_pictures_in_one_file_are_detected():
     out = io.BytesIO()
     quadrants().save(out, "MPO", save_all=True, append_images=[quadrants().rotate(90)])
     assert not images.examine(out.getvalue(), ("JPEG",)).is_single
     assert images.examine(jpeg(quadrants().convert("L"))).bands == 1
 
 
-def test_broken_bytes_raise_what_is_promised():
+def test_broken_bytes_raise_the_documented_errors():
     whole = jpeg(quadrants())
     rng = np.random.default_rng(0)
     for _ in range(300):

@@ -1,4 +1,4 @@
-"""Photos that people ask about: any format, any size, and where the lens is told."""
+"""Users' photos: any format, any size, and the field of view from EXIF data."""
 
 import io
 import math
@@ -17,7 +17,7 @@ RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 40), (30, 40, 210), (240, 240
 
 
 def quarters(size=SIZE):
-    """A picture whose four quarters, from the upper left by rows, are red, green, blue, white."""
+    """Return a picture with quarters, from the upper left by rows, of red, green, blue, white."""
     picture = Image.new("RGB", size)
     half = size[0] // 2, size[1] // 2
     for n, colour in enumerate((RED, GREEN, BLUE, WHITE)):
@@ -27,7 +27,7 @@ def quarters(size=SIZE):
 
 
 def seen(picture):
-    """Colours in the middle of the four quarters."""
+    """Return the colours in the middle of the four quarters."""
     wide, high = picture.size
     return [picture.getpixel((x * wide // 4, y * high // 4)) for y in (1, 3) for x in (1, 3)]
 
@@ -50,7 +50,7 @@ def exif(orientation=1, focal_mm=None, gps=None):
 
 
 def lying():
-    """The quarters as a camera on its side stores them, with orientation 6."""
+    """Return the quarters as stored by a rotated camera, with orientation 6."""
     return quarters().transpose(Image.Transpose.ROTATE_90)
 
 
@@ -61,7 +61,7 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_formats(tmp_path, name):
+def test_every_format_is_read(tmp_path, name):
     pillow_heif.register_heif_opener()
     quarters().save(tmp_path / name, **PLAIN[name])
     assert_upright(open_query(tmp_path / name))
@@ -75,7 +75,7 @@ def test_formats_with_a_palette_are_read_in_their_colours(tmp_path):
     assert_upright(open_query(tmp_path / "b.gif"))
 
 
-def test_cmyk(tmp_path):
+def test_cmyk_is_converted(tmp_path):
     quarters().convert("CMYK").save(tmp_path / "a.jpg", quality=95)
     assert_upright(open_query(tmp_path / "a.jpg"), tolerance=60)
 
@@ -97,7 +97,7 @@ def test_sixteen_bits_keep_their_shades(tmp_path):
         assert np.abs(found[32, :, 0] - np.arange(256)).max() <= 1, name
 
 
-def test_what_is_transparent_is_black(tmp_path):
+def test_transparent_pixels_are_black(tmp_path):
     picture = quarters().convert("RGBA")
     picture.putalpha(
         Image.fromarray(np.arange(96)[:, None].repeat(160, 1).astype(np.uint8) // 48 * 255)
@@ -114,7 +114,7 @@ def test_a_photo_of_50_megapixels_is_decoded_small(tmp_path):
     assert apart.max() < 20
 
 
-def test_limits_are_named(tmp_path):
+def test_limits_are_stated(tmp_path):
     Image.new("L", (8000, 6251)).save(tmp_path / "large.png", compress_level=1)
     with pytest.raises(UserError, match=r"large\.png is too large: 8000 x 6251 px.*50,000,000"):
         open_query(tmp_path / "large.png")
@@ -133,7 +133,7 @@ def damaged(body):
     return body[: len(body) // 2]
 
 
-def test_what_is_no_photo_is_told_in_one_sentence(tmp_path):
+def test_a_file_that_is_not_a_photo_gives_one_sentence(tmp_path):
     (tmp_path / "no.jpg").write_bytes(b"no photo at all")
     with pytest.raises(UserError, match=r"no\.jpg is not a readable photo: it is not in a known"):
         open_query(tmp_path / "no.jpg")
@@ -150,7 +150,7 @@ def test_what_is_no_photo_is_told_in_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.gif", "a.heic", "a.avif", "a.tif"])
-def test_a_photo_cut_off_is_told_in_one_sentence(tmp_path, name):
+def test_a_truncated_photo_gives_one_sentence(tmp_path, name):
     pillow_heif.register_heif_opener()
     noise = np.random.default_rng(1).integers(0, 255, (96, 160, 3), np.uint8)
     picture = Image.fromarray(noise)
@@ -164,7 +164,7 @@ def test_a_photo_cut_off_is_told_in_one_sentence(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.heic"])
-def test_the_field_of_view_of_exif(tmp_path, name):
+def test_the_field_of_view_comes_from_exif(tmp_path, name):
     pillow_heif.register_heif_opener()
     quarters((240, 160)).save(tmp_path / name, exif=exif(focal_mm=36).tobytes())
     photo = open_query(tmp_path / name)
@@ -175,7 +175,7 @@ def test_the_field_of_view_of_exif(tmp_path, name):
     assert (given.fov_deg, given.fov_source) == (80.0, "given")
 
 
-def test_positions_are_not_looked_at(tmp_path, monkeypatch):
+def test_positions_are_not_read(tmp_path, monkeypatch):
     looked = []
     plain = Image.Exif.get_ifd
     monkeypatch.setattr(Image.Exif, "get_ifd", lambda s, tag: looked.append(tag) or plain(s, tag))
@@ -187,7 +187,7 @@ def test_positions_are_not_looked_at(tmp_path, monkeypatch):
     assert "exif" not in photo.picture.info
 
 
-def test_bytes_serve_as_well(tmp_path):
+def test_bytes_are_accepted_too(tmp_path):
     out = io.BytesIO()
     quarters().save(out, "PNG")
     photo = open_query(out.getvalue(), name="dropped.png")

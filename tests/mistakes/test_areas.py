@@ -1,4 +1,4 @@
-"""What the data card says of splits, against distances that PROJ measures."""
+"""The data card's statements about splits, compared with distances measured by PROJ."""
 
 import re
 
@@ -20,7 +20,7 @@ def sentence(**boxes):
     )
 
 
-def test_one_split_is_said_to_be_one():
+def test_a_single_split_is_stated():
     assert sentence(oslo=[10, 59, 11, 60]) == "All areas are in the split `train`."
 
 
@@ -32,7 +32,7 @@ def test_one_split_is_said_to_be_one():
         ([179, -17, 179.5, -16], [-179.5, -17, -179, -16], (179.5, -17, -179.5, -17)),
     ],
 )
-def test_areas_apart_are_said_to_be_unseen_and_how_far(one, other, corners):
+def test_distant_areas_are_stated_to_be_unseen(one, other, corners):
     said = sentence(a=one, b=other)
     assert "no place of `val` was seen in `train`" in said
     (km,) = re.findall(r"at least ([\d,.]+) km apart", said)
@@ -48,7 +48,7 @@ def test_areas_apart_are_said_to_be_unseen_and_how_far(one, other, corners):
         ([10, 60.001, 11, 61], "`a` (train) and `b` (val) lie 111 m apart"),
     ],
 )
-def test_areas_within_a_chip_of_each_other_are_said_to_be_seen(other, told):
+def test_areas_within_a_chip_of_each_other_are_stated_to_be_seen(other, told):
     said = sentence(a=[10, 59, 11, 60], b=other)
     assert told in said
     assert "was seen in" not in said and "were seen in the other" in said

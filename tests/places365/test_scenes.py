@@ -1,4 +1,4 @@
-"""Places365: published checkpoints, the vote against a plain retelling, bad photos."""
+"""Places365: published checkpoints, the vote against a plain version, bad photos."""
 
 import hashlib
 import json
@@ -53,7 +53,7 @@ def trained_net(seed=0):
 
 
 def published(path, net, python2=False):
-    """Save as of 2017: one stream, `module.` names, no batch counters, beside other entries."""
+    """Save as in 2017: one stream, `module.` names, no batch counters, other entries beside."""
     state = OrderedDict(
         (f"module.{key}", value)
         for key, value in net.state_dict().items()
@@ -76,7 +76,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """Return a maker of a shard's photos and of their downloads table, in a run folder."""
+    """Return a function that makes a shard's photos and their downloads table in a run folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(scenes.BATCHES, "cpu", 4)
 
@@ -113,7 +113,7 @@ def test_the_classes_are_the_published_ones():
 
 
 def naive_vote(logits):
-    """The published script's lines, retold with lists."""
+    """Compute the vote as the published script does, with lists."""
     labels = [0 if flag else 1 for flag in network.indoor()]
     exps = [float(np.exp(value - max(logits))) for value in logits]
     order = sorted(range(365), key=lambda k: exps[k], reverse=True)
@@ -189,7 +189,7 @@ def test_colours_reach_the_network_as_red_green_blue(tmp_path, monkeypatch):
     assert np.allclose(seen[0][0].mean((1, 2)), expected, atol=0.05)
 
 
-def test_a_photo_is_scored_the_same_in_any_company(store, checkpoint):
+def test_a_photos_scores_do_not_depend_on_its_batch(store, checkpoint):
     store(["ok"] * 6)
     everything = run(checkpoint)
     alone = everything.iloc[[5]].reset_index(drop=True)
@@ -198,7 +198,7 @@ def test_a_photo_is_scored_the_same_in_any_company(store, checkpoint):
     pd.testing.assert_frame_equal(run(checkpoint), alone, atol=2e-6)
 
 
-def test_threads_and_repetition_do_not_show(store, checkpoint):
+def test_threads_and_repetition_do_not_matter(store, checkpoint):
     store(["ok"] * 3)
     run(checkpoint, name="1.parquet")
     run(checkpoint, name="2.parquet")
@@ -216,9 +216,7 @@ def test_a_photo_that_does_not_decode_has_a_row_without_scores(store, checkpoint
     assert list(got["scene_top1"].isna()) == [False, True, False]
 
 
-def test_a_photo_that_is_not_the_one_that_was_fetched_has_a_row_without_scores(
-    store, checkpoint, caplog
-):
+def test_a_changed_photo_has_a_row_without_scores(store, checkpoint, caplog):
     rows = store(["ok", "ok", "ok"])
     rows["sha256"] = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in rows["path"]]
     tables.write(Path("downloads.parquet"), "downloads", rows)
@@ -235,7 +233,7 @@ def test_no_photos_give_an_empty_table(store, checkpoint):
     assert list(pd.read_parquet("scenes.parquet").columns) == list(tables.SCENES)
 
 
-def test_a_wrong_run_folder_is_told(store, checkpoint, tmp_path, monkeypatch):
+def test_a_wrong_run_folder_is_reported(store, checkpoint, tmp_path, monkeypatch):
     store(["ok"])
     Path("elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
@@ -291,7 +289,7 @@ def test_a_useless_checkpoint_is_one_sentence_naming_the_file(tmp_path, checkpoi
     assert text.endswith(".")
 
 
-def test_a_bare_state_dict_of_torchvision_does_as_well(tmp_path):
+def test_a_bare_torchvision_state_dict_is_accepted(tmp_path):
     net = trained_net(5).eval()
     torch.save(net.state_dict(), tmp_path / "bare.pt")
     loaded = network.load(tmp_path / "bare.pt", "resnet18")
@@ -302,8 +300,8 @@ def test_a_bare_state_dict_of_torchvision_does_as_well(tmp_path):
 @pytest.mark.parametrize(
     ("arch", "as_published"),
     [
-        # Of 2017: only the convolutions of AlexNet were spread over devices, and DenseNet's layers
-        # had a dot before their number.
+        # In 2017 only AlexNet's convolutions were spread over devices, and DenseNet's layer names
+        # had a dot before the number.
         ("alexnet", lambda key: re.sub(r"^features\.", "features.module.", key)),
         ("densenet161", lambda key: "module." + re.sub(r"(norm|conv)([12])\.", r"\1.\2.", key)),
         ("convnext_tiny", lambda key: key),
@@ -364,8 +362,8 @@ def test_command_line(store, checkpoint):
     assert len(tables.read(Path("out/s.parquet"), "scenes")) == 1
 
 
-def test_a_checkpoint_that_is_no_longer_what_was_fetched_is_refused(store, checkpoint, tmp_path):
-    """The record lies beside what `weights` fetched; a file of one's own has none."""
+def test_a_checkpoint_changed_after_the_fetch_is_refused(store, checkpoint, tmp_path):
+    """The record lies beside a file fetched by `weights`; a user's own file has none."""
     store(["ok"])
     own = tmp_path / "net.pth.tar"
     own.write_bytes(checkpoint.read_bytes())

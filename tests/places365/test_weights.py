@@ -1,4 +1,4 @@
-"""Fetching a checkpoint over real HTTP on loopback."""
+"""Fetch a checkpoint over real HTTP on loopback."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ BODY = bytes(range(256)) * 9000
 
 @contextmanager
 def server(answers):
-    """Serve one (status, body, content length, content type) after another; the last one stays."""
+    """Serve (status, body, content length, content type) in turn; the last one repeats."""
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -62,13 +62,13 @@ def test_the_file_arrives_whole(tmp_path):
     assert len(asked) == 1
 
 
-def test_an_answer_without_a_length_is_taken(tmp_path):
+def test_a_response_without_a_length_is_accepted(tmp_path):
     with server([(200, BODY, None, BINARY)]) as (url, _):
         fetch(url, tmp_path)
     assert (tmp_path / "models" / "net.pth.tar").read_bytes() == BODY
 
 
-def test_busy_and_broken_answers_are_asked_again(tmp_path):
+def test_busy_and_broken_responses_are_retried(tmp_path):
     with server([BUSY, CUT, WHOLE]) as (url, asked):
         fetch(url, tmp_path)
     assert (tmp_path / "models" / "net.pth.tar").read_bytes() == BODY
@@ -85,7 +85,7 @@ def test_busy_and_broken_answers_are_asked_again(tmp_path):
         ((200, b"<html>", 6, "text/html; charset=utf-8"), 1, "web page"),
     ],
 )
-def test_failure_is_one_sentence_and_leaves_nothing(tmp_path, answer, tries, says):
+def test_a_failure_gives_one_sentence_and_leaves_nothing(tmp_path, answer, tries, says):
     with server([answer]) as (url, asked), pytest.raises(UserError) as error:
         fetch(url, tmp_path)
     text = str(error.value)
@@ -97,7 +97,7 @@ def test_failure_is_one_sentence_and_leaves_nothing(tmp_path, answer, tries, say
     assert list((tmp_path / "models").iterdir()) == []
 
 
-def test_nobody_there(tmp_path):
+def test_an_unreachable_server_is_reported(tmp_path):
     with server([WHOLE]) as (url, _):
         pass
     with pytest.raises(UserError, match="no connection"):
@@ -121,7 +121,7 @@ def recorded(folder):
 
 
 def test_the_sha256_of_the_first_fetch_is_kept_and_compared(tmp_path):
-    """Plain http: whoever changes the file on its way is found out the second time."""
+    """Over plain http, a file changed on its way is detected the second time."""
     with server([WHOLE]) as (url, _):
         fetch(url, tmp_path)
     done = subprocess.run(
@@ -141,7 +141,7 @@ def test_the_sha256_of_the_first_fetch_is_kept_and_compared(tmp_path):
     assert not (tmp_path / "models" / "net.pth.tar").exists()
 
 
-def test_a_record_that_is_deleted_lets_another_file_in(tmp_path):
+def test_deleting_the_record_accepts_another_file(tmp_path):
     with server([WHOLE]) as (url, _):
         fetch(url, tmp_path)
     recorded(tmp_path).unlink()

@@ -1,7 +1,7 @@
 """The workflow through `pairs` on real satellite tiles and ordinary photographs.
 
-The tiles: Las Vegas (one 11-bit band, EPSG:4326), Rotterdam (four bands of whole numbers stored as
-float64, 1 m), Atlanta (one band, nodata 0, 0.5 m). The photographs are served by the stand-in.
+The tiles are Las Vegas (one 11-bit band, EPSG:4326), Rotterdam (four bands of integers stored as
+float64, 1 m) and Atlanta (one band, nodata 0, 0.5 m). The stand-in serves the photographs.
 """
 
 import os
@@ -30,14 +30,14 @@ TILES = {
     "rotterdam": ("solaris_AOI_11_Rotterdam_ms1.tif", [3, 2, 1]),
     "atlanta": ("solaris_AOI_6_Atlanta_WV2_1band_utm16n.tif", [1, 1, 1]),
 }
-# Offsets of the geotags from the tile's centre [m]; the last lies in the box but off the tile.
+# Offsets of the geotags from the tile's centre [m]; the last one is in the box but off the tile.
 OFFSETS = [(0, 0), (13.7, -9.2), (-31.3, 22.9), (30.1, 30.4), (-27.7, -35.3), (36.6, 0.3)]
 FAR = (800.0, 800.0)
 
 
 @dataclass
 class Run:
-    """A finished run: its folder, its tables and the tiles it was made from."""
+    """A finished run: its folder, its tables and its tiles."""
 
     folder: Path
     tiles: dict[str, Path]
@@ -47,7 +47,7 @@ class Run:
 
 
 def catalog(tiles: dict[str, Path], photos: list[Path]) -> tuple[list[CatalogPhoto], dict]:
-    """Six photographs around the centre of every tile, one far off, one with too little imagery."""
+    """Return six photographs around each tile's centre, one far off, one with little imagery."""
     listed, files = [], {}
     for city, tile in enumerate(tiles.values()):
         with rasterio.open(tile) as source:
@@ -89,7 +89,7 @@ def run(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     for name, tile in tiles.items():
         with rasterio.open(tile) as source:
             west, south, east, north = transform_bounds(source.crs, "EPSG:4326", *source.bounds)
-        # Relative, as a user would write it; GDAL and Snakemake must both find it.
+        # Relative, as a user would write the path; both GDAL and Snakemake must find it.
         path = os.path.relpath(tile, folder)
         aois[name] = {
             "bbox_deg": [west - 0.02, south - 0.02, east + 0.02, north + 0.02],
@@ -102,7 +102,7 @@ def run(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
             "defaults": {
                 "shards": 1,
                 "scenes": {"checkpoint": "made_resnet18_places365.pth.tar"},
-                # The made network knows nothing of real scenes: every photo is kept.
+                # The synthetic network knows no real scenes, so every photo is kept.
                 "pairs": {"min_outdoor_vote": 0.0, "max_blank_fraction": 0.1},
             },
             "aois": aois,
@@ -152,7 +152,7 @@ def test_chips_land_where_they_should(run: Run, aoi: str) -> None:
         expected = expected_patch(run.tiles[aoi], TILES[aoi][1], row.lon, row.lat, row.epsg)
         shift, correlation = measured_shift(expected, chip)
         assert correlation > 0.97, row.id
-        # Half a pixel for the snapping to the grid, a twentieth for the measurement.
+        # Half a pixel for snapping to the grid, a twentieth for the measurement.
         assert np.all(np.abs(shift) <= 0.55), (row.id, shift)
 
 

@@ -1,4 +1,4 @@
-"""Opens a page in Chromium and tells, as JSON, what was found; run by `.browser/bin/python`.
+"""Open a page in Chromium and print findings as JSON; run by `.browser/bin/python`.
 
     browse.py CHROMIUM PAGE.html OUT.pdf
 
@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
-# The first lets root start it in a container; the others keep it off the network.
+# The first option lets root start it in a container; the others keep it off the network.
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -41,14 +41,14 @@ def main(chromium, page_html, pdf):
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": 844})
             widths[width] = page.evaluate(WIDTH)
-            # Narrow, tables have to be scrolled.
+            # On a narrow screen, tables must scroll.
             found += Axe().run(page).response["violations"]
-        # As dark as the reader's system is.
+        # Follows the dark setting of the reader's system.
         page.emulate_media(color_scheme="dark")
         found += Axe().run(page).response["violations"]
         page.emulate_media(color_scheme="light")
         page.pdf(path=pdf, format="A4", margin=dict.fromkeys(("left", "right"), "12mm"))
-        # What is printed on: A4 less its margins, at 96 px an inch.
+        # The printable area: A4 without its margins, at 96 px per inch.
         page.set_viewport_size({"width": int((210 - 24) / 25.4 * 96), "height": 1000})
         page.emulate_media(media="print")
         clipped = page.evaluate(CLIPPED)

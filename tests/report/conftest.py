@@ -1,4 +1,4 @@
-"""A run folder with what the report is made from."""
+"""A run folder with the inputs of the report."""
 
 import json
 from pathlib import Path

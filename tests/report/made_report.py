@@ -1,4 +1,4 @@
-"""What a run leaves for its report: two areas, a training, an evaluation."""
+"""The inputs of a report: two areas, a training, an evaluation."""
 
 import json
 from pathlib import Path
@@ -59,7 +59,7 @@ def pair_rows(aoi):
 
 
 def search(aoi):
-    """What a search says of itself."""
+    """Return a search's summary."""
     return {
         "photos": 40,
         "calls": 2,
@@ -73,7 +73,7 @@ def search(aoi):
 
 
 def told(n, figures, **more):
-    """Figures as the evaluation tells them: value, chance and interval of each."""
+    """Return figures in the evaluation's format: value, chance and interval of each."""
     return {
         "n": n,
         "blocks": 9,

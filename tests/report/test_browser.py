@@ -1,4 +1,4 @@
-"""The report as a person meets it: in a browser, by keyboard and screen reader, and on paper."""
+"""The report as a person uses it: in a browser, by keyboard and screen reader, and on paper."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from made_report import AREAS, build
 
 HERE = Path(__file__).parent
 PYTHON = HERE.parents[1] / ".browser/bin/python"
-# Names that do not fit: one that cannot be broken, one that can.
+# Names that are too long: one cannot be broken, one can.
 LONG = {
     "paris": "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch",
     "rio": "Santiago de los Caballeros and everything around it",
@@ -19,7 +19,7 @@ LONG = {
 
 @pytest.fixture(scope="module")
 def chromium():
-    """Path of Chromium; skips where it or what drives it is not installed."""
+    """Return the path of Chromium; skip if it or its driver is not installed."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
     if not found:
         pytest.skip("no Chromium: `apt-get install chromium`, then `make test`")
@@ -30,7 +30,7 @@ def chromium():
 
 @pytest.fixture
 def seen(folder, chromium):
-    """Build the report of long names and look at it."""
+    """Build the report with long names and inspect it."""
     build(areas={name: {**area, "city": LONG[name]} for name, area in AREAS.items()})
     command = [PYTHON, HERE / "browse.py", chromium, "results/report/report.html", "out.pdf"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
@@ -38,9 +38,9 @@ def seen(folder, chromium):
     return json.loads(done.stdout)
 
 
-def test_a_person_can_use_it_however_they_read(seen):
+def test_the_report_is_accessible_on_every_medium(seen):
     assert [v for v in seen["violations"] if v["impact"] in ("serious", "critical")] == []
-    # No wider than a telephone, nothing asked of the network, nothing blocked.
+    # No wider than a phone, no network requests, nothing blocked.
     assert seen["widths"] == {"390": 390, "1280": 1280}
     assert seen["requests"] == []
     assert seen["console"] == []

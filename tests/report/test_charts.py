@@ -1,4 +1,4 @@
-"""The charts show what they are given: read back from the drawing, by its ticks."""
+"""The charts show their data: values are read back from the drawing through its ticks."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -10,7 +10,7 @@ from witw.report import charts
 
 
 class Drawing:
-    """A chart as an HTML parser sees it; its scales are those that the ticks tell."""
+    """A chart as parsed from HTML, with scales taken from its ticks."""
 
     def __init__(self, chart):
         # Inline SVG needs no namespace for `xlink:`; XML does.
@@ -23,12 +23,12 @@ class Drawing:
         return [t.text for t in self.root.iter("text")]
 
     def points(self, name):
-        """Corners of a path, in pixels."""
+        """Return the corners of a path in pixels."""
         path = self.groups[name].find(".//path").get("d")
         return np.array([[float(v) for v in p] for p in re.findall(r"[ML] (\S+) (\S+)", path)])
 
     def ticks(self, axis):
-        """Values and pixels of an axis' labels, by its grid lines or by the labels themselves."""
+        """Return values and pixels of an axis' labels, from grid lines or the labels themselves."""
         found = []
         for name, group in self.groups.items():
             label = group.find(".//text")
@@ -43,7 +43,7 @@ class Drawing:
         return np.array(found)
 
     def values(self, name, x=float, y=float):
-        """Corners of a path in the units of the axes."""
+        """Return the corners of a path in the units of the axes."""
         pixels = self.points(name)
         out = []
         for column, axis, scale in ((0, "x", x), (1, "y", y)):
@@ -57,7 +57,7 @@ def test_recall_against_area_is_drawn_on_a_logarithmic_axis():
     xs, ys = [0, 0.1, 1, 10, 100], [0, 10, 30, 70, 100]
     chart = charts.share_chart(xs, [("<model>", ys, False), ("$a$", ys[::-1], True)], "t", "b")
     drawing = Drawing(chart)
-    # Zero has no place on the axis.
+    # Zero cannot be shown on this axis.
     expected = np.array([[-1, 10], [0, 30], [1, 70], [2, 100]])
     assert drawing.values("line0", x=np.log10) == pytest.approx(expected, abs=1e-3)
     assert drawing.values("line1", x=np.log10)[:, 1] == pytest.approx([70, 30, 10, 0], abs=1e-3)
@@ -77,7 +77,7 @@ def test_bars_are_as_high_as_there_are_photos():
     assert {"chance", "-180\u00b0", "180\u00b0"} <= set(drawing.texts)
 
 
-def test_no_photo_is_no_division_by_zero():
+def test_no_photos_cause_no_division_by_zero():
     assert "svg" in charts.error_chart([-180, 0], [0, 0], "t")
 
 
@@ -114,7 +114,7 @@ def test_one_epoch_has_a_chart():
 
 
 def test_several_charts_share_a_page():
-    """No id twice, no reference that leads elsewhere, nothing that holds for the whole page."""
+    """No id occurs twice, no reference leads to another chart, no style affects the whole page."""
     drawn = [charts.line_chart([1, 2], [n, 5.0], f"t{n}", (3, "level")) for n in range(3)]
     page = "".join([*drawn, charts.error_chart([-180, 0], [1, 2], "t3")])
     ids = re.findall(r'\sid="([^"]+)"', page)

@@ -1,4 +1,4 @@
-"""What lies under the dots of a map: pixels and corners where another library puts them."""
+"""The imagery below a map's dots: pixels and corners where another library puts them."""
 
 import io
 
@@ -20,7 +20,7 @@ TO_DEG = Transformer.from_crs("EPSG:32631", "EPSG:4326", always_xy=True).transfo
 
 @pytest.fixture
 def mosaic(tmp_path):
-    """A red strip to the west of a blue one, as a VRT by GDAL's own builder."""
+    """Return a red strip to the west of a blue one, as a VRT by GDAL's own builder."""
     paths = []
     for number, color in enumerate(((200, 0, 0), (0, 0, 200))):
         path = tmp_path / f"strip_{number}.utm.tif"
@@ -34,7 +34,7 @@ def mosaic(tmp_path):
 
 
 def box():
-    """West, south, east, north [degrees] with a rim of nothing."""
+    """Return west, south, east, north [degrees] with a blank rim."""
     west, south = TO_DEG(WEST - 50, NORTH - SIDE * GSD - 50)
     east, north = TO_DEG(WEST + 2 * SIDE * GSD + 50, NORTH + 50)
     return [west, south, east, north]
@@ -67,7 +67,7 @@ def test_strips_have_their_corners(mosaic):
     assert found["strip_1"][2] == pytest.approx(expected, abs=1e-9)
 
 
-def test_imagery_that_cannot_be_read_leaves_paper(tmp_path, caplog):
+def test_unreadable_imagery_leaves_the_map_blank(tmp_path, caplog):
     path = tmp_path / "mosaic.vrt"
     path.write_text("<VRTDataset")
     assert ground.picture(path, box(), 20, 20) is None
@@ -78,7 +78,7 @@ def test_imagery_that_cannot_be_read_leaves_paper(tmp_path, caplog):
     assert svg.count("<image") == 1
 
 
-def test_leaves_of_the_search_are_drawn_and_its_trunk_is_not():
+def test_only_the_leaves_of_the_search_are_drawn():
     cells = pd.DataFrame(
         {
             "west": [0.0, 0.0, 1.0],

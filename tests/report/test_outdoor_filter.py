@@ -1,4 +1,4 @@
-"""The report on filters and times, counted by hand."""
+"""The report on filters and times, compared with counts by hand."""
 
 import json
 
@@ -9,7 +9,7 @@ from witw.report.times import times
 
 
 def pairs(*rows):
-    """Vote of ten, status and blank fraction of each photo."""
+    """Return the vote of ten, status and blank fraction of each photo."""
     frame = pd.DataFrame(rows, columns=["io_vote", "status", "blank_fraction"])
     frame["io_vote"] /= 10
     return frame.astype({"io_vote": "Float64", "blank_fraction": "Float64"})

@@ -1,4 +1,4 @@
-"""The report: whole without the network, right numbers, and nothing from outside becomes markup."""
+"""The report works without the network, its numbers are right, and outside text is not markup."""
 
 import io
 import re
@@ -37,7 +37,7 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def test_the_page_asks_nothing_of_the_network_and_runs_nothing(folder):
+def test_the_page_makes_no_request_and_runs_no_script(folder):
     text = build()
     tags = Page(text).tags
     assert {tag for tag, _ in tags}.isdisjoint({"script", "link", "iframe", "object", "form"})
@@ -60,7 +60,7 @@ def test_text_from_flickr_stays_text(folder):
     assert EVIL in Page(text).text
 
 
-def test_numbers(folder):
+def test_the_page_states_the_numbers(folder):
     text = Page(build()).text
     assert "80 photos listed" in text
     assert "40 pairs of photo and imagery" in text
@@ -93,7 +93,7 @@ def test_figures_stand_beside_interval_and_chance(folder):
     assert "Bits gained over the uniform map 2.25 2.02 to 2.48 2.25" in text
 
 
-def test_what_was_not_evaluated_is_left_out(folder):
+def test_figures_without_an_evaluation_are_left_out(folder):
     values = evaluation()
     values["heading"] = {"n": 0}
     del values["calibration"], values["protocols"]["grid"]
@@ -105,7 +105,7 @@ def test_what_was_not_evaluated_is_left_out(folder):
         assert absent not in text
 
 
-def test_not_more_photos_than_the_terms_allow(folder):
+def test_at_most_as_many_photos_are_shown_as_the_terms_allow(folder):
     tags = Page(build()).tags
     pairs = [a for tag, a in tags if tag == "figure" and a.get("class") == "pair"]
     heat = [a for tag, a in tags if tag == "figure" and a.get("class") == "heat"]
@@ -152,7 +152,7 @@ def test_untrained_and_empty_runs_have_a_page(folder):
 
 
 def test_every_picture_has_a_name_and_every_table_can_be_scrolled_by_keyboard(folder):
-    """As a browser's audit finds it (test_browser.py), told without a browser."""
+    """The same rules as a browser's audit (test_browser.py), checked without a browser."""
     tags = Page(build()).tags
     pictures = [a for tag, a in tags if tag in ("svg", "img")]
     names = [a.get("aria-label") if a.get("role") == "img" else a.get("alt") for a in pictures]
@@ -171,7 +171,7 @@ def test_every_picture_has_a_name_and_every_table_can_be_scrolled_by_keyboard(fo
 
 
 def test_made_cities_are_called_synthetic(folder):
-    """As the config says of them: `satellite: made`."""
+    """The config marks them with `satellite: made`."""
     text = Page(build()).text
     assert "A program generated" not in text
     assert 'class="made"' not in Path("results/report/report.html").read_text(encoding="utf-8")
@@ -193,7 +193,7 @@ def test_training_lines_may_lack_keys_or_hold_nan():
     assert page.training_charts([]) == []
 
 
-def test_a_damaged_training_file_is_named(folder):
+def test_a_damaged_training_file_is_reported(folder):
     Path("results/model/metrics.jsonl").write_text('{"epoch": 1')
     with pytest.raises(UserError, match=r"metrics\.jsonl"):
         build()
@@ -210,7 +210,7 @@ def test_dots_of_the_map_lie_where_the_photos_are():
     assert picture.getpixel((100, 50)) == (248, 248, 248)
 
 
-def test_it_runs_as_a_module(folder):
+def test_the_report_runs_as_a_module(folder):
     command = [sys.executable, "-m", "witw.report", *arguments()]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -234,7 +234,7 @@ def test_photos_near_the_threshold_are_shown_with_their_vote(folder):
     assert near.count("outdoor, 5 of 10 scenes are outdoor") == 2 * 4
 
 
-def test_what_the_page_is_of_follows_from_config_and_data(folder):
+def test_the_page_identifies_its_config_and_data(folder):
     def origin(page):
         return re.search(r"witw ([\d.]+); config of the areas (\w{12}); data (\w{12})", page)
 
@@ -255,7 +255,7 @@ def test_an_owner_whom_a_program_made_up_is_linked_nowhere(folder):
     assert "https://www.flickr.com/photos/" not in build()
 
 
-def test_the_best_the_median_and_the_worst_photo_are_called_so(folder):
+def test_the_best_median_and_worst_photos_are_labelled(folder):
     for name, color in (("best", (0, 90, 0)), ("worst", (90, 0, 0))):
         Image.new("RGB", (2000, 1000), color).save(f"results/locate/paris/{name}.png")
     captions = re.findall(r'class="heat">.*?<figcaption>(.*?)</figcaption>', build())

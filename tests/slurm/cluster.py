@@ -1,4 +1,4 @@
-"""What tests ask of a Slurm: its records of jobs, and Snakemake runs on it."""
+"""Access to a Slurm cluster for tests: its job records, and Snakemake runs on it."""
 
 import os
 import re
@@ -14,19 +14,19 @@ SECRET = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
 
 
 def command(*args):
-    """Output of one of Slurm's programs."""
+    """Return the output of one of Slurm's programs."""
     done = subprocess.run(args, capture_output=True, text=True, check=True, timeout=60)
     return done.stdout
 
 
 def accounting():
-    """Whether this Slurm keeps its records in a database."""
+    """Return whether this Slurm keeps its records in a database."""
     kind = re.search(r"AccountingStorageType\s*=\s*(\S+)", command("scontrol", "show", "config"))
     return kind[1] != "accounting_storage/none"
 
 
 def records(folder):
-    """Number -> fields of every job submitted from a folder that the controller remembers."""
+    """Return the fields of every job submitted from a folder that the controller remembers."""
     lines = command("scontrol", "--oneliner", "show", "job").splitlines()
     jobs = [dict(re.findall(r"([\w/:]+)=(\S+)", line)) for line in lines if "JobId=" in line]
     own = [job for job in jobs if Path(job["WorkDir"]).resolve() == folder.resolve()]
@@ -34,9 +34,9 @@ def records(folder):
 
 
 def booked():
-    """Number -> fields of every job in the database, in the controller's words."""
+    """Return the fields of every job in the database, in the controller's words, by number."""
     fields = "jobidraw,state,reqtres,timelimitraw,partition,comment"
-    # A requeued job has a record for each of its starts; the last is the one shown.
+    # A requeued job has a record for each start; the last one is shown.
     text = command("sacct", "-X", "-n", "-P", "--starttime=now-1hours", "-o", fields)
     names = ["JobId", "JobState", "TRES", "Minutes", "Partition", "Comment"]
     rows = [dict(zip(names, line.split("|"), strict=True)) for line in text.splitlines()]
@@ -44,13 +44,13 @@ def booked():
 
 
 def rule_of(job):
-    """Rule of a job, by the comment that Snakemake gives it; empty where it gave none."""
+    """Return a job's rule from Snakemake's comment; '' without one."""
     found = re.match(r"(?:rule|group)_([a-z0-9]+)", job.get("Comment", ""))
     return found[1] if found else ""
 
 
 def asked(job):
-    """Memory [MB], time limit [minutes], cores and GPUs of a job."""
+    """Return memory [MB], time limit [minutes], cores and GPUs of a job."""
     tres = dict(part.split("=") for part in job["TRES"].split(","))
     limit = int(job["Minutes"]) if "Minutes" in job else minutes(job["TimeLimit"])
     gpus = re.search(r"gpu[:=](\d+)", job.get("TresPerJob", "") + job["TRES"])
@@ -65,28 +65,28 @@ def minutes(limit):
 
 
 def environment(**more):
-    """Environment of a user who has activated the project's environment."""
+    """Return the environment of a user who has activated the project's environment."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     passive = {"OMP_WAIT_POLICY": "PASSIVE"}  # eight threads are asked for, whatever there is
     return os.environ | {"FLICKR_API_KEY": SECRET, "PATH": path} | passive | more
 
 
 def arguments(*targets):
-    """Arguments of Snakemake after the profile."""
-    # The profile's waits are for a busy cluster; a cluster of one node answers at once.
+    """Return Snakemake's arguments after the profile."""
+    # The profile's waiting times are for a busy cluster; a cluster of one node responds at once.
     waits = ["--latency-wait", "20", "--slurm-init-seconds-before-status-checks", "2"]
     snakefile = ["--snakefile", str(REPO / "Snakefile")]
     return [*targets, *snakefile, "--jobs", "4", *waits]
 
 
 def heed_interrupts():
-    """A shell lets what it starts in the background ignore Ctrl-C, and so all that this starts."""
+    """Undo a shell's setting that makes background processes ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager
 def started(folder, *more, **variables):
-    """A run of Snakemake in a folder, stopped at the end; its output goes to snakemake.txt."""
+    """Run Snakemake in a folder, stopping it at the end; its output goes to snakemake.txt."""
     profile = ["--profile", str(REPO / "profiles" / "slurm")]
     with (folder / "snakemake.txt").open("a") as out:
         process = subprocess.Popen(
@@ -107,7 +107,7 @@ def started(folder, *more, **variables):
 
 
 def wait_for(what, process=None, seconds=600):
-    """Call until it returns something true, and return that; not beyond the end of a process."""
+    """Call until the result is true and return it; stop when a process ends."""
     for _ in range(seconds * 5):
         if found := what():
             return found

@@ -1,4 +1,4 @@
-"""Shared by the tests on a real Slurm."""
+"""Fixtures of the tests on a real Slurm."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def slurm():
-    """Skips where no Slurm answers."""
+    """Skip if no Slurm responds."""
     if not shutil.which("sinfo"):
         pytest.skip("no Slurm here: sinfo is not installed (tests/slurm/cluster.sh start)")
     done = subprocess.run(["sinfo", "-h"], capture_output=True, text=True, check=False, timeout=60)

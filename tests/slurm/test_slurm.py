@@ -1,4 +1,4 @@
-"""Made areas and a small training on a real Slurm: what its own records say of every job.
+"""Synthetic areas and a small training on a real Slurm, checked against its job records.
 
 The training is preempted on the way (`scontrol requeue`, as a job of higher priority would).
 """
@@ -26,7 +26,7 @@ from witw.demo.build import build, served
 
 pytestmark = [pytest.mark.slurm, pytest.mark.workflow]
 
-# rule -> what its job asks for, as rules/*.smk say: memory [MB], time limit [minutes], cores, GPUs.
+# Rule -> its request in rules/*.smk: memory [MB], time limit [minutes], cores, GPUs.
 ASKED = {
     "search": (2000, 600, 1, 0),
     "download": (1000, 240, 1, 0),
@@ -37,14 +37,14 @@ ASKED = {
     "pack": (4000, 240, 4, 0),
     "train": (24000, 2880, 8, 1),
 }
-# Where a rule's jobs leave their logs, each its own.
+# Each job's own log.
 LOGS = {"search": "*/search.log", "pack": "pack/*.log", "train": "train.log"}
 LOCAL = ("shards", "stretch", "rgb8", "mosaic", "pairs", "dataset")
 
 
 @pytest.fixture(scope="module")
 def run(slurm, tmp_path_factory, free_port):
-    """The run folder, the areas, and Slurm's records of the jobs this run submitted."""
+    """Return the run folder, the areas, and Slurm's records of this run's jobs."""
     folder = tmp_path_factory.mktemp("run")
     areas = [city.name for city in build(folder, cities=3, photos=12, port=free_port)]
     config = yaml.safe_load((folder / "config.yaml").read_text())
@@ -108,7 +108,7 @@ def test_the_database_says_the_same(run):
         assert asked(kept[number]) == asked(job)
 
 
-def test_a_preempted_training_goes_on_from_its_checkpoint(run):
+def test_a_preempted_training_resumes_from_its_checkpoint(run):
     folder, _, jobs = run
     (training,) = [job for job in jobs.values() if rule_of(job) == "train"]
     assert int(training["Restarts"]) == 1

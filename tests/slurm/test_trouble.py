@@ -1,8 +1,8 @@
-"""What goes wrong on a cluster, on one made area, and a rerun that ends in the same tables.
+"""Faults on a cluster, on one synthetic area, and a rerun that gives the same tables.
 
-One run meets, in this order: `scancel` of a job, Ctrl-C of Snakemake, and, gone on with as a job of
-its own (profiles/slurm/run.sbatch), a job that is killed for its memory. The scores of two shards
-go as one job, a group.
+One run meets, in this order: `scancel` of a job, Ctrl-C of Snakemake, and, resumed as a job
+(profiles/slurm/run.sbatch), a job that is killed for its memory. The scores of two shards run as
+one job, a group.
 """
 
 import shutil
@@ -31,14 +31,14 @@ GROUPED = ["--groups", "scenes=scenes", "--group-components", "scenes=2"]
 
 
 def tables_of(folder):
-    """Name -> bytes of every table of the results, and of the chips."""
+    """Return the bytes of every table of the results, and of the chips, by name."""
     results = folder / "results"
     kinds = [path for kind in ("parquet", "jpg", "tif") for path in results.rglob(f"*.{kind}")]
     return {str(path.relative_to(results)): path.read_bytes() for path in kinds}
 
 
 def local_run(folder, target):
-    """The same without trouble and without Slurm."""
+    """Run the same without faults and without Slurm."""
     done = subprocess.run(
         ["snakemake", "--cores", "2", "--snakefile", REPO / "Snakefile", target],
         cwd=folder,
@@ -53,7 +53,7 @@ def local_run(folder, target):
 
 @pytest.fixture(scope="module")
 def trouble(slurm, tmp_path_factory, free_port):
-    """The run folder, one without trouble, and the jobs of each part of the run."""
+    """Return the run folder, one without faults, and the jobs of each part of the run."""
     smooth, folder = tmp_path_factory.mktemp("smooth"), tmp_path_factory.mktemp("run")
     (area,) = [city.name for city in build(smooth, cities=1, photos=12, port=free_port)]
     config = yaml.safe_load((smooth / "config.yaml").read_text())
@@ -101,7 +101,7 @@ def trouble(slurm, tmp_path_factory, free_port):
     return folder, smooth, interrupted, stopped, first, second
 
 
-def test_a_cancelled_job_is_tried_again(trouble):
+def test_a_cancelled_job_is_retried(trouble):
     _, _, _, stopped, first, _ = trouble
     states = [job["JobState"] for number, job in first.items() if rule_of(job) == "utm"]
     assert first[stopped]["JobState"] in ("CANCELLED", "FAILED")
@@ -115,7 +115,7 @@ def test_an_interrupted_run_ends_its_jobs(trouble):
     assert download["JobState"] in ("CANCELLED", "FAILED")
 
 
-def test_a_job_killed_for_its_memory_is_tried_again_with_more(trouble):
+def test_a_job_killed_for_its_memory_is_retried_with_more(trouble):
     _, _, _, _, _, second = trouble
     jobs = [job for _, job in sorted(second.items()) if rule_of(job) == "chips"]
     killed = [asked(job)[0] for job in jobs if job["JobState"] in ("FAILED", "OUT_OF_MEMORY")]
@@ -123,7 +123,7 @@ def test_a_job_killed_for_its_memory_is_tried_again_with_more(trouble):
     assert sorted(asked(job)[0] for job in jobs if job["JobState"] == "COMPLETED") == [2000, 4000]
 
 
-def test_short_jobs_can_go_as_one(trouble):
+def test_short_jobs_can_run_as_one(trouble):
     folder, _, _, _, _, second = trouble
     assert [job["JobState"] for job in second.values() if rule_of(job) == "scenes"] == ["COMPLETED"]
     assert len(list(folder.glob("results/*/scenes/*.parquet"))) == 2

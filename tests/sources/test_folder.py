@@ -1,4 +1,4 @@
-"""Photos of a folder: positions by EXIF, bad ones as rows, files converted into the store."""
+"""Photos of a folder: positions from EXIF, bad ones as rows, files converted into the store."""
 
 import os
 from fractions import Fraction
@@ -22,7 +22,7 @@ GPS, INNER = 0x8825, 0x8769
 
 
 def exif(lat, lon, orientation=6):
-    """EXIF data of a photo taken with a lens of 28 mm; ``lat`` None: without a position."""
+    """Return EXIF data of a photo with a 28 mm lens; ``lat`` None: without a position."""
     out = Image.Exif()
     if lat is not None:
         out.get_ifd(GPS).update(
@@ -40,7 +40,7 @@ def dms(value):
 
 
 def write(path, lat, lon, size=(800, 600), **exif_options):
-    """A photo whose left half is red as it is stored."""
+    """Write a photo whose left half is red as stored."""
     pixels = np.zeros((size[1], size[0], 3), np.uint8)
     pixels[:, : size[0] // 2, 0] = 220
     pixels[::7, :, 1] = 90
@@ -97,7 +97,7 @@ def test_positions_of_every_kind_of_file_and_bad_ones_are_rows(place):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_position_that_is_no_number_is_none(value):
+def test_a_position_of_nan_is_missing(value):
     assert np.isnan(folder._degrees({2: (value, 0, 0)}, 2, 1, "S")) or value == float("inf")
     assert np.isnan(folder._degrees({2: "abc"}, 2, 1, "S"))
     assert np.isnan(folder._degrees({}, 2, 1, "S"))
@@ -125,14 +125,14 @@ def test_a_file_becomes_a_photo_of_the_store(place):
     with Image.open(photo_path("mine", large)) as picture:
         assert picture.format == "JPEG"
         assert not picture.getexif().get_ifd(GPS)
-        # Turned by a quarter: what was left is on top.
+        # Rotated by a quarter: the left side becomes the top.
         top, bottom = (np.asarray(picture.convert("RGB"))[k].mean(axis=0) for k in (100, 400))
     assert top[0] > 150 > 60 > bottom[0]
     # 28 mm on the 35 mm frame's diagonal, along the long side of 4:3.
     assert fov_deg(photo_path("mine", large), 375, 500) == pytest.approx(63.44, abs=0.01)
 
 
-def test_again_nothing_is_written_unless_the_file_has_changed(place):
+def test_a_second_run_writes_only_changed_files(place):
     write(place / "pics" / "a.jpg", 1.5, 1.5)
     photos, *_ = search.run(spec())
     fetched(place, photos)
@@ -146,7 +146,7 @@ def test_again_nothing_is_written_unless_the_file_has_changed(place):
     assert path.read_bytes() != before[1]
 
 
-def test_a_file_that_is_gone_is_a_row_and_a_folder_that_is_gone_a_mistake(place):
+def test_a_missing_file_is_a_row_and_a_missing_folder_an_error(place):
     for n in range(4):
         write(place / "pics" / f"{n}.jpg", 1.5, 1.5)
     photos, *_ = search.run(spec())
@@ -157,7 +157,7 @@ def test_a_file_that_is_gone_is_a_row_and_a_folder_that_is_gone_a_mistake(place)
         fetched(place, photos)
 
 
-def test_photos_that_all_lie_elsewhere_are_told(place):
+def test_photos_that_all_lie_elsewhere_are_reported(place):
     write(place / "pics" / "a.jpg", -33.1, -70.5)
     with pytest.raises(UserError, match="none of the 1 photos of pics lies in `bbox_deg`"):
         search.run(spec())
@@ -179,7 +179,7 @@ def test_a_changed_folder_has_another_state(place):
     assert len(states) == 4
 
 
-def test_an_id_is_safe_and_tells_the_file(place):
+def test_an_id_is_safe_and_contains_the_files_name(place):
     names = ["IMG 01 (äöü).JPG", "img_01.jpg", "x" * 200 + ".jpg", "日本.jpg"]
     for name in names:
         write(place / "pics" / name, 1.5, 1.5)

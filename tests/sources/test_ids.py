@@ -1,4 +1,4 @@
-"""A list of ids: what `dataset` writes is read back exactly; another file is refused."""
+"""A list of ids written by `dataset` is read back exactly; a different file is refused."""
 
 import hashlib
 import io
@@ -22,7 +22,7 @@ def photo(seed):
 
 @pytest.fixture
 def pairs(tmp_path, monkeypatch):
-    """Table `pairs` of a Flickr photo, an own one, one that was gone and one without a place."""
+    """Return table `pairs`: a Flickr photo, an own one, a gone one, one without a position."""
     monkeypatch.chdir(tmp_path)
     base = dict.fromkeys(tables.PAIRS) | {"aoi": "oslo", "lat": 59.9, "lon": 10.7, "owner": "a"}
     sha256 = hashlib.sha256(b"any").hexdigest()
@@ -64,7 +64,7 @@ def test_the_list_is_read_back_as_it_was(pairs):
     assert photos.loc["folder-a-12", "url"].startswith("pics/a.jpg#sha256=")
 
 
-def test_an_area_that_the_list_does_not_have_is_told(pairs):
+def test_an_area_missing_in_the_list_is_reported(pairs):
     ids.table(pairs).to_csv("ids.csv", index=False)
     with pytest.raises(UserError, match=r"'rome': the list ids.csv has no photo .* it has oslo"):
         listed(aoi="rome")
@@ -73,8 +73,8 @@ def test_an_area_that_the_list_does_not_have_is_told(pairs):
         listed("other.csv")
 
 
-def test_a_file_that_is_another_is_refused(pairs, tmp_path):
-    """The digest is that of the file in the store, which is made of the local one."""
+def test_a_different_file_is_refused(pairs, tmp_path):
+    """The digest is that of the file in the store, which is converted from the local one."""
     pairs = pairs[pairs["id"] == "folder-a-12"]
     (tmp_path / "pics").mkdir()
     (tmp_path / "pics" / "a.jpg").write_bytes(photo(1))

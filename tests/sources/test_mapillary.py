@@ -1,4 +1,4 @@
-"""Mapillary by a stand-in on loopback: boxes, full ones, errors, expired addresses, the token."""
+"""Mapillary through a stand-in on loopback: boxes, errors, expired addresses, the token."""
 
 import io
 import json
@@ -20,7 +20,7 @@ BOX = [10.0, 59.0, 10.02, 59.01]
 
 
 class StandIn:
-    """What the documentation and its users tell of API v4."""
+    """API v4 as described by its documentation and its users."""
 
     def __init__(self, images):
         self.images = {image["id"]: image for image in images}
@@ -126,21 +126,21 @@ def test_every_image_of_the_area_is_listed_once(stand_in):
     assert said["calls"] == cells["calls"].sum() == len(stand_in.asked) == 2
 
 
-def test_a_full_box_is_asked_for_by_quarters(stand_in, monkeypatch):
+def test_a_full_box_is_queried_by_quarters(stand_in, monkeypatch):
     monkeypatch.setattr(mapillary, "LIMIT", 10)
     photos, _, said = search.run(spec(stand_in))
     assert len(photos) == 90
     assert said["calls"] > 8
 
 
-def test_a_place_with_more_than_is_shown_is_told(stand_in, monkeypatch):
+def test_a_place_with_too_many_images_is_reported(stand_in, monkeypatch):
     monkeypatch.setattr(mapillary, "LIMIT", 10)
     stand_in.images |= {str(n): image(n, 10.005, 59.005) for n in range(1000, 1030)}
     _, _, said = search.run(spec(stand_in))
     assert any("has more images than Mapillary shows" in reason for reason in said["reasons"])
 
 
-def test_the_computed_position_and_heading_count(stand_in):
+def test_the_computed_position_and_heading_are_used(stand_in):
     place = {"type": "Point", "coordinates": [10.011, 59.002]}
     stand_in.images["100"] |= {"computed_geometry": place, "computed_compass_angle": -10.0}
     photos, *_ = search.run(spec(stand_in))
@@ -149,12 +149,12 @@ def test_the_computed_position_and_heading_count(stand_in):
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_what_may_pass_is_asked_again(stand_in, status):
+def test_passing_errors_are_retried(stand_in, status):
     stand_in.refused = [status, status]
     assert len(search.run(spec(stand_in))[0]) == 90
 
 
-def test_what_does_not_pass_is_told_without_the_token(stand_in, monkeypatch):
+def test_lasting_errors_are_reported_without_the_token(stand_in, monkeypatch):
     stand_in.refused = [500] * 100
     with pytest.raises(UserError, match=r"'oslo': Mapillary .* in 6 tries \(HTTP 500\)") as told:
         search.run(spec(stand_in))
@@ -178,14 +178,14 @@ def fetched(stand_in, photos, folder):
 def test_files_are_fetched_by_fresh_addresses(stand_in, tmp_path):
     photos = search.run(spec(stand_in))[0].head(6)
     assert not photos["url"].str.contains("secret").any()
-    stand_in.generation = 5  # the addresses of yesterday have expired
+    stand_in.generation = 5  # yesterday's addresses have expired
     stand_in.removed = {photos["id"][0].removeprefix("mapillary-")}
     done = fetched(stand_in, photos, tmp_path).set_index("id")
     assert done["status"].value_counts().to_dict() == {"ok": 5, "gone": 1}
     assert done.loc[photos["id"][1], ["width", "height"]].tolist() == [500, 375]
     with Image.open(photo_path("oslo", photos["id"][1])) as stored:
         assert stored.size == (500, 375)
-    # What is there is not asked for again.
+    # Stored files are not requested again.
     before = len(stand_in.asked)
     fetched(stand_in, photos, tmp_path)
     assert len(stand_in.asked) == before + 1

@@ -58,7 +58,7 @@ def test_no_photos_are_empty_shards(tmp_path):
         assert list(table) == list(tables.IDS)
 
 
-def test_a_wrong_number_of_files_is_told(tmp_path):
+def test_a_wrong_number_of_files_is_reported(tmp_path):
     with pytest.raises(UserError, match="--ids names 2 files, but `shards` is 3"):
         run(tmp_path, ["1"], 3, files=2)
 

@@ -1,4 +1,4 @@
-"""Photos of a table: every form, bad positions, ids, addresses, licences."""
+"""Photos of a table: every format, bad positions, ids, addresses, licences."""
 
 import gzip
 import subprocess
@@ -33,7 +33,7 @@ def listed(path, **told):
     return table.listed(source(path, **told), Place("oslo", BOX))
 
 
-def test_rows_of_the_area_and_those_without_a_position(tmp_path):
+def test_rows_in_the_area_or_without_a_position_are_listed(tmp_path):
     outside = pd.DataFrame(
         {"id": ["o"], "lat": [5.0], "lon": [5.0], "url": ["https://a.example/o"]}
     )
@@ -81,13 +81,13 @@ def test_every_form_gives_the_same_rows(tmp_path, form):
     assert found["license_id"].tolist() == [12, 12]
 
 
-def test_paths_begin_in_the_folder_of_the_table(tmp_path):
+def test_paths_are_relative_to_the_tables_folder(tmp_path):
     pd.DataFrame({"lat": [1.5], "lon": [1.5], "path": ["pics/a.jpg"]}).to_csv(
         tmp_path / "t.csv", index=False
     )
     found = listed(tmp_path / "t.csv").rows
     assert found["url"].tolist() == [str(tmp_path / "pics" / "a.jpg")]
-    # Without an id, what the table says of the file is it: the folder may move.
+    # Without an id, the table's path or address identifies the photo, so the folder may move.
     (tmp_path / "moved").mkdir()
     (tmp_path / "t.csv").rename(tmp_path / "moved" / "t.csv")
     assert listed(tmp_path / "moved" / "t.csv").rows["id"].tolist() == found["id"].tolist()
@@ -106,14 +106,14 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_what_is_missing_is_told(tmp_path, name):
+def test_missing_columns_are_reported(tmp_path, name):
     data, told, words = MISTAKES[name]
     pd.DataFrame(data).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(UserError, match=f"Area 'oslo': the table .*t.csv: .*{words}"):
         listed(tmp_path / "t.csv", **told)
 
 
-def test_columns_of_other_names(tmp_path):
+def test_columns_may_have_other_names(tmp_path):
     pd.DataFrame({"Y": [1.5], "X": [1.25], "where": ["a.jpg"], "quality": [14]}).to_csv(
         tmp_path / "t.csv", index=False
     )
@@ -123,13 +123,13 @@ def test_columns_of_other_names(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet", "t.gpkg"])
-def test_a_file_that_is_no_table_is_told(tmp_path, name):
+def test_a_file_that_is_not_a_table_is_reported(tmp_path, name):
     (tmp_path / name).write_bytes(b"\x00\xff\xfe junk \xff" * 50)
     with pytest.raises(UserError, match=f"Area 'oslo': the table .*{name}"):
         listed(tmp_path / name)
 
 
-def test_swapped_or_foreign_positions_are_told(tmp_path):
+def test_swapped_or_foreign_positions_are_reported(tmp_path):
     pd.DataFrame(ROWS | {"lat": 59.0, "lon": 10.0}).to_csv(tmp_path / "t.csv", index=False)
     spec = {"aoi": "oslo", "bbox_deg": BOX, "sources": [source(tmp_path / "t.csv")]}
     with pytest.raises(UserError, match=r"none of the 8 photos of .*t.csv lies in `bbox_deg`"):
@@ -149,7 +149,7 @@ def test_swapped_or_foreign_positions_are_told(tmp_path):
         ("", ""),
     ],
 )
-def test_moments(text, expected):
+def test_moments_are_read_from_any_format(text, expected):
     assert moment(text) == expected
 
 
@@ -168,12 +168,12 @@ def test_moments(text, expected):
         ("", "", None, ""),
     ],
 )
-def test_licences_of_many_spellings(name, url, flickr_id, shown):
+def test_licences_are_read_from_many_spellings(name, url, flickr_id, shown):
     found = terms(name, url)
     assert (found.id, found.name) == (flickr_id, shown)
 
 
-# Peak memory of the process itself: getrusage counts its parent's at the fork, too.
+# Peak memory of the process itself: getrusage includes its parent's at the fork.
 SCRIPT = r"""
 import re, sys, time
 from pathlib import Path
@@ -191,7 +191,7 @@ print(len(found.rows), seconds, peak)
 @pytest.mark.long
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_million_rows_an_area_of_50_000(tmp_path, form):
-    """The bar: 30 s, 1 GB."""
+    """The bar is 30 s and 1 GB."""
     count, inside = 1_000_000, 50_000
     rng = np.random.default_rng(0)
     lon, lat = rng.uniform(-180, 180, count), rng.uniform(-80, -10, count)

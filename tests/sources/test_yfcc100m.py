@@ -15,7 +15,7 @@ BY_NC = ("Attribution-NonCommercial License", "http://creativecommons.org/licens
 
 
 def record(photoid, lon="1.5", lat="1.5", license_=BY, marker="0", **other):
-    """A row as published: text as in addresses, empty where there is none."""
+    """Return a row as published: percent-encoded text, empty where missing."""
     row = dict.fromkeys(yfcc100m.NAMES, "")
     row |= {"photoid": photoid, "uid": "39019111@N00", "unickname": "guy+%22one%22"}
     row |= {"datetaken": "2007-05-06 07:08:09.0", "dateuploaded": "1178435289"}
@@ -121,7 +121,7 @@ def test_parts_are_read_together(tmp_path):
     assert "2 records of" in said["reasons"][0]
 
 
-def test_another_table_is_told(tmp_path):
+def test_another_table_is_reported(tmp_path):
     (tmp_path / "t").write_text("a\tb\n1\t2\n")
     with pytest.raises(UserError, match=r"Area 'oslo': .* has 2 tab-separated columns; .* 25 or"):
         search.run(spec(tmp_path / "t"))

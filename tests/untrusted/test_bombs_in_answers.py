@@ -1,4 +1,4 @@
-"""Answers of the API that are bombs: taken for broken ones, at little cost of memory and time."""
+"""API responses that are bombs are treated as broken, at little cost of memory and time."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ from witw.flickr.api.client import Client
 from witw.flickr.api.session import MOST_BYTES
 
 KEY = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
-TWICE = 2  # what is held at once: the pieces and the whole
+TWICE = 2  # held at once: the chunks and the whole
 
 BOMBS = {
     "deep nesting": b'{"stat": "ok", "x": ' + b"[" * 2_000_000 + b"]" * 2_000_000 + b"}",
@@ -29,7 +29,7 @@ BOMBS = {
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Answers every question with the server's ``body``; ``endless`` sends it again and again."""
+    """Responds to every query with the server's ``body``; ``endless`` repeats it."""
 
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -76,7 +76,7 @@ def read_photos(answer):
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_an_answer_that_is_asked_for_again(server, name):
+def test_a_bomb_is_retried_like_a_broken_response(server, name):
     server.body = BOMBS[name]
     url = f"http://127.0.0.1:{server.server_port}/services/rest/"
     client = Client(url, KEY, tries=2, sleep=lambda _: None)
@@ -89,13 +89,13 @@ def test_a_bomb_is_an_answer_that_is_asked_for_again(server, name):
         assert len(text) < 1000
         assert KEY not in text
     else:
-        # Odd numbers are JSON to Python; what they mean is for the reader to judge.
+        # Odd numbers are JSON to Python; the reader has to judge them.
         assert name in ("an exponent", "not a number")
         assert answer["photos"]["photo"] == []
 
 
 @pytest.mark.parametrize("kind", ["gzip bomb", "endless answer"])
-def test_no_more_is_taken_than_an_answer_can_have(server, kind):
+def test_a_response_is_read_only_up_to_its_limit(server, kind):
     if kind == "gzip bomb":
         # A gigabyte of zeros in a megabyte.
         server.body = gzip.compress(json.dumps("0" * (MOST_BYTES * 8)).encode(), 9)
@@ -114,7 +114,7 @@ def test_no_more_is_taken_than_an_answer_can_have(server, kind):
     assert server.sent < 2 * 4 * MOST_BYTES
 
 
-def test_what_a_service_says_cannot_steer_the_terminal(server):
+def test_a_services_text_cannot_steer_the_terminal(server):
     said = "\x1b]0;owned\x07\x1b[2J\u202ekey"
     server.body = json.dumps({"stat": "fail", "code": 3, "message": said}).encode()
     with pytest.raises(UserError) as error:

@@ -1,4 +1,4 @@
-"""A whole run on a city whose members mean harm: texts, names and pictures made to do damage."""
+"""A whole run on a city with malicious members: harmful texts, names and pictures."""
 
 import io
 import json
@@ -42,13 +42,13 @@ JOINERS = "\u200c\u200d"  # of emoji, kept in credit lines
 
 
 def steering(text, kept="\n\t"):
-    """Characters that steer a terminal, break a line or turn its direction."""
+    """Return characters that steer a terminal, break a line or change its direction."""
     return sorted({c for c in text if unicodedata.category(c) in FORMAT and c not in kept})
 
 
 @cache
 def png_bomb():
-    """A PNG of 30,000 x 30,000 black pixels in a few thousand bytes of honest compression."""
+    """Return a valid PNG of 30,000 x 30,000 black pixels in a few thousand bytes."""
     head = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
     packer = zlib.compressobj(9)
     body = b"".join(packer.compress(bytes(3_000_100)) for _ in range(300)) + packer.flush()
@@ -60,7 +60,7 @@ def png_bomb():
 
 
 def jpeg_bomb(whole):
-    """A JPEG whose frame header claims 65,500 x 65,500 px."""
+    """Return a JPEG whose frame header claims 65,500 x 65,500 px."""
     at = whole.index(b"\xff\xc0")
     return whole[: at + 5] + struct.pack(">HH", 65_500, 65_500) + whole[at + 9 :]
 
@@ -81,7 +81,7 @@ HOSTILE = {
 
 @pytest.fixture(scope="module")
 def city(tmp_path_factory, free_port):
-    """The run folder of a finished run, and which photo is which kind of hostile."""
+    """Return a finished run's folder, and the kind of attack of each photo."""
     town = fresh_town(tmp_path_factory, free_port)
     catalog = load_catalog(town.folder / "world" / "catalog.parquet")
     photos = [
@@ -106,7 +106,7 @@ def city(tmp_path_factory, free_port):
     return town.folder, kinds, photos
 
 
-def test_every_photo_has_its_row_and_no_bomb_is_a_photo(city):
+def test_every_photo_has_its_row_and_no_bomb_is_stored(city):
     folder, kinds, photos = city
     pairs = tables.read(folder / f"results/{AREA}/pairs.parquet", "pairs").set_index("id")
     assert set(pairs.index) == {photo.id for photo in photos if photo.license_id}
@@ -116,7 +116,7 @@ def test_every_photo_has_its_row_and_no_bomb_is_a_photo(city):
     assert (pairs["status"] == "paired").any()
 
 
-def test_nothing_is_written_where_a_name_points(city):
+def test_nothing_is_written_to_paths_in_names(city):
     folder, _, _ = city
     known = {"world", "models", "config.yaml", "results", "photos", "journal", "logs"}
     assert {p.name for p in folder.iterdir()} <= known | {".snakemake", "snakemake.txt", "report"}
@@ -150,7 +150,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_the_report_runs_nothing_and_reads_straight(city):
+def test_the_report_runs_no_script_and_keeps_text_direction(city):
     folder, _, _ = city
     text = (folder / "results/report/report.html").read_text()
     assert not steering(text, "\n\t" + JOINERS)
@@ -159,7 +159,7 @@ def test_the_report_runs_nothing_and_reads_straight(city):
     for tag, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
         if tag == "a":
-            # Out of the page by https alone; its own sections by anchors.
+            # Links leave the page only by https; its own sections use anchors.
             assert attributes["href"].startswith(("https://", "#")), attributes
     assert "49" not in page.text.split("{{ 7 * 7 }}")[-1][:5]
 
@@ -171,7 +171,7 @@ def test_one_long_title_does_not_make_the_report_unreadable(city):
 
 
 @pytest.mark.parametrize("name", ["README.md", "croissant.json", "funnel.csv", "licenses.csv"])
-def test_the_data_set_s_descriptions_hold_nothing_that_steers(city, name):
+def test_the_data_sets_descriptions_contain_no_control_characters(city, name):
     folder, _, _ = city
     path = folder / "results/dataset" / name
     if not path.is_file():
@@ -183,10 +183,10 @@ def test_the_data_set_s_descriptions_hold_nothing_that_steers(city, name):
         json.loads(text)
 
 
-def test_logs_and_terminal_hold_nothing_that_steers(city):
+def test_logs_and_terminal_contain_no_control_characters(city):
     folder, _, _ = city
     logs = [path for path in (folder / "logs").rglob("*.log") if path.is_file()]
     assert logs
     for path in [*logs, folder / "snakemake.txt", *(folder / ".snakemake/log").glob("*.log")]:
-        # Snakemake's own progress may colour a terminal; to a file it does not.
+        # Snakemake's own progress may colour a terminal, but not a file.
         assert not steering(path.read_text(errors="replace"), "\n\t\r"), path

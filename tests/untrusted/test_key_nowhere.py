@@ -1,4 +1,4 @@
-"""After a whole run, and after runs that go wrong, key and secret are in no file and no output."""
+"""After a whole run, and after failed runs, key and secret are in no file and no output."""
 
 import base64
 import shutil
@@ -21,12 +21,12 @@ ENV = {"FLICKR_API_SECRET": SECRET}
 
 
 def forms(text):
-    """A secret as it stands, and as it could stand in headers and addresses."""
+    """Return a secret as it is, and as encoded in headers and addresses."""
     return [text.encode(), text.upper().encode(), base64.b64encode(text.encode())[:-4]]
 
 
 def contents(folder):
-    """Name and bytes of every file; what is packed inside of databases and tables as well."""
+    """Yield name and bytes of every file, including unpacked content of databases and tables."""
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         body = path.read_bytes()
         yield path, body
@@ -94,7 +94,7 @@ def test_a_signed_run_from_a_dotenv_file_to_the_report(town, free_port):
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with a page that repeats the whole request, the key in it."""
+    """Responds with a page that repeats the whole request, including the key."""
 
     def do_POST(self):
         asked = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
@@ -124,7 +124,7 @@ ANSWERS = {
 }
 
 
-# Of a page and of the API, that end the search and that do not; the others are the long form.
+# Final and retryable errors, from a page and from the API; the others are the long form.
 SHORT = {"refused by a page", "a page in HTTP 200", "refused by the API"}
 CASES = [
     pytest.param(name, secret, marks=[] if name in SHORT else pytest.mark.long)
@@ -133,7 +133,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "secret"), CASES)
-def test_an_answer_that_repeats_the_key(town, free_port, name, secret):
+def test_a_response_that_repeats_the_key_is_not_logged(town, free_port, name, secret):
     server = ThreadingHTTPServer(("127.0.0.1", free_port), Echo)
     server.status, server.form = ANSWERS[name]
     server.heard = ""
@@ -141,8 +141,8 @@ def test_an_answer_that_repeats_the_key(town, free_port, name, secret):
     try:
         process = town.start("--printshellcmds", "--verbose", env=ENV if secret else None)
         until, before = time.monotonic() + 300, None
-        # Where the answer may pass, the search goes on asking: long enough for a few tries after
-        # its first, which on a busy machine comes seconds after its process.
+        # A retryable error keeps the search going: long enough for a few tries after its first,
+        # which on a busy machine starts seconds after its process.
         while process.poll() is None and time.monotonic() < until:
             time.sleep(0.2)
             if before is None and "witw.sources.search" in jobs(process).values():

@@ -1,4 +1,4 @@
-"""Checkpoints are pickles, and pickles can hold commands: none is ever carried out."""
+"""Checkpoints are pickles, and pickles can contain commands: none is ever executed."""
 
 import pickle
 import random
@@ -35,7 +35,7 @@ READERS = {
 
 
 class Command:
-    """Unpickling it makes a file."""
+    """A value that writes a file when it is unpickled."""
 
     def __init__(self, trace):
         self.trace = str(trace)
@@ -57,7 +57,7 @@ def plain(path, value):
 
 
 def tarred(path, value):
-    """As torch wrote files before 0.1: the name of the format in a tar."""
+    """Write as torch did before 0.1: the name of the format in a tar."""
     import io
     import tarfile
 
@@ -78,14 +78,14 @@ def test_a_checkpoint_with_a_command_is_refused_and_the_command_not_run(tmp_path
         read(path)
     assert not trace.exists()
     assert str(path) in str(error.value)
-    # The test can fail: whoever trusts the file runs the command.
+    # The test can fail: a reader that trusts the file runs the command.
     if write is plain:
         pickle.loads(path.read_bytes())
         assert trace.exists()
 
 
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
-def test_a_bit_turned_over_in_a_checkpoint_is_no_other_weight(tmp_path, read):
+def test_a_flipped_bit_in_a_checkpoint_changes_no_weight(tmp_path, read):
     path, tensors = tmp_path / "saved.pt", {"a": torch.randn(400, 3), "b": torch.arange(500)}
     zipped(path, tensors)
     whole, rng = path.read_bytes(), random.Random(1)
@@ -108,14 +108,14 @@ def test_a_bit_turned_over_in_a_checkpoint_is_no_other_weight(tmp_path, read):
             assert str(path) in str(error)
             told += 1
         else:
-            # What no reader looks at: the padding, and names that stand twice.
+            # Bytes that no reader uses: the padding, and names that occur twice.
             assert found.keys() == tensors.keys()
             assert all(torch.equal(found[name], tensors[name]) for name in tensors)
     assert told > 100
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-def test_weights_of_a_backbone_likewise(tmp_path, name):
+def test_backbone_weights_with_a_command_are_refused(tmp_path, name):
     trace, path = tmp_path / "trace", tmp_path / name
     zipped(path, Command(trace))
     with pytest.raises(UserError):
@@ -132,7 +132,7 @@ def test_packed_pictures_with_a_command_are_refused(tmp_path):
     assert not trace.exists()
 
 
-def test_the_stage_says_so_in_one_sentence(tmp_path):
+def test_the_stage_reports_it_in_one_sentence(tmp_path):
     trace, path = tmp_path / "trace", tmp_path / "places.pth.tar"
     zipped(path, Command(trace))
     command = [sys.executable, "-c", RUN, "--spec", SPEC, "--photos", "none.parquet"]

@@ -1,4 +1,4 @@
-"""A small workflow that is planned with the real rules and, where it runs, with a stub `python`."""
+"""A small workflow, planned with the real rules and run with a stub `python`."""
 
 import copy
 import os
@@ -18,7 +18,7 @@ from made_town import shared
 REPO = Path(__file__).parents[2]
 KEY = "FLICKR_API_KEY"
 # A job's command is `python -m witw.<stage> ... paths ...`. Snakemake removes outputs before a job,
-# so of the paths in a command line those that are not there yet are the outputs.
+# so the paths in a command line that do not exist yet are the outputs.
 STUB = """#!/bin/sh
 for path; do
     case $path in results/*|models/*) ;; *) continue ;; esac
@@ -33,7 +33,7 @@ done
 echo "key: ${FLICKR_API_KEY:+present}" >&2
 """
 BASE = {
-    # Nobody listens there: whether the key is accepted cannot be found out, and does not matter.
+    # No server listens there: the key cannot be checked, and need not be.
     "flickr": {"api_url": "http://127.0.0.1:9/services/rest/"},
     "defaults": {"shards": 2, "scenes": {"checkpoint": "places.pth.tar"}},
     "aois": {
@@ -56,7 +56,7 @@ PLANNER = Planner()
 
 @dataclass(frozen=True)
 class Run:
-    """What a snakemake command did: exit code, both outputs, and the log of Snakemake's own."""
+    """Result of a snakemake command: exit code, both outputs, and Snakemake's own log."""
 
     returncode: int
     stdout: str
@@ -65,9 +65,9 @@ class Run:
 
     @property
     def jobs(self):
-        """`rule` or `rule:aoi` of every job that was planned or run, `all` left out.
+        """Return `rule` or `rule:aoi` of every planned or run job, except `all`.
 
-        Every other rule has a message, which ends with them (rules/common.smk, `says`).
+        Every other rule has a message that ends with them (rules/common.smk, `says`).
         """
         found = set()
         for rule, wildcards in re.findall(r"^ {4}rule: (\w+) (.*)$", self.text + self.log, re.M):
@@ -85,7 +85,7 @@ class Run:
 
 
 class Workplace:
-    """A run folder with empty strips and a checkpoint, and snakemake in it."""
+    """A run folder with empty strips and a checkpoint, and Snakemake in it."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -103,7 +103,7 @@ class Workplace:
         self.configure()
 
     def copy(self, folder):
-        """The same folder once more, times and Snakemake's records as well."""
+        """Copy the folder with its times and Snakemake's records."""
         shutil.copytree(self.folder, folder)
         return Workplace(folder)
 
@@ -113,7 +113,7 @@ class Workplace:
         path.touch()
 
     def configure(self, change=None, name="config.yaml"):
-        """Write the config, after ``change`` has worked on a copy of it in place."""
+        """Write the config, after ``change`` has edited a copy of it in place."""
         config = copy.deepcopy(BASE)
         if change:
             change(config)
@@ -122,7 +122,7 @@ class Workplace:
         return path
 
     def environment(self, key="top-secret"):
-        """The stub is first on PATH; ``key`` None leaves FLICKR_API_KEY unset."""
+        """Return the environment with the stub first on PATH; ``key`` None leaves the key unset."""
         environ = {k: v for k, v in os.environ.items() if not k.startswith("FLICKR_")}
         environ["PATH"] = f"{self.bin}:{Path(sys.executable).parent}:{environ['PATH']}"
         if key is not None:
@@ -157,11 +157,11 @@ class Workplace:
         return Run(done.returncode, done.stdout, done.stderr, log)
 
     def logs(self):
-        """Snakemake's own log files of runs in the folder."""
+        """Return Snakemake's own log files of runs in the folder."""
         return sorted(self.folder.glob(".snakemake/log/*.log"))
 
     def plan(self, change=None, env=None):
-        """The jobs that would run once ``change`` is made to the config."""
+        """Return the jobs that would run after ``change`` is made to the config."""
         path = self.configure(change, "changed.yaml")
         args = ["--snakefile", str(REPO / "Snakefile"), "-n", "--configfile", str(path)]
         args += ["--no-hooks"]  # the strips are empty
@@ -172,7 +172,7 @@ class Workplace:
 
 @pytest.fixture(scope="module")
 def module_workplace(tmp_path_factory):
-    """A workplace for fixtures of a whole file."""
+    """Return a workplace for fixtures of a whole file."""
     return Workplace(tmp_path_factory.mktemp("workplace"))
 
 
@@ -189,11 +189,11 @@ def planner_ends():
 
 @pytest.fixture(scope="session")
 def finished_once(tmp_path_factory):
-    """A workplace in which everything has run, once for all processes of a test run."""
+    """Return a finished workplace, made once for all processes of a test run."""
     with shared(tmp_path_factory, "finished_workplace") as folder:
         place = Workplace(folder / "run")
         if not (folder / "done").exists():
-            # Without hooks: the strips are empty, and looking at them is preflight's business.
+            # Without hooks: the strips are empty, and preflight would check them.
             done = place.snakemake("--cores", 2, "--no-hooks")
             assert done.returncode == 0, done.stderr
             (folder / "done").touch()
@@ -202,5 +202,5 @@ def finished_once(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(finished_once, tmp_path_factory):
-    """A workplace in which everything has run, with Snakemake's own records of it."""
+    """Return a workplace in which everything has run, with Snakemake's own records of it."""
     return finished_once.copy(tmp_path_factory.mktemp("finished") / "run")

@@ -1,8 +1,8 @@
-"""Snakemake's command line from a process that has imported it: a dry run in half the time.
+"""Run Snakemake's command line in a process that has imported it: a dry run in half the time.
 
-``python planner.py`` reads a JSON line for each command (``argv``, ``cwd``, ``env``), runs
-``snakemake.cli.main`` in a fork of itself, so that no plan knows of another, and answers with a
-line of JSON: exit code and both outputs.
+``python planner.py`` reads a JSON line for each command (``argv``, ``cwd``, ``env``) and runs
+``snakemake.cli.main`` in a fork of itself, so that plans are independent. It responds with a line
+of JSON: exit code and both outputs.
 """
 
 import json
@@ -20,7 +20,7 @@ class Planner:
         self._process = None
 
     def run(self, argv, cwd, env):
-        """Exit code, stdout and stderr of ``snakemake ARGV``."""
+        """Return exit code, stdout and stderr of ``snakemake ARGV``."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -36,7 +36,7 @@ class Planner:
 
 
 def import_anew(paths):
-    """Let ``witw`` be that of another PYTHONPATH."""
+    """Replace ``witw`` by that of another PYTHONPATH."""
     sys.path[1:1] = paths.split(os.pathsep)
     for name in [name for name in sys.modules if name.split(".")[0] == "witw"]:
         del sys.modules[name]

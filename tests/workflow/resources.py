@@ -1,4 +1,4 @@
-"""``snakemake`` that also prints the resources of every job, which a rule's message hides."""
+"""Run ``snakemake`` and also print the resources of every job, which a rule's message hides."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What `make demo` must reach on a city the network never saw."""
+"""Required results of `make demo` on an unseen city."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def test_the_demo_beats_chance_by_a_wide_margin(demo):
     assert figures["recall_at_10"] >= 4 * figures["chance"]["recall_at_10"]
 
 
-def test_the_demo_finds_headings_that_training_was_never_given(demo):
+def test_the_demo_finds_headings_without_having_trained_on_them(demo):
     heading = json.loads((demo / "evaluation/metrics.json").read_text())["heading"]
     assert heading["n"] >= 100
     assert heading["chance"]["median_error_deg"] == 90

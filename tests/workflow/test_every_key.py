@@ -29,7 +29,7 @@ def photos(first):
 
 
 def imagery(first):
-    """The stages from one of the imagery's on, of an area."""
+    """Return an area's imagery stages from the given one on."""
     return IMAGERY[IMAGERY.index(first) :]
 
 
@@ -73,11 +73,11 @@ OF_AN_AREA = {
     "pairs.min_distance_m": (10.0, ["pairs"]),
     "pairs.max_per_owner": (50, ["pairs"]),
     "pairs.limit": (100, ["pairs"]),
-    # Photos that the vote leaves out get no chip.
+    # Photos that the vote rejects get no chip.
     "pairs.min_outdoor_vote": (0.7, imagery("chips")),
     "pairs.min_outdoor_mass": (0.2, imagery("chips")),
 }
-# Another pace is not another result, and a confirmation concerns only a search that has stopped.
+# Another pace gives the same result, and a confirmation concerns only a stopped search.
 OF_NOTHING = {"download.max_slots": 8, "search.confirm_gone": "2026-11-01T00:00:00Z"}
 # key of the whole -> another value, the stages of every area, the joint stages.
 OF_ALL = {
@@ -96,7 +96,7 @@ OF_ALL = {
         [],
         {"index:bern", "index:lima", "evaluate", "release", "locate:lima", "report"},
     ),
-    # A network has one size of chip on the ground, so these two change everywhere or nowhere.
+    # A network has one chip size on the ground, so these two keys change everywhere or nowhere.
     "defaults.chips.size_px": (375, imagery("chips"), JOINT),
     "defaults.utm.gsd_m": (0.6, imagery("utm"), JOINT),
 }
@@ -106,7 +106,7 @@ OF_VERSION = {
     **{stage: (photos(stage), JOINT) for stage in ("search", "download", "scenes")},
     "shards": (photos("shards_2"), JOINT),
     **{stage: (imagery(stage), JOINT) for stage in IMAGERY},
-    "rgb8": (["rgb8"], set()),  # for people and their GIS; no stage reads it
+    "rgb8": (["rgb8"], set()),  # for GIS users; no stage reads it
     "dataset": ([], JOINT),
     "pack": ([], JOINT - {"dataset"}),
     "train": ([], MODEL),
@@ -116,12 +116,12 @@ OF_VERSION = {
     "locate": ([], {"locate:lima", "report"}),
     "report": ([], {"report"}),
 }
-# Changed in tests of their own: the box moves the UTM zone, strips and shards the jobs themselves.
+# Tested separately: the box moves the UTM zone; strips and shards change the jobs themselves.
 ELSEWHERE = {"bbox_deg", "area", "strips", "shards", "split", "extent"}
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every key path of a section and of those in it."""
+    """Yield every key path of a section and of its subsections."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from keys(field.annotation, f"{prefix}{name}.")
@@ -138,7 +138,7 @@ def put(node, path, value):
 
 
 def other(key):
-    """The value a key of an area is changed to."""
+    """Return the value to which a key of an area is changed."""
     value = OF_AN_AREA[key][0]
     if value is None:
         default = Aoi.model_fields[key.split(".")[0]].default
@@ -146,7 +146,7 @@ def other(key):
     return value
 
 
-def test_every_key_is_told_of():
+def test_every_key_is_covered():
     areas = {f"defaults.{key}" for key in keys(Aoi)}
     told = {f"defaults.{key}" for key in OF_AN_AREA | OF_NOTHING | dict.fromkeys(ELSEWHERE)}
     # `model` has tests of its own: with it another flow is planned.
@@ -154,12 +154,12 @@ def test_every_key_is_told_of():
     assert whole == told | set(OF_ALL) | {key for key in whole if key.startswith("train.")}
 
 
-# An area's jobs are its own: three keys, each of another area, in one plan.
+# An area's jobs are independent: one plan changes three keys, each in another area.
 TRIPLES = [list(OF_AN_AREA)[n : n + 3] for n in range(0, len(OF_AN_AREA), 3)]
 
 
 @pytest.mark.parametrize("chosen", TRIPLES, ids=" ".join)
-def test_a_key_of_one_area(finished, chosen):
+def test_a_key_of_one_area_reruns_its_stages(finished, chosen):
     finished.touch("other.pth.tar")
     finished.touch("pics/one.jpg")
     finished.touch("out.txt")
@@ -174,14 +174,14 @@ def test_a_key_of_one_area(finished, chosen):
 
 
 @pytest.mark.parametrize("key", OF_ALL)
-def test_a_key_of_the_whole(finished, key):
+def test_a_global_key_reruns_its_stages(finished, key):
     value, stages, joint = OF_ALL[key]
     planned = finished.plan(lambda config: put(config, key, value))
     assert planned == joint | {f"{s}:{a}" for s in stages for a in ("oslo", "bern", "lima")}
 
 
 @pytest.mark.parametrize("key", OF_NOTHING)
-def test_a_key_that_changes_no_result(finished, key):
+def test_a_key_without_effect_on_results_reruns_nothing(finished, key):
     def change(config):
         put(config["aois"]["oslo"], key, OF_NOTHING[key])
 
@@ -189,7 +189,7 @@ def test_a_key_that_changes_no_result(finished, key):
 
 
 @pytest.mark.parametrize("stage", OF_VERSION)
-def test_a_raised_version(finished, tmp_path, stage):
+def test_a_raised_version_reruns_its_stage(finished, tmp_path, stage):
     shutil.copytree(REPO / "src" / "witw", tmp_path / "witw")
     module = Path(spec.find_spec(spec.STAGES[stage]).origin).relative_to(REPO / "src")
     source = (tmp_path / module).read_text()
@@ -202,15 +202,15 @@ def test_a_raised_version(finished, tmp_path, stage):
     assert planned == joint | {f"{s}:{a}" for s in stages for a in ("oslo", "bern", "lima")}
 
 
-def test_every_version_is_told_of():
-    # Not planned here: what is fetched, the folds of leave_one_out, exports.
+def test_every_version_is_covered():
+    # Not planned here: fetched files, the folds of leave_one_out, exports.
     other = {"weights", "backbone", "fetch_model", "resplit", "leave_one_out"}
     other |= {"export_folder", "export_webdataset", "export_hf"}
     assert set(spec.STAGES) == set(OF_VERSION) | other
 
 
 def test_all_settings_of_training_reach_it(finished):
-    """Any change of section `train` reruns it: one job reads them all, in one string."""
+    """Any change of section `train` reruns it: one job reads all of them in one string."""
 
     def change(config):
         config["train"] = {"seed": 1}
@@ -218,7 +218,7 @@ def test_all_settings_of_training_reach_it(finished):
     assert finished.plan(change) == MODEL
 
 
-def test_the_box_moves_the_search_and_what_is_cut(finished):
+def test_the_box_reruns_the_search_and_the_cut(finished):
     def change(config):
         config["aois"]["lima"]["bbox_deg"] = [-77.1, -12.1, -77.0, -12.01]
 
@@ -226,7 +226,7 @@ def test_the_box_moves_the_search_and_what_is_cut(finished):
     assert planned == {f"{stage}:lima" for stage in PHOTOS} | JOINT
 
 
-def test_a_shape_moves_what_lies_in_it_and_its_file_reruns_its_area_alone(finished):
+def test_a_shapes_file_reruns_only_its_area(finished):
     file = finished.folder / "lima.geojson"
     ring = [[-77.1, -12.1], [-77.0, -12.1], [-77.05, -12.0], [-77.1, -12.1]]
 
@@ -242,7 +242,7 @@ def test_a_shape_moves_what_lies_in_it_and_its_file_reruns_its_area_alone(finish
     assert planned(ring) == expected
 
 
-def test_a_strip_renamed_added_and_removed(finished):
+def test_a_strip_may_be_renamed_added_and_removed(finished):
     def rename(config):
         config["aois"]["oslo"]["strips"] = [{"path": "strips/oslo.tif", "name": "east"}]
 
@@ -260,7 +260,7 @@ def test_a_strip_renamed_added_and_removed(finished):
     assert finished.plan(remove) == of("bern", "stretch")
 
 
-def test_strips_in_another_order_lie_otherwise_on_each_other(finished):
+def test_another_order_of_strips_reruns_the_mosaic(finished):
     def change(config):
         config["aois"]["bern"]["strips"].reverse()
 
@@ -268,7 +268,7 @@ def test_strips_in_another_order_lie_otherwise_on_each_other(finished):
     assert planned == {f"{stage}:bern" for stage in imagery("mosaic")} | JOINT
 
 
-def test_an_area_renamed_is_a_new_one_and_the_joint_stages(finished):
+def test_a_renamed_area_is_a_new_one(finished):
     def change(config):
         config["aois"]["graz"] = copy.deepcopy(config["aois"]["oslo"])
         del config["aois"]["oslo"]
@@ -277,7 +277,7 @@ def test_an_area_renamed_is_a_new_one_and_the_joint_stages(finished):
     assert renamed == JOINT | {f"{stage}:graz" for stage in [*PHOTOS, *imagery("stats")]}
 
 
-def test_an_area_that_changes_its_split(finished):
+def test_a_changed_split_reruns_the_joint_stages(finished):
     def change(config):
         box = [10.9, 59.9, 11.0, 59.95]  # east of Oslo's: splits may not share ground
         config["aois"]["graz"] = copy.deepcopy(config["aois"]["oslo"]) | {"bbox_deg": box}

@@ -1,4 +1,4 @@
-"""Weights from outside: fetched first, by one target, and what changes with them."""
+"""Weights from outside are fetched first, by one target, and rerun their stages on a change."""
 
 import os
 import time
@@ -15,7 +15,7 @@ def from_timm(config):
     config["train"] = {"backbone": "test_vit", "weights": "timm"}
 
 
-def test_one_target_fetches_all_that_is_fetched(workplace):
+def test_one_target_fetches_everything(workplace):
     def change(config):
         from_timm(config)
         config["defaults"]["scenes"]["checkpoint"] = URL
@@ -31,7 +31,7 @@ def test_one_target_fetches_all_that_is_fetched(workplace):
     assert names[1] == "test_vit.safetensors"
 
 
-def test_where_nothing_is_fetched_there_is_nothing_to_do(workplace):
+def test_without_fetched_files_there_is_nothing_to_do(workplace):
     done = workplace.snakemake("weights", "--cores", 1, "--no-hooks", key=None)
     assert done.returncode == 0, done.stderr
     assert done.jobs == set()
@@ -41,14 +41,14 @@ def test_weights_from_timm_are_a_job_of_their_own(finished):
     assert finished.plan(from_timm) == MODEL | {"backbone"}
 
 
-def test_training_reads_the_file_that_was_fetched(workplace):
+def test_training_reads_the_fetched_file(workplace):
     path = workplace.configure(from_timm, "changed.yaml")
     done = workplace.snakemake("-np", "--no-hooks", "--configfile", path)
     (line,) = [line for line in done.text.splitlines() if "witw.cvig.train " in line]
     assert " --weights models/test_vit.safetensors --model " in line
 
 
-def test_weights_that_change_train_anew(finished, tmp_path):
+def test_changed_weights_rerun_the_training(finished, tmp_path):
     def local(config):
         config["train"] = {"backbone": "test_vit", "weights": "own.safetensors"}
 
@@ -66,7 +66,7 @@ def test_weights_that_change_train_anew(finished, tmp_path):
     assert place.plan(local) == MODEL
 
 
-def test_a_file_of_weights_that_is_missing_is_named(workplace):
+def test_a_missing_weights_file_is_reported(workplace):
     def absent(config):
         config["train"] = {"backbone": "test_vit", "weights": "absent.pth"}
 

@@ -1,4 +1,4 @@
-"""Leave-one-city-out: its own folder, the usual rules, and no trace in a run that does not ask."""
+"""Leave-one-city-out: a separate folder, the usual rules, and no trace in a normal run."""
 
 import re
 
@@ -8,7 +8,7 @@ pytestmark = pytest.mark.workflow
 
 
 def folds_of(done, rule):
-    """Outputs of a rule's jobs."""
+    """Return the outputs of a rule's jobs."""
     return set(re.findall(rf"^    rule: {rule} .*\n    output: (\S+)", done.stdout, re.M))
 
 
@@ -30,7 +30,7 @@ def test_every_city_is_the_test_city_once(finished):
     }  # fmt: skip
 
 
-def test_it_runs_on_the_folds_own_files_and_leaves_the_rest_alone(finished, tmp_path):
+def test_folds_use_their_own_files_and_leave_the_rest_alone(finished, tmp_path):
     workplace = finished.copy(tmp_path / "place")
     done = workplace.snakemake("leave_one_out", "--cores", 2, "--no-hooks", "-p")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""A run as people follow it: few lines, a screen, `witw status`, `witw diff`."""
+"""A run as users follow it: few lines, a screen, `witw status`, `witw diff`."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from conftest import KEY, REPO, STUB
 
 pytestmark = pytest.mark.workflow
 
-# Training waits for a file, as long as a test looks at the run.
+# Training waits for a file while a test inspects the run.
 WAITING = STUB.replace(
     "for path; do\n",
     'case "$*" in *witw.cvig.train*) echo "train: 10%|# | 1/10 [00:01<00:09, 1step/s]" >&2\n'
@@ -34,7 +34,7 @@ FAILING = STUB.replace(
 
 
 def witw(place, *args):
-    """What the command says, and its processor time: others share the machine of the tests."""
+    """Return a command's output and its processor time, because others share the machine."""
     began = spent()
     done = subprocess.run(
         [sys.executable, "-m", "witw", *args],
@@ -110,7 +110,7 @@ def test_a_run_is_told_as_it_runs_and_after_it_was_killed(workplace):
     assert status(workplace)["condition"] == "finished"
 
 
-def test_a_run_that_is_interrupted_is_told_as_stopped(workplace):
+def test_an_interrupted_run_is_described_as_stopped(workplace):
     (workplace.bin / "python").write_text(WAITING)
     process = started(workplace, stderr=subprocess.DEVNULL)
     wait_for_training(workplace)
@@ -119,7 +119,7 @@ def test_a_run_that_is_interrupted_is_told_as_stopped(workplace):
     assert status(workplace)["condition"] in ("stopped", "failed")
 
 
-def test_a_failure_is_told_with_its_sentence_and_its_log(workplace):
+def test_a_failure_is_shown_with_its_sentence_and_its_log(workplace):
     (workplace.bin / "python").write_text(FAILING)
     done = workplace.snakemake("--cores", 2, "--no-hooks", "--keep-going")
     assert done.returncode == 1
@@ -209,7 +209,7 @@ def test_status_of_640_jobs_takes_less_than_two_seconds(workplace):
 
 
 @pytest.mark.long
-def test_a_real_run_of_640_jobs_is_told_as_it_runs_killed_and_finished(workplace):
+def test_a_real_run_of_640_jobs_is_described_in_every_state(workplace):
     def many(config):
         config["defaults"]["shards"] = 66
 
@@ -240,7 +240,7 @@ def test_a_real_run_of_640_jobs_is_told_as_it_runs_killed_and_finished(workplace
     assert max(took) <= 2.0, took
 
 
-def test_a_folder_without_a_run_is_told_in_a_sentence(workplace):
+def test_a_folder_without_a_run_gives_one_sentence(workplace):
     done, _ = witw(workplace, "status")
     assert done.returncode == 1
     assert done.stderr.startswith("witw: ") and "has no record of a run" in done.stderr
@@ -250,7 +250,7 @@ def quality(config):
     config["aois"]["bern"]["chips"] = {"jpeg_quality": 80}
 
 
-def test_diff_tells_the_key_and_both_values(finished):
+def test_diff_shows_the_key_and_both_values(finished):
     finished.configure(quality)
     done, _ = witw(finished, "diff", "--no-hooks", "results/bern/pairs.parquet")
     assert done.returncode == 0, done.stderr
@@ -287,7 +287,7 @@ def test_diff_tells_a_version_a_new_area_a_newer_file_and_nothing(finished):
     finished.configure()
 
 
-def test_diff_passes_on_what_snakemake_refuses(finished):
+def test_diff_passes_on_snakemakes_errors(finished):
     done, _ = witw(finished, "diff", "results/berne/pairs.parquet")
     assert done.returncode == 1
     assert "did you mean bern?" in done.stderr and "Traceback" not in done.stderr

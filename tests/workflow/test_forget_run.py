@@ -1,4 +1,4 @@
-"""`witw forget` on a finished run: what it and the next `snakemake` leave, change and ask for."""
+"""`witw forget` on a finished run: its effect, and that of the next `snakemake`."""
 
 import os
 import sqlite3
@@ -17,13 +17,13 @@ from witw import tables
 from witw.demo.build import served
 from witw.demo.fake_flickr.server import load_catalog, save_catalog
 
-# What the command itself does is in tests/commands/test_forget.py.
+# tests/commands/test_forget.py covers the command itself.
 pytestmark = [pytest.mark.workflow, pytest.mark.long]
 REPO = Path(__file__).parents[2]
 KEY = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
 OWNER = "87654321@N07"
 TOPS = ("results", "photos", "journal")
-# A network of its own, in which nothing is up.
+# A network namespace in which no interface is up.
 ALONE = ("unshare", "--user", "--map-root-user", "--net")
 CAN_BE_ALONE = not subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode
 
@@ -47,7 +47,7 @@ class Run:
         save_catalog(path, [replace(p, owner=OWNER) if p.id in self.theirs else p for p in catalog])
 
     def _inside(self, catalog, area):
-        """Ids of photos that will be listed and fetched, in order."""
+        """Return ids of photos that will be listed and fetched, in order."""
         config = yaml.safe_load((self.folder / "config.yaml").read_text())
         west, south, east, north = config["aois"][area]["bbox_deg"]
         return sorted(
@@ -60,7 +60,7 @@ class Run:
         environ = os.environ | {"XDG_STATE_HOME": str(self.folder.parent / "state")}
         environ |= {} if self.is_alone else {"FLICKR_API_KEY": KEY}
         done = subprocess.run(
-            # `download` still asks the photo host for what it never got.
+            # `download` still requests the photos that it never received.
             [*(ALONE if self.is_alone and "forget" in args else ()), sys.executable, "-m", *args],
             env=environ,
             stdout=subprocess.PIPE,
@@ -81,7 +81,7 @@ class Run:
         return self.command("witw", "forget", "--directory", str(self.folder), *args)
 
     def files(self, area: str) -> dict[str, tuple[bytes, int]]:
-        """Content and time of all files of an area."""
+        """Return content and time of all files of an area."""
         paths = [self.folder / "journal" / f"{area}.sqlite"]
         for top in ("results", "photos"):
             paths += sorted((self.folder / top / area).rglob("*"))
@@ -92,7 +92,7 @@ class Run:
         }
 
     def pictures(self) -> list[bytes]:
-        """The middle of every file of the photos: as served, chips, and as packed."""
+        """Return the middle bytes of every file of the photos: served, cut and packed."""
         gone = {self.photo, *self.theirs}
         bodies = [
             path.read_bytes()
@@ -106,7 +106,7 @@ class Run:
         return sorted({body[len(body) // 2 :][:64] for body in bodies})
 
     def holding(self, pictures: list[bytes]) -> list[str]:
-        """Files of the run folder with one of these in them; `world` is the photo host's."""
+        """Return files of the run folder that contain one of these; `world` is the photo host's."""
         found = []
         for path in sorted(self.folder.rglob("*")):
             if path.is_file() and path.relative_to(self.folder).parts[0] != "world":
@@ -115,7 +115,7 @@ class Run:
         return found
 
     def traces(self, *words: str) -> list[str]:
-        """Files in which, unpacked, any of the words stand, their names included."""
+        """Return files that contain any of the words, unpacked, including their names."""
         held = []
         for top in TOPS:
             for path in sorted((self.folder / top).rglob("*")):
@@ -142,7 +142,7 @@ def unpacked(path: Path) -> bytes:
 
 
 def asked_for(server, since: int, kind: str) -> list[str]:
-    """What was asked of the stand-in since: names of API methods or paths of photos."""
+    """Return requests to the stand-in since then: names of API methods or paths of photos."""
     return [call.name for call in server.calls[since:] if call.kind == kind]
 
 
@@ -160,8 +160,8 @@ def run(tmp_path_factory, free_port):
         yield made
 
 
-def test_before_there_are_traces_everywhere(run):
-    """The search for traces finds them where they are: a packed journal, tables, file names."""
+def test_traces_are_everywhere_before_the_command(run):
+    """The search for traces finds known ones: in a packed journal, tables, file names."""
     first = run.areas[0]
     places = {str(Path(p).relative_to(run.folder)) for p in run.traces(run.photo)}
     assert f"journal/{first}.sqlite" in places
@@ -199,12 +199,12 @@ def test_forgotten_photos_leave_no_trace_and_the_other_area_untouched(run):
     assert len(listed) == 12 - 3
 
 
-def test_then_there_is_nothing_to_do(run):
+def test_the_next_run_has_nothing_to_do(run):
     assert "Nothing to be done" in run.snakemake()
 
 
 def test_a_later_snapshot_does_not_bring_them_back(run):
-    """The service still has them; it is asked, and what it says of them is not kept."""
+    """The service still has them; it is queried, but its records of them are not kept."""
     first, second = run.areas
     untouched = run.files(second)
     asked = len(run.server.calls)

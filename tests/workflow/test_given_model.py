@@ -20,7 +20,7 @@ PLANNED = {f"{stage}:{area}" for stage in IMAGERY for area in AREAS}
 
 @pytest.fixture
 def given(workplace):
-    """A workplace whose config names a model's file."""
+    """Return a workplace whose config names a model's file."""
     path = workplace.folder / "models" / "witw.safetensors"
     model_file.write(path, {"a": torch.zeros(3)}, {"architecture": {}})
 
@@ -66,7 +66,7 @@ def test_a_model_by_address_is_fetched_first(given):
     assert done.jobs == PLANNED | {"fetch_model"}
 
 
-def test_mistakes_are_told_before_the_plan(given):
+def test_mistakes_are_reported_before_the_plan(given):
     def told(value):
         given.configure(lambda config: config.update(model=value))
         done = given.snakemake("-n", "--no-hooks", key=None)
@@ -83,8 +83,8 @@ def test_mistakes_are_told_before_the_plan(given):
 
 
 @pytest.mark.long
-def test_a_real_city_with_a_model_of_somebody_elses(tmp_path_factory, free_port, capsys):
-    """Real stages, no service: the areas are indexed, and a photo gets an answer."""
+def test_a_real_city_works_with_a_foreign_model(tmp_path_factory, free_port, capsys):
+    """Real stages and no service: the areas are indexed, and a photo gets an answer."""
     folder = tmp_path_factory.mktemp("given") / "run"
     lay(tmp_path_factory, folder, free_port, TWO_CITIES)
     settings = Train(width=16, blocks=1, embed_dim=32, headings=16, polar_rows=16)

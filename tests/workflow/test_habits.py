@@ -1,4 +1,4 @@
-"""What users type around a run: another folder, --touch, --delete-all-output, odd folder names."""
+"""Users' habits around a run: another folder, --touch, --delete-all-output, odd folder names."""
 
 import os
 import shutil
@@ -16,14 +16,14 @@ ODD = 'it\'s my "Zürich" & 東京 $HOME; 2024'
 
 
 def configured(place, name="config.yaml"):
-    """The same config under another name, and no config.yaml."""
+    """Return the same config under another name, without config.yaml."""
     path = place.folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     (place.folder / "config.yaml").rename(path)
     return path
 
 
-def test_a_config_file_is_found_from_where_one_stands(finished, tmp_path):
+def test_a_config_file_is_relative_to_the_working_folder(finished, tmp_path):
     """`-d RUN --configfile F`, typed in a third folder with F relative to it."""
     place = finished.copy(tmp_path / "run")
     stands = tmp_path / "notes"
@@ -38,7 +38,7 @@ def test_a_config_file_is_found_from_where_one_stands(finished, tmp_path):
     assert [path.name for path in stands.iterdir()] == ["mine.yaml"]
 
 
-def test_touch_makes_all_finished_and_asks_nobody(finished, tmp_path):
+def test_touch_finishes_everything_without_a_request(finished, tmp_path):
     """Without a key, and with strips that no GDAL would open."""
     place = finished.copy(tmp_path / "run")
     os.utime(place.folder / "strips/oslo.tif")
@@ -67,7 +67,7 @@ def test_delete_all_output_removes_results_and_keeps_photos_and_strips(finished,
     assert [path.name for path in left] == ["notes.txt"]
     for kept in ("photos/oslo/12/12.jpg", "journal/oslo.sqlite", "strips/oslo.tif"):
         assert (place.folder / kept).is_file()
-    # And all can be made again.
+    # Everything can be rebuilt.
     again = place.snakemake("--cores", 2, "--no-hooks")
     assert again.returncode == 0, again.stderr
     assert place.plan() == set()
@@ -81,7 +81,7 @@ def digest(place):
     }
 
 
-def test_a_run_folder_of_any_name_runs_and_runs_nothing_twice(finished, tmp_path):
+def test_a_run_folder_may_have_any_name(finished, tmp_path):
     place = finished.copy(tmp_path / ODD)
     done = place.snakemake("-n", "-d", place.folder, cwd=REPO, snakefile=False)
     assert done.returncode == 0, done.stderr
@@ -90,7 +90,7 @@ def test_a_run_folder_of_any_name_runs_and_runs_nothing_twice(finished, tmp_path
 
 @pytest.mark.long
 def test_real_stages_run_in_a_folder_of_any_name(tmp_path_factory, tmp_path, free_port):
-    """The imagery of a made town, strips and run folder below a name with all that shells mind."""
+    """The imagery of a synthetic town in a folder whose name is full of shell characters."""
     folder = tmp_path / ODD / "run"
     folder.parent.mkdir()
     lay(tmp_path_factory, folder, free_port, WORLD)

@@ -1,4 +1,4 @@
-"""What a job says while it runs: a sentence for people, and what it writes."""
+"""A job's message while it runs: a sentence for users, and its output."""
 
 import re
 
@@ -13,7 +13,7 @@ EXPORTS = ("export_folder", "export_webdataset", "export_hf")
 
 @pytest.fixture(scope="module")
 def plan(module_workplace):
-    """Every job of the flow and of leave-one-out, planned but not run."""
+    """Plan every job of the flow and of leave-one-out, without running it."""
 
     def name(config):
         config["aois"]["lima"] |= {"city": "Lima, Perú", "shards": 3}
@@ -42,7 +42,7 @@ def plan(module_workplace):
         ("results/loo/lima/index/oslo.safetensors", "Without Lima, Perú: indexing Oslo"),
     ],
 )
-def test_a_person_reads_city_shard_and_total(plan, output, sentence):
+def test_messages_name_city_shard_and_total(plan, output, sentence):
     block = rf"^Job \d+: {re.escape(sentence)}\n    rule: .*\n    output: (\S+)"
     assert output in re.findall(block, plan.stdout, re.M)
 
@@ -50,7 +50,7 @@ def test_a_person_reads_city_shard_and_total(plan, output, sentence):
 def test_every_rule_has_a_message(plan):
     told = {job.split(":")[0] for job in plan.jobs}
     stages = {re.sub(r"^loo_|_\d+$", "", rule) for rule in told}
-    # Fetched are only a checkpoint given by address, weights from timm and a model of others.
+    # Only a checkpoint given by address, weights from timm and a foreign model are fetched.
     assert stages == set(spec.STAGES) - {"weights", "backbone", "fetch_model"}
     # Without a message, Snakemake would print its own block, as it does for `all`.
     assert re.findall(r"^(?:local)?rule (\w+):$", plan.stdout, re.M) == ["all"]
@@ -66,7 +66,7 @@ def test_every_rule_is_listed_with_one_sentence(workplace):
     assert not [rule for rule, sentence in told.items() if ". " in sentence]
 
 
-def test_another_name_for_a_city_reruns_the_tables_that_show_it_and_no_shard(finished):
+def test_a_renamed_city_reruns_only_tables_that_show_its_name(finished):
     def name(config):
         config["aois"]["oslo"]["city"] = "Oslo"
 

@@ -1,4 +1,4 @@
-"""Mistakes of a newcomer, as typed: each ends in one sentence that says what to do."""
+"""A newcomer's mistakes, as typed: each ends in one sentence with a remedy."""
 
 import json
 import shlex
@@ -24,7 +24,7 @@ OTHER_BOX = "[10.75, 59.92, 10.9, 59.99]"
 
 
 def two(split, box=OTHER_BOX, strip="strips/lima.tif"):
-    """A training area, and another one of a split."""
+    """Return a training area, and another one of a split."""
     return f"{MINE}  lima:\n    bbox_deg: {box}\n    split: {split}\n    strips: [{strip}]\n"
 
 
@@ -47,12 +47,12 @@ def write_strip(path, box, bands=8, dtype="uint16"):
 
 
 def command(folder, args, env):
-    """Snakemake as a user calls it, but from a process that has imported it."""
+    """Run Snakemake as a user does, but in a process that has imported it."""
     return Run(*PLANNER.run([str(word) for word in args], folder, env))
 
 
 def assert_told(done, *words):
-    """Exit code 1, one sentence of a few lines, no traceback, no usage."""
+    """Check for exit code 1 and one sentence of a few lines, without traceback or usage."""
     text = done.stdout + done.stderr
     assert done.returncode == 1, text
     assert "Traceback" not in text and "usage:" not in text, text
@@ -63,7 +63,7 @@ def assert_told(done, *words):
     return told
 
 
-# What mine.yaml holds, and words of the sentence.
+# Content of mine.yaml, and words of the sentence.
 CONFIGS = {
     "bbox for bbox_deg": (
         MINE.replace("bbox_deg", "bbox"),
@@ -190,7 +190,7 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_mistake_in_the_config_is_one_sentence(workplace, name):
+def test_a_mistake_in_the_config_gives_one_sentence(workplace, name):
     text, words = CONFIGS[name]
     (workplace.folder / "mine.yaml").write_text(text)
     env = workplace.environment(None) | {"HOME": str(workplace.folder)}
@@ -218,7 +218,7 @@ def test_config_yaml_and_the_command_plan_say_the_same(workplace, name):
     assert (plan.returncode, plan.stderr.strip()) == (1, told)
 
 
-# Words behind `snakemake --snakefile ...`, and words of the sentence.
+# Words after `snakemake --snakefile ...`, and words of the sentence.
 COMMANDS = {
     "a target behind --configfile": (
         "--cores 1 --configfile mine.yaml results/oslo/pairs.parquet",
@@ -280,7 +280,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_mistake_in_the_command_is_one_sentence(workplace, name):
+def test_a_mistake_in_the_command_gives_one_sentence(workplace, name):
     text, words = COMMANDS[name]
     folder = workplace.folder
     (folder / "config.yaml").unlink()
@@ -305,8 +305,8 @@ def test_a_folder_without_a_snakefile_is_told_where_it_is(workplace):
     assert done.returncode == 0, done.stderr
 
 
-def test_what_is_right_is_taken_as_before(workplace):
-    """Each of these comes near to a mistake above."""
+def test_correct_input_is_accepted_as_before(workplace):
+    """Each of these is close to a mistake above."""
     folder = workplace.folder
     (folder / "mine.yaml").write_text(MINE)
     (folder / "more.conf").write_text("pack: {chip_px: 64}\n")
@@ -384,8 +384,8 @@ BAD_STRIPS = {
 }
 
 
-def test_each_bad_strip_is_told_what_is_wrong_with_it(workplace):
-    """One plan with an area for each: none of them hides another."""
+def test_each_bad_strip_is_reported_with_its_fault(workplace):
+    """One plan with an area for each, so that none hides another."""
     areas = {}
     for number, (bands, box, keys, _) in enumerate(BAD_STRIPS.values()):
         path = workplace.folder / f"strips/bad_{number}.tif"
@@ -420,7 +420,7 @@ def test_each_bad_strip_is_told_what_is_wrong_with_it(workplace):
         (["--owner"], ["--owner"]),
     ],
 )
-def test_forget_says_what_it_wants(workplace, args, words):
+def test_forget_explains_its_arguments(workplace, args, words):
     done = subprocess.run(
         [sys.executable, "-m", "witw", "forget", *args], cwd=workplace.folder, check=False,
         env=workplace.environment(), capture_output=True, text=True,
@@ -429,7 +429,7 @@ def test_forget_says_what_it_wants(workplace, args, words):
     assert not [word for word in words if word not in done.stderr], done.stderr
 
 
-def test_a_stac_is_planned_as_the_strips_that_it_was_found_to_have(workplace):
+def test_a_stac_is_planned_with_its_recorded_strips(workplace):
     asked = {"name": "made", "stac": "http://127.0.0.1:9", "collection": "made", "asset": "visual",
              "datetime": "", "max_cloud_pct": None, "max_items": 20, "items": []}  # fmt: skip
     items = [{"name": f"made_{n}", "path": f"strips/bern_{n}.tif"} for n in (1, 2)]
@@ -453,7 +453,7 @@ def test_a_stac_is_planned_as_the_strips_that_it_was_found_to_have(workplace):
     assert "Area 'oslo': the STAC http://127.0.0.1:9 yields no strips" in told
 
 
-def test_a_run_without_cores_is_told_so(workplace):
+def test_a_run_without_cores_is_reported(workplace):
     args = ["--snakefile", REPO / "Snakefile", "--profile", "none", "--executor", "local"]
     done = command(workplace.folder, args, workplace.environment())
     assert done.returncode and "cores" in done.stdout + done.stderr, done.stderr
@@ -483,7 +483,7 @@ def test_all_missing_strips_of_all_areas_are_named_at_once(workplace):
 
 
 @pytest.mark.parametrize("path", ["~/images/oslo.tif", "$HOME/images/oslo.tif"])
-def test_home_is_put_in_as_the_shell_does(workplace, path):
+def test_home_is_expanded_as_in_a_shell(workplace, path):
     home = workplace.folder / "home of mine"
     write_strip(home / "oslo.tif", IN_OSLO)
     (home / "images").symlink_to(home)
@@ -517,7 +517,7 @@ def only(*splits):
         (("val", "test"), ["`split: train`"]),
     ],
 )
-def test_a_run_that_trains_nothing_says_why_at_its_start_and_at_its_end(workplace, splits, words):
+def test_a_run_without_training_explains_why_at_start_and_end(workplace, splits, words):
     workplace.configure(only(*splits))
     args = ["--snakefile", REPO / "Snakefile", "-n", "--no-hooks"]
     done = command(workplace.folder, args, workplace.environment())
@@ -525,7 +525,7 @@ def test_a_run_that_trains_nothing_says_why_at_its_start_and_at_its_end(workplac
     notes = [line for line in done.stderr.splitlines() if line.startswith("Note: ")]
     assert len(notes) == 1 and notes[0].startswith("Note: No model is trained"), done.stderr
     assert not [word for word in words if word not in notes[0]], notes
-    # One area alone has nothing to do with it.
+    # A single area is not the cause.
     area = "bern" if "val" in splits else "oslo"
     done = command(workplace.folder, [f"results/{area}/mosaic.vrt", *args], workplace.environment())
     assert "Note: " not in done.stderr
@@ -553,7 +553,7 @@ def test_a_complete_run_says_nothing(workplace):
     assert done.returncode == 0 and "Note: " not in done.stderr, done.stderr
 
 
-def test_a_strip_of_two_splits_is_told_of(workplace):
+def test_a_strip_in_two_splits_is_reported(workplace):
     def change(config):
         config["aois"]["lima"]["strips"] = config["aois"]["oslo"]["strips"]
 
@@ -573,8 +573,8 @@ def test_boxes_that_only_touch_or_share_a_split_are_taken(workplace):
         assert done.returncode == 0, done.stderr
 
 
-def test_the_key_is_given_up_within_seconds_where_nobody_listens(real_strips):
-    """The service of the config is a port that refuses; 16 tries would take many minutes."""
+def test_an_unreachable_service_is_given_up_within_seconds(real_strips):
+    """The service's port refuses connections; 16 tries would take many minutes."""
     args = ["results/oslo/photos.parquet", "--snakefile", REPO / "Snakefile", "--cores", 1]
     done = command(real_strips.folder, args, real_strips.environment())
     assert done.returncode in (0, 1), done.stderr

@@ -1,4 +1,4 @@
-"""docs/pairs.ipynb, its cells run in order on the demo's results."""
+"""docs/pairs.ipynb, with its cells run in order on the demo's results."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_notebook_loads_the_data_set_and_draws_pairs(tmp_path):
-    """Without a kernel: the cells hold Python alone."""
+    """Runs without a kernel: the cells contain only Python."""
     demo = os.environ.get("WITW_DEMO_DIR")
     if not demo:
         pytest.skip("WITW_DEMO_DIR does not name a finished demo (`make demo` makes demo-run)")

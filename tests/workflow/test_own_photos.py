@@ -1,4 +1,4 @@
-"""As a new user: own photos, own imagery, three lines of YAML, one command, no key."""
+"""A new user's run: own photos, own imagery, three lines of YAML, one command, no key."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def dms(value):
 
 
 def with_position(source, target, lat, lon):
-    """Copy a photo, with a position in its EXIF data."""
+    """Copy a photo, adding a position to its EXIF data."""
     with Image.open(source) as picture:
         exif = picture.getexif()
         refs = {1: "N" if lat >= 0 else "S", 3: "E" if lon >= 0 else "W"}
@@ -43,7 +43,7 @@ def with_position(source, target, lat, lon):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder as a person has it: photos, one GeoTIFF, a checkpoint, a config."""
+    """Make a user's folder: photos, one GeoTIFF, a checkpoint, a config."""
     world = shared_world(tmp_path_factory, WORLD)
     place = tmp_path_factory.mktemp("own")
     strips = sorted((world / "world" / "strips").glob("*.tif"))
@@ -63,7 +63,7 @@ def folder(tmp_path_factory):
 
 
 def snakemake(folder, *args):
-    """The command as typed; there is no key of any service."""
+    """Run the command as typed, without any service's key."""
     secret = ("FLICKR_", "MAPILLARY_")
     env = {key: value for key, value in os.environ.items() if not key.startswith(secret)}
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPO / "Snakefile")]
@@ -111,7 +111,7 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert "Nothing to be done" in snakemake(finished, "results/dataset/pairs.parquet")
 
 
-def test_what_is_told_of_flickr_is_not_told(finished):
+def test_flickr_is_not_mentioned(finished):
     card = (finished / "results" / "dataset" / "README.md").read_text()
     card = card[: card.index("## Columns")]  # those of every data set
     page = (finished / "results" / "report" / "report.html").read_text()
@@ -134,7 +134,7 @@ def test_a_new_photo_reruns_the_area(finished, tmp_path):
 
 
 def test_a_folder_and_a_table_together_and_the_list_of_ids_builds_them_again(finished, tmp_path):
-    """The table names the photos of the sub-folder; a colleague has the list and the photos."""
+    """The table names photos of the subfolder; a colleague has the list and the photos."""
     place = tmp_path / "place"
     place.mkdir()
     for name in (*STRIPS, "places.pth.tar"):

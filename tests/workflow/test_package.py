@@ -1,4 +1,4 @@
-"""The package as others install it, and the ways into the workflow that it offers."""
+"""The package as others install it, and its entry points into the workflow."""
 
 import re
 import subprocess
@@ -28,7 +28,7 @@ def python(*args, cwd, path):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel's content, as pip lays it into site-packages."""
+    """Return the wheel's content, as pip installs it into site-packages."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=REPO, check=True, capture_output=True)
@@ -68,7 +68,7 @@ def test_the_version_has_one_home(wheel, metadata, tmp_path):
     assert not re.search(r"^version\b", (REPO / "pyproject.toml").read_text(), re.M)
 
 
-def test_the_metadata_says_who_and_under_which_licence(metadata):
+def test_the_metadata_names_author_and_licence(metadata):
     citation = yaml.safe_load((REPO / "CITATION.cff").read_text())
     assert metadata["Author"] == citation["authors"][0]["name"]
     assert metadata["License-Expression"] == citation["license"]
@@ -87,7 +87,7 @@ def test_an_installed_package_plans_with_its_own_workflow(wheel, workplace, plan
     assert done.jobs == planned
 
 
-def test_a_clone_uses_its_own_snakefile_and_a_package_without_one_says_so(tmp_path):
+def test_a_clone_uses_its_own_snakefile(tmp_path):
     assert snakefile() == REPO / "Snakefile"
     with pytest.raises(UserError, match="contains no workflow: install witw from its wheel"):
         snakefile(tmp_path / "lib" / "site-packages" / "witw")
@@ -95,7 +95,7 @@ def test_a_clone_uses_its_own_snakefile_and_a_package_without_one_says_so(tmp_pa
 
 @pytest.fixture(scope="module")
 def planned(module_workplace):
-    """The jobs of the same config by the Snakefile at the top."""
+    """Return the jobs of the same config by the Snakefile at the top."""
     done = module_workplace.snakemake("-n", "--no-hooks")
     assert "search:oslo" in done.jobs
     return done.jobs
@@ -103,7 +103,7 @@ def planned(module_workplace):
 
 @pytest.fixture
 def module(workplace):
-    """A workflow that uses this one as the docs say."""
+    """Return a workflow that uses this one as documented."""
     text = (REPO / "docs" / "workflow.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
     path = workplace.folder / "other" / "Snakefile"
@@ -133,11 +133,11 @@ def test_the_catalogs_snakefile_has_the_default_target_and_the_default_profile(w
     assert "workflow/profiles/default" in done.stderr
 
 
-def test_the_catalog_finds_what_it_reads():
+def test_the_catalog_finds_its_files():
     """github.com/snakemake/snakemake-workflow-catalog, README and scripts/generate-catalog.py."""
     usage = yaml.safe_load((REPO / ".snakemake-workflow-catalog.yml").read_text())["usage"]
     assert "Install the Python package first" in usage["mandatory-flags"]["desc"]
-    # No rule has an environment of its own, so none is promised.
+    # No rule has a separate environment, so none is promised.
     rules = "".join(path.read_text() for path in (REPO / "rules").glob("*.smk"))
     assert not re.search(r"^\s+(conda|container):", rules, re.M)
     assert not any(usage["software-stack-deployment"].values())

@@ -1,4 +1,4 @@
-"""What a change reruns, as `snakemake -n` lists it. The rules are real, the stages are stubs."""
+"""Reruns caused by a change, as listed by `snakemake -n`, with real rules and stub stages."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ REPO = Path(__file__).parents[2]
 EXPORTS = ("export_folder", "export_webdataset", "export_hf")
 pytestmark = pytest.mark.workflow
 
-# What follows from the pairs of any area: the joint stages, and the indexes and the map.
+# Stages after the pairs of any area: the joint stages, the indexes and the map.
 JOINT = {
     "dataset", "pack", "train", "index:bern", "index:lima", "evaluate", "release", "locate:lima",
     "report",
@@ -34,7 +34,7 @@ def test_one_key_of_one_area_reruns_that_area_from_its_stage_on(finished):
 def test_a_stage_run_again_up_to_itself_with_the_same_result_reruns_nothing_more(
     finished, tmp_path
 ):
-    """Though its table is newer than what was made of it, and has more than Snakemake's 1 MB."""
+    """Its table is newer than later outputs, and larger than Snakemake's 1 MB limit."""
     place = finished.copy(tmp_path / "place")
     assert (place.folder / "results/oslo/photos.parquet").stat().st_size > 1_000_000
     done = place.snakemake("--cores", 1, "--no-hooks", "-R", "search", "--until", "shards_2")
@@ -44,8 +44,8 @@ def test_a_stage_run_again_up_to_itself_with_the_same_result_reruns_nothing_more
     assert place.plan() == set()
 
 
-def test_chips_that_a_failed_run_removed_are_cut_again(finished, tmp_path):
-    """Snakemake does not miss a file between two others; the chips are results themselves."""
+def test_chips_removed_by_a_failed_run_are_cut_again(finished, tmp_path):
+    """Snakemake does not notice a missing intermediate file; the chips are results themselves."""
     place = finished.copy(tmp_path / "place")
     shutil.rmtree(place.folder / "results/bern/chips/0001")
     (place.folder / "results/bern/chips/0001.parquet").unlink()
@@ -81,7 +81,7 @@ def test_two_values_swapped_are_a_change(finished):
     assert finished.plan(swap) == JOINT - {"dataset"}
 
 
-def test_the_order_of_the_file_and_defaults_spelt_out_mean_nothing(finished):
+def test_the_order_of_keys_and_explicit_defaults_rerun_nothing(finished):
     def rewrite(config):
         config["aois"] = {
             name: dict(reversed(area.items())) for name, area in reversed(config["aois"].items())
@@ -124,7 +124,7 @@ def test_another_rule_for_overlaps_redoes_the_mosaic_and_no_warp(finished):
     assert finished.plan(best) == jobs("bern", "mosaic", "chips", "pairs") | JOINT
 
 
-def test_an_area_read_for_its_photos_waits_for_them_and_for_nothing_else(finished):
+def test_an_area_read_for_its_photos_waits_only_for_them(finished):
     def sparse(config):
         config["aois"]["oslo"]["extent"] = "photos"
 
@@ -134,13 +134,13 @@ def test_an_area_read_for_its_photos_waits_for_them_and_for_nothing_else(finishe
     target = "results/oslo/strips/oslo.utm.tif"
     done = finished.snakemake(target, "-np", "--configfile", path)
     assert "--photos results/oslo/photos.parquet --tif" in utm_command(done)
-    # All of it is not read for a chip's size; what photos need is.
+    # The spec of a full read does not depend on the chip size; that of a partial read does.
     full = finished.snakemake("results/bern/strips/bern_1.utm.tif", "-np", "--forceall")
     assert "photos.parquet" not in utm_command(full)
 
 
 def utm_command(done):
-    """The command of the plan's one `utm` job."""
+    """Return the command of the plan's one `utm` job."""
     (line,) = [line for line in done.text.splitlines() if "witw.imagery.utm" in line]
     return line
 
@@ -178,7 +178,7 @@ def test_a_changed_strip_file_reruns_its_area(finished):
 
 
 def test_touched_files_rerun_nothing(finished, tmp_path):
-    """All have new times, in an order that turns that of making them around."""
+    """All have new times, in the reverse order of their creation."""
     place = finished.copy(tmp_path / "place")
     tops = ("results", "strips", "places.pth.tar")
     paths = [
@@ -199,7 +199,7 @@ def test_the_key_is_written_nowhere(finished):
 
 
 def test_the_committed_config_plans_every_stage_without_a_key(workplace):
-    # Where no server answers, the plan is made all the same, and says so of each strip.
+    # If no server responds, the plan is made anyway, and reports that for each strip.
     away = {"AWS_S3_ENDPOINT": "127.0.0.1:9", "AWS_HTTPS": "NO"}
     done = workplace.snakemake("-n", "--configfile", REPO / "config.yaml", key=None, env=away)
     assert done.stderr.count("the server cannot be reached") == 11

@@ -1,4 +1,4 @@
-"""Whole runs of the data stages on made cities: repeatable, exact, and not hurt by being killed."""
+"""Whole runs of the data stages on synthetic cities: repeatable, exact, and robust to kills."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ def command(folder: Path, *args: str) -> list[str]:
 
 
 def tool(folder: Path, *args: str) -> str:
-    """What a snakemake that must succeed says."""
+    """Run a snakemake that must succeed; return its output."""
     done = subprocess.run(
         command(folder, *args),
         env=os.environ | {"FLICKR_API_KEY": KEY},
@@ -68,7 +68,7 @@ def finish(folder: Path, areas: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, free_port):
-    """A made world and the same one in two run folders, one finished undisturbed."""
+    """Return a synthetic world in two run folders, one of them finished undisturbed."""
     calm = tmp_path_factory.mktemp("calm")
     made_cities = lay(tmp_path_factory, calm, free_port, TWO_CITIES)
     areas = [city.name for city in made_cities]
@@ -101,7 +101,7 @@ def box(folder: Path, area: str) -> list[float]:
     return yaml.safe_load((folder / "config.yaml").read_text())["aois"][area]["bbox_deg"]
 
 
-def test_a_pair_has_its_two_files(made):
+def test_each_pair_has_its_two_files(made):
     calm, _, areas = made
     for area in areas:
         pairs = tables.read(calm / f"results/{area}/pairs.parquet", "pairs")
@@ -126,7 +126,7 @@ def test_runs_killed_again_and_again_end_in_the_same_bytes(made):
     left = rough / "results" / areas[0] / "strips" / "left.decoded"
     left.parent.mkdir(parents=True, exist_ok=True)
     left.write_bytes(b"what stats kept for utm")
-    # A fast machine has nothing left to do by now, and a run of nothing tidies nothing.
+    # A fast machine may have finished by now, and a run without jobs tidies nothing.
     (rough / targets(areas)[0]).unlink(missing_ok=True)
     finish(rough, areas)
     assert digest(rough) == digest(calm)
@@ -134,7 +134,7 @@ def test_runs_killed_again_and_again_end_in_the_same_bytes(made):
 
 
 def digest(folder: Path) -> dict[str, bytes]:
-    """Every file of a run's results and photo store, but for what a killed job left hidden."""
+    """Return every file of a run's results and photo store, except leftovers of killed jobs."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for top in ("results", "photos")
@@ -159,7 +159,7 @@ def test_a_finished_run_has_nothing_to_do(made):
     assert "Nothing to be done" in output
 
 
-def test_a_rebuild_of_one_area_makes_what_the_plan_names_and_touches_nothing_else(made, tmp_path):
+def test_a_rebuild_of_one_area_touches_only_planned_files(made, tmp_path):
     calm, _, areas = made
     folder = tmp_path / "place"
     shutil.copytree(calm, folder)  # with its times
@@ -184,14 +184,14 @@ def test_a_rebuild_of_one_area_makes_what_the_plan_names_and_touches_nothing_els
     pictures = [path for path in changed if path.endswith(".jpg")]
     assert pictures
     assert all(before[path][0] != after[path][0] for path in pictures)
-    # By the bytes of their chips, which is how all that follows knows that it is out of date.
+    # The bytes of their chips tell later stages that they are out of date.
     assert f"results/{areas[0]}/pairs.parquet" in {
         path for path in changed if before[path][0] != after[path][0]
     }
 
 
 def state(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Content and time of every file of a run but for Snakemake's records and logs."""
+    """Return content and time of every file of a run, except Snakemake's records and logs."""
     return {
         str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
         for top in ("results", "photos", "journal", "world", "models")
@@ -201,12 +201,12 @@ def state(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def owner(path: str, outputs: set[str]) -> str:
-    """The output that a file is, or lies in; itself where it belongs to none."""
+    """Return the output that a file is or belongs to; the file itself if there is none."""
     return next((name for name in (path, str(Path(path).parent)) if name in outputs), path)
 
 
 def test_a_search_run_again_with_the_same_result_leaves_everything_after_it_alone(made, tmp_path):
-    """Run up to the shards first: the second plan compares contents, and finds nothing to do."""
+    """Run up to the shards first: the second plan compares contents and finds nothing to do."""
     calm, _, areas = made
     folder = tmp_path / "place"
     shutil.copytree(calm, folder)
@@ -218,8 +218,8 @@ def test_a_search_run_again_with_the_same_result_leaves_everything_after_it_alon
     assert "Nothing to be done" in tool(folder, "-n", *targets(areas))
 
 
-def test_tables_hold_what_the_world_knows(made):
-    """Statuses against the truth the demo keeps for itself."""
+def test_tables_match_the_truth(made):
+    """Statuses are compared with the truth that the demo stores."""
     calm, _, areas = made
     catalog = {photo.id: photo for photo in load_catalog(calm / "world" / "catalog.parquet")}
     pairs = pd.concat(

@@ -1,4 +1,4 @@
-"""How a run starts: which config and profile it takes, and what stops it with one sentence."""
+"""The start of a run: its config and profile, and the errors that stop it in one sentence."""
 
 import fcntl
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_a_missing_api_key_stops_before_the_first_job_and_leaves_no_lock(workpla
 
 
 def test_a_second_run_in_the_folder_of_another_is_refused(workplace):
-    """By its lock alone; tests/faults starts the two runs."""
+    """Tested with the lock only; tests/faults starts two runs."""
     lock = workplace.folder / ".snakemake" / "witw.lock"
     lock.parent.mkdir()
     with lock.open("a") as handle:
@@ -92,7 +92,7 @@ def assert_stopped(done, words):
     assert done.jobs == set()
 
 
-def test_the_key_may_stand_in_a_dotenv_file(workplace):
+def test_the_key_may_be_in_a_dotenv_file(workplace):
     (workplace.folder / ".env").write_text("FLICKR_API_KEY=top-secret\n")
     done = workplace.snakemake("--cores", 1, "results/oslo/photos.parquet", key=None)
     assert done.returncode == 0, done.stderr

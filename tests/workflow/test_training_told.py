@@ -1,11 +1,11 @@
-"""Before the first job: what will be trained, where, how long, how large, and what to do better."""
+"""Before the first job: the network, the device, the duration, the size and advice."""
 
 import pytest
 
 pytestmark = pytest.mark.workflow
 
 
-def test_a_run_that_trains_says_so_first_and_any_other_does_not(finished, tmp_path):
+def test_only_a_run_with_training_announces_it(finished, tmp_path):
     def train(config):
         config["train"] = {"epochs": 3}
 

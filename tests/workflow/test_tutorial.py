@@ -1,4 +1,4 @@
-"""docs/tutorial.md as it is written: its config, its commands, its Python, on a made area."""
+"""docs/tutorial.md as written: its config, its commands, its Python, on a synthetic area."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def blocks(language):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, free_port):
-    """The tutorial's config, with the box, the strip and the services of a made town."""
+    """Return the tutorial's config with the box, strip and services of a synthetic town."""
     town = fresh_town(tmp_path_factory, free_port)
     config, made = (
         yaml.safe_load(text)
@@ -40,7 +40,7 @@ def place(tmp_path_factory, free_port):
 
 
 def shell(place, text):
-    """Commands of the page in its run folder, in the environment of these tests."""
+    """Run commands of the page in its run folder, in the environment of these tests."""
     tools = place.folder.parent / "bin"
     tools.mkdir(exist_ok=True)
     for name, module in (("witw", "witw"), ("snakemake", "snakemake")):

@@ -1,4 +1,4 @@
-"""Models pushed to, and read from, a service that speaks what huggingface_hub asks."""
+"""Push models to, and read them from, a service that speaks huggingface_hub's protocol."""
 
 import base64
 import hashlib
@@ -128,7 +128,7 @@ def model(tmp_path_factory):
 
 
 def call(code, service, home, token="hf_right"):
-    """Run code in a process of its own, as huggingface_hub reads its settings when imported."""
+    """Run code in a separate process, because huggingface_hub reads its settings on import."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     env |= {"HF_ENDPOINT": service, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
     env |= {"HF_TOKEN": token} if token else {}
@@ -162,7 +162,7 @@ def test_a_model_is_pushed_with_its_card_and_read_back(service, model, tmp_path)
     got = fetch(f"hf://{REPO}", service, tmp_path)
     assert got.returncode == 0, got.stderr
     assert Path(got.stdout.strip()).read_bytes() == model.read_bytes()
-    # Once fetched it is there without the service.
+    # A fetched file is available without the service.
     again = fetch(f"hf://{REPO}", "http://127.0.0.1:9", tmp_path)
     assert again.stdout == got.stdout, again.stderr
 
@@ -176,7 +176,7 @@ def test_a_model_is_pushed_with_its_card_and_read_back(service, model, tmp_path)
         (f"hf://{REPO}/README.md", "is not a model of witw"),
     ],
 )
-def test_mistakes_are_one_sentence(service, model, tmp_path, text, said):
+def test_each_mistake_gives_one_sentence(service, model, tmp_path, text, said):
     Service.files.setdefault("README.md", b"# A card, and no model at all\n")
     done = fetch(text, service, tmp_path)
     assert done.returncode == 1
@@ -185,7 +185,7 @@ def test_mistakes_are_one_sentence(service, model, tmp_path, text, said):
     assert "Traceback" not in done.stderr
 
 
-def test_no_token_and_no_service_are_told(service, model, tmp_path):
+def test_a_missing_token_or_service_is_reported(service, model, tmp_path):
     done = push(model, service, tmp_path, token="hf_wrong")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -196,7 +196,7 @@ def test_no_token_and_no_service_are_told(service, model, tmp_path):
     assert "the service cannot be reached" in done.stderr
 
 
-def test_addresses():
+def test_addresses_are_parsed():
     assert hub.parse("hf://a/b") == hub.Address("a/b")
     assert hub.parse("hf://a/b.c@v1.0") == hub.Address("a/b.c", revision="v1.0")
     assert hub.parse("hf://a/b/c/d.safetensors@main") == hub.Address(

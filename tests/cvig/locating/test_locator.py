@@ -1,4 +1,4 @@
-"""The search as others call it: right places and headings, parts of an area, several photos."""
+"""The search as called by other programs: places and headings, parts of an area, several photos."""
 
 import json
 import math
@@ -45,7 +45,7 @@ def shots(tmp_path_factory):
     return sorted(folder.iterdir())
 
 
-def test_places_and_headings_in_a_city_never_seen(locator, shots):
+def test_places_and_headings_are_found_in_an_unseen_city(locator, shots):
     distance_m, turned = [], []
     for found, (*offset, heading) in zip(locator.locate(shots), PLACES, strict=True):
         best = found.places(1)[0]
@@ -57,7 +57,7 @@ def test_places_and_headings_in_a_city_never_seen(locator, shots):
     assert np.median(turned) < 25
 
 
-def test_the_same_map_as_of_the_stage_and_in_any_company(locator, shots, trained, city):
+def test_the_map_equals_the_stages_for_any_batch(locator, shots, trained, city):
     alone = [locator.locate([path])[0] for path in shots]
     for found, one, path in zip(locator.locate(shots), alone, shots, strict=True):
         np.testing.assert_allclose(found.probability, one.probability, rtol=1e-3, atol=1e-9)
@@ -68,10 +68,10 @@ def test_the_same_map_as_of_the_stage_and_in_any_company(locator, shots, trained
         assert one.probability.sum() == pytest.approx(1)
 
 
-def test_headings_are_told_from_true_north(locator, shots):
+def test_headings_refer_to_true_north(locator, shots):
     found = locator.locate(shots[:1])[0]
     place = found.places(1)[0]
-    # On the ground: where a step towards grid north leads, in degrees.
+    # On the ground: the direction of a step towards grid north, in degrees.
     (lon, lat) = TO_DEGREES.transform(place.easting, place.northing + 100)
     turn = math.degrees(math.atan2(
         (lon - place.lon) * math.cos(math.radians(lat)), lat - place.lat))  # fmt: skip
@@ -81,7 +81,7 @@ def test_headings_are_told_from_true_north(locator, shots):
     )
 
 
-def test_a_part_of_the_area(locator, shots):
+def test_a_part_of_the_area_is_searched(locator, shots):
     *offset, _ = PLACES[1]
     east, north = CENTRE + offset
     lon, lat = TO_DEGREES.transform(east, north)
@@ -101,7 +101,7 @@ def test_a_part_of_the_area(locator, shots):
         locator.locate(shots[:1], within=Around(10.0, 10.0, 1.0))
 
 
-def test_a_polygon_of_a_file(locator, shots, tmp_path):
+def test_a_polygon_is_read_from_a_file(locator, shots, tmp_path):
     edges = [(-200, -200), (200, -200), (-200, 200), (-200, -200)]
     ring = [list(TO_DEGREES.transform(*(CENTRE + e))) for e in np.array(edges)]
     shape = {"type": "Polygon", "coordinates": [ring]}
@@ -159,7 +159,7 @@ def test_several_photos_of_one_place_are_one_result(locator, tmp_path):
     assert np.median(turned) < 25
 
     def before(one):
-        """Share of the city that scores at least as high as the place."""
+        """Return the share of the city that scores at least as high as the place."""
         own = np.hypot(*(one.grid.centres() - CENTRE - offset).T).argmin()
         return (one.probability >= one.probability[own]).mean()
 
@@ -175,25 +175,25 @@ def made(probability, heading=0.0):
     return Located((photo,), "made", grid, p, p[None].astype(np.float32), turned, (65.0,), None)
 
 
-def test_regions_by_hand():
+def test_regions_equal_a_count_by_hand():
     found = made([0.05, 0.4, 0.1, 0.3, 0.15])
     assert found.region(0.5).tolist() == [False, True, False, True, False]
     assert found.region(0.7).tolist() == [False, True, False, True, False]
     assert found.region(0.71).tolist() == [False, True, False, True, True]
     assert found.region(1.0).all()
     assert found.area_share(0.8) == pytest.approx(0.6)
-    # Of a flat map no part is better than another.
+    # In a flat map no part is better than another.
     assert made([0.25] * 4).region(0.5).all()
 
 
-def test_places_by_hand():
+def test_places_equal_a_count_by_hand():
     found = made([0.05, 0.4, 0.1, 0.3, 0.15])  # cells 30 m apart
     assert [p.cell for p in found.places(3)] == [1, 3]
     assert [p.rank for p in found.places(3)] == [1, 2]
     assert found.places(1)[0].probability == 0.4
 
 
-def test_an_indoor_scene_is_told_and_a_tie_is_outdoor():
+def test_an_indoor_scene_is_reported_and_a_tie_is_outdoor():
     assert Scene(0.4, "kitchen").is_indoor
     assert not Scene(0.5, "porch").is_indoor
 
@@ -207,8 +207,8 @@ def test_an_index_of_another_network_is_refused(trained, city, tmp_path):
         Locator.open(tmp_path / "model.pt", city / "cells.safetensors", city / "mosaic.tif", "x")
 
 
-def test_presence_and_looks_are_told_with_each_photo(locator, shots, trained):
-    """What an evaluation has fitted is asked of every photo, together with its scene."""
+def test_presence_and_looks_are_reported_for_each_photo(locator, shots, trained):
+    """Measures fitted by an evaluation are applied to every photo, together with its scene."""
     plain = locator.locate(shots)
     assert all(math.isnan(found.here) and found.unusual == () for found in plain)
     train = Packed.open(trained / "train")

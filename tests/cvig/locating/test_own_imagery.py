@@ -1,4 +1,4 @@
-"""`witw locate` as a person types it: imagery of one's own, a run folder, and mistakes."""
+"""`witw locate` as typed by a user: with own imagery, with a run folder, and with mistakes."""
 
 import json
 import os
@@ -32,7 +32,7 @@ TO_UTM = Transformer.from_crs(4326, EPSG, always_xy=True)
 
 @pytest.fixture(scope="module")
 def home(trained, city, tmp_path_factory):
-    """A folder with a photo, a model, and imagery in UTM and in degrees with 16 bits."""
+    """Make a folder with a photo, a model, and imagery in UTM and in degrees with 16 bits."""
     folder = tmp_path_factory.mktemp("home")
     Model.load(trained / "model.pt", torch.device("cpu")).save(folder / "witw.safetensors")
     shoot(folder / "photo.jpg", CENTRE + OFFSET, 200)
@@ -59,12 +59,12 @@ def home(trained, city, tmp_path_factory):
 
 
 def best_m(text):
-    """How far the first place of an answer is from where the photo was taken [m]."""
+    """Return the distance of an answer's first place from the true position [m]."""
     lat, lon = map(float, re.search(r"^\s+1\s+(-?[\d.]+),\s+(-?[\d.]+)", text, re.M).groups())
     return np.hypot(*(np.array(TO_UTM.transform(lon, lat)) - CENTRE - OFFSET))
 
 
-def test_imagery_and_a_model_with_nothing_else(home, monkeypatch, capsys):
+def test_imagery_and_a_model_suffice(home, monkeypatch, capsys):
     monkeypatch.chdir(home)
     command = ["locate", "photo.jpg", "--imagery", "city.tif", "--model", "witw.safetensors"]
     run(command)
@@ -77,7 +77,7 @@ def test_imagery_and_a_model_with_nothing_else(home, monkeypatch, capsys):
     assert again == made
 
 
-def test_degrees_16_bits_and_other_bands(home, monkeypatch, capsys):
+def test_imagery_in_degrees_with_16_bits_and_other_bands_is_searched(home, monkeypatch, capsys):
     monkeypatch.chdir(home)
     command = ["locate", "photo.jpg", "--imagery", "degrees.tif", "--model", "witw.safetensors"]
     with pytest.raises(UserError, match=r"degrees\.tif has 4 bands and does not tell .* --bands"):
@@ -86,7 +86,7 @@ def test_degrees_16_bits_and_other_bands(home, monkeypatch, capsys):
     assert best_m(capsys.readouterr().out) < 90
 
 
-def test_imagery_that_changed_is_prepared_anew(home, tmp_path, monkeypatch):
+def test_changed_imagery_is_prepared_again(home, tmp_path, monkeypatch):
     shutil.copy(home / "city.tif", tmp_path / "city.tif")
     first = own.prepare(tmp_path / "city.tif")
     model = home / "witw.safetensors"
@@ -95,14 +95,14 @@ def test_imagery_that_changed_is_prepared_anew(home, tmp_path, monkeypatch):
     os.utime(tmp_path / "city.tif", ns=(1, 1))
     own.prepare(tmp_path / "city.tif")
     assert not index.exists()
-    # Nothing half-made is left, and what was damaged is made anew.
+    # No partial file is left, and damaged files are rebuilt.
     assert not list(tmp_path.glob("*.part"))
     (tmp_path / "city.witw/imagery.json").write_text("{")
     own.prepare(tmp_path / "city.tif")
     assert json.loads((tmp_path / "city.witw/imagery.json").read_text())["mtime_ns"] == 1
 
 
-def test_the_folder_may_be_elsewhere_and_moved(home, tmp_path):
+def test_the_folder_can_be_moved(home, tmp_path):
     shutil.copy(home / "city.tif", tmp_path / "city.tif")
     (tmp_path / "cache").mkdir()
     found = own.prepare(tmp_path / "city.tif", cache=tmp_path / "cache")
@@ -112,7 +112,7 @@ def test_the_folder_may_be_elsewhere_and_moved(home, tmp_path):
         assert mosaic.read(1).max() > 0
 
 
-def test_an_index_is_of_its_network_whatever_is_told_of_it(home, tmp_path):
+def test_an_index_is_checked_against_its_network(home, tmp_path):
     model = Model.load(home / "witw.safetensors", torch.device("cpu"))
     model.facts["calibration"] = {"temperature": 0.1, "sigma_m": 9.0}
     model.save(tmp_path / "told.safetensors")
@@ -126,7 +126,7 @@ def test_an_index_is_of_its_network_whatever_is_told_of_it(home, tmp_path):
 
 
 def run_folder(home, trained, city, folder):
-    """A finished run of one area, as far as locating goes."""
+    """Make a finished run of one area, as far as locating needs it."""
     for name in ("results/made", "results/model", "results/index"):
         (folder / name).mkdir(parents=True)
     shutil.copy(city / "mosaic.tif", folder / "results/made/mosaic.vrt")
@@ -142,7 +142,7 @@ def run_folder(home, trained, city, folder):
     return folder
 
 
-def test_a_run_folder(home, trained, city, tmp_path, monkeypatch, capsys):
+def test_a_run_folder_is_searched(home, trained, city, tmp_path, monkeypatch, capsys):
     folder = run_folder(home, trained, city, tmp_path / "run")
     (folder / "config.yaml").write_text(
         (folder / "config.yaml").read_text().replace("places.pth", "http://127.0.0.1:9/places.pth")
@@ -152,7 +152,7 @@ def test_a_run_folder(home, trained, city, tmp_path, monkeypatch, capsys):
     first = capsys.readouterr().out
     assert best_m(first) < 60
     assert first.startswith("photo.jpg") or str(home) in first
-    # Without its index, which is then made apart from the workflow's results.
+    # Without an index, one is built outside the workflow's results.
     (folder / "results/index/made.safetensors").unlink()
     monkeypatch.chdir(folder)
     run(["locate", str(home / "photo.jpg")])
@@ -169,7 +169,7 @@ def test_a_run_folder(home, trained, city, tmp_path, monkeypatch, capsys):
         run(["locate", str(home / "photo.jpg")])
 
 
-def test_a_folder_of_photos_of_which_one_is_none(home, tmp_path, monkeypatch, capsys):
+def test_a_folder_may_contain_a_file_that_is_not_a_photo(home, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(home)
     (tmp_path / "many").mkdir()
     for n in range(3):
@@ -191,7 +191,7 @@ def test_a_folder_of_photos_of_which_one_is_none(home, tmp_path, monkeypatch, ca
     assert (home / "located/0.JPG and 2 more/probability.tif").is_file()
 
 
-def test_mistakes_are_one_sentence_each(home, tmp_path, monkeypatch):
+def test_each_mistake_gives_one_sentence(home, tmp_path, monkeypatch):
     monkeypatch.chdir(home)
     (tmp_path / "bad.tif").write_text("no raster")
     Image.new("RGB", (50, 50)).save(tmp_path / "plain.tif")
@@ -247,7 +247,7 @@ def test_mistakes_are_one_sentence_each(home, tmp_path, monkeypatch):
         run(["locate", "photo.jpg", "--imagery", "city.tif"])
 
 
-def test_photos_are_dropped_on_a_page(home, trained, city, tmp_path):
+def test_photos_dropped_on_the_page_are_answered(home, trained, city, tmp_path):
     """The whole way: an area of a run folder, its page's server, a photo, Ctrl-C."""
     folder = run_folder(home, trained, city, tmp_path / "run")
     config = (folder / "config.yaml").read_text()
@@ -270,7 +270,7 @@ def test_photos_are_dropped_on_a_page(home, trained, city, tmp_path):
         server.send_signal(signal.SIGINT)
         rest = server.communicate(timeout=60)[0]
     assert server.returncode == 0
-    # Where the person stands, not in the run folder.
+    # In the user's working folder, not in the run folder.
     kept = tmp_path / "located/photo"
     assert f"1 answered; their files are in {kept.parent}" in rest
     assert {p.name for p in kept.iterdir()} >= {"answer.html", "probability.tif"}
@@ -296,7 +296,7 @@ print(city.locate(["photo.jpg"])[0].places()[0].probability)
 """
 
 
-def test_three_lines_of_python(home):
+def test_three_lines_of_python_locate_a_photo(home):
     done = subprocess.run(
         [sys.executable, "-c", THREE_LINES], cwd=home, capture_output=True, text=True, check=True
     )
@@ -311,7 +311,7 @@ def test_importing_witw_stays_light():
     assert done.stdout.strip() == "[]"
 
 
-def test_scenes_are_looked_at_where_a_checkpoint_is_given(home, tmp_path, capsys):
+def test_a_given_checkpoint_adds_scenes(home, tmp_path, capsys):
     from witw.demo.places365 import make_checkpoint
     from witw.locating.front import Locator
 

@@ -11,7 +11,7 @@ from witw.settings.train import Train
 NONE = Train(shift_m=0, zoom=0, colour=0, erase=0, fov_jitter=0)
 
 
-def test_no_ranges_change_nothing_but_the_mirror():
+def test_without_ranges_only_the_mirror_changes_a_pair():
     jitter = draw(16, NONE, 225.0, 0)
     assert jitter.shift.abs().max() == 0
     assert (jitter.zoom == 1).all()
@@ -48,7 +48,7 @@ def test_mirroring_view_is_mirroring_chip():
 
 
 def test_a_mirrored_pair_still_matches_at_the_mirrored_heading():
-    # The made photos are the polar view itself, so pixels serve as codes.
+    # The synthetic photos are the polar view itself, so pixels serve as codes.
     photos, chips, heading = make_pairs(6, 0, chip_px=64, photo_px=64)
     sizes, fov = torch.full((6, 2), 64), torch.full((6,), 65.0)
     view = photo_view(as_float(torch.from_numpy(photos)) - 127, sizes, fov, (16, 12), 60.0)[0]
@@ -74,7 +74,7 @@ def test_fields_of_view_are_drawn_from_their_range():
     assert (some < 360).float().mean().item() == pytest.approx(0.3, abs=0.02)
 
 
-def test_wear_is_as_frequent_as_asked():
+def test_wear_has_the_requested_frequency():
     quality, sigma, is_grey = draw(20_000, CROPS, 225.0, 0).photo_wear.T
     shares = [(value > 0).float().mean().item() for value in (quality, sigma, is_grey)]
     assert shares == pytest.approx([0.5, 0.3, 0.2], abs=0.02)
@@ -89,7 +89,7 @@ def test_new_draws_leave_the_others_as_they_were():
         assert torch.equal(getattr(plain, name), getattr(more, name))
 
 
-def test_wear_of_a_part_is_that_of_the_whole():
+def test_a_part_is_worn_as_in_the_whole_batch():
     jitter = draw(6, CROPS, 225.0, 1)
     pictures = torch.rand(6, 3, 24, 24) * 255
     whole = wear(pictures, jitter.photo_wear)
@@ -100,7 +100,7 @@ def test_wear_of_a_part_is_that_of_the_whole():
 
 
 def ramp(size=256):
-    """A photo whose red is the angle across, seen by a lens of 90 degrees, and green the height."""
+    """Return a photo of a 90 degree lens: red is the angle across, green the height."""
     at = (torch.arange(size) + 0.5) / size * 2 - 1
     red = torch.rad2deg(torch.atan(at)).expand(size, size)
     return torch.stack([red, at[:, None].expand(size, size), torch.ones(size, size)])[None]
@@ -122,8 +122,8 @@ def test_a_crop_shows_its_part_of_the_photo_in_the_middle():
     assert not inside[:, :30].any()
 
 
-def test_a_crop_is_as_high_as_a_longer_lens_would_see():
-    """A lens of 40 degrees sees tan(20) of what one of 90 does, up and across."""
+def test_a_crop_has_the_height_of_a_longer_lens():
+    """A 40 degree lens sees tan(20) of the view of a 90 degree lens, up and across."""
     _, inside, _ = view_of(40.0, 0.0)
     share = inside[:, 50].float().mean().item()
     assert share == pytest.approx(torch.tensor(20.0).deg2rad().tan().item(), abs=0.03)
@@ -131,7 +131,7 @@ def test_a_crop_is_as_high_as_a_longer_lens_would_see():
     assert whole[:, 50].float().mean().item() == pytest.approx(1, abs=0.03)
 
 
-def test_what_a_photo_does_not_reach_is_not_cut():
+def test_a_photo_within_the_angle_is_not_cut():
     plain = photo_view(
         ramp(), torch.tensor([[256, 192]]), torch.tensor([90.0]), (64, 100), 100.0, 1.0
     )
@@ -143,6 +143,6 @@ def test_what_a_photo_does_not_reach_is_not_cut():
         torch.testing.assert_close(before, after)
 
 
-def test_two_angles_in_order():
+def test_two_angles_must_be_in_order():
     with pytest.raises(ValueError, match="the narrower one first"):
         Train(fov_crop_deg=(100, 40))

@@ -9,7 +9,7 @@ from witw.cvig.network.degrade import blur, grey, jpeg
 
 
 def scene(rows=52, columns=75):
-    """A picture with edges, gradients and colours, no multiple of a block."""
+    """Return a picture with edges, gradients and colours, whose size is no multiple of a block."""
     rng = np.random.default_rng(4)
     y, x = np.mgrid[:rows, :columns]
     base = np.stack([x * 3, y * 4, 255 - x * 2], axis=-1) % 256
@@ -22,8 +22,8 @@ def as_tensor(picture):
 
 
 @pytest.mark.parametrize("quality", [30, 50, 75, 90])
-def test_jpeg_is_libjpegs(quality):
-    """Pillow writes and reads the file; ours makes no file."""
+def test_jpeg_equals_libjpegs(quality):
+    """Pillow writes and reads a file; our version needs no file."""
     picture, file = scene(), io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling=0)
     expected = np.asarray(Image.open(file)).astype(float)
@@ -33,7 +33,7 @@ def test_jpeg_is_libjpegs(quality):
     assert np.abs(found - expected).mean() < 0.15 * lost
 
 
-def test_blur_is_pillows():
+def test_blur_equals_pillows():
     picture = scene()
     found = blur(as_tensor(picture), torch.tensor([1.2]))[0].permute(1, 2, 0).numpy()
     expected = np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(1.2)))
@@ -42,14 +42,14 @@ def test_blur_is_pillows():
     assert np.abs(found[inner] - picture[inner].astype(float)).mean() > 5
 
 
-def test_grey_is_pillows():
+def test_grey_equals_pillows():
     picture = scene()
     found = grey(as_tensor(picture), torch.tensor([True]))[0]
     expected = torch.from_numpy(np.array(Image.fromarray(picture).convert("L"))).float()
     assert (found - expected).abs().max() <= 1
 
 
-def test_each_picture_has_its_own_and_none_is_none():
+def test_each_picture_has_its_own_strength_and_zero_changes_nothing():
     pictures = as_tensor(scene()).repeat(3, 1, 1, 1)
     quality = torch.tensor([0.0, 40.0, 90.0])
     made = jpeg(pictures, quality)

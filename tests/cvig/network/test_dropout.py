@@ -22,7 +22,7 @@ def test_seeds_in_a_row_are_as_good_as_any():
     assert abs(values.mean().item() - 0.5) < 0.003
 
 
-def test_a_row_loses_the_same_whoever_is_beside_it():
+def test_a_rows_losses_do_not_depend_on_its_neighbours():
     drop, x = Dropout(0.3).train(), torch.rand(6, 4, 5)
     whole = drop(x, SEEDS[:6])
     assert torch.equal(whole[2:4], drop(x[2:4], SEEDS[2:4]))

@@ -14,7 +14,7 @@ from witw.cvig.network.heads import (
 
 
 def naive(photo, mask, overhead):
-    """Cosine of the seen columns at every shift, by loops."""
+    """Return the cosine of the seen columns at every shift, by loops."""
     out = np.zeros((len(photo), len(overhead), overhead.shape[2]))
     for p in range(len(photo)):
         seen = [k for k in range(photo.shape[2]) if mask[p, k]]
@@ -34,7 +34,7 @@ def test_correlation_equals_cosines_of_every_window():
     np.testing.assert_allclose(found.numpy(), naive(photo, mask, overhead), atol=1e-5)
 
 
-def test_what_a_photo_does_not_see_does_not_count():
+def test_unseen_columns_do_not_count():
     rng = torch.Generator().manual_seed(0)
     photo = torch.randn(1, 4, 3, generator=rng)
     overhead = torch.randn(2, 4, 8, generator=rng)
@@ -70,8 +70,8 @@ def test_soft_score_is_a_lower_bound_that_is_tight_for_a_constant():
     assert 0.8 < soft_score(peak).item() < 1.0
 
 
-def test_plain_score_is_the_cosine_where_the_original_looks():
-    """At the largest product that is not normalised, the overhead cropped there."""
+def test_plain_score_is_the_cosine_at_the_originals_shift():
+    """The shift has the largest product without normalisation; the overhead is cropped there."""
     rng = np.random.default_rng(2)
     photo, overhead = rng.normal(size=(3, 5, 4)), rng.normal(size=(2, 5, 9)) + 0.3
     found = plain_score(torch.tensor(photo), torch.ones(3, 4), torch.tensor(overhead))
@@ -90,7 +90,7 @@ def test_plain_score_is_the_cosine_where_the_original_looks():
     assert differs  # else any score would do
 
 
-def test_resampling_keeps_a_ring_a_ring():
+def test_resampling_preserves_the_ring():
     code = torch.randn(2, 3, 8)
     assert torch.equal(resample(code, 8, True), code)
     fine = resample(code, 32, True)
@@ -105,7 +105,7 @@ def test_resampling_keeps_a_ring_a_ring():
 
 
 @pytest.mark.parametrize("pooling", ["attention", "gem"])
-def test_the_global_head_does_not_mind_where_things_are(pooling):
+def test_the_global_head_ignores_position(pooling):
     torch.manual_seed(0)
     head = GlobalHead(16, 32, 0.0, pooling)
     features = torch.rand(2, 16, 5, 5)
@@ -116,7 +116,7 @@ def test_the_global_head_does_not_mind_where_things_are(pooling):
 
 
 def test_attention_pools_values_of_places():
-    """By the definition: each map's mean of the values of all places."""
+    """By definition: each map's mean of the values of all places."""
     torch.manual_seed(3)
     head = GlobalHead(12, 8, 0.0, "attention", maps=4).eval()
     features = torch.randn(2, 12, 5, 7)

@@ -10,8 +10,8 @@ from witw.errors import UserError
 
 
 @pytest.mark.parametrize("is_deaf", [False, True])
-def test_weights_of_a_hub_that_does_not_answer_are_told_soon(is_deaf, tmp_path, monkeypatch):
-    """A closed port, and one that accepts and says nothing; the hub's client tries for a minute."""
+def test_an_unresponsive_hub_is_reported_soon(is_deaf, tmp_path, monkeypatch):
+    """One port is closed, one accepts but stays silent; the hub's client would try for a minute."""
     from huggingface_hub import constants
 
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -30,7 +30,7 @@ def test_weights_of_a_hub_that_does_not_answer_are_told_soon(is_deaf, tmp_path, 
     assert constants.HF_HUB_OFFLINE is False
 
 
-def test_a_server_that_answers_answers():
+def test_a_responsive_hub_is_recognised():
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self):
             self.send_error(403)

@@ -37,7 +37,7 @@ def network(**changes):
 
 
 @pytest.mark.parametrize("changes", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
-def test_codes_have_the_shape_the_network_says(changes):
+def test_codes_have_the_stated_shape(changes):
     made = network(**changes)
     shape = made.shape
     with torch.inference_mode():
@@ -54,7 +54,7 @@ def test_codes_have_the_shape_the_network_says(changes):
 
 
 @pytest.mark.parametrize("changes", [KINDS[1], KINDS[3], KINDS[5]])
-def test_a_file_brings_back_the_same_network(tmp_path, changes):
+def test_a_file_restores_the_same_network(tmp_path, changes):
     made = network(**changes)
     Model(made, 0.1, 3, {"recall_at_1": 5.0}).save(tmp_path / "model.pt")
     again = Model.load(tmp_path / "model.pt", torch.device("cpu"))
@@ -66,8 +66,8 @@ def test_a_file_brings_back_the_same_network(tmp_path, changes):
             assert torch.equal(got, expected)
 
 
-def test_a_file_of_an_older_version_is_read_or_named(tmp_path):
-    """A network that is as it was is read; timm's, of which blocks were missing, are not."""
+def test_an_older_file_is_read_or_reported(tmp_path):
+    """Unchanged networks are read; timm's networks, which lacked blocks, are not."""
     made, path = network(), tmp_path / "model.safetensors"
     shape = asdict(made.shape)
     for key in ("mean", "std", "drop_path"):
@@ -85,7 +85,7 @@ def test_a_file_of_an_older_version_is_read_or_named(tmp_path):
 
 @pytest.mark.parametrize("backbone", ["small", "test_convnext"])
 def test_turning_the_chip_rolls_the_code(backbone):
-    """Also across the seam, and by networks that know no rings."""
+    """This holds across the seam, and for networks without circular padding."""
     made = network(backbone=backbone, headings=8, polar_rows=32, stride=16)
     chips = torch.nn.functional.interpolate(
         PIXELS[1].permute(0, 3, 1, 2).float(), (128, 128), mode="bicubic"
@@ -97,7 +97,7 @@ def test_turning_the_chip_rolls_the_code(backbone):
     rolled = code.roll(2, -1)
     error = (turned - rolled).norm() / (rolled - rolled.mean(dim=-1, keepdim=True)).norm()
     assert error < 0.2
-    # The vector is pooled over the ring: it is the same whichever way the chip is turned.
+    # The vector is pooled over the ring, so it is the same for any rotation of the chip.
     assert (same - vector).norm() < 0.1 * (vector - vector.mean(dim=0)).norm()
 
 
@@ -148,12 +148,12 @@ def test_original_weights_stay_where_they_are_below_layer_17(tmp_path):
         ({"weights": "timm"}, "small backbone has none"),
     ],
 )
-def test_mistakes_are_named(changes, message):
+def test_each_mistake_is_reported(changes, message):
     with pytest.raises(UserError, match=message):
         network(**changes)
 
 
-def test_batch_normalisation_is_told_from_what_treats_pairs_alone():
+def test_batch_normalisation_is_distinguished_from_per_pair_layers():
     assert backbones.mixes_pairs(network(backbone="test_resnet", stride=8))
     assert not backbones.mixes_pairs(network())
     assert not backbones.mixes_pairs(network(backbone="test_convnext"))

@@ -1,4 +1,4 @@
-"""The file of a model: what comes back, the same bytes every time, and what is said of others."""
+"""The file of a model: restored content, identical bytes, and errors about other files."""
 
 import json
 import pickle
@@ -42,7 +42,7 @@ def small(**changes):
     return Network(Architecture.of(settings, 225.0, 32, 24)).eval()
 
 
-def test_facts_and_tensors_come_back(path):
+def test_facts_and_tensors_are_restored(path):
     facts, tensors = model_file.read(path)
     assert {name: facts[name] for name in FACTS} == FACTS
     assert tensors.keys() == TENSORS.keys()
@@ -89,13 +89,13 @@ def test_shared_weights_are_written_once(tmp_path):
     with torch.inference_mode():
         assert all(map(torch.equal, again.network.encode_chips(chips), made.encode_chips(chips)))
     assert again.network.photo.backbone is again.network.overhead.backbone
-    # Told again, as it was read.
+    # Facts are the same after reading.
     again.save(tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "one").read_bytes()
 
 
 def rewrite(path, change):
-    """Write the file anew after ``change`` has worked on its facts, seals right."""
+    """Rewrite the file after ``change`` has edited its facts, with valid seals."""
     facts, tensors = model_file.read(path)
     change(facts)
     save_file(tensors, path, metadata={"witw": json.dumps(files.seal(facts))})
@@ -111,21 +111,21 @@ def told(path):
     return text
 
 
-def test_another_version_is_named(path):
+def test_another_version_is_reported(path):
     rewrite(path, lambda facts: facts.update(format=2, written_by="witw 7.1"))
     text = told(path)
     assert "has model format 2, written by witw 7.1; this is witw" in text
     assert "reads format 1: install the version that wrote the file" in text
 
 
-def test_an_architecture_that_is_not_known_is_another_version(tmp_path):
+def test_an_unknown_architecture_counts_as_another_version(tmp_path):
     path = tmp_path / "m.safetensors"
     Model(small(), 0.1, 3, {}).save(path)
     rewrite(path, lambda facts: facts["architecture"].update(antennas=4))
     assert "is a model of another version of witw, witw " in told(path)
 
 
-def test_a_file_cut_off_anywhere_is_told(path):
+def test_a_truncated_file_is_reported(path):
     whole = path.read_bytes()
     for at in (0, 5, 8, 9, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:at])
@@ -134,7 +134,7 @@ def test_a_file_cut_off_anywhere_is_told(path):
     assert f"it has {len(whole) - 1:,} of {len(whole):,} bytes" in text
 
 
-def test_a_bit_turned_over_is_told_or_makes_no_difference(path):
+def test_a_flipped_bit_is_reported_or_harmless(path):
     whole, rng, found = path.read_bytes(), random.Random(1), 0
     for _ in range(200):
         body = bytearray(whole)
@@ -151,7 +151,7 @@ def test_a_bit_turned_over_is_told_or_makes_no_difference(path):
     assert found > 150
 
 
-def test_other_files_are_named(tmp_path):
+def test_other_kinds_of_files_are_reported(tmp_path):
     path = tmp_path / "m.safetensors"
     save_file({"a": torch.zeros(3)}, path)
     assert "is a safetensors file, but not a model of witw" in told(path)

@@ -23,7 +23,7 @@ FILES = {
     "mobilenetv2_100": "mobilenet_v2-b0353104.pth",
     "tf_efficientnet_lite0": "efficientnet-lite0-57934424.pth",
 }
-# What anyone sees in these photographs.
+# Objects that anyone recognises in these photographs.
 SCENES = {
     "outdoor_028.jpg": "megalith",
     "outdoor_130.jpg": "motor scooter",
@@ -39,7 +39,7 @@ def name(request):
 
 @pytest.fixture
 def weights(name, tmp_path):
-    """The file under timm's names: its tensors are timm's, in the same order."""
+    """Return a file with timm's names: its tensors are timm's, in the same order."""
     found = sorted((REPO / ".weights").glob(f"lib/**/{FILES[name]}"))
     if not found:
         pytest.skip(f"no {FILES[name]} below .weights (make test installs it)")
@@ -52,7 +52,7 @@ def weights(name, tmp_path):
 
 
 def middle(path):
-    """The middle 224 x 224 px of a photograph whose short side is 256, as bytes."""
+    """Return the middle 224 x 224 px of a photograph with a short side of 256, as bytes."""
     picture = Image.open(path).convert("RGB")
     scale = 256 / min(picture.size)
     picture = picture.resize([round(n * scale) for n in picture.size], Image.Resampling.BICUBIC)
@@ -60,8 +60,8 @@ def middle(path):
     return np.asarray(picture.crop((left, top, left + 224, top + 224)))
 
 
-def test_it_sees_in_a_photograph_what_people_see(name, weights, real_data):
-    """From bytes through witw's own normalisation and backbone; the classifier alone is timm's."""
+def test_it_recognises_the_objects_in_a_photograph(name, weights, real_data):
+    """From bytes through witw's own normalisation and backbone; only the classifier is timm's."""
     settings = SMALL.model_copy(update={"backbone": name, "head": "global"})
     network = Network(Architecture.of(settings, 225.0, 224, 224), str(weights)).eval()
     whole = timm.create_model(name).eval()
@@ -75,7 +75,7 @@ def test_it_sees_in_a_photograph_what_people_see(name, weights, real_data):
         assert info.index_to_description(best).split(",")[0] == told
 
 
-def test_all_of_it_is_there(name, weights):
+def test_all_weights_are_loaded(name, weights):
     made = Timm(name, str(weights), 0, (64, 64), False)
     tensors = torch.load(weights, weights_only=True)
     classifier = timm.create_model(name).pretrained_cfg["classifier"]
@@ -85,7 +85,7 @@ def test_all_of_it_is_there(name, weights):
 
 
 def test_it_learns_in_parts_of_a_batch(name, weights, tmp_path):
-    """A few steps on one batch: the loss falls, the batch statistics stay as they came."""
+    """In a few steps on one batch the loss falls, while the batch statistics stay unchanged."""
     write_pack(tmp_path / "train", 16, 1)
     data = Packed.open(tmp_path / "train")
     rates = {"learning_rate": 1e-3, "backbone_rate": 0.3, "schedule": "constant", "warm_up": 0.0}

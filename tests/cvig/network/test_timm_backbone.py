@@ -1,4 +1,4 @@
-"""Every family of timm's networks runs whole: the parameters are timm's own, none is left out."""
+"""Every family of timm's networks runs completely, with exactly timm's own parameters."""
 
 import pytest
 import timm
@@ -11,7 +11,7 @@ from witw.cvig.network.model import Network
 from witw.cvig.network.timm_backbone import Timm, facts
 from witw.errors import UserError
 
-# The smallest of each family, and a view it was not made for.
+# The smallest network of each family, and a view of another size than its own.
 FAMILIES = {
     "vit_tiny_patch16_224": (96, 256),
     "vit_small_patch14_dinov2": (112, 224),
@@ -31,13 +31,13 @@ def count(net):
     return sum(p.numel() for p in net.parameters())
 
 
-# What follows the features: of the classifier, though it is not the classifier itself.
+# Layers after the features: parts of the classifier under other names.
 UNUSED = {"convnext_atto": "net.head.norm", "mobilenetv3_small_050": "net.conv_head"}
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_backbone_is_timms_own_without_its_classifier(name):
-    """Without memory: a network of the family, all parameters of which are there and learned."""
+def test_a_backbone_equals_timms_without_its_classifier(name):
+    """On the meta device: a network of the family has all parameters, and all are trained."""
     view = FAMILIES[name]
     with torch.device("meta"):
         whole = timm.create_model(name)
@@ -53,7 +53,7 @@ def test_a_backbone_is_timms_own_without_its_classifier(name):
     assert {k for k in left if not k.startswith(UNUSED.get(name, "?"))} == set()
 
 
-def test_features_are_those_of_timm():
+def test_features_equal_timms():
     torch.manual_seed(0)
     made = Timm("test_vit", "none", 0, (160, 160), False).eval()
     plain = timm.create_model("test_vit", num_classes=0).eval()
@@ -66,7 +66,7 @@ def test_features_are_those_of_timm():
 
 
 def test_position_embeddings_are_interpolated_to_the_view():
-    """Equal pixels everywhere: what differs between places is the positions alone."""
+    """With equal pixels everywhere, only positions differ between places."""
     torch.manual_seed(0)
     made = Timm("test_vit", "none", 0, (32, 256), False).eval()
     with torch.no_grad():
@@ -93,13 +93,13 @@ def test_a_finer_stride_keeps_all_weights(name):
     ("name", "stride", "own"),
     [("vit_tiny_patch16_224", 8, 16), ("swin_tiny_patch4_window7_224", 16, 32)],
 )
-def test_a_stride_that_a_network_cannot_have_is_named(name, stride, own):
+def test_an_impossible_stride_is_reported(name, stride, own):
     with pytest.raises(UserError, match=f"`train.stride` {stride}: '{name}' has {own} pixels"):
         facts(name, stride)
 
 
 @pytest.mark.parametrize("name", ["no_such_net", "convnext_tiny.no_such_tag"])
-def test_a_name_that_timm_does_not_know(name):
+def test_a_name_unknown_to_timm_is_reported(name):
     with pytest.raises(UserError, match=f"`train.backbone`.*{name.split('.')[-1]}"):
         facts(name)
 
@@ -136,8 +136,8 @@ def test_sizes_that_are_no_multiple_of_the_patch_are_rounded():
     assert shape.photo_view == (294, 294)
 
 
-def test_pictures_are_normalised_as_the_backbones_own():
-    """The whole way from bytes: a picture of timm's mean is zero to the backbone."""
+def test_pictures_get_the_backbones_own_normalisation():
+    """The whole way from bytes: a picture of timm's mean is zero for the backbone."""
     settings = SMALL.model_copy(update={"backbone": "test_resnet", "head": "global"})
     network = Network(Architecture.of(settings, 225.0, 32, 24)).eval()
     mean = torch.tensor(timm.create_model("test_resnet").pretrained_cfg["mean"])
@@ -150,7 +150,7 @@ def test_pictures_are_normalised_as_the_backbones_own():
 
 
 def test_skipped_blocks_belong_to_the_pair():
-    """The same rows lose the same blocks, alone or in a batch, today and tomorrow."""
+    """The same rows lose the same blocks, alone or in a batch, in every run."""
     torch.manual_seed(0)
     made = Timm("test_vit2", "none", 0, (64, 64), False, drop_path=0.5).train()
     view, seeds = torch.randn(6, 3, 64, 64), torch.arange(6) * 977
@@ -165,7 +165,7 @@ def test_skipped_blocks_belong_to_the_pair():
     assert not torch.allclose(whole, judged)
 
 
-def test_blocks_are_skipped_as_often_as_asked():
+def test_blocks_are_skipped_at_the_requested_rate():
     from witw.cvig.network.dropout import DropPath, Noise
 
     noise = Noise()
@@ -176,7 +176,7 @@ def test_blocks_are_skipped_as_often_as_asked():
     assert (out == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
 
 
-def test_codes_of_a_whole_transformer():
+def test_a_whole_transformer_gives_codes():
     settings = SMALL.model_copy(update={"backbone": "test_vit", "polar_rows": 0})
     torch.manual_seed(0)
     network = Network(Architecture.of(settings, 225.0, 32, 24)).eval()

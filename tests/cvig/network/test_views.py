@@ -8,14 +8,14 @@ from witw.cvig.network.views import column_mask, photo_columns, photo_view, pola
 
 
 def wedge_chip(azimuth_deg, side=101):
-    """A chip that is 1 within 20 degrees of an azimuth, clockwise from north, and 0 elsewhere."""
+    """Return a chip that is 1 within 20 degrees of an azimuth and 0 elsewhere."""
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     turned = (np.degrees(np.arctan2(x, -y)) - azimuth_deg + 180) % 360 - 180
     return torch.from_numpy((np.abs(turned) < 20).astype(np.float32)).expand(1, 3, -1, -1)
 
 
 def columns_at(views):
-    """Azimuth of the mean lit column of a view, as a direction on the circle [degrees]."""
+    """Return the azimuth of a view's mean lit column, as a direction on the circle [degrees]."""
     lit = views[0, 0].mean(dim=0).numpy()
     angle = (np.arange(len(lit)) + 0.5) / len(lit) * 2 * np.pi
     return math.degrees(math.atan2((lit * np.sin(angle)).sum(), (lit * np.cos(angle)).sum())) % 360
@@ -46,7 +46,7 @@ def test_turning_a_chip_rolls_its_view():
     )
 
 
-def test_a_turn_is_where_the_columns_begin():
+def test_a_turn_sets_the_first_column():
     chip = torch.rand(2, 3, 64, 64)
     turned = polar_view(chip, 8, 32, turn_deg=torch.tensor([0.0, 45.0]))
     torch.testing.assert_close(turned[0], polar_view(chip, 8, 32)[0])
@@ -73,7 +73,7 @@ def test_photo_columns_hold_the_field_of_view(fov, headings, columns):
 
 def test_photo_columns_are_equal_angles():
     side, fov = 400, 90.0
-    # A picture whose value is the angle [degrees] a pinhole camera sees at that column.
+    # A picture whose value is the angle [degrees] that a pinhole camera sees in that column.
     at = (np.arange(side) + 0.5) / side * 2 - 1
     angle = np.degrees(np.arctan(at * math.tan(math.radians(fov) / 2)))
     picture = torch.from_numpy(np.tile(angle, (side, 1)).astype(np.float32)).expand(1, 3, -1, -1)
@@ -85,7 +85,7 @@ def test_photo_columns_are_equal_angles():
     assert seen.min() == 1
 
 
-def test_padding_is_told_and_a_portrait_sees_fewer_columns():
+def test_padding_is_marked_and_a_portrait_covers_fewer_columns():
     photo = torch.ones(2, 3, 64, 64)
     sizes = torch.tensor([[64, 48], [32, 64]])  # landscape 4:3, portrait 1:2
     _, inside, seen = photo_view(photo, sizes, torch.full((2,), 60.0), (32, 64), span_deg=60.0)

@@ -34,13 +34,13 @@ def write(path, state):
         ("w.pth", lambda w: {"model": w}),
     ],
 )
-def test_every_tensor_finds_its_place(tmp_path, whole, name, wrapped):
+def test_every_tensor_is_assigned(tmp_path, whole, name, wrapped):
     found = made(write(tmp_path / name, wrapped(whole))).net.state_dict()
     assert found.keys() == {k for k in whole if not k.startswith("head.")}
     assert all(torch.equal(found[k], whole[k]) for k in found)
 
 
-def test_a_file_without_a_classifier_is_as_good(tmp_path, whole):
+def test_a_file_without_a_classifier_suffices(tmp_path, whole):
     bare = {k: v for k, v in whole.items() if not k.startswith("head.")}
     assert torch.equal(made(write(tmp_path / "w.pth", bare)).net.pos_embed, whole["pos_embed"])
 
@@ -69,7 +69,7 @@ def test_position_embeddings_of_another_size_are_resized(tmp_path, whole):
     ],
     ids=["missing", "left", "shape", "prefix", "another"],
 )
-def test_a_file_that_does_not_fit_tells_how_many_did(tmp_path, whole, damage, told):
+def test_a_misfit_reports_how_many_tensors_fitted(tmp_path, whole, damage, told):
     path = write(tmp_path / "w.pth", damage(dict(whole)))
     with pytest.raises(UserError, match=told) as error:
         made(path)
@@ -85,7 +85,7 @@ def test_counts_are_right(tmp_path, whole):
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", None])
-def test_a_file_of_another_kind_is_named(tmp_path, content):
+def test_another_kind_of_file_is_reported(tmp_path, content):
     path = tmp_path / "w.pth"
     if content is None:
         torch.save([1, 2], path)

@@ -29,7 +29,7 @@ def grid():
 
 
 def drawn(grid, count, seed):
-    """Scores, and geotags drawn from the maps they mean: a cell by its odds, then an error."""
+    """Return scores, and geotags drawn from their maps: a cell by its odds, then an error."""
     rng = np.random.default_rng(seed)
     scores = rng.normal(0, 0.15, (count, len(grid.cells))).clip(-1, 1)
     odds = np.exp(scores / T)
@@ -44,12 +44,12 @@ def fitted(grid):
     return fit([evidence(scores[i : i + 64], places[i : i + 64], grid) for i in range(0, 600, 64)])
 
 
-def test_the_fit_gives_back_what_the_geotags_were_drawn_with(fitted):
+def test_the_fit_recovers_the_true_parameters(fitted):
     assert fitted.temperature == pytest.approx(T, rel=0.1)
     assert fitted.sigma_m == pytest.approx(SIGMA_M, rel=0.12)
 
 
-def test_honest_maps_cover_what_they_say(grid, fitted):
+def test_honest_maps_have_the_stated_coverage(grid, fitted):
     scores, places = drawn(grid, 1500, 1)
     found = values(metrics(belief(chances(scores, grid, fitted), places, grid)))
     for level in (50, 80, 95):
@@ -71,7 +71,7 @@ def test_the_likelihood_is_the_formula(grid):
     assert got == pytest.approx(-np.log((share * normal).sum(axis=1)).mean(), rel=1e-3)
 
 
-def test_maps_sum_to_one_and_blurring_spreads(grid):
+def test_maps_sum_to_one_and_blurring_spreads_them(grid):
     scores, _ = drawn(grid, 5, 3)
     sharp, soft = (chances(scores, grid, Calibration(0.02, s)) for s in (0.0, 40.0))
     np.testing.assert_allclose(sharp.sum(axis=1), 1)
@@ -90,7 +90,7 @@ def test_blur_is_a_normal_distribution():
 
 
 def test_a_uniform_map_gains_and_covers_nothing(grid):
-    """Cells as likely as the geotag's count as before it."""
+    """Cells are as likely after the geotag's evidence as before."""
     flat = np.full((7, len(grid.cells)), 1 / len(grid.cells))
     found = values(metrics(belief(flat, grid.centres()[:7], grid)))
     assert found["bits"] == pytest.approx(0, abs=1e-9)
@@ -107,7 +107,7 @@ def test_useless_scores_are_fitted_to_the_uniform_map(grid):
     assert abs(bits) < 0.1
 
 
-def test_scores_that_are_no_numbers_give_the_uniform_map(grid):
+def test_scores_of_nan_give_the_uniform_map(grid):
     scores, places = drawn(grid, 3, 5)
     scores[1, 7] = np.nan
     maps = chances(scores, grid, Calibration(0.05, 0.0))
@@ -129,8 +129,8 @@ def test_a_region_holds_the_likeliest_cells_and_those_as_likely():
     assert Calibration(0.05, 0.0).entry_pct(np.full(7, 1 / 7)).tolist() == [0] * 7
 
 
-def test_regions_are_cut_where_validation_photos_were_held(grid):
-    """Maps too sharp for half of the photos: the regions still hold what they say, on others."""
+def test_regions_are_cut_at_levels_from_validation_photos(grid):
+    """Maps are too sharp for half of the photos, yet regions keep their coverage on others."""
 
     def two_kinds(seed):
         rng = np.random.default_rng(seed)

@@ -16,13 +16,13 @@ from witw.dataset import pack
     ("written", "reference", "expected"),
     [(123.45, "T", 123.45), (360.0, "T", 0.0), (12.0, None, 12.0), (123.0, "M", math.nan)],
 )
-def test_reads_true_north_only(tmp_path, written, reference, expected):
+def test_only_headings_from_true_north_are_read(tmp_path, written, reference, expected):
     path = tmp_path / "1.jpg"
     shot_with_heading(path, written, reference)
     assert heading.true_heading(path) == pytest.approx(expected, abs=0.01, nan_ok=True)
 
 
-def test_what_cannot_be_read_is_unknown(tmp_path):
+def test_an_unreadable_heading_is_unknown(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "plain.jpg")
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe1\x00\x10Exif\0\0II*\0")
     for name in ("plain.jpg", "broken.jpg", "absent.jpg"):
@@ -30,7 +30,7 @@ def test_what_cannot_be_read_is_unknown(tmp_path):
 
 
 def test_headings_are_turned_to_grid_north(tmp_path):
-    """A camera that looks at a point true north of it looks west of grid north, east of 9 deg."""
+    """East of 9 degrees, a camera that faces true north faces west of grid north."""
     path = tmp_path / "1.jpg"
     shot_with_heading(path, 0.0, "T")
     lon, lat = np.array([11.5]), np.array([48.0])
@@ -40,12 +40,12 @@ def test_headings_are_turned_to_grid_north(tmp_path):
     assert 357 < got < 359
 
 
-def test_errors_go_the_short_way_round():
+def test_errors_are_measured_the_short_way_round():
     error = heading.error_deg(np.array([350.0, 10.0, 90.0]), np.array([10.0, 350.0, 270.0]))
     assert error.tolist() == [-20, 20, -180]
 
 
-def test_figures_and_chance():
+def test_figures_stand_beside_chance():
     found = values(heading.metrics(np.array([-5.0, 14.0, 20.0, -29.0, 100.0, np.nan])))
     assert found["within_15deg"] == pytest.approx(100 * 2 / 6, abs=1e-3)
     assert found["within_30deg"] == pytest.approx(100 * 4 / 6, abs=1e-3)
@@ -61,8 +61,8 @@ def test_histogram_counts_every_photo():
     assert dict(zip(counted["from_deg"], counted["photos"], strict=True))[0] == 2
 
 
-def test_what_training_is_given_does_not_depend_on_the_heading(tmp_path, monkeypatch):
-    """Packed photos, chips and table are the same bytes whatever direction the camera noted."""
+def test_the_input_of_training_does_not_depend_on_the_heading(tmp_path, monkeypatch):
+    """Packed photos, chips and table have the same bytes for any recorded heading."""
     monkeypatch.chdir(tmp_path)
     packed = []
     for degrees in (10.0, 250.0):

@@ -22,10 +22,11 @@ def test_blocks_are_squares_of_half_a_kilometre_whatever_the_area():
 @pytest.mark.parametrize(
     ("blocks", "correlation", "sizes"), [(10, 0.0, "even"), (10, 0.3, "even"), (20, 0.1, "uneven")]
 )
-def test_intervals_hold_the_truth_as_often_as_they_say(blocks, correlation, sizes):
-    """At about the fewest blocks that get one; by a model that is not the intervals' own.
+def test_intervals_have_the_stated_coverage(blocks, correlation, sizes):
+    """Uses about the fewest blocks that get an interval, and a model other than the intervals' own.
 
-    250 trials: two standard errors are 2.8 %, so this tells 95 from 88, which the old ones held.
+    With 250 trials, two standard errors are 2.8 %, which separates 95 % from the 88 % of the old
+    intervals.
     """
     row = simulation.Row(blocks, sizes, correlation)
     held, given = simulation.coverage(row, 250)
@@ -34,8 +35,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say(blocks, correlation, size
         assert 0.915 <= count / given <= 1, name
 
 
-def test_the_percentile_bootstrap_held_less():
-    """What was told before: the simulation sees that it is wrong."""
+def test_the_percentile_bootstrap_covered_less():
+    """The simulation detects that the old intervals were wrong."""
     held = simulation.peer_coverage(simulation.Row(4, "even", 0.0), 150)
     assert held["50 %"] < 90
 
@@ -58,8 +59,8 @@ def test_numbers_of_blocks_do_not_matter():
     assert intervals(figure, block) == intervals(figure, 1000 - 7 * block)
 
 
-def test_no_hit_still_leaves_room_above():
-    """Independent photos: the rule of three gives 3 / n; those of a block may share their fate."""
+def test_without_a_hit_the_upper_end_is_above_zero():
+    """Independent photos follow the rule of three, 3 / n; photos of a block may be correlated."""
     block = np.arange(300) % 30
     low, high = intervals({"x": share(np.zeros(300, bool))}, block)["x"]
     assert low == 0
@@ -70,7 +71,7 @@ def test_no_hit_still_leaves_room_above():
 
 
 def test_the_likelihood_of_a_correlation_is_that_of_beta_binomial_blocks():
-    """Block by block and hit by hit, as in Polya's urn."""
+    """Computed block by block and hit by hit, as in Polya's urn."""
     rng = np.random.default_rng(2)
     block = np.repeat(np.arange(6), [3, 9, 4, 4, 7, 5])
     hit = rng.random(len(block)) < rng.random(6)[block]
@@ -91,8 +92,8 @@ def test_the_likelihood_of_a_correlation_is_that_of_beta_binomial_blocks():
     np.testing.assert_allclose(got / got.sum(), np.array(found) / sum(found), rtol=1e-6)
 
 
-def test_a_mean_of_even_blocks_is_students():
-    """Blocks of one size: the means of the blocks, and Student's t of 11 degrees of freedom."""
+def test_a_mean_of_even_blocks_has_students_interval():
+    """Blocks of one size: the blocks' means, and Student's t with 11 degrees of freedom."""
     rng = np.random.default_rng(3)
     values = np.repeat(rng.normal(size=12), 20) + rng.normal(size=240)
     means = values.reshape(12, 20).mean(axis=1)
@@ -102,7 +103,7 @@ def test_a_mean_of_even_blocks_is_students():
 
 
 def test_degrees_of_freedom_are_those_of_the_matrix():
-    """The rests' covariance written out: trace squared by the sum of its squares."""
+    """The residuals' covariance written out: squared trace divided by the sum of squares."""
     sizes = np.array([30.0, 2, 11, 7, 1, 16])
     part, variance = sizes / sizes.sum(), sizes + 0.2 * sizes * (sizes - 1)
     make = np.diag(1 / np.sqrt(1 - part)) @ (np.eye(6) - part[:, None])
@@ -112,11 +113,11 @@ def test_degrees_of_freedom_are_those_of_the_matrix():
 
 
 @pytest.mark.parametrize(("degrees", "expected"), [(2, 4.302653), (3, 3.182446), (60, 2.000298)])
-def test_students_quantile(degrees, expected):
+def test_students_quantile_matches_the_table(degrees, expected):
     assert module._student(degrees) == pytest.approx(expected, rel=2e-4)
 
 
-def test_one_half_of_a_median_lies_inside():
+def test_the_interval_of_a_median_follows_order_statistics():
     values = np.random.default_rng(1).exponential(1, 400)
     low, high = intervals({"x": Metric(values, is_median=True)}, np.arange(400) % 40)["x"]
     assert low < np.median(values) < high

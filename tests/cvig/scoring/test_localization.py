@@ -22,7 +22,7 @@ SIDE, STEP = 40, 28.0
 
 @pytest.fixture(scope="module")
 def grid():
-    """A square of 1.1 km of which a corner has no imagery."""
+    """Return a square of 1.1 km with one corner without imagery."""
     row, column = np.divmod(np.arange(SIDE * SIDE), SIDE)
     cells = np.flatnonzero((row > 8) | (column < 30))
     return Grid(32631, STEP, 5e5, 5e6, SIDE, SIDE, cells)
@@ -45,7 +45,7 @@ def told(scores, places, grid, guesses):
 
 
 def naive_picks(key, grid, count):
-    """Greedy suppression, one photo, one cell at a time."""
+    """Pick cells by greedy suppression, one photo and one cell at a time."""
     centres, picks = grid.centres(), []
     for cell in np.argsort(-key):
         if all(np.hypot(*(centres[cell] - centres[p])) >= APART_M for p in picks):
@@ -53,7 +53,7 @@ def naive_picks(key, grid, count):
     return (picks + [-1] * count)[:count]
 
 
-def test_suppression_is_the_greedy_one(grid):
+def test_suppression_equals_the_greedy_one(grid):
     key = np.random.default_rng(3).random((6, len(grid.cells)))
     picks = non_max_suppression(key, grid, 100)
     for row, got in zip(key, picks, strict=True):
@@ -70,7 +70,7 @@ def test_picks_end_when_no_cell_is_left():
     ]
 
 
-def test_a_perfect_model(grid, guesses):
+def test_a_perfect_model_gets_perfect_figures(grid, guesses):
     places = tags(grid, 60)
     found, _, _ = told(-distances(places, grid), places, grid, guesses)
     assert found["recall_at_1_within_25m"] == 100
@@ -92,7 +92,7 @@ def test_a_constant_model_is_not_above_chance(grid, guesses):
     assert found["area_auc"] == 0
 
 
-def test_scores_that_are_no_numbers_never_help(grid, guesses):
+def test_scores_of_nan_never_help(grid, guesses):
     places = tags(grid, 30)
     scores = -distances(places, grid)
     for poison in (scores < -60, scores > -60):  # only far cells are numbers, or only near ones
@@ -103,7 +103,7 @@ def test_scores_that_are_no_numbers_never_help(grid, guesses):
 
 
 def test_random_scores_are_chance(grid, guesses):
-    """All figures, suppression and the cut corner included, through the same code."""
+    """All figures, including suppression and the cut corner, use the same code."""
     count = 2500
     places = tags(grid, count)
     scores = np.random.default_rng(5).random((count, len(grid.cells)))
@@ -122,7 +122,7 @@ def test_random_scores_are_chance(grid, guesses):
 
 
 def test_chance_of_one_pick_is_the_share_of_the_circle(grid, guesses):
-    """In the middle of the area, 1 - (1 - pi r^2 / A)."""
+    """In the middle of the area it is 1 - (1 - pi r^2 / A)."""
     middle = np.array([[5e5 + 560, 5e6 - 560]]) + np.random.default_rng(0).uniform(
         -14, 14, (2000, 2)
     )
@@ -133,8 +133,8 @@ def test_chance_of_one_pick_is_the_share_of_the_circle(grid, guesses):
         assert by_chance[f"recall_at_1_within_{r}m"] == pytest.approx(expected, rel=0.03)
 
 
-def test_a_second_pick_beside_the_first_is_none(grid, guesses):
-    """Best cells all around one wrong place: without suppression they would use up the picks."""
+def test_a_second_pick_beside_the_first_is_suppressed(grid, guesses):
+    """The best cells surround one wrong place; without suppression they would use up the picks."""
     places = grid.centres()[[700]]
     wrong = np.hypot(*(grid.centres() - grid.centres()[100]).T)
     scores = -wrong[None]
@@ -144,8 +144,8 @@ def test_a_second_pick_beside_the_first_is_none(grid, guesses):
     assert found["recall_at_5_within_25m"] == 100
 
 
-def test_the_share_to_search(grid, guesses):
-    """Ten cells score higher than the place, five as high: sixteen cells have to be looked at."""
+def test_the_share_to_search_counts_ties_by_half(grid, guesses):
+    """Ten cells score above the place and five equal it: sixteen cells must be searched."""
     scores = np.zeros((1, len(grid.cells)))
     distance_m = distances(grid.centres()[[600]], grid)[0]
     far = np.flatnonzero(distance_m > 300)
@@ -155,7 +155,7 @@ def test_the_share_to_search(grid, guesses):
     assert found["median_area_pct"] == pytest.approx(100 * 16 / len(grid.cells), abs=1e-4)
 
 
-def test_a_geotag_without_a_cell_near_takes_the_whole_area(grid, guesses):
+def test_a_geotag_far_from_any_cell_takes_the_whole_area(grid, guesses):
     off = np.array([[5e5 + 35 * STEP, 5e6 - 2 * STEP]])  # in the corner without imagery
     found, _, _ = told(-distances(off, grid), off, grid, guesses)
     assert found["median_area_pct"] == 100
@@ -163,7 +163,7 @@ def test_a_geotag_without_a_cell_near_takes_the_whole_area(grid, guesses):
 
 
 def test_of_nearly_equal_scores_the_farthest_is_picked_first():
-    """Also where more of them tie than a search for the best would keep."""
+    """This also holds if more cells tie than a partial search would keep."""
     row = Grid(32631, 60.0, 5e5, 5e6, 1, 3000, np.arange(3000))
     scores = np.full((1, 3000), 0.5, np.float32)
     scores[0, :1500] += 2e-7
@@ -178,8 +178,8 @@ def place_of(scores, places, grid):
     return place(scores, places, grid, random_picks(grid, 3))
 
 
-def test_chance_of_the_median_error_is_that_of_every_photo_at_every_cell(grid):
-    """Two areas of different size, by all distances with the weight of a guess."""
+def test_chance_of_the_median_error_weighs_every_photo_and_cell(grid):
+    """Two areas of different size: all distances, weighted by the probability of a guess."""
     row, column = np.divmod(np.arange(100), 10)
     little = Grid(32631, STEP, 6e5, 5e6, 10, 10, np.flatnonzero(row + column > 2))
     parts, metres, weights = [], [], []

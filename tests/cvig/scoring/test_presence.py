@@ -1,4 +1,4 @@
-"""Whether a photo belongs to an area at all: told apart where scores hold it, and never claimed."""
+"""Whether a photo belongs to an area at all: detected if the scores show it, never just claimed."""
 
 from dataclasses import asdict
 
@@ -12,7 +12,7 @@ CELLS = 400
 
 
 def scores(count, seed, here, lift=0.5):
-    """Scores of photos; those taken here have one cell that stands out."""
+    """Return scores of photos; photos taken in the area have one outstanding cell."""
     rng = np.random.default_rng(seed)
     out = rng.normal(0.3, 0.1, (count, CELLS))
     if here:
@@ -35,7 +35,7 @@ def fitted():
     return presence.fit(seen(300, 1, True), seen(200, 2, False))
 
 
-def test_what_stands_out_is_told_from_what_does_not(fitted):
+def test_outstanding_cells_are_detected(fitted):
     told = presence.figures(fitted, [seen(200, 3, True)], [seen(300, 4, False)])
     assert told["own"] == 200
     assert told["strangers"] == 300
@@ -45,7 +45,7 @@ def test_what_stands_out_is_told_from_what_does_not(fitted):
 
 
 def test_the_probability_is_honest(fitted):
-    """Of as many photos of either kind, so many are own as the probability says."""
+    """Among equally many photos of both kinds, the share of own photos equals the probability."""
     values = fitted.probability(np.concatenate([seen(3000, 5, True), seen(3000, 6, False)]))
     own = np.arange(6000) < 3000
     for low in (0.0, 0.2, 0.4, 0.6, 0.8):
@@ -53,7 +53,7 @@ def test_the_probability_is_honest(fitted):
         assert own[at].mean() == pytest.approx(values[at].mean(), abs=0.08), low
 
 
-def test_where_nothing_tells_them_apart_the_odds_stay_even():
+def test_indistinguishable_photos_keep_even_odds():
     found = presence.fit(seen(300, 1, False), seen(300, 2, False))
     values = found.probability(seen(500, 3, False))
     assert values == pytest.approx(0.5, abs=0.2)
@@ -62,8 +62,8 @@ def test_where_nothing_tells_them_apart_the_odds_stay_even():
     assert 0.4 < found.auroc < 0.6
 
 
-def test_a_sign_that_one_city_turns_round_is_not_believed():
-    """Strangers score higher by chance: no sign is then used, rather than its reverse."""
+def test_a_sign_reversed_by_one_city_is_ignored():
+    """Strangers score higher by chance; no sign is used then, rather than its reverse."""
     found = presence.fit(seen(300, 1, False), seen(300, 2, True))
     assert set(found.weights) == {0.0}
     assert found.probability(seen(9, 3, True)) == pytest.approx(0.5, abs=1e-6)
@@ -78,7 +78,7 @@ def test_an_indoor_scene_is_hardly_ever_here(fitted):
     assert odds == pytest.approx(presence.INDOOR_ODDS, rel=1e-6)
 
 
-def test_signs_are_what_they_are_called():
+def test_signs_match_their_names():
     values = np.array([[0.1, 0.2, 0.9, 0.0], [0.5, 0.5, 0.5, 0.5], [np.nan, 1, 2, 3]])
     flat = np.full((3, 4), 0.25)
     flat[0] = [0, 0, 1, 0]
@@ -95,7 +95,7 @@ def test_auroc_counts_pairs():
     assert np.isnan(auroc(own, others[:0]))
 
 
-def test_it_survives_its_file(fitted):
+def test_the_fit_is_restored_from_its_file(fitted):
     told = asdict(fitted) | {"test": {}, "fitted_on": ["c"]}
     assert Presence.read(told) == fitted
     for damaged in ({**told, "weights": [1.0]}, {**told, "offset": "x"}, {"weights": [1, 2, 3]}):
@@ -103,6 +103,6 @@ def test_it_survives_its_file(fitted):
             Presence.read(damaged)
 
 
-def test_nobody_to_check_on_is_no_figure(fitted):
+def test_without_test_photos_there_is_no_figure(fitted):
     told = presence.figures(fitted, [seen(5, 1, True)], [])
     assert (told["strangers"], told["auroc"], told["strangers_pct"]) == (0, None, None)

@@ -14,7 +14,7 @@ BLEND = Blend(0.5, 0.05)
 
 
 def codes(count, seed=0, columns=3, headings=8, dim=6):
-    """Chips of random codes, and photos that see part of their own one, with noise."""
+    """Return random chips, and photos that show part of their own chip with noise."""
     rng = torch.Generator().manual_seed(seed)
     chips = torch.randn(count, dim, headings, generator=rng)
     photos = chips[:, :, 2 : 2 + columns] + torch.randn(count, dim, columns, generator=rng)
@@ -32,7 +32,7 @@ def flat_codes(count, seed=0, dim=24):
 
 
 def naive_ranks(some):
-    """One photo and one chip at a time, as the metric is written."""
+    """Rank one photo and one chip at a time, following the definition."""
     photo = some.photos.double() * some.masks.double()[:, None]
     chips, shifts = some.chips.double(), range(some.chips.shape[-1])
     width, ranks = photo.shape[-1], []
@@ -48,7 +48,7 @@ def naive_ranks(some):
 
 
 @pytest.mark.parametrize("make", [codes, flat_codes])
-def test_ranks_in_blocks_are_those_of_one_pair_at_a_time(make, monkeypatch):
+def test_ranks_in_blocks_equal_ranks_of_single_pairs(make, monkeypatch):
     some = make(70)
     expected = naive_ranks(some)
     assert 1 < np.mean(expected) < 30
@@ -85,7 +85,7 @@ def test_thinning_leaves_one_photo_a_square():
     assert {ids[turned[n]] for n in again} == {ids[n] for n in kept}
 
 
-def test_the_photos_that_are_searched_are_thinned_and_of_the_least_hashes():
+def test_searched_photos_are_thinned_and_have_the_least_hashes():
     places = np.random.default_rng(1).uniform(0, 500, (300, 2))
     ids = [str(n) for n in range(300)]
     few = protocols.thin(ids, places)
@@ -101,7 +101,7 @@ def test_photos_on_one_spot_are_one_photo():
     assert len(protocols.thin(["1", "2", "3"], np.full((3, 2), 7.0))) == 1
 
 
-def test_what_is_told_has_chance_and_interval():
+def test_every_figure_has_chance_and_interval():
     block = np.arange(20) % 10
     told = protocols.tell({"x": Metric(np.arange(20.0))}, {"x": 1.0}, block)
     assert told["n"] == 20

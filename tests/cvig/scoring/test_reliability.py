@@ -1,4 +1,4 @@
-"""How often maps as sharp are right: counted again by hand."""
+"""How often equally sharp maps are right, recounted by hand."""
 
 import numpy as np
 import pytest
@@ -18,19 +18,19 @@ def peaked(cells, height):
     return out
 
 
-def test_outcomes_by_hand():
+def test_outcomes_equal_a_count_by_hand():
     centres = GRID.centres()
-    # The first is right, the second in the next cell (60 m), the third across the area.
+    # The first is right, the second is in the next cell (60 m), the third is across the area.
     places = centres[[7, 8, 35]]
     found = reliability.outcome(peaked([7, 7, 7], 0.9), places, GRID, PLAIN)
     assert found.first.tolist() == [True, True, False]
     # Nine tenths in one cell: the 80 % region is that cell, of 36.
     assert found.region_pct == pytest.approx(100 / 36)
-    # All other cells are alike: 95 % needs one of them, so it takes all.
+    # All other cells are equal: 95 % needs one of them, so the region takes all.
     assert found.held.tolist() == [[True] * 3, [False, False, True], [False, False, True]]
 
 
-def test_five_places_are_looked_at():
+def test_five_places_are_checked():
     values = np.full((1, 36), 1e-4)
     for rank, cell in enumerate((0, 5, 30, 35, 14, 20)):
         values[0, cell] = 0.3 / (rank + 1)
@@ -50,7 +50,7 @@ def made(count):
     return Outcome(region, first, np.ones(count, bool), np.ones((count, 3), bool))
 
 
-def test_classes_are_from_sharp_to_flat():
+def test_classes_range_from_sharp_to_flat():
     told = reliability.tell(made(120))
     assert [c["n"] for c in told["classes"]] == [30] * 4
     assert [c["first"] for c in told["classes"]] == [100.0, pytest.approx(33.3, abs=0.1), 0, 0]
@@ -68,7 +68,7 @@ def test_few_photos_are_one_class():
 
 
 def test_regions_use_the_calibrated_levels():
-    """Regions that are to hold more than their name are larger."""
+    """Regions are larger if they must hold more than their nominal level."""
     rng = np.random.default_rng(1)
     values = rng.dirichlet(np.full(36, 0.3), 1)
     wider = Calibration(0.05, 0.0, tuple(min(0.999, 0.2 + s / 120) for s in STEPS))

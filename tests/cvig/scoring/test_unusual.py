@@ -1,4 +1,4 @@
-"""Pictures unlike those of the training are told; those like them are not."""
+"""Pictures unlike the training pictures are detected; similar ones are not."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from witw.images.resize import letterbox
 
 
 def streets(count, seed):
-    """Bright sky over smooth blocks of ordinary colours."""
+    """Return pictures with a bright sky above smooth blocks of ordinary colours."""
     rng = np.random.default_rng(seed)
     out = []
     for _ in range(count):
@@ -42,7 +42,7 @@ def test_photos_like_those_of_the_training_are_usual(usual):
 
 
 @pytest.mark.parametrize("kind", ["noise", "flat", "upside down", "night"])
-def test_others_are_not(usual, kind):
+def test_other_photos_are_unusual(usual, kind):
     rng = np.random.default_rng(3)
     pictures = {
         "noise": [Image.fromarray(rng.integers(0, 255, (300, 400, 3), np.uint8))] * 2,
@@ -53,7 +53,7 @@ def test_others_are_not(usual, kind):
     assert usual.is_unusual(described(pictures)).mean() > 0.9
 
 
-def test_the_black_around_a_photo_is_no_part_of_it():
+def test_the_black_padding_is_ignored():
     picture = streets(1, 6)[0]
     square, *size = letterbox(picture, 64)
     _, height = size
@@ -68,7 +68,7 @@ def test_the_narrowest_photos_have_figures(size):
     assert np.isfinite(figures(square[None], np.array([inside]))).all()
 
 
-def test_it_survives_its_file(usual):
+def test_the_fit_is_restored_from_its_file(usual):
     told = usual.tell()
     again = Usual.read(told)
     rows = described(streets(10, 7))

@@ -1,4 +1,4 @@
-"""Windows of 420 m by hand: where they lie, who is asked together, and what is told."""
+"""Windows of 420 m, checked by hand: their position, the photos grouped in them, the figures."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ class Cells(Codes):
 
 
 def city(count, noise, seed=0):
-    """A city of vectors alone, and photos of some of its cells."""
+    """Return a city of vectors only, and photos of some of its cells."""
     rng = torch.Generator().manual_seed(seed)
     vectors = torch.randn(SIDE * SIDE, 32, generator=rng)
     flat = torch.zeros(len(vectors), 1, 1)
@@ -61,7 +61,7 @@ def test_the_photo_is_in_its_window_and_not_in_the_middle():
     assert (window.centre("7", place) == window.centre("7", place)).all()
 
 
-def test_cells_of_a_window_are_those_in_the_square():
+def test_a_windows_cells_lie_in_its_square():
     grid = Grid(32631, STEP, 5e5, 5e6, SIDE, SIDE, np.arange(SIDE * SIDE)[::2])
     middle = np.array([5.0007e5, 4.9991e6])
     off = np.abs(grid.centres() - middle).max(axis=1)
@@ -75,7 +75,7 @@ def test_a_good_model_and_a_useless_one():
     told, guess = values(window.metrics(useless)), window.chance(useless)
     for name in told:
         assert told[name] == pytest.approx(guess[name], rel=0.12)
-    # Any cell of the window, by all distances from the photo to all its cells.
+    # A guess takes any cell of the window: all distances from the photo to its cells.
     grid = Grid(32631, STEP, 5e5, 5e6, SIDE, SIDE, np.arange(SIDE * SIDE))
     far = []
     for n, place in enumerate(places):
@@ -99,7 +99,7 @@ def test_equal_cells_count_against_and_a_window_without_cells_is_its_side_off():
         assert found.error_m[n] == cells.grid.distances(places[n], near).max()
 
 
-def test_photos_of_one_square_are_asked_together_up_to_eight():
+def test_up_to_eight_photos_of_a_square_form_one_query():
     places = np.array([[1.0, 1.0]] * 11 + [[30.0, 1.0], [24.0, 24.0]])
     groups = window.groups(np.array([3, 11]), places, 25.0)
     assert groups[0].tolist() == [3, 0, 1, 2, 4, 5, 6, 7]

@@ -8,7 +8,7 @@ from witw.cvig.search.compact import CELL_BYTES, Packing, pack_vectors
 
 
 def columns(count, dim, headings, seed=0, rank=None):
-    """Columns that vary slowly round the ring; of ``rank`` dimensions, nearly."""
+    """Return columns that vary slowly around the ring, of approximately ``rank`` dimensions."""
     rng = torch.Generator().manual_seed(seed)
     coarse = torch.randn(count, rank or dim, headings // 4, generator=rng)
     code = coarse.repeat_interleave(4, dim=2)

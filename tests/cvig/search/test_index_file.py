@@ -35,7 +35,7 @@ def write(path, model, made, order=(0, 20, 10, 30, 40)):
     return grid
 
 
-def test_what_is_written_in_blocks_is_read_back(model, tmp_path):
+def test_blocks_are_read_back_as_written(model, tmp_path):
     made = code(model)
     grid = write(tmp_path / "a.safetensors", model, made)
     index = Index.open(tmp_path / "a.safetensors", model)
@@ -62,7 +62,7 @@ def test_another_program_reads_the_file_and_a_cell_is_at_most_two_kilobytes(mode
     assert per_cell <= CELL_BYTES
 
 
-def test_some_of_the_cells_are_an_index(model, tmp_path):
+def test_a_subset_of_the_cells_is_an_index(model, tmp_path):
     made = code(model)
     write(tmp_path / "a.safetensors", model, made)
     index = Index.open(tmp_path / "a.safetensors")
@@ -75,7 +75,7 @@ def test_some_of_the_cells_are_an_index(model, tmp_path):
     assert torch.equal(part.columns(np.array([1]))[0], index.columns(np.array([33]))[0])
 
 
-def test_files_that_are_none_or_cut_off_or_anothers_are_named(model, tmp_path):
+def test_invalid_truncated_and_foreign_files_are_reported(model, tmp_path):
     path = tmp_path / "a.safetensors"
     write(path, model, code(model))
     whole = path.read_bytes()
@@ -90,7 +90,7 @@ def test_files_that_are_none_or_cut_off_or_anothers_are_named(model, tmp_path):
         Index.open(path, other)
 
 
-def test_a_failed_writing_leaves_nothing(model, tmp_path):
+def test_a_failed_write_leaves_nothing(model, tmp_path):
     grid = Grid(32631, 28.0, 5e5, 5e6, 2, 2, np.arange(4))
     packing = Packing.fit(np.zeros((1, 32, 16)), 24)
     with (
@@ -102,7 +102,7 @@ def test_a_failed_writing_leaves_nothing(model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_columns_that_a_small_area_keeps_are_those_of_the_file(model, tmp_path, monkeypatch):
+def test_cached_columns_equal_those_in_the_file(model, tmp_path, monkeypatch):
     write(tmp_path / "a.safetensors", model, code(model))
     rows = np.array([49, 0, 7])
     kept = Index.open(tmp_path / "a.safetensors", model).columns(rows)[0]

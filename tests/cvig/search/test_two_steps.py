@@ -1,4 +1,4 @@
-"""Two steps against every photo at every cell; floors, several photos, blocks."""
+"""Two-step search against every photo at every cell: floors, several photos, blocks."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ N, DIM, HEADINGS, WIDTH, VECTOR = 400, 8, 16, 4, 24
 
 
 def made(seed=0, noise=1.5, photos=60):
-    """Cells, and photos of the first of them from headings 3 on."""
+    """Return cells, and photos of the first cells from heading 3 on."""
     rng = torch.Generator().manual_seed(seed)
     chips = torch.randn(N, DIM, HEADINGS, generator=rng)
     vectors = torch.randn(N, VECTOR, generator=rng)
@@ -29,7 +29,7 @@ def made(seed=0, noise=1.5, photos=60):
 
 
 def oracle(photos, cells):
-    """Every photo at every cell, by the formula."""
+    """Score every photo at every cell by the formula."""
     columns = correlate(photos.columns, photos.mask, cells.chips).amax(dim=2)
     cosine = F.normalize(photos.vector, dim=1) @ F.normalize(cells.chip_vectors, dim=1).T
     return ((columns + BLEND.weight * cosine) / (1 + BLEND.weight)).numpy()
@@ -70,10 +70,10 @@ def test_candidates_keep_their_scores_and_the_rest_a_floor():
     for n in range(60):
         rest = np.setdiff1d(np.arange(N), rows[n])
         assert cosine[n, rest].max() <= cosine[n, rows[n]].min()
-        # One number stands for the columns of all the rest.
+        # One number replaces the columns of all other cells.
         floor = values[n, rest] * (1 + BLEND.weight) - BLEND.weight * cosine[n, rest]
         assert np.ptp(floor) < 1e-5
-        # As a map has it: the mean of exponentials over the rest, nearly.
+        # For a map: approximately the mean of exponentials over the other cells.
         columns = exact[n, rest] * (1 + BLEND.weight) - BLEND.weight * cosine[n, rest]
         t = BLEND.temperature * (1 + BLEND.weight)
         true = t * (np.logaddexp.reduce(columns / t) - np.log(len(rest)))
@@ -82,7 +82,7 @@ def test_candidates_keep_their_scores_and_the_rest_a_floor():
     assert np.abs(errors).max() < 0.15  # scores lie 0.5 apart
 
 
-def test_ranks_of_two_steps_are_nearly_those_of_all():
+def test_ranks_of_two_steps_nearly_equal_exhaustive_ranks():
     photos, cells = made(noise=1.0)
     exact = rank_own(oracle(photos, cells), np.arange(60))
     found = rank_own(gathered(photos, cells, 100)[0], np.arange(60))
@@ -91,7 +91,7 @@ def test_ranks_of_two_steps_are_nearly_those_of_all():
     assert (exact <= 1).mean() > 0.5
 
 
-def test_photos_with_a_vector_alone_and_with_columns_alone():
+def test_photos_may_have_only_a_vector_or_only_columns():
     photos, cells = made()
     flat = Codes(cells.photos, cells.masks, cells.chips[..., :1], cells.photo_vectors,
                  cells.chip_vectors)  # fmt: skip
@@ -108,7 +108,7 @@ def test_photos_with_a_vector_alone_and_with_columns_alone():
 
 
 def of_one_place(noise, turns=(0.0, 90.0, 202.5, 270.0), seed=4, place=123):
-    """Photos of one cell that look at several headings, the first at columns 3 and on."""
+    """Return photos of one cell with several headings, the first from column 3 on."""
     rng = torch.Generator().manual_seed(seed)
     _, cells = made()
     columns, vectors = [], []
@@ -144,7 +144,7 @@ def test_several_photos_find_a_place_that_one_does_not():
     assert np.median(np.abs(np.array(turned) - expected)) < 12
 
 
-def test_what_is_no_number_spoils_only_its_photo():
+def test_a_nan_affects_only_its_own_photo():
     photos, cells = made()
     photos.vector[4] = np.nan
     values = gathered(photos, cells, 50)[0]

@@ -21,7 +21,7 @@ def fit(folder, **changes):
 
 @pytest.mark.parametrize("pooling", ["attention", "gem"])
 def test_the_global_head_learns(tmp_path, monkeypatch, pooling):
-    """Areas never seen; guessing's median percentile is 50, give or take 6."""
+    """On unseen areas; guessing gives a median percentile of 50, plus or minus 6."""
     monkeypatch.chdir(tmp_path)
     write_pack(tmp_path / "train", 480, 1, aois=("a", "b"))
     write_pack(tmp_path / "val", 80, 2, aois=("c",))
@@ -31,8 +31,8 @@ def test_the_global_head_learns(tmp_path, monkeypatch, pooling):
 
 
 @pytest.mark.parametrize("head", ["polar", "global"])
-def test_a_collapse_is_told(packs, head):
-    """All pictures are one: so are their codes, whatever the weights."""
+def test_a_collapse_is_reported(packs, head):
+    """All pictures are equal, so their codes are equal for any weights."""
     for split in ("train", "val"):
         data = Packed.open(packs / split)
         write_rows(packs / split, data.table, *data.pictures(np.zeros(len(data), np.int64)))
@@ -55,13 +55,13 @@ def told(lines, spread=0.02, photos=400, **changes):
 STUCK = [line(4.15, 49.0)] * 5
 
 
-def test_only_after_the_warm_up_and_some_epochs():
+def test_a_collapse_is_detected_only_after_the_warm_up():
     assert told(STUCK[:4]) == ""
     assert told(STUCK).startswith("Training collapsed")
 
 
 @pytest.mark.parametrize("better", [line(4.15, 40.0), line(3.9, 49.0)])
-def test_an_epoch_that_learns_is_no_collapse(better):
+def test_a_learning_epoch_is_not_a_collapse(better):
     assert told([*STUCK, better]) == ""
     assert told([*STUCK[:-1], better]) == ""
 
@@ -75,7 +75,7 @@ def test_codes_that_differ_are_no_collapse_even_if_few_pairs_look_like_guessing(
     assert told(STUCK, spread=0.22, photos=10) == ""
 
 
-def test_constant_codes_are_told_whatever_the_loss():
+def test_constant_codes_are_reported_for_any_loss():
     assert told([line(3.5, 99.0)] * 5, spread=0.1) == ""
     assert "codes differ by 0.0001" in told([line(3.5, 99.0)] * 5, spread=1e-4)
 
@@ -84,7 +84,7 @@ def test_constant_codes_are_told_whatever_the_loss():
     ("loss", "expected"),
     [("info_nce", np.log(64)), ("decoupled", np.log(63)), ("triplet", np.log(2))],
 )
-def test_equal_scores_have_their_loss_whatever_it_is(loss, expected):
+def test_equal_scores_have_a_known_loss_for_any_setting(loss, expected):
     settings = Train(loss=loss)
     assert collapse.equal_scores_loss(chosen(settings), 64) == pytest.approx(expected)
 

@@ -27,7 +27,7 @@ def data(tmp_path):
 
 
 def gradients(data, micro_batch, **changes):
-    """Loss and gradients of one batch, augmentation and dropout included."""
+    """Return loss and gradients of one batch, including augmentation and dropout."""
     settings = SMALL.model_copy(update={"dropout": 0.3, **changes})
     torch.manual_seed(0)
     network = Network(Architecture.of(settings, 225.0, 32, 24)).train()
@@ -41,7 +41,7 @@ def gradients(data, micro_batch, **changes):
 
 
 def distance(first, second):
-    """Largest relative difference of a parameter's gradient."""
+    """Return the largest relative difference of a parameter's gradient."""
     return max(((first[k] - second[k]).norm() / second[k].norm()).item() for k in second)
 
 
@@ -66,14 +66,14 @@ def test_parts_give_the_gradients_of_the_whole(data, micro_batch, changes):
     assert distance(parts, whole) < 1e-5
 
 
-def test_the_original_loss_and_head_in_parts(data):
+def test_the_original_loss_and_head_work_in_parts(data):
     changes = {"loss": "triplet", "head": "original", "projection": "stretched"}
     parts, whole = gradients(data, 5, **changes)[1], gradients(data, 0, **changes)[1]
     assert "log_scale" not in whole
     assert distance(parts, whole) < 1e-5
 
 
-def test_the_gradients_are_those_of_plain_autograd(data):
+def test_the_gradients_equal_plain_autograds(data):
     value, found = gradients(data, 5)
     settings = SMALL.model_copy(update={"dropout": 0.3})
     torch.manual_seed(0)
@@ -94,7 +94,7 @@ def test_the_gradients_are_those_of_plain_autograd(data):
 
 
 def test_dropout_and_augmentation_are_drawn(data):
-    """Without them the test above would prove little."""
+    """Otherwise the test above would prove little."""
     value, _ = gradients(data, 5)
     assert value != gradients(data, 5, dropout=0.0)[0]
     assert value != gradients(data, 5, shift_m=0.0)[0]

@@ -12,7 +12,7 @@ from witw.settings.train import Train
 
 
 def naive_loss(scores, scale, position, radius_m):
-    """Masked symmetric InfoNCE, candidate by candidate."""
+    """Compute masked symmetric InfoNCE, candidate by candidate."""
     n, total = len(scores), 0.0
     for i in range(n):
         for across in (False, True):
@@ -26,7 +26,7 @@ def naive_loss(scores, scale, position, radius_m):
 
 
 @pytest.mark.parametrize("radius_m", [0.0, 60.0, 1e6])
-def test_equals_a_naive_loop(radius_m):
+def test_the_loss_equals_a_naive_loop(radius_m):
     rng = np.random.default_rng(3)
     scores = rng.uniform(-1, 1, (12, 12))
     position = np.array([4.2e6, 1.7e5, 4.8e6]) + rng.uniform(0, 200, (12, 3))
@@ -35,7 +35,7 @@ def test_equals_a_naive_loop(radius_m):
     assert found.item() == pytest.approx(naive_loss(scores, 7.0, position, radius_m), rel=1e-9)
 
 
-def test_hides_neighbours():
+def test_neighbours_are_hidden():
     position = torch.tensor([[0, 0, 0], [59, 0, 0], [61, 0, 0], [0, 0, 90]], dtype=torch.float64)
     expected = [[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
     assert false_negative_mask(position, 60.0).int().tolist() == expected
@@ -43,7 +43,7 @@ def test_hides_neighbours():
 
 @pytest.mark.parametrize("aois", [("a",), ("a", "b")])
 def test_neighbours_of_two_areas_are_not_each_others_negatives(tmp_path, aois):
-    """Photos 40 m apart in a row: within 60 m are the one before and the one after."""
+    """Photos are 40 m apart in a row, so the previous and the next one are within 60 m."""
     write_pack(tmp_path, 6, 0, aois=aois, spacing_m=40.0)
     batch = read(Packed.open(tmp_path), np.arange(6))
     apart = np.abs(np.arange(6)[:, None] - np.arange(6))
@@ -102,8 +102,8 @@ def test_a_pair_without_candidates_teaches_nothing(decoupled):
     assert (scores.grad[0, 1:] == 0).all()
 
 
-def test_triplet_is_that_of_the_original():
-    """Over all negatives of both ways, of squared chords."""
+def test_the_triplet_loss_equals_the_originals():
+    """Over all negatives in both directions, with squared chords."""
     scores, hide = random_batch()
     terms = []
     for i in range(9):
@@ -117,7 +117,7 @@ def test_triplet_is_that_of_the_original():
     assert found.item() == pytest.approx(sum(terms) / len(terms), rel=1e-9)
 
 
-def test_the_settings_choose():
+def test_the_settings_choose_the_loss():
     scores, hide = random_batch()
     scale = torch.tensor(4.0)
     cases = [

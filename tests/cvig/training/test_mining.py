@@ -22,7 +22,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def codes():
-    """Pairs of eight kinds, every eighth pair of one; those of a kind look alike."""
+    """Return pairs of eight kinds, every eighth pair of one kind; pairs of a kind look alike."""
     rng = torch.Generator().manual_seed(0)
     kinds = torch.randn(KINDS, 16, generator=rng).repeat(EACH, 1)
     noisy = kinds + 0.1 * torch.randn(len(kinds), 16, generator=rng)
@@ -53,7 +53,7 @@ def test_half_a_batch_looks_alike_and_half_is_random(data, codes):
 
 
 def test_members_are_farther_apart_than_the_mask(data, codes):
-    # Pairs of a kind lie 80 m apart in a row of 1600 m: within 100 m there is a neighbour.
+    # Pairs of a kind are 80 m apart in a row of 1600 m, so each has a neighbour within 100 m.
     def closest(rows):
         apart = np.abs(data.places[rows, 0][:, None] - data.places[rows, 0])
         return np.where(~np.eye(len(rows), dtype=bool), apart, np.inf).min()
@@ -76,7 +76,7 @@ def test_nothing_changes_without_a_share_or_a_whole_batch(data, codes):
     assert np.array_equal(mining.compose(rows, codes, data, 20, 0.5, 60.0), rows)
 
 
-def test_neighbours_are_those_of_the_mean_of_both_ways(codes):
+def test_neighbours_follow_the_mean_of_both_directions(codes):
     rows = np.array([3, 40, 11, 12, 99])
     near, scores = mining.neighbours(codes, rows, 3)
     photos, chips = (np.asarray(v)[rows] for v in (codes.photos, codes.chips))
@@ -96,8 +96,8 @@ def test_blocks_do_not_change_the_neighbours(codes, monkeypatch):
         assert np.allclose(a, b, atol=1e-6)
 
 
-def test_pairs_meet_wherever_in_the_epoch_they_are(tmp_path):
-    """3,000 kinds of two pairs each: all twins meet, however far apart the lot has put them."""
+def test_similar_pairs_meet_from_anywhere_in_the_epoch(tmp_path):
+    """3,000 kinds of two pairs each: all twins meet, however far apart they were drawn."""
     write_pack(tmp_path, 4, 1)
     twins, kinds = 2, 3000
     rng = torch.Generator().manual_seed(1)
@@ -110,7 +110,7 @@ def test_pairs_meet_wherever_in_the_epoch_they_are(tmp_path):
 
 
 def test_the_mean_of_columns_knows_no_heading():
-    """A chip turned by some columns is the same vector; columns off the photo do not count."""
+    """A chip turned by some columns has the same vector; columns outside the photo do not count."""
     rng = torch.Generator().manual_seed(0)
     photos, chips = (torch.randn(3, 8, n, generator=rng) for n in (4, 16))
     masks = torch.tensor([[1.0, 1, 1, 1], [0, 1, 1, 0], [1, 1, 1, 1]])
@@ -122,7 +122,7 @@ def test_the_mean_of_columns_knows_no_heading():
     assert torch.allclose(one.photos[1], inner, atol=1e-6)
 
 
-def test_vectors_of_the_network_are_taken_where_there_are_any():
+def test_the_networks_own_vectors_are_used_if_it_has_any():
     rng = torch.Generator().manual_seed(0)
     photos, chips = (torch.randn(3, 8, n, generator=rng) for n in (4, 16))
     mine, theirs = (torch.randn(3, 5, generator=rng) for _ in range(2))

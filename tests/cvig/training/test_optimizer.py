@@ -10,7 +10,7 @@ from witw.cvig.training.optimizer import Average
 from witw.errors import UserError
 
 
-def test_follows_the_weights_and_keeps_the_rest():
+def test_the_average_follows_the_weights_and_keeps_the_rest():
     layer = nn.BatchNorm1d(2)
     average = Average(layer, 0.9)
     with torch.no_grad():
@@ -23,7 +23,7 @@ def test_follows_the_weights_and_keeps_the_rest():
     assert torch.equal(layer.weight, torch.full((2,), 11.0))
 
 
-def test_forgets_the_beginning_soon():
+def test_the_average_forgets_the_start_soon():
     layer = nn.Linear(1, 1, bias=False)
     average = Average(layer, 0.999)
     with torch.no_grad():
@@ -59,7 +59,7 @@ def test_the_backbone_learns_more_slowly_and_its_first_blocks_most_slowly():
 
 
 def test_a_step_moves_each_part_at_its_own_rate():
-    """Adam's first step is the rate itself, whatever the gradient."""
+    """Adam's first step equals the rate for any gradient."""
     made, settings = network(backbone_rate=0.1, weight_decay=0.0)
     chosen = optimizer.optimizer(made, settings, fused=False)
     for group in chosen.param_groups:
@@ -84,7 +84,7 @@ def test_first_blocks_keep_their_weights():
     assert all(p.requires_grad for p in made.photo.head.parameters())
 
 
-def test_more_blocks_than_there_are():
+def test_freezing_too_many_blocks_is_reported():
     made, _ = network()
     with pytest.raises(UserError, match=r"`train\.freeze` 99: the backbone has"):
         optimizer.freeze(made, 99)

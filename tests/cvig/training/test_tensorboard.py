@@ -1,4 +1,4 @@
-"""Curves of a training, read back by TensorBoard itself."""
+"""Curves of a training, read back with TensorBoard itself."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ from witw.cvig.training.tensorboard import Events
 
 
 def read(folder):
-    """Steps and values by tag, of every file of a folder, as TensorBoard shows them."""
+    """Return steps and values by tag from every file in a folder, as TensorBoard shows them."""
     shown = EventAccumulator(str(folder)).Reload()
     return {
         tag: [(event.step, event.value) for event in shown.Scalars(tag)]
@@ -31,7 +31,7 @@ def test_scalars_keep_their_tags_steps_and_values(tmp_path):
     }
 
 
-def test_what_was_added_is_in_the_file_before_it_is_closed(tmp_path):
+def test_values_are_in_the_file_before_it_is_closed(tmp_path):
     """A job may be killed at any time."""
     log = Events(tmp_path)
     for step in range(3):
@@ -40,7 +40,7 @@ def test_what_was_added_is_in_the_file_before_it_is_closed(tmp_path):
     log.close()
 
 
-def test_a_run_adds_a_file_and_the_curve_goes_on(tmp_path):
+def test_a_new_run_adds_a_file_and_continues_the_curve(tmp_path):
     for step in (1, 2):
         log = Events(tmp_path)
         log.add(step, {"loss": float(step)})
@@ -49,13 +49,13 @@ def test_a_run_adds_a_file_and_the_curve_goes_on(tmp_path):
     assert read(tmp_path) == {"loss": [(1, 1.0), (2, 2.0)]}
 
 
-def test_nothing_is_written_where_no_folder_is_given(tmp_path, monkeypatch):
+def test_nothing_is_written_without_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Events(None).add(1, {"loss": 4.0})
     assert not list(tmp_path.iterdir())
 
 
-def test_without_the_package_one_line_says_so(tmp_path, monkeypatch, caplog):
+def test_a_missing_package_is_reported_in_one_line(tmp_path, monkeypatch, caplog):
     for name in list(sys.modules):
         if name.split(".")[0] == "tensorboard" or name.startswith("torch.utils.tensorboard"):
             monkeypatch.delitem(sys.modules, name)

@@ -15,7 +15,7 @@ from witw.dataset.packed import Packed
 
 
 def test_flops_are_three_times_those_of_the_layers(tmp_path):
-    """Two for every product, forward; backward is twice as much."""
+    """Forward takes two operations per product, backward twice that."""
     write_pack(tmp_path, 2, 0)
     data = Packed.open(tmp_path)
     network = Network(Architecture.of(SMALL, 225.0, 32, 24))
@@ -31,7 +31,7 @@ def test_flops_are_three_times_those_of_the_layers(tmp_path):
     assert found == pytest.approx(3 * 2 * sum(products), rel=0.05)
 
 
-def test_speed_waiting_and_work(tmp_path, monkeypatch):
+def test_speed_and_waiting_are_measured(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(throughput.time, "monotonic", lambda: now[0])
     watch = ThroughputMeter(Events(tmp_path), 10, 0, 2000.0)
@@ -54,8 +54,8 @@ def test_speed_waiting_and_work(tmp_path, monkeypatch):
     assert [(e.step, e.value) for e in shown.Scalars("speed/pairs/s")] == [(1, 10.0), (2, 10.0)]
 
 
-def test_the_loss_is_not_read_more_often_than_shown(monkeypatch):
-    """Reading it empties a GPU's queue."""
+def test_the_loss_is_read_only_when_shown(monkeypatch):
+    """Reading the loss waits for the GPU's queue."""
     now = [0.0]
     monkeypatch.setattr(throughput.time, "monotonic", lambda: now[0])
     reads = []
@@ -82,8 +82,8 @@ def test_a_process_that_shows_nothing_reads_nothing(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_the_bar_shows_all_that_a_person_watches(monkeypatch, capsys):
-    """Loss, pairs a second, data wait, time left, and the last epoch's validation."""
+def test_the_bar_shows_all_live_figures(monkeypatch, capsys):
+    """Loss, pairs per second, data wait, time left, and the last epoch's validation."""
     now = [100.0]
     monkeypatch.setattr(throughput.time, "monotonic", lambda: now[0])
     watch = ThroughputMeter(Events(None), 4, 0, 2000.0)

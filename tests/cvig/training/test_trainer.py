@@ -23,7 +23,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def pretrained(tmp_path):
-    """Weights whose batch statistics are not those that a network begins with."""
+    """Write weights whose batch statistics differ from a new network's."""
     torch.manual_seed(3)
     net = timm.create_model("test_efficientnet").train()
     with torch.no_grad():
@@ -42,7 +42,7 @@ def step(made, data):
     return {k: p.grad for k, p in made.network.named_parameters() if p.grad is not None}
 
 
-def test_pretrained_batch_statistics_are_kept_where_batches_are_taken_in_parts(data, pretrained):
+def test_batches_in_parts_keep_pretrained_batch_statistics(data, pretrained):
     changes = {"backbone": "test_efficientnet", "weights": pretrained}
     made = [trainer(micro_batch=n, **changes) for n in (4, 12)]
     before = {k: v.clone() for k, v in made[0].network.state_dict().items() if "running" in k}
@@ -59,7 +59,7 @@ def test_without_weights_there_are_no_statistics_to_keep():
         trainer(backbone="test_efficientnet", micro_batch=4)
 
 
-def test_batch_statistics_are_learned_where_the_batch_is_whole(data, pretrained):
+def test_whole_batches_learn_batch_statistics(data, pretrained):
     made = trainer(backbone="test_efficientnet", weights=pretrained)
     before = {k: v.clone() for k, v in made.network.state_dict().items() if "running_mean" in k}
     step(made, data)
@@ -68,7 +68,7 @@ def test_batch_statistics_are_learned_where_the_batch_is_whole(data, pretrained)
 
 
 def test_normalising_over_processes_keeps_the_activations():
-    """timm's batch normalisation holds the activation, which torch's conversion would drop."""
+    """timm's batch normalisation includes the activation, which torch's conversion would drop."""
     made = object.__new__(Trainer)
     made.settings = SMALL.model_copy(update={"backbone": "test_efficientnet", "head": "global"})
     made.processes, made.where = Processes(0, 2), torch.device("cuda")
@@ -104,7 +104,7 @@ def test_recomputed_blocks_give_the_same_gradients(data):
         ({"freeze": 50}, "the backbone has"),
     ],
 )
-def test_what_a_backbone_cannot_do_is_one_sentence(changes, told):
+def test_an_unsupported_setting_gives_one_sentence(changes, told):
     with pytest.raises(UserError, match=told):
         trainer(**changes)
 

@@ -1,4 +1,4 @@
-"""The API of the stand-in over HTTP: formats, signatures, quota, and everything that goes wrong."""
+"""The API of the stand-in over HTTP: formats, signatures, quota and every fault."""
 
 import json
 import time
@@ -50,7 +50,7 @@ def ids(answer: requests.Response) -> list[str]:
 # --- formats
 
 
-def test_xml_says_what_json_says():
+def test_xml_equals_json():
     with serve() as server:
         rows = ask(server).json()["photos"]
         answer = requests.get(server.api_url, SEARCH, timeout=10)
@@ -90,7 +90,7 @@ def test_xml_through_flickrapi_and_failures_in_xml():
 
 
 def recorded(path) -> ElementTree.Element:
-    """The root of the first recorded answer."""
+    """Return the root of the first recorded response."""
     response = yaml.safe_load(path.read_text())["interactions"][0]["response"]
     text = response.get("content") or response["body"]["string"]
     return ElementTree.fromstring(text.encode())
@@ -144,7 +144,7 @@ def test_json_has_the_fields_of_the_recordings(real_data):
 # --- keys and signatures
 
 
-def test_a_get_can_be_signed_and_a_nonce_serves_once():
+def test_a_get_can_be_signed_and_a_nonce_is_valid_once():
     with serve(key=KEY, secret=SECRET) as server:
         query = urlencode({"method": "flickr.test.echo", **JSON, "a": "ž ~+/"})
         url, headers, _ = Signer(KEY, SECRET, signature_type="AUTH_HEADER").sign(
@@ -157,7 +157,7 @@ def test_a_get_can_be_signed_and_a_nonce_serves_once():
         assert (forged.status_code, forged.text) == (401, "oauth_problem=signature_invalid")
 
 
-def test_a_key_can_expire_on_the_way():
+def test_a_key_can_expire_during_a_run():
     with serve(key=KEY, behaviour=Behaviour(key_dies_after=3)) as server:
         answers = [ask(server).json() for _ in range(5)]
     assert [a["stat"] for a in answers] == ["ok"] * 3 + ["fail"] * 2
@@ -170,7 +170,7 @@ def test_a_key_can_expire_on_the_way():
 # --- the quota
 
 
-def test_an_hour_of_a_key_holds_so_many_calls():
+def test_a_key_has_an_hourly_limit_of_calls():
     clock = VirtualClock(1000.0)
     with serve(behaviour=Behaviour(hourly=5), clock=clock) as server:
         for n in range(5):
@@ -189,7 +189,7 @@ def test_an_hour_of_a_key_holds_so_many_calls():
 
 
 @pytest.mark.parametrize("how", ["429_retry_after", "201"])
-def test_over_quota_is_said_in_other_ways_too(how):
+def test_over_quota_has_other_responses_too(how):
     clock = VirtualClock()
     with serve(behaviour=Behaviour(hourly=1, over_quota=how), clock=clock) as server:
         ask(server)
@@ -299,7 +299,7 @@ def test_retry_after_is_seconds_a_date_or_missing():
     assert forms == {None, "seconds", "date"}
 
 
-def test_who_comes_back_early_is_noted():
+def test_early_requests_are_logged():
     clock = VirtualClock(50.0)
     with serve(faults=Faults(api_429=1.0, most=1, retry_after_s=20), clock=clock) as server:
         ask(server)
@@ -323,7 +323,7 @@ def test_who_comes_back_early_is_noted():
         assert server.calls == []
 
 
-def test_a_gate_keeps_saying_no_until_it_opens():
+def test_a_gate_refuses_requests_until_it_opens():
     clock = VirtualClock()
     faults = Faults(api_429=1.0, most=1, retry_after_s=20)
     with serve(faults=faults, clock=clock, behaviour=Behaviour(gate=True)) as server:
@@ -335,7 +335,7 @@ def test_a_gate_keeps_saying_no_until_it_opens():
         assert ask(server).ok
 
 
-def test_a_story_of_noise_and_faults_is_the_same_over_http():
+def test_noise_and_faults_are_the_same_over_http():
     behaviour = Behaviour(seed=4, jitter=0.5, replicas=2, lag=0.2, malformed=0.1)
     faults = Faults(4, api_5xx=0.2, api_comma=0.2, api_busy_10=0.2, api_429=0.2)
 

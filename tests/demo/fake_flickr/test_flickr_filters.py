@@ -1,4 +1,4 @@
-"""The filters of the stand-in's search, and the switches of what is unknown or undocumented."""
+"""Filters of the stand-in's search, and the switches for undocumented behaviour."""
 
 import numpy as np
 import pytest
@@ -97,10 +97,10 @@ def test_edges_of_a_box_are_inside_half_open_or_cut():
     assert found(half, bbox=box) == set()  # all lie on the northern edge
     assert found(half, bbox="2.1,48.4,2.2,48.6") == {1000}
     assert found(half, bbox="2.2,48.5,2.3,48.6") == {1001, 1002}
-    # Cut at 7 decimals nothing lies on an edge, and every mode finds the same ...
+    # Cut at 7 decimals, no photo lies on an edge, and every mode finds the same photos.
     exact = "2.1000005,48.4000005,2.2000005,48.6000005"
     assert found(known, bbox=exact) == found(half, bbox=exact) == {1001}
-    # ... but one that reads 6 decimals only takes in what lies on the shortened western edge.
+    # A mode that reads only 6 decimals also includes photos on the shortened western edge.
     cut = known.behaving(Behaviour(bbox_decimals=6))
     assert found(cut, bbox=exact) == {1000, 1001}
     assert found(cut, bbox="2.1,48.4,2.2000019,48.6") == {1000, 1001, 1002}
@@ -167,7 +167,7 @@ def test_the_suffix_m_is_the_small_size():
 
 
 @pytest.mark.parametrize("params", [{"tags": "x"}, {"radius": "5"}, {"sort": "relevance"}])
-def test_what_is_not_imitated_is_refused(params):
+def test_unsupported_parameters_are_refused(params):
     with pytest.raises(ApiError, match="stand-in"):
         catalog().search({**ALL, **params}, "h")
 
@@ -191,7 +191,7 @@ def test_a_whole_photo_survives_the_columns():
     assert Catalog([one]).photos[0] == one
 
 
-def test_photos_that_the_index_lacks_are_known_by_their_id():
+def test_photos_missing_in_the_index_can_be_looked_up_by_id():
     known = catalog(200, Behaviour(thinned=0.5, seed=3))
     listed = found(known)
     assert 60 < len(listed) < 140
@@ -216,7 +216,7 @@ def test_a_photo_without_geotag_has_no_location_by_its_id():
     assert ["location" in one for one in shown] == [True, False]
 
 
-def test_what_hides_photos_is_switched_by_accuracy_box_and_list():
+def test_accuracy_box_and_list_can_hide_photos():
     rng = np.random.default_rng(0)
     licenses = np.where(np.arange(400) % 2, 11, 4)
     lons = rng.uniform(2.0, 2.09, 400).round(6)

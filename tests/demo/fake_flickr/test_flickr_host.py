@@ -1,4 +1,4 @@
-"""The photo host of the stand-in, and the pictures behind it."""
+"""The photo host of the stand-in, and its pictures."""
 
 import asyncio
 import hashlib
@@ -121,7 +121,7 @@ def test_a_photo_may_be_packed_damaged_or_withheld():
         assert get(server).status_code == 451
 
 
-def test_a_host_may_allow_so_many_photos_a_second():
+def test_a_host_may_limit_photos_per_second():
     clock = VirtualClock()
     faults = Faults(photo_rate_per_s=0.2, photo_burst=2)
     with serve(faults=faults, clock=clock) as server:
@@ -134,7 +134,7 @@ def test_a_host_may_allow_so_many_photos_a_second():
 # --- what is not
 
 
-def test_gone_photos_say_so_in_many_ways():
+def test_gone_photos_are_reported_in_many_ways():
     with serve(removed="404") as server:
         assert (get(server).status_code, get(server).content) == (404, b"")
         assert get(server).headers["Content-Type"].startswith("text/html")
@@ -199,7 +199,7 @@ def test_an_oversize_photo_goes_on_and_on():
         assert chunked.content.startswith(drawn(EVEN))
 
 
-def test_fates_follow_the_seed_and_are_for_good():
+def test_fates_follow_the_seed_and_are_permanent():
     def story(seed: int) -> list[int]:
         shares = {"fate_404": 0.2, "fate_410": 0.2, "fate_placeholder": 0.2, "fate_403": 0.2}
         with serve(faults=Faults(seed, **shares)) as server:
@@ -223,7 +223,7 @@ def test_half_a_picture_is_an_error_or_not(photo_id):
             with pytest.raises(requests.RequestException):
                 get(server, photo_id)
             assert get(server, photo_id).content == drawn(photo_id)
-    # HTTP finds nothing wrong with this one: chunks end, the length is right.
+    # HTTP detects no fault here: the chunks end and the length is right.
     with once("photo_short") as server:
         half = get(server, photo_id)
         assert half.status_code == 200
@@ -261,7 +261,7 @@ def test_a_stalled_photo_ends_in_a_broken_connection():
         assert get(server).ok
 
 
-def test_latency_is_waited_side_by_side():
+def test_latencies_overlap():
     async def all_of(server: FlickrServer) -> float:
         begun = time.monotonic()
         async with aiohttp.ClientSession() as session:
@@ -278,7 +278,7 @@ def test_latency_is_waited_side_by_side():
         assert 1.0 <= asyncio.run(all_of(server)) < 15.0  # not 20 s
 
 
-def test_the_host_notes_who_does_not_wait():
+def test_the_host_logs_early_requests():
     clock = VirtualClock()
     faults = Faults(photo_429=1.0, most=1, retry_after_s=10)
     with serve(faults=faults, clock=clock, behaviour=Behaviour(gate_grace_s=0.5)) as server:
@@ -299,7 +299,7 @@ def test_the_host_notes_who_does_not_wait():
 # --- the command
 
 
-def test_switches_of_the_command_line():
+def test_the_command_line_has_switches():
     behaviour, faults = switches(
         ["lag=0.003", "replicas=3", "api_503=1", "sort=ignored", "hourly=3600", "gate=true",
          "bbox_decimals=none", "retry_after=date"],

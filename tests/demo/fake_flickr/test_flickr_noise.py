@@ -1,4 +1,4 @@
-"""The stand-in's search in process: made crowds, and a service that is not frozen."""
+"""The stand-in's search in process: synthetic crowds, and a service that changes."""
 
 from dataclasses import fields, replace
 
@@ -34,7 +34,7 @@ def ids(answer):
 
 
 def sweep(catalog, **params):
-    """All ids by an upload-date cursor, as far as pages go; how many calls."""
+    """Return all ids found with an upload-date cursor while pages last, and the number of calls."""
     seen, cursor, calls = {}, 2**31, 0
     while True:
         answer = ask(catalog, max_upload_date=cursor, **params)
@@ -77,12 +77,12 @@ def test_a_crowd_is_as_crowded_as_a_city():
     assert per_second.max() >= 4
     together = np.abs(np.diff(np.sort(upload[made["owner"] == made["owner"][0]])))
     assert np.median(together) <= 60
-    # Later than their 4.0 successors, the 2.0 licences were not given any more.
+    # After the start of their 4.0 successors, 2.0 licences are no longer assigned.
     old = np.isin(made["license_id"], range(1, 7)) & (upload > 1_760_000_000)
     assert old.sum() <= 16
 
 
-def test_a_pin_holds_as_many_as_asked_for():
+def test_a_pin_holds_the_requested_number_of_photos():
     made = paris(2_000, seed=1, pin=777)
     assert np.unique(np.stack([made["lat"], made["lon"]]), axis=1, return_counts=True)[1].max() == (
         777
@@ -106,7 +106,7 @@ def test_columns_and_photos_make_the_same_catalog():
         assert ask(one, page=page) == ask(two, page=page)
 
 
-def test_a_box_is_found_whichever_way_it_is_looked_for(crowd):
+def test_a_box_is_found_by_every_index(crowd):
     rng = np.random.default_rng(0)
     west, south, east, north = PARIS_BBOX_DEG
     for _ in range(40):
@@ -134,7 +134,7 @@ def test_a_box_is_found_whichever_way_it_is_looked_for(crowd):
         assert int(answer["total"] or 0) == expected.sum()
 
 
-def test_a_catalog_refuses_what_it_cannot_be():
+def test_a_catalog_refuses_invalid_photos():
     with pytest.raises(ValueError, match="lat"):
         Catalog.from_columns({"id": [1], "lon": [2.0], "date_upload": [3]})
     with pytest.raises(ValueError, match="twice"):
@@ -145,7 +145,7 @@ def test_a_catalog_refuses_what_it_cannot_be():
     )
 
 
-def test_a_catalog_of_nothing_answers(crowd):
+def test_an_empty_catalog_answers(crowd):
     assert ask(Catalog([]))["photo"] == []
 
 
@@ -178,7 +178,7 @@ def test_replicas_each_lack_their_own_share(crowd):
     assert all(len(everything - kind) > 2 for kind in kinds)
     totals = {int(ask(noisy)["total"]) for _ in range(20)}
     assert all(0.94 * 20_000 < total < 0.96 * 20_000 for total in totals)
-    # What one replica lacks another one has: 0.05 ** 3 of the photos are out of reach.
+    # Each replica's missing photos are on the others: 0.05 ** 3 of the photos are unreachable.
     assert 20_000 - 15 < len(noisy.reachable(EVERYTHING)) <= 20_000
 
 
@@ -200,7 +200,7 @@ def test_phantoms_are_counted_and_not_shown(crowd):
     assert int(ask(few)["pages"]) == 4
 
 
-def test_photos_come_and_go_with_the_number_of_calls(crowd):
+def test_photos_appear_and_vanish_with_the_number_of_calls(crowd):
     noisy = crowd.behaving(Behaviour(seed=1, vanishing=0.02, appearing=0.03, churn_calls=200))
     first, _ = sweep(noisy)
     calls = noisy.searches
@@ -250,7 +250,7 @@ def test_noise_follows_its_seed(crowd, noise):
     assert story(1) != story(2)
 
 
-def test_an_ignored_order_is_stable_and_none(crowd):
+def test_an_ignored_order_is_stable_but_arbitrary(crowd):
     noisy = crowd.behaving(Behaviour(sort="ignored"))
     pages = [ask(noisy, page=page) for page in range(1, 17)]
     assert ids(pages[0]) == ids(ask(noisy, sort="date-posted-asc"))
@@ -258,7 +258,7 @@ def test_an_ignored_order_is_stable_and_none(crowd):
     assert len(set(together)) == 4_000
     uploads = [int(e["dateupload"]) for e in pages[0]["photo"]]
     assert uploads != sorted(uploads, reverse=True)
-    # Dates still bound what is found.
+    # Dates still limit the results.
     some = ask(noisy, max_upload_date=1_300_000_000)
     assert max(int(e["dateupload"]) for e in some["photo"]) <= 1_300_000_000
 
@@ -271,7 +271,7 @@ def test_broken_records_are_of_every_kind(crowd):
     differ = [entry["id"] for entry, other in zip(sound, broken, strict=True) if entry != other]
     assert set(differ) <= known
     assert 0.2 < len(differ) / len(sound) < 0.35
-    # A record stays as it is, however often it is asked for.
+    # A record stays the same in every response.
     assert broken[:250] == ask(noisy)["photo"]
     kinds = {type(entry) for entry in broken}
     assert kinds == {dict, str, list, type(None)}

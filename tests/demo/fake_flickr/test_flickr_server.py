@@ -1,4 +1,4 @@
-"""The stand-in, asked through the unmodified flickrapi client."""
+"""The stand-in, called through the unmodified flickrapi client."""
 
 import io
 import json
@@ -29,7 +29,7 @@ EXTRAS = "license,date_upload,date_taken,owner_name,geo,url_m,media"
 
 
 def photo(n: int, **changes) -> CatalogPhoto:
-    """Photo ``n``: a day younger than its predecessor."""
+    """Return photo ``n``, a day younger than its predecessor."""
     made = CatalogPhoto(
         id=str(50_000_000_000 + n),
         owner=f"{n % 7:08d}@N00",
@@ -69,7 +69,7 @@ def ids(answer: dict) -> list[str]:
     return [entry["id"] for entry in answer["photos"]["photo"]]
 
 
-def test_bbox_dates_and_licences_agree_with_a_plain_loop():
+def test_bbox_dates_and_licences_equal_a_plain_loop():
     rng = random.Random(5)
     photos = [
         photo(
@@ -132,7 +132,7 @@ def test_per_page_is_cut_silently(where, most):
         assert (answer["perpage"], len(answer["photo"])) == (most, most)
 
 
-def test_past_4000_the_last_page_repeats_but_totals_tell_the_truth():
+def test_past_4000_the_last_page_repeats_but_totals_are_right():
     with serve([photo(n) for n in range(4600)]) as server:
         api = client(server)
         answers = [api.photos.search(**EVERYTHING, per_page=250, page=p) for p in (15, 16, 17, 19)]
@@ -267,7 +267,7 @@ def test_api_faults_follow_the_seed_and_end():
     assert all(word in text for word in ("503", "429", "html", "201", "ok"))
 
 
-def test_429_says_when_to_come_back():
+def test_a_429_gives_a_time_to_retry():
     with serve([photo(0)], faults=Faults(api_429=1, photo_429=1, retry_after_s=1)) as server:
         for url in (server.api_url, f"{server.url}/65535/{photo(0).id}_{photo(0).secret}.jpg"):
             answer = requests.get(url, timeout=10)
@@ -299,7 +299,7 @@ def test_photo_host_names_sizes_and_headers():
             assert requests.get(f"{server.url}/{wrong}", timeout=10).status_code == 404
 
 
-def test_removed_photos_answer_in_three_ways():
+def test_removed_photos_have_three_responses():
     photos = [photo(n, removed=r) for n, r in enumerate(("404", "410", "placeholder"))]
     with serve(photos) as server:
         got = [
@@ -313,7 +313,7 @@ def test_removed_photos_answer_in_three_ways():
         assert placeholder.content.startswith(b"\x89PNG")
 
 
-def test_catalog_comes_back_as_it_was(tmp_path):
+def test_a_catalog_is_read_back_unchanged(tmp_path):
     photos = [photo(n, removed="410" if n else "", has_url=n != 2) for n in range(5)]
     save_catalog(tmp_path / "c.parquet", photos[::-1])
     assert load_catalog(tmp_path / "c.parquet") == photos
@@ -322,7 +322,7 @@ def test_catalog_comes_back_as_it_was(tmp_path):
         load_catalog(tmp_path / "bad.parquet")
 
 
-def test_a_taken_port_is_said_in_words():
+def test_a_taken_port_is_reported():
     with (
         serve([]) as server,
         pytest.raises(UserError, match=str(server.port)),
@@ -330,7 +330,7 @@ def test_a_taken_port_is_said_in_words():
         serve([], port=server.port)
 
 
-def test_binds_this_machine_only():
+def test_the_server_binds_this_machine_only():
     with serve([]) as server:
         assert server._socket.getsockname()[0] == "127.0.0.1"
         assert server.api_url == f"http://127.0.0.1:{server.port}/services/rest/"

@@ -1,4 +1,4 @@
-"""The client against a real HTTP server on loopback that answers what a test tells it to."""
+"""The client against a real HTTP server on loopback with scripted responses."""
 
 import base64
 import gzip
@@ -97,7 +97,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def silence(caplog, monkeypatch):
-    """Nothing that is logged, at any level and by any library, may hold the key or the secret."""
+    """Check that no log record of any level or library contains the key or the secret."""
     for name in ("FLICKR_API_KEY", "FLICKR_API_SECRET", "WITW_CONTACT"):
         monkeypatch.delenv(name, raising=False)
     caplog.set_level(logging.DEBUG)
@@ -114,7 +114,7 @@ def content(answer):
 
 
 class Clock:
-    """Time that passes by sleeping only."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self):
         self.slept = []
@@ -217,7 +217,7 @@ def test_the_user_agent_is_honest(server, monkeypatch):
         "reset",
     ],
 )
-def test_what_passes_is_tried_again_with_a_fresh_nonce(server, fault):
+def test_passing_errors_are_retried_with_a_fresh_nonce(server, fault):
     answer, client, pauses = ask(server, [fault, fault, OK], SECRET)
     assert answer == "42"
     assert client.requests == len(server.seen) == 3
@@ -226,19 +226,19 @@ def test_what_passes_is_tried_again_with_a_fresh_nonce(server, fault):
     assert len(nonces) == 3
 
 
-def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(server, monkeypatch):
+def test_a_proxy_is_not_used_for_this_machine(server, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert ask(server, [OK])[1].requests == 1
 
 
-def test_a_peer_that_never_answers_does_not_hang_the_client(server):
+def test_a_silent_peer_does_not_hang_the_client(server):
     answer, client, _ = ask(server, ["stall", OK], timeout_s=(1.0, 0.2))
     assert (answer, client.requests) == ("42", 2)
     assert not server.outlasted
 
 
-def test_nobody_listening_is_an_outage():
+def test_a_closed_port_is_an_outage():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     client = Client(f"http://127.0.0.1:{port}/", KEY, tries=2, sleep=lambda _: None)
@@ -246,7 +246,7 @@ def test_nobody_listening_is_an_outage():
         client.call("flickr.test.echo", dict)
 
 
-def test_retry_after_is_never_undercut(server):
+def test_retry_after_is_always_respected(server):
     _, _, pauses = ask(server, [(429, {"Retry-After": "7"}, ""), OK], pause_s=1.0)
     assert 7 <= pauses[0] <= 8
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=90))
@@ -254,7 +254,7 @@ def test_retry_after_is_never_undercut(server):
     assert 85 <= pauses[0] <= 91
 
 
-def test_a_retry_after_of_hours_is_waited_for_in_full_and_told(server, caplog):
+def test_a_retry_after_of_hours_is_respected_and_logged(server, caplog):
     _, client, pauses = ask(server, [(429, {"Retry-After": "7200"}, ""), OK])
     assert 7200 <= pauses[0] <= 7201
     assert client.requests == 2
@@ -262,8 +262,8 @@ def test_a_retry_after_of_hours_is_waited_for_in_full_and_told(server, caplog):
     assert re.search(rf"HTTP 429; try 2 of 4 in 720\d\.\d s, at {moment:%Y-%m-%d %H}", caplog.text)
 
 
-def test_nobody_else_asks_during_those_hours_either(tmp_path):
-    """The gate outlasts the window of the quota, in other processes, and a clock set back."""
+def test_no_other_client_calls_during_those_hours(tmp_path):
+    """The gate outlasts the quota's window and a clock set back, and holds across processes."""
     clock, path = Clock(), tmp_path / "quota.sqlite"
     quotas = [Quota(path, window_s=3660, clock=clock.time, sleep=clock.sleep) for _ in range(2)]
     quotas[0].close(7200)
@@ -277,14 +277,14 @@ def test_nobody_else_asks_during_those_hours_either(tmp_path):
 
 
 @pytest.mark.parametrize(("seconds", "patient"), [("999999", True), ("7200", False)])
-def test_a_retry_after_that_nobody_waits_for_ends_the_run(server, seconds, patient):
+def test_too_long_a_retry_after_ends_the_run(server, seconds, patient):
     text = refusal(server, [(503, {"Retry-After": seconds}, ""), OK], is_patient=patient)
     assert f"{int(seconds):,} s, until 20" in text
     assert len(server.seen) == 1
 
 
-def test_a_date_is_meant_by_the_clock_of_who_sent_it(server):
-    """Our clock may be hours ahead of theirs."""
+def test_a_date_refers_to_the_servers_clock(server):
+    """The local clock may be hours ahead of the server's."""
     theirs = datetime.now(UTC) - timedelta(hours=5)
     late = format_datetime(theirs + timedelta(seconds=600), usegmt=True)
     now = format_datetime(theirs, usegmt=True)
@@ -294,8 +294,8 @@ def test_a_date_is_meant_by_the_clock_of_who_sent_it(server):
     assert retry_after_s(late, "nonsense") == 0
 
 
-def test_a_429_without_a_word_is_tried_until_the_key_s_hour_is_over(server):
-    """Whatever the draw of the pauses, with the tries and pauses that a search has."""
+def test_a_429_without_retry_after_is_retried_for_the_keys_hour(server):
+    """For any drawn pauses, with the tries and pauses of a search."""
     for _ in range(5):
         pauses = []
         with pytest.raises(UserError, match="HTTP 429"):
@@ -308,7 +308,7 @@ def test_a_429_without_a_word_is_tried_until_the_key_s_hour_is_over(server):
 
 
 @pytest.mark.parametrize("where", ["drip", "drip in the head"])
-def test_an_answer_that_drips_is_a_failed_try(server, where, caplog):
+def test_a_dripping_response_is_a_failed_try(server, where, caplog):
     began = time.monotonic()
     answer, client, _ = ask(server, [where, OK], timeout_s=(1.0, 1.0), answer_s=0.5)
     assert (answer, client.requests) == ("42", 2)
@@ -316,7 +316,7 @@ def test_an_answer_that_drips_is_a_failed_try(server, where, caplog):
     assert "the response was incomplete after 0.5 s; try 2 of 4" in caplog.text
 
 
-def test_a_deadline_that_is_kept_leaves_the_connection_alone(server):
+def test_a_met_deadline_leaves_the_connection_alone(server):
     server.script[:] = [OK]
     client = Client(server.url, KEY, answer_s=0.2)
     for _ in range(3):
@@ -325,7 +325,7 @@ def test_a_deadline_that_is_kept_leaves_the_connection_alone(server):
     assert client.requests == 3
 
 
-def test_a_refused_key_is_told_whatever_format_the_refusal_has(server):
+def test_a_refused_key_is_reported_in_any_format(server):
     xml = (
         '<?xml version="1.0" encoding="utf-8" ?>\n<rsp stat="fail">\n'
         '\t<err code="100" msg="Invalid API Key (Key &quot;x&quot; has expired)" />\n</rsp>'
@@ -350,7 +350,7 @@ def test_a_429_closes_the_gate_for_every_thread_and_process(server):
     assert sum(clock.slept) == 7
 
 
-def test_every_request_is_told_of(server):
+def test_every_request_is_watched(server):
     seen = []
     server.script[:] = [(503, {}, "<html>"), fail(105, "out"), OK]
     client = Client(server.url, KEY, sleep=lambda _: None)
@@ -362,7 +362,7 @@ def test_every_request_is_told_of(server):
 
 
 def test_threads_do_not_take_each_other_s_answers_for_their_own(server):
-    """Each thread judges the status and body of its own answer."""
+    """Each thread judges the status and body of its own response."""
     server.script[:] = [OK]
     client = Client(server.url, KEY)
     bodies = []
@@ -378,7 +378,7 @@ def test_threads_do_not_take_each_other_s_answers_for_their_own(server):
 
 
 @pytest.mark.parametrize("answer", [fail(100, "Invalid API Key"), (401, {}, "oauth_problem")])
-def test_a_refused_key_is_found_out_by_one_call(server, answer):
+def test_one_call_detects_a_refused_key(server, answer):
     server.script[:] = [answer]
     with pytest.raises(UserError, match="does not accept FLICKR_API_KEY"):
         Client(server.url, KEY, SECRET).check_key()
@@ -402,14 +402,14 @@ def test_pauses_are_full_jitter_up_to_a_limit(server):
         assert top * 2 / 3 < max(drawn) <= top
 
 
-def test_over_quota_without_a_word_how_long_waits_longer(server):
+def test_over_quota_without_a_duration_waits_longer(server):
     pauses = []
     with pytest.raises(UserError):
         ask(server, [(429, {}, "")], tries=40, pause_s=1, max_pause_s=30, sleep=pauses.append)
     assert 20 < max(pauses) <= 30
 
 
-def test_a_lasting_outage_is_one_sentence(server):
+def test_a_lasting_outage_gives_one_sentence(server):
     text = refusal(server, [fail(201)])
     assert "did not answer flickr.test.echo in 4 tries" in text
     assert UNAVAILABLE in text
@@ -430,14 +430,14 @@ def test_a_lasting_outage_is_one_sentence(server):
         ((302, {"Location": "http://127.0.0.1:9/"}, ""), ["302", "flickr.api_url"]),
     ],
 )
-def test_what_stays_wrong_stops_at_once(server, answer, words):
+def test_permanent_errors_stop_at_once(server, answer, words):
     text = refusal(server, [answer], SECRET)
     assert len(server.seen) == 1
     assert all(word in text for word in words)
 
 
-def test_a_refused_signature_shows_the_key_to_nobody(server):
-    # As recorded: the answer repeats what was signed, and flickrapi logs it.
+def test_a_refused_signature_does_not_reveal_the_key(server):
+    # As recorded: the response repeats the signed text, and flickrapi logs it.
     body = f"oauth_problem=signature_invalid&debug_sbs=POST&oauth_consumer_key%3D{KEY}"
     text = refusal(server, [(401, {}, body)], SECRET)
     assert "FLICKR_API_SECRET" in text
@@ -452,7 +452,7 @@ def test_a_refusal_carries_its_code(server):
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http://[::1/", "nonsense"])
-def test_an_address_that_is_none(url):
+def test_an_invalid_address_is_reported(url):
     client = Client(url, KEY, tries=2, sleep=lambda _: None)
     with pytest.raises(UserError, match=r"flickr\.api_url"):
         client.call("flickr.test.echo", dict)

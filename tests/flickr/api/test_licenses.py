@@ -28,7 +28,7 @@ def test_ids_come_as_numbers_or_text():
 
 
 @pytest.mark.parametrize("answer", [{}, {"licenses": {}}, {"licenses": {"license": [1, {}]}}])
-def test_an_answer_without_licences_is_none(answer):
+def test_a_response_without_licences_is_an_error(answer):
     with pytest.raises(ValueError, match="licen"):
         parse(answer)
 

@@ -1,4 +1,4 @@
-"""Fields as Flickr has been recorded to answer them, and as it must not break us."""
+"""Fields as recorded from Flickr, and broken fields that must do no harm."""
 
 import html
 import json
@@ -58,7 +58,7 @@ def test_text_and_numbers_are_read_alike():
         ({"license": None}, "no licence"),
     ],
 )
-def test_what_cannot_become_a_row_says_why(change, reason):
+def test_an_unusable_record_gives_a_reason(change, reason):
     with pytest.raises(UnusableError, match=reason):
         parse(RAW | change, HOST)
 
@@ -67,12 +67,12 @@ def test_a_photo_on_the_equator_is_geotagged():
     assert parse(RAW | {"latitude": "0"}, HOST).lat == 0
 
 
-def test_what_is_no_object_is_no_photo():
+def test_a_record_must_be_an_object():
     with pytest.raises(UnusableError):
         parse("photo", HOST)
 
 
-def test_titles_of_every_kind():
+def test_titles_of_every_kind_are_read():
     assert parse({k: v for k, v in RAW.items() if k != "title"}, HOST).title == ""
     assert parse(RAW | {"title": {"_content": "Čaj & <b>"}}, HOST).title == "Čaj & <b>"
     assert parse(RAW | {"title": 2015}, HOST).title == "2015"
@@ -81,7 +81,7 @@ def test_titles_of_every_kind():
 
 
 @pytest.mark.parametrize("accuracy", [None, "", 17, 99_999, "street"])
-def test_an_accuracy_that_is_none_is_empty(accuracy):
+def test_an_invalid_accuracy_is_empty(accuracy):
     assert parse(RAW | {"accuracy": accuracy}, HOST).accuracy is None
 
 
@@ -113,7 +113,7 @@ def test_the_first_photo_host_is_the_one_that_serves(entry, expected):
     assert address([entry, "other.example"]) == expected
 
 
-def test_numbers():
+def test_numbers_are_read_from_any_type():
     assert [integer(v) for v in ("7", 7, 7.0, "", None, "7.5", "x", "1e400", [])] == [
         7,
         7,
@@ -125,7 +125,7 @@ def test_numbers():
 
 
 @pytest.mark.parametrize("answer", [{}, {"photos": None}, {"photos": []}, {"photos": {"photo": 1}}])
-def test_what_is_no_answer_is_told(answer):
+def test_an_invalid_response_is_an_error(answer):
     with pytest.raises(ValueError, match="photos"):
         rows_of(answer, "photos", "photo")
 
@@ -134,7 +134,7 @@ def test_what_is_no_answer_is_told(answer):
 
 
 def recorded(path):
-    """Bodies of a recording as ElementTree roots."""
+    """Return the bodies of a recording as ElementTree roots."""
     tape = yaml.safe_load(path.read_text(encoding="utf-8"))
     replies = [interaction["response"] for interaction in tape["interactions"]]
     texts = [reply.get("content") or reply["body"]["string"] for reply in replies]
@@ -142,13 +142,13 @@ def recorded(path):
 
 
 def as_json(element):
-    """An XML photo as the JSON format writes it: the same names, texts in ``_content``."""
+    """Convert an XML photo to the JSON format: the same names, texts in ``_content``."""
     inner = {child.tag: {"_content": child.text or ""} for child in element}
     return {**element.attrib, **inner}
 
 
 @pytest.mark.real
-def test_a_hundred_recorded_photos(real_data):
+def test_a_hundred_recorded_photos_are_read(real_data):
     path = real_data / "flickr_api" / "flickypedia_search_tag_nature_100photos_full_extras.xml.yml"
     root = next(r for r in recorded(path) if r.find("photos/photo") is not None)
     raws = [as_json(element) for element in root.iterfind("photos/photo")]
@@ -166,14 +166,14 @@ def test_a_hundred_recorded_photos(real_data):
         assert (photo.lat, photo.lon) == (float(raw["latitude"]), float(raw["longitude"]))
         assert 6 <= photo.accuracy <= 16
         assert photo.date_upload == int(raw["dateupload"])
-        # The rule that builds an address is the one Flickr itself follows.
+        # Flickr itself follows the rule that builds an address.
         built = parse({k: v for k, v in raw.items() if k != "url_m"}, HOST)
         assert photo.url == raw["url_m"]
         assert built.url == (raw["url_m"] if raw["server"] != "0" else "")
 
 
 @pytest.mark.real
-def test_a_recorded_empty_result(real_data):
+def test_a_recorded_empty_result_is_read(real_data):
     path = real_data / "flickr_api" / "flickypedia_search_empty_result.xml.yml"
     group = next(r.find("photos") for r in recorded(path) if r.find("photos") is not None)
     found, rows = rows_of({"photos": dict(group.attrib)}, "photos", "photo")
@@ -181,14 +181,14 @@ def test_a_recorded_empty_result(real_data):
 
 
 @pytest.mark.real
-def test_recorded_json_with_numbers_as_text(real_data):
+def test_recorded_json_with_numbers_as_text_is_read(real_data):
     totals, outcomes = [], []
     for path in sorted((real_data / "flickr_api").glob("perkeep_*.json")):
         group, rows = rows_of(json.loads(path.read_text(encoding="utf-8")), "photos", "photo")
         totals.append(integer(group["total"]))
         for raw in rows:
             try:
-                # The licence is an extra that these were not asked for.
+                # The licence is an extra that these requests did not include.
                 photo = parse({"license": 4, **raw}, HOST)
                 outcomes.append((photo.id, photo.lat, photo.accuracy))
             except UnusableError as reason:

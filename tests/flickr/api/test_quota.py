@@ -1,4 +1,4 @@
-"""So many calls in any hour and no more, whatever threads, clocks and files do."""
+"""The quota limits calls per hour for any threads, clocks and file states."""
 
 import random
 import sqlite3
@@ -13,7 +13,7 @@ from witw.flickr.api.quota import Quota
 
 
 class Clock:
-    """Time that passes in sleep only; what was asked for is kept."""
+    """A clock that advances only by sleeping; it records the requested pauses."""
 
     def __init__(self, now=1_000_000.0):
         self.now = now
@@ -31,7 +31,7 @@ class Clock:
 
 
 def most_in_a_window(moments, window_s):
-    """Largest number of moments in any half-open window."""
+    """Return the largest number of moments in any half-open window."""
     moments = sorted(moments)
     return max(
         sum(start <= other < start + window_s for other in moments[place:])
@@ -44,7 +44,7 @@ def path(request, tmp_path):
     return tmp_path / "state" / "quota.sqlite" if request.param == "shared" else None
 
 
-def test_never_more_than_the_limit_in_any_window(path):
+def test_no_window_exceeds_the_limit(path):
     clock, chance = Clock(), random.Random(3)
     quota = Quota(path, limit=7, window_s=60.0, clock=clock, sleep=clock.sleep)
     moments = []
@@ -55,8 +55,8 @@ def test_never_more_than_the_limit_in_any_window(path):
     assert most_in_a_window(moments, 60.0) == 7
 
 
-def test_never_more_across_threads(tmp_path):
-    """Two objects with one file, as two clients have, and several threads on each."""
+def test_threads_together_do_not_exceed_the_limit(tmp_path):
+    """Two objects share a file, like two clients, with several threads each."""
     clock = Clock()
     path = tmp_path / "quota.sqlite"
     quotas = [Quota(path, 10, 60.0, clock, clock.sleep) for _ in range(2)]
@@ -81,7 +81,7 @@ def test_never_more_across_threads(tmp_path):
     assert clock.now - 1_000_000 >= (72 / 10 - 1) * 60
 
 
-def test_never_more_in_real_time(tmp_path):
+def test_the_limit_holds_in_real_time(tmp_path):
     path, moments, lock = tmp_path / "quota.sqlite", [], threading.Lock()
 
     def work():
@@ -101,7 +101,7 @@ def test_never_more_in_real_time(tmp_path):
     assert all(later - sooner > 0.2 for sooner, later in zip(moments, moments[5:], strict=False))
 
 
-def test_the_limit_is_there_at_once(path):
+def test_the_whole_limit_is_available_at_once(path):
     clock = Clock()
     quota = Quota(path, limit=50, window_s=3600.0, clock=clock, sleep=clock.sleep)
     for _ in range(50):
@@ -112,7 +112,7 @@ def test_the_limit_is_there_at_once(path):
     assert max(clock.slept) <= 60
 
 
-def test_a_clock_set_back_holds_nobody_for_longer_than_a_window(path):
+def test_a_clock_set_back_delays_for_at_most_a_window(path):
     clock = Clock()
     quota = Quota(path, limit=3, window_s=60.0, clock=clock, sleep=clock.sleep)
     for _ in range(3):
@@ -131,7 +131,7 @@ def test_a_clock_set_back_gives_no_calls_away(path):
     clock.now -= 30
     for _ in range(3):
         quota.take()
-    # As it cannot be known how long ago they were, they count as of now.
+    # Their age is unknown, so they count as of now.
     assert sum(clock.slept) == pytest.approx(60)
 
 
@@ -149,7 +149,7 @@ def test_a_closed_gate_stops_everybody_until_it_opens(tmp_path):
     assert sum(clock.slept) == pytest.approx(100)
 
 
-def test_a_gate_that_closes_meanwhile_is_seen_by_those_who_wait(path):
+def test_waiting_callers_notice_a_gate_that_closes(path):
     clock = Clock()
     quota = Quota(
         path, limit=1, window_s=600.0, clock=clock, sleep=lambda s: (clock.sleep(s), closing_once())
@@ -167,7 +167,7 @@ def test_a_gate_that_closes_meanwhile_is_seen_by_those_who_wait(path):
 
 
 @pytest.mark.parametrize("content", [b"no database" * 100, b"\x00" * 5_000])
-def test_a_broken_file_is_begun_anew(tmp_path, content):
+def test_a_broken_file_is_replaced(tmp_path, content):
     path = tmp_path / "quota.sqlite"
     path.write_bytes(content)
     clock = Clock()
@@ -180,8 +180,8 @@ def test_a_broken_file_is_begun_anew(tmp_path, content):
 
 
 @pytest.mark.parametrize("how", ["cut", "flip"])
-def test_a_damaged_file_neither_ends_a_search_nor_holds_it_up(tmp_path, how):
-    """What SQLite does not notice as well: numbers that are none, texts that are no text."""
+def test_a_damaged_file_neither_ends_nor_delays_a_search(tmp_path, how):
+    """This includes damage that SQLite does not notice: invalid numbers and texts."""
     path = tmp_path / "quota.sqlite"
     clock = Clock()
     quota = Quota(path, clock=clock, sleep=clock.sleep)
@@ -204,7 +204,7 @@ def test_a_damaged_file_neither_ends_a_search_nor_holds_it_up(tmp_path, how):
     assert not clock.slept
 
 
-def test_where_no_file_can_be_it_counts_alone(tmp_path, caplog):
+def test_without_a_file_a_process_counts_alone(tmp_path, caplog):
     (tmp_path / "file").write_text("not a folder")
     clock = Clock()
     for path in (tmp_path / "file" / "quota.sqlite", tmp_path):
@@ -216,7 +216,7 @@ def test_where_no_file_can_be_it_counts_alone(tmp_path, caplog):
     assert caplog.text.count("counts only its own calls") == 2
 
 
-def test_a_file_that_cannot_be_written_any_more_does_not_end_a_search(tmp_path, caplog):
+def test_a_file_that_becomes_unwritable_does_not_end_a_search(tmp_path, caplog):
     clock = Clock()
     quota = Quota(tmp_path / "quota.sqlite", 2, 60.0, clock, clock.sleep)
     quota.take()
@@ -228,7 +228,7 @@ def test_a_file_that_cannot_be_written_any_more_does_not_end_a_search(tmp_path, 
     assert caplog.text.count("counts only its own calls") == 1
 
 
-def test_a_file_that_breaks_meanwhile_does_not_end_a_search(tmp_path, caplog):
+def test_a_file_that_breaks_during_a_search_does_not_end_it(tmp_path, caplog):
     path, clock = tmp_path / "quota.sqlite", Clock()
     quota = Quota(path, 2, 60.0, clock, clock.sleep)
     quota.take()
@@ -258,7 +258,7 @@ def test_the_key_is_not_in_the_file_or_its_name(tmp_path, monkeypatch):
 
 
 def test_too_many_requests_for_one_thread_stops_the_others(tmp_path):
-    """A 429 that names a time closes the gate: nobody of the key asks before."""
+    """A 429 with a time closes the gate for every thread with the key."""
     moments, lock = [], threading.Lock()
 
     def reply(_):
@@ -271,7 +271,7 @@ def test_too_many_requests_for_one_thread_stops_the_others(tmp_path):
 
     quota = Quota(tmp_path / "quota.sqlite")
     with Canned(reply) as server, journal(tmp_path, server.api_url) as kept:
-        # Each has a client of its own, as searches of several areas have.
+        # Each has its own client, like searches of several areas.
         made = [service(server.api_url, kept) for _ in range(3)]
         for one in made:
             one._client = client(server.api_url, quota=quota, pause_s=0.01)
@@ -289,7 +289,7 @@ def test_too_many_requests_for_one_thread_stops_the_others(tmp_path):
     assert len(moments) == 3 * 6 + 1
     refused = sorted(moments)[5]
     after = [moment - refused for moment in sorted(moments)[6:]]
-    # Those that were on their way arrive; all others wait the second that was asked for.
+    # Requests that were on their way arrive; all others wait for the requested second.
     assert sum(gap < 0.9 for gap in after) <= 2
     assert sum(gap >= 0.95 for gap in after) >= 11
 

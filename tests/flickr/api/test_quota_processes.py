@@ -1,4 +1,4 @@
-"""The quota of a key is one for all processes that use it."""
+"""All processes of a key share one quota."""
 
 import json
 import os
@@ -27,7 +27,7 @@ for _ in range(int(sys.argv[4])):
     quota.take()
 """
 
-# Times as the file has them: the moments that count, before a taker is put aside by its machine.
+# Times as in the file: the moments that count, before the machine suspends a process.
 WATCHER = """
 CREATE TABLE granted (at REAL);
 CREATE TRIGGER kept AFTER INSERT ON call BEGIN INSERT INTO granted VALUES (new.at); END;
@@ -66,7 +66,7 @@ def test_processes_together_never_exceed_a_window_and_waste_none(tmp_path):
 
 @pytest.fixture
 def photos():
-    """More pages than the quota allows to ask for."""
+    """Return more pages than the quota allows."""
     n = 5_000
     rng = np.random.default_rng(3)
     return {
@@ -107,7 +107,7 @@ def test_two_searches_of_one_key_share_its_hour(tmp_path, photos, monkeypatch):
             ends = time.monotonic() + 120
             while len(server.calls) < LIMIT and time.monotonic() < ends:
                 time.sleep(0.1)
-            # Time enough for each to ask all its 20 pages, were it not for the quota.
+            # Each would have time for all its 20 pages without the quota.
             time.sleep(5)
             assert len(server.calls) == LIMIT
             assert [one.poll() for one in searches] == [None, None]

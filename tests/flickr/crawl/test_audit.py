@@ -1,4 +1,4 @@
-"""The audit's interval holds what it says it holds."""
+"""The audit's interval has the stated coverage."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ NAMES = [str(number) for number in range(8_000)]
 
 
 class Made:
-    """A service of ``count`` photos at random dates, whose servers each lack some of them."""
+    """A service of ``count`` photos at random dates, whose replicas each lack some of them."""
 
     def __init__(self, count, seed, servers=1, lag=0.0):
         self.rng = np.random.default_rng(seed)
@@ -41,11 +41,11 @@ class Made:
         return audit(self.ask, ROOT, listed, uploads, calls, share)
 
     def listed(self, missing):
-        """All photos but a share of them, at random."""
+        """Return all photos except a random share."""
         return {NAMES[n] for n in np.flatnonzero(self.rng.random(self.count) >= missing)}
 
     def swept(self):
-        """What a search finds that asks one server for each page."""
+        """Return the photos found by a search that asks one replica per page."""
         found = set()
         for place in range(0, self.count, PER_PAGE):
             has = self.server()
@@ -92,12 +92,12 @@ def test_the_interval_holds_the_share_that_is_missing(missing):
         held += found.low <= truth <= found.high
         widths += found.high - found.low
     assert held >= 95
-    # It does not do so by saying nothing.
+    # The interval is not trivially wide.
     assert widths / 100 < 0.02 + missing
 
 
 @pytest.mark.parametrize(("servers", "lag"), [(3, 0.003), (2, 0.01)])
-def test_the_interval_holds_what_servers_that_lag_have_hidden(servers, lag):
+def test_the_interval_contains_photos_hidden_by_lagging_replicas(servers, lag):
     held = 0
     for seed in range(100):
         made = Made(8_000, seed, servers, lag)
@@ -107,7 +107,7 @@ def test_the_interval_holds_what_servers_that_lag_have_hidden(servers, lag):
     assert held >= 95
 
 
-def test_what_it_finds_is_unknown_and_real():
+def test_its_finds_are_unknown_and_real():
     made = Made(5_000, seed=1)
     listed = made.listed(0.05)
     found = made.audit(listed, calls=25)
@@ -119,14 +119,14 @@ def test_what_it_finds_is_unknown_and_real():
     assert found.low <= len(found.unknown) / found.shown <= found.high
 
 
-def test_without_a_share_nothing_is_asked():
+def test_without_a_share_no_call_is_made():
     made = Made(5_000, seed=1)
     found = made.audit(made.listed(0.0), calls=25, share=0)
     assert (found.calls, found.shown, found.unknown, made.asked) == (0, 0, [], [])
     assert (found.low, found.high) == (0.0, 1.0)
 
 
-def test_without_a_photo_nothing_is_asked():
+def test_without_a_photo_no_call_is_made():
     made = Made(5_000, seed=1)
     assert made.audit(set(), calls=25).calls == len(made.asked) == 0
 
@@ -148,7 +148,7 @@ def test_the_same_search_is_audited_alike():
         made.audit(made.listed(0.01), calls=40)
     assert one.asked == two.asked
     assert one.asked != other.asked
-    # Every view is a question of its own, so that the journal does not answer it.
+    # Every view is a distinct query, so that the journal does not answer it.
     assert len({query.key for query in one.asked}) == len(one.asked)
     assert len({query.high for query in one.asked}) <= len(one.asked) // VIEWS
 

@@ -1,4 +1,4 @@
-"""A search along a polygon: every photo inside, none outside, and few calls more than needed."""
+"""A search along a polygon lists every photo inside and none outside, with few extra calls."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ CENTRE, HALF = np.array([2.2, 48.76]), np.array([0.1, 0.3])
 
 
 def polygon(corners, seed):
-    """A city's outline: round, with bays of all sizes."""
+    """Return a city's outline: round, with bays of all sizes."""
     rng = np.random.default_rng(seed)
     angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     radius = np.ones(corners)
@@ -29,7 +29,7 @@ def polygon(corners, seed):
 
 
 def photos(ground, count, seed):
-    """Photos as in a city, so many of them inside: a third anywhere, the others in hot spots."""
+    """Return city-like photos, ``count`` of them inside: a third anywhere, others in hot spots."""
     rng = np.random.default_rng(seed)
     west, south, east, north = ground.bbox_deg
     middle, half = (
@@ -49,7 +49,7 @@ def photos(ground, count, seed):
 
 
 def searched(ground, service, box_total=20_000):
-    """Cells of a walk, what it lists, and what it should."""
+    """Return the cells of a walk, its list, and the expected list."""
     lon, lat = service.lon / 1e6, service.lat / 1e6
     inside = ground.holds(lon, lat)
 
@@ -77,7 +77,7 @@ def test_a_polygon_of_five_thousand_corners_takes_few_more_calls_than_its_photos
     calls = len(service.calls)
     print(f"{calls} calls, {calls / math.ceil(45_000 / 250):.3f} times the least")
     assert calls <= 1.1 * math.ceil(45_000 / 250)
-    # No question is about a box outside the area, not to speak of one beyond its box.
+    # No query concerns a box outside the area, let alone beyond its bounding box.
     boxes = {query.box for query in service.calls}
     assert all(Cover(ground).trimmed(box) is not None for box in boxes)
 
@@ -108,7 +108,7 @@ def test_every_photo_of_any_shape_is_listed_and_no_other(seed, box_total):
 
 
 def test_the_cheapest_cut_is_the_cheapest():
-    """Against all ways to cut a grid of 3 x 3, found one by one."""
+    """Compared with all ways to cut a 3 x 3 grid, enumerated."""
 
     def every(top, end, left, right):
         yield [(top, end, left, right)]

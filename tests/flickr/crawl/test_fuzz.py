@@ -1,4 +1,4 @@
-"""Answers of every wrong shape: a record is left out or a page asked again, and nothing breaks."""
+"""Malformed responses: a record is left out or a page queried again, and nothing breaks."""
 
 import itertools
 import json
@@ -78,7 +78,7 @@ RELAXED = settings(
 
 
 def changed(whole, path, value):
-    """A copy with one place replaced, or without it."""
+    """Return a copy with one place replaced or removed."""
     if not path:
         return value
     copy = dict(whole) if isinstance(whole, dict) else list(whole)
@@ -91,7 +91,7 @@ def changed(whole, path, value):
 
 @st.composite
 def spoilt(draw):
-    """An answer with one or two records or their fields wrong, and perhaps the group's numbers."""
+    """Draw a response with one or two malformed records, and perhaps malformed totals."""
     whole = answer([record(n) for n in range(COUNT)])
     hit = draw(st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=2, unique=True))
     value = JSON | st.just(ABSENT)
@@ -105,7 +105,7 @@ def spoilt(draw):
 
 
 def rows_of(found):
-    """Rows of the table, as the search makes them."""
+    """Return rows of the table as the search writes them."""
     names = Photo.__slots__
     same = {"source": "flickr", "heading_deg": None, "unusable": ""}
     return [
@@ -114,7 +114,7 @@ def rows_of(found):
 
 
 def assert_sound(found, page, kept, folder):
-    """What was read fits the table and the summary, and no good record was lost."""
+    """Check that the result fits table and summary, and that no good record was lost."""
     assert len(page.entries) == COUNT
     listed = {entry.id for entry in page.entries if not entry.flaw}
     assert {record(n)["id"] for n in kept} <= listed <= set(found.photos)
@@ -178,20 +178,20 @@ def test_no_record_takes_its_neighbours_along(made, tmp_path_factory):
 
 @RELAXED
 @given(value=JSON, path=st.sampled_from([(), ("photos",), ("photos", "photo"), ("stat",)]))
-def test_what_is_no_answer_is_told_from_an_empty_one(value, path):
+def test_an_invalid_response_differs_from_an_empty_one(value, path):
     whole = changed(answer([record(1)]), path, value)
     try:
         page = listing().read(whole, ROOT) if isinstance(whole, dict) else None
     except ValueError:
         return
-    # It then says how many there are.
+    # A valid empty response states its total.
     if page is not None and not page.entries:
         assert integer(whole["photos"]["total"]) is not None or whole["photos"]["total"] == ""
 
 
 @RELAXED
 @given(value=JSON, path=st.sampled_from([(), ("licenses",), ("licenses", "license")]))
-def test_a_table_of_licences_of_any_shape(value, path):
+def test_a_licence_table_of_any_shape_is_read_or_refused(value, path):
     whole = changed({"licenses": {"license": [{"id": 4, "name": "CC BY"}]}}, path, value)
     try:
         table = licenses.parse(whole if isinstance(whole, dict) else {})
@@ -206,14 +206,14 @@ def test_a_table_of_licences_of_any_shape(value, path):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """A server whose answer is set by the test, and one journal for all examples."""
+    """Return a server with scripted responses, and one journal for all examples."""
     folder = tmp_path_factory.mktemp("asked")
     with Canned(lambda _: b"") as server, journal(folder, server.api_url) as kept:
         yield server, kept, folder, itertools.count(1)
 
 
 def asked(served, replies):
-    """Ask through everything there is; what came of it, what it said, and of a second time."""
+    """Query through all layers; return page, listing and error, and check a second run."""
     server, kept, _, takes = served
     left = list(replies)
     server.reply = lambda _: left.pop(0) if len(left) > 1 else left[0]
@@ -227,7 +227,7 @@ def asked(served, replies):
         assert said.endswith(".")
         assert KEY not in said
         return None, found, said
-    # What was taken stays what it is, without another question.
+    # The accepted result is reproduced without another query.
     server.reply = lambda _: pytest.fail("asked again")
     again = listing()
     assert service(server.api_url, kept, again).ask(query) == page
@@ -254,7 +254,7 @@ def test_a_spoilt_record_that_is_mended_leaves_no_trace(served, made):
     served[1]._database.execute("DELETE FROM call")
     page, found, said = asked(served, [json.dumps(whole).encode(), good])
     assert page is not None, said
-    # What is said to be left out is what the answer that counts has, and no more.
+    # The photos left out are exactly those of the response that counts.
     assert len(found.left_out) <= sum(bool(entry.flaw) for entry in page.entries)
 
 
@@ -267,7 +267,7 @@ def test_a_spoilt_answer_over_http_is_asked_again(served, data, value):
     good = [record(n)["id"] for n in range(3)]
     page, _, said = asked(served, [spoilt_body, body([record(n) for n in range(3)])])
     if page is None:
-        # The only thing not asked again is a refusal in so many words.
+        # Only an explicit refusal is not queried again.
         assert whole["stat"] == "fail", said
     elif page.ids != good:
         sent = whole["photos"]["photo"]
@@ -276,7 +276,7 @@ def test_a_spoilt_answer_over_http_is_asked_again(served, data, value):
 
 @RELAXED
 @given(code=JSON, message=JSON)
-def test_a_refusal_of_any_shape_is_a_sentence(served, code, message):
+def test_a_refusal_of_any_shape_gives_a_sentence(served, code, message):
     page, _, said = asked(
         served, [json.dumps({"stat": "fail", "code": code, "message": message}).encode()]
     )
@@ -331,7 +331,7 @@ def test_junk_is_asked_again(served, junk):
 
 
 @pytest.mark.parametrize("code", [-1, 10**30, "abc", [], {}, None, 1.5, True])
-def test_a_code_that_is_none_of_flickr_s_is_a_sentence(served, code):
+def test_an_unknown_code_gives_a_sentence(served, code):
     fail = {"stat": "fail", "code": code, "message": "no"}
     page, _, said = asked(served, [json.dumps(fail).encode()])
     assert page is None

@@ -1,4 +1,4 @@
-"""The journal: nothing recorded is lost, nothing removed is kept."""
+"""The journal: no recorded data is lost, and no removed data is kept."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def test_answers_come_back_in_order_for_their_question_and_crawl_only(here):
             assert kept.answers("a") == []
 
 
-def test_past_the_end_is_an_answer_and_other_refusals_are_none(here):
+def test_past_the_end_is_an_answer_and_other_refusals_are_not(here):
     with opened() as kept:
         kept.record("a", attempt(ok=False, code=20), None)
         kept.record("b", attempt(ok=False, code=201), None)
@@ -71,7 +71,7 @@ def test_past_the_end_is_an_answer_and_other_refusals_are_none(here):
         assert kept.answers("b") == []
 
 
-def test_every_call_says_how_it_went(here):
+def test_every_call_is_recorded_with_its_outcome(here):
     with opened() as kept:
         kept.record("a", attempt(ok=False), None)
         kept.record("a", attempt(b"body", number=2), PAGE, "order")
@@ -93,7 +93,7 @@ def test_numbers_that_no_table_holds_are_recorded_all_the_same(here):
         assert kept.answers("a") == [b"body"]
 
 
-def test_threads_share_it(here):
+def test_threads_share_a_journal(here):
     with opened() as kept:
 
         def work(number):
@@ -143,7 +143,7 @@ def test_killed_at_any_moment_it_has_every_call_that_was_recorded(here):
         for _ in range(chance.randrange(1, 60)):
             written.add(int(process.stdout.readline()))
         process.send_signal(signal.SIGKILL)
-        # What it had said before it was dead, a line broken off excepted.
+        # Its output before it died, except an incomplete last line.
         rest = process.stdout.read().splitlines(keepends=True)
         process.wait()
         process.stdout.close()
@@ -157,7 +157,7 @@ def test_killed_at_any_moment_it_has_every_call_that_was_recorded(here):
                 assert len(content) > 20_000
             extra = {f"q{max(written) + 1}"}
             more = [q for q in extra if kept.answers(q)]
-        # At most the call that was being recorded is there without having been reported.
+        # At most the call in progress was recorded without having been reported.
         written |= {int(q[1:]) for q in more}
     assert len(written) > 50
 
@@ -173,7 +173,7 @@ def sentence(error):
     return said
 
 
-def test_a_second_search_of_an_area_is_told_so(here):
+def test_a_second_search_of_an_area_is_refused(here):
     with opened() as kept:
         for act in (opened, lambda: module.find("oslo", ["1"], ()), lambda: scrub(["1"])):
             with pytest.raises(UserError) as error:
@@ -186,7 +186,7 @@ def test_a_second_search_of_an_area_is_told_so(here):
         assert kept.answers("a") == [b"{}"]
 
 
-def test_a_second_process_is_told_so_and_a_dead_one_holds_nothing(here):
+def test_a_second_process_is_refused_and_a_dead_one_holds_nothing(here):
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(WRITER), "0"],
         stdout=subprocess.PIPE,
@@ -204,7 +204,7 @@ def test_a_second_process_is_told_so_and_a_dead_one_holds_nothing(here):
 
 
 @pytest.mark.parametrize("content", [b"PAR1" * 500, b"\x00" * 4096, os.urandom(9_000)])
-def test_what_is_no_journal_is_told_and_left_alone(here, content):
+def test_a_file_that_is_not_a_journal_is_reported_and_left_alone(here, content):
     path = journal_path("oslo")
     path.parent.mkdir()
     path.write_bytes(content)
@@ -214,7 +214,7 @@ def test_what_is_no_journal_is_told_and_left_alone(here, content):
     assert path.read_bytes() == content
 
 
-def test_another_database_is_told(here):
+def test_another_database_is_reported(here):
     path = journal_path("oslo")
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as database:
@@ -224,14 +224,14 @@ def test_another_database_is_told(here):
     sentence(error)
 
 
-def test_a_folder_that_cannot_be_is_told(here):
+def test_an_impossible_folder_is_reported(here):
     journal_path("oslo").parent.write_text("a file")
     with pytest.raises(UserError) as error:
         opened()
     sentence(error)
 
 
-def test_a_full_disk_is_told_and_what_was_recorded_stays(here):
+def test_a_full_disk_is_reported_and_recorded_calls_stay(here):
     with opened() as kept:
         kept.record("a", attempt(b"small"), PAGE)
         pages = kept._database.execute("PRAGMA page_count").fetchone()[0]
@@ -244,7 +244,7 @@ def test_a_full_disk_is_told_and_what_was_recorded_stays(here):
         assert kept.answers("b") == []
 
 
-def test_a_file_broken_in_the_middle_is_told(here):
+def test_a_file_broken_in_the_middle_is_reported(here):
     with opened() as kept:
         for number in range(50):
             kept.record(f"{number}", attempt(os.urandom(5_000)), PAGE)
@@ -296,7 +296,7 @@ def blobs(path):
     return [(crawl, zlib.decompress(content)) for crawl, content in rows]
 
 
-def test_answers_of_earlier_crawls_go_when_one_is_finished(here):
+def test_responses_of_earlier_crawls_are_dropped_when_one_finishes(here):
     old, new = os.urandom(3_000), os.urandom(3_000)
     with opened(snapshot="1") as kept:
         kept.record("a", attempt(old), PAGE)
@@ -313,7 +313,7 @@ def test_answers_of_earlier_crawls_go_when_one_is_finished(here):
     assert traces(journal_path("oslo"), new) > 0
 
 
-def test_what_owners_wrote_is_not_kept_for_the_next_crawl(here):
+def test_owners_texts_are_not_kept_for_the_next_crawl(here):
     with opened() as kept:
         kept.finish([row(1, title="Confession", owner_name="Jane Doe", url="http://secret/")])
     found = everything(journal_path("oslo"))
@@ -326,13 +326,13 @@ def test_what_owners_wrote_is_not_kept_for_the_next_crawl(here):
 
 
 def everything(path):
-    """All bytes of the file and of what lies beside it."""
+    """Return all bytes of the file and of the files beside it."""
     beside = [one for one in Path(path).parent.iterdir() if one.name.startswith(path.name)]
     return b"".join(one.read_bytes() for one in sorted(beside))
 
 
 def traces(path, content):
-    """How many windows of what was stored are still in the bytes of the file."""
+    """Return the number of windows of the stored data that remain in the file's bytes."""
     stored = zlib.compress(content, 3)
     windows = [stored[start : start + 24] for start in range(8, len(stored) - 24, 24)]
     assert len(windows) > 3
@@ -345,7 +345,7 @@ def scrub(ids=(), owners=()):
 
 
 def noisy(number, **changes):
-    """A record that compresses badly, so that it can be found again by its bytes."""
+    """Return an incompressible record, so that its bytes can be found again."""
     return record(number, title=os.urandom(600).hex(), **changes)
 
 
@@ -373,7 +373,7 @@ def test_a_removed_photo_leaves_no_trace(here, by):
     for photo in photos:
         is_there = photo["title"].encode() in text
         assert is_there == (photo["id"] not in gone)
-    # The compressed bytes of old are gone from free pages, too; a common beginning may stay.
+    # The old compressed bytes are gone from free pages too; a common prefix may remain.
     assert traces(journal_path("oslo"), first) <= 0.6 * before
     assert not list(journal_path("oslo").parent.glob("*-wal"))
     with opened(snapshot="later") as kept:
@@ -390,8 +390,8 @@ def test_a_first_photo_removed_leaves_none_of_the_bytes(here):
     assert traces(journal_path("oslo"), content) == 0
 
 
-def test_a_journal_of_a_killed_search_is_scrubbed_with_what_lies_beside_it(here):
-    """The log beside the file holds answers, too, until the next one opens it."""
+def test_a_killed_searchs_journal_is_scrubbed_with_its_side_files(here):
+    """The log beside the file contains responses too, until the file is opened again."""
     secret = os.urandom(3_000)
     code = f"""
         import os
@@ -426,7 +426,7 @@ def test_nothing_to_remove_changes_nothing(here):
     assert journal_path("oslo").read_bytes() == content
 
 
-def test_an_owner_s_record_without_a_proper_id_is_taken_out_too(here):
+def test_an_owners_record_without_a_valid_id_is_removed_too(here):
     owner = record(1)["owner"]
     bad = [record(1, id=None), record(1, id="../x"), record(1, id=["5"]), record(2, id="")]
     filled(here, body([*bad, record(3)]))
@@ -457,7 +457,7 @@ def test_the_replay_after_a_removal_lists_all_the_others_without_a_call(here):
         pairs = list(zip(old.entries, new.entries, strict=True))
         assert {one.id for one, other in pairs if other.flaw} == lost
         assert all(one == other for one, other in pairs if one.id not in lost)
-        # Each is still one of its own, so that the account balances as before.
+        # Each is still a distinct photo, so that the ledger balances as before.
         assert len(set(new.ids)) == len(set(old.ids))
     assert again[0].ids == again[1].ids
     assert not any(photo_id in str(found.left_out) for photo_id in lost)

@@ -1,4 +1,4 @@
-"""The account balances on every service that stands still, and only leans one way with phantoms."""
+"""The ledger balances for every unchanging service, and leans to one side with phantoms."""
 
 import json
 
@@ -37,7 +37,7 @@ def test_more_counted_than_shown_is_over_and_less_is_under():
     assert (ledger.steps, ledger.over, ledger.under, ledger.worst) == (3, 2, 1, 4)
 
 
-def test_an_answer_that_does_not_say_how_many_is_compared_with_nothing():
+def test_a_response_without_a_total_is_not_compared():
     ledger = Ledger()
     ledger.step(100, page(0, ("a", 90), ("b", 80)))
     ledger.step(80, page(2, ("b", 80), ("c", 60)))
@@ -59,7 +59,7 @@ def test_a_photo_shown_twice_is_one():
     ledger.step(100, page(2, ("a", 90), ("a", 90), ("b", 80)))
     ledger.more(page(2, ("b", 80)))
     ledger.end()
-    # The answer has more rows than its total: it is compared with nothing.
+    # The response has more rows than its total, so it is not compared.
     assert ledger.steps == 0
     ledger.step(100, page(3, ("a", 90), ("a", 90), ("b", 80)))
     ledger.end()
@@ -83,7 +83,7 @@ def test_a_sum_is_as_one_account_of_all(parts):
 
 @st.composite
 def crowds(draw):
-    """Photos of an area: anywhere or on a few points, at any time or in a few seconds."""
+    """Draw photos of an area: anywhere or at a few points, at any time or within a few seconds."""
     count = draw(st.integers(0, 2_500))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     west, south, east, north = BBOX
@@ -165,7 +165,7 @@ def test_phantoms_only_ever_count_too_many(columns, box_total, share, filled, se
 
 @pytest.mark.parametrize("lost", [1, 40, 300])
 def test_a_photo_that_is_counted_and_not_shown_is_never_overlooked(lost):
-    """Whichever photos an otherwise honest service keeps back, the account says how many."""
+    """The ledger counts the photos that an otherwise honest service hides."""
     rng = np.random.default_rng(lost)
     columns = {
         "id": np.arange(1_000) + 1,

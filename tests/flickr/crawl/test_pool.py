@@ -1,4 +1,4 @@
-"""Several nodes at a time: each once, and an end whatever happens."""
+"""Several nodes in parallel: each is visited once, and the walk always ends."""
 
 import random
 import threading
@@ -10,7 +10,7 @@ from witw.flickr.crawl.pool import spread
 
 
 def tree(seed, most=4, depth=5):
-    """Children by node, of a random tree."""
+    """Return the children of each node of a random tree."""
     chance, below = random.Random(seed), {}
 
     def grow(name):
@@ -39,15 +39,15 @@ def test_every_node_is_visited_once(workers, seed):
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_no_node_is_no_visit(workers):
+def test_no_node_means_no_visit(workers):
     assert spread([], lambda _: pytest.fail("visited"), workers) == []
 
 
-def test_several_starts():
+def test_several_start_nodes_are_visited():
     assert sorted(spread([3, 1, 2], lambda node: (node, []), 2)) == [1, 2, 3]
 
 
-def test_visits_overlap_and_no_more_than_asked_for():
+def test_visits_overlap_up_to_the_number_of_workers():
     at_once, most, lock = 0, 0, threading.Lock()
 
     def visit(node):
@@ -82,7 +82,7 @@ def test_the_first_error_ends_it_and_no_visit_is_begun_after(workers, error):
         spread([1], visit, workers)
     begun = len(seen)
     time.sleep(0.1)
-    # Those under way come to their end, and nothing new is begun.
+    # Visits under way finish, and no new visit starts.
     assert len(seen) <= begun + workers
     deadline = time.monotonic() + 60
     while threading.active_count() > before and time.monotonic() < deadline:

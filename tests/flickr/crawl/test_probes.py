@@ -1,4 +1,4 @@
-"""Searches of services that hide photos from some questions, over HTTP: none is called complete."""
+"""Searches of services that hide photos from some queries, over HTTP: none is called complete."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def spec_of(api_url, bbox=PARIS_BBOX_DEG, **settings):
 
 @pytest.fixture
 def searched(tmp_path, monkeypatch):
-    """Search a service that behaves so; the ids listed and the summary."""
+    """Search a service with the given behaviour; return the ids listed and the summary."""
     monkeypatch.chdir(tmp_path)
 
     def run(catalog=CITY, bbox=PARIS_BBOX_DEG, settings=(), **behaviour):
@@ -67,7 +67,7 @@ GOOD = {
     "totals as text": {"totals": "text"},
     "no order": {"sort": "ignored"},
 }
-# Such a search is whole, as the audit finds out how to ask.
+# Such a search is complete, because the audit finds the right way to query.
 MENDED = {
     "unset accuracy hides 7 %": {"unset_hides": 0.069},
     "unset accuracy hides 2 %": {"unset_hides": 0.02},
@@ -106,7 +106,7 @@ def test_a_search_that_lacks_photos_is_not_called_complete(searched, behaviour, 
         assert kind in said["probes"]["odd"]
         assert said["verdict"] == word
         assert "other photos (by " in said["reasons"][2]
-    # Whatever hides too few to be asked for in another way is not complete either.
+    # Photos too few to be searched in another way also prevent a complete verdict.
     assert (said["verdict"] == "complete") <= (ids == EVERYTHING)
 
 
@@ -131,7 +131,7 @@ def test_an_area_without_photos_is_complete_where_there_are_some_elsewhere(searc
 
 
 def test_an_area_that_vanishes_between_two_decimals_is_not_complete(searched):
-    """A service that cuts boxes to two decimals makes a line of a small area."""
+    """A service that truncates boxes to two decimals reduces a small area to a line."""
     crowd = (2.3411, 48.8511, 2.3469, 48.8569)
     inside = paris(COUNT, seed=1)
     inside["lon"] = 2.3412 + inside["id"] % 5_000 / 1e6
@@ -148,7 +148,7 @@ def test_a_filter_that_ignores_licences_it_does_not_know_ends_no_search(searched
     assert (ids, said["verdict"]) == (EVERYTHING, "complete")
     assert said["probes"]["ignored"] == [11, 12, 13, 14, 15, 16]
     assert "Queried for licence 11, 12, 13, 14, 15, 16 alone" in " ".join(said["reasons"])
-    # Where there are photos of these licences, the same answers show what is lacking.
+    # If photos with these licences exist, the same responses show the missing ones.
     ids, said = searched(CITY, licenses_up_to=10)
     assert said["verdict"] != "complete"
 
@@ -159,8 +159,8 @@ def test_without_an_audit_nothing_is_called_complete(searched):
     assert "No other queries were sent (`search.audit` is 0)" in " ".join(said["reasons"])
 
 
-def test_forgetting_photos_changes_no_question_and_no_verdict(tmp_path, monkeypatch):
-    """And the search that was finished needs neither a key nor the service, nor does `forget`."""
+def test_forgetting_photos_changes_no_query_and_no_verdict(tmp_path, monkeypatch):
+    """A finished search needs neither a key nor the service, and neither does `forget`."""
     monkeypatch.chdir(tmp_path)
     held = CITY.behaving(Behaviour(seed=1, list_hides=0.5))
     with FlickrServer(held, lambda _: None) as server:
@@ -188,13 +188,13 @@ def test_forgetting_photos_changes_no_question_and_no_verdict(tmp_path, monkeypa
         spec | {"aoi": "rome"},
     ):
         assert journals.needs_service(changed)
-    # Other questions need a key, and say so.
+    # Other queries need a key, and report that.
     done = run_stage(tmp_path, spec | {"search": spec["search"] | {"sweeps": 2}})
     assert done.stderr.splitlines()[-1].startswith("witw: FLICKR_API_KEY is not set")
 
 
 def run_stage(folder, spec):
-    """The stage as a process without a key."""
+    """Run the stage as a process without a key."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("FLICKR_")}
     args = [sys.executable, "-m", "witw.sources.search", "--spec", json.dumps(spec)]
     for name in ("photos", "cells"):
@@ -247,7 +247,7 @@ def test_a_plan_varies_everything_and_follows_from_its_seed():
         assert query_of(query.key) == query
 
 
-def test_many_licences_share_questions():
+def test_many_licences_share_queries():
     many = ROOT._replace(licenses=tuple(range(1, 17)))
     made = probes.plan(many, PHOTOS)
     assert len(made) == 22

@@ -1,4 +1,4 @@
-"""The walk against a small search service over arrays, which knows nothing of the walk."""
+"""The walk against a small, independent search service over arrays."""
 
 import math
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ LICENSES = (1, 2, 3, 4)
 
 @dataclass
 class Service:
-    """Search over photos: filter, sort, cut off at 4,000, page. What goes wrong is switchable."""
+    """Search over photos: filter, sort, limit to 4,000, page. Each fault can be switched on."""
 
     lon: np.ndarray  # micro-degrees, as Flickr gives six decimals
     lat: np.ndarray
@@ -48,7 +48,7 @@ class Service:
         box, number = query.box, query.page
         self.calls.append(query)
         assert number * self.per_page <= REACH, "a page nobody can see was asked for"
-        # Decimal degrees, read as the service would read them.
+        # Decimal degrees, parsed as the service would.
         west, south, east, north = (float(v) * 1e6 for v in box.text.split(","))
         if self.half_open:  # and decimals cut off
             west, south, east, north = (math.trunc(v) for v in (west, south, east, north))
@@ -74,7 +74,7 @@ class Service:
 
 
 def photos(count, *, pin=0, second=0, seed=0):
-    """Photos in clusters, ``pin`` of them on one point and ``second`` of one second."""
+    """Return clustered photos, ``pin`` of them at one point and ``second`` of one second."""
     rng = np.random.default_rng(seed)
     west, south, east, north = (round(v * 1e6) for v in BBOX)
     lon = np.clip(rng.normal((west + east) / 2, (east - west) / 9, count), west + 1, east - 1)
@@ -108,7 +108,7 @@ def unreachable(tree):
 
 
 def balance(tree):
-    """Steps of the ledger, and how many of them do not balance."""
+    """Return the number of ledger steps, and the number that do not balance."""
     ledger = summed(cell.ledger for cell in tree.cells)
     return ledger.steps, ledger.unbalanced
 
@@ -122,7 +122,7 @@ def test_pin_and_busy_second_are_listed_whole_at_hardly_a_call_more_than_needed(
     assert unreachable(tree) == 0
 
 
-def test_splitting_loses_and_repeats_nothing():
+def test_splitting_neither_loses_nor_repeats_photos():
     service = Service(**photos(40_000, pin=3_000, second=300))
     tree = walked(service, box_total=10_000)
     assert set(tree.listed) == service.ids()
@@ -132,7 +132,7 @@ def test_splitting_loses_and_repeats_nothing():
     for name, cell in cells.items():
         assert cell.is_leaf == (f"{name}0" not in cells)
         assert not cell.is_leaf or cell.total <= 10_000
-    # What a split box holds is what its page showed and its quarters hold (shared: the cursor).
+    # A split box contains the photos of its page and its quarters (shared: the cursor).
     root, quarters = cells["r"], [cells[f"r{n}"] for n in range(4)]
     assert 0 <= root.listed + sum(q.total for q in quarters) - root.total <= 1
     steps, unbalanced = balance(tree)
@@ -210,7 +210,7 @@ def test_seconds_that_each_fill_more_than_a_page_are_listed_whole():
     assert set(walked(Service(**data)).listed) == {str(i) for i in range(3_000)}
 
 
-def test_what_no_query_can_reach_is_counted():
+def test_unreachable_photos_are_counted():
     data = photos(5_000)
     data["upload"][:4_600] = 1_400_000_000
     data["lon"][:4_600], data["lat"][:4_600] = 2_294_481, 48_858_370
@@ -228,7 +228,7 @@ def test_a_service_that_ignores_the_order_is_listed_by_boxes(past_cap):
     assert set(tree.listed) == service.ids()
     assert unreachable(tree) == 0
     assert all(cell.total <= REACH for cell in tree.cells if cell.is_leaf)
-    # A page of each split box and a half-filled one of each leaf, no more.
+    # A page per split box and a half-filled one per leaf, no more.
     assert len(service.calls) <= least(20_000) + len(tree.cells) + 1
 
 

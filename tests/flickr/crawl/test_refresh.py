@@ -1,4 +1,4 @@
-"""A later snapshot: what is gone is told from what was missed, over HTTP and by itself."""
+"""A later snapshot: gone photos are distinguished from missed ones, over HTTP and in process."""
 
 import json
 import sqlite3
@@ -47,13 +47,13 @@ def photo(number, upload=None, lon=None, lat=None, **changes):
 
 @pytest.fixture
 def searched(tmp_path, monkeypatch, free_port):
-    """Searches what a server knows at that moment: rows by id, the summary, the server's calls."""
+    """Search a server's current state; return rows by id, the summary and the server's calls."""
     monkeypatch.chdir(tmp_path)
 
     def run(photos, snapshot, behaviour=None, bbox=BBOX, licenses=LICENSES, confirm_gone=""):
         told = {"oslo": confirm_gone} if confirm_gone else {}
         monkeypatch.setenv("WITW_CONFIRM_GONE", json.dumps(told))
-        # The same address each time, as it is the same service to the journal.
+        # The address stays the same, because it identifies the service in the journal.
         with FlickrServer(photos, lambda _: None, port=free_port, behaviour=behaviour) as server:
             spec = {
                 "aoi": "oslo",
@@ -86,14 +86,14 @@ OLD = [photo(number) for number in range(600)]
 NEW = [photo(1_000 + number, START + 60 * number + 1) for number in range(50)]
 
 
-def test_what_is_gone_gets_a_tombstone_and_what_is_new_a_date(searched):
+def test_gone_photos_get_a_tombstone_and_new_ones_a_date(searched):
     rows, summary, _ = searched(OLD, FIRST)
     assert set(rows) == ids(OLD)
     assert summary["gone"] == 0
     removed = ids(OLD[::25])
     now = [one for one in OLD if one.id not in removed] + NEW
     waiting, summary, calls = searched(now, SECOND)
-    # Missed once is not gone: row and address stay as they were.
+    # A photo missed once is not gone: row and address stay unchanged.
     assert (gone(waiting), missed(waiting)) == (set(), removed)
     assert (summary["gone"], summary["missed"]) == (0, len(removed))
     assert {call.name for call in calls} == {"flickr.photos.licenses.getInfo", SEARCH}
@@ -118,7 +118,7 @@ def test_what_is_gone_gets_a_tombstone_and_what_is_new_a_date(searched):
             assert one["cell"]
 
 
-def test_a_tombstone_stays_and_asks_no_more(searched):
+def test_a_tombstone_stays_without_further_calls(searched):
     searched(OLD, FIRST)
     now = OLD[:300] + OLD[310:]
     searched(now, SECOND)
@@ -126,7 +126,7 @@ def test_a_tombstone_stays_and_asks_no_more(searched):
     rows, summary, calls = searched(now, FOURTH)
     assert gone(rows) == ids(OLD[300:310])
     assert all(rows[photo_id]["last_seen"] == FIRST for photo_id in gone(rows))
-    # Licences, pages, probes, audit; nobody looks for the dead again.
+    # Licences, pages, probes, audit; gone photos are not looked up again.
     audit = summary["probes"]["calls"] + summary["audit"]["calls"]
     assert len(calls) == 1 + summary["calls"] + audit
 
@@ -144,7 +144,7 @@ def test_a_photo_that_comes_back_is_itself_again(searched):
     assert (back["title"], back["owner"]) == (OLD[0].title, OLD[0].owner)
 
 
-def test_running_a_search_again_changes_nothing_and_asks_nothing(searched):
+def test_a_repeated_search_changes_nothing_and_makes_no_call(searched):
     searched(OLD, FIRST)
     for snapshot in (SECOND, THIRD):
         rows, summary, _ = searched(OLD[5:] + NEW, snapshot)
@@ -189,7 +189,7 @@ def test_licences_no_longer_wanted_are_not_called_gone(searched):
 
 
 def test_several_pages_of_one_second_are_settled(searched):
-    """Photos of one second are found or missed by place, where pages tell of a part only."""
+    """Photos of one second are found or missed by place if pages show only a part."""
     crowd = [photo(number, START - 5_000) for number in range(700)]
     rows, _, _ = searched(crowd, FIRST)
     assert set(rows) == ids(crowd)
@@ -200,7 +200,7 @@ def test_several_pages_of_one_second_are_settled(searched):
 
 
 def test_servers_that_lag_behind_do_not_kill_photos(searched):
-    """Of what a search misses, most is looked for and found; nothing of it is ever gone."""
+    """Most photos missed by a search are looked up and found; none is ever gone."""
     searched(OLD, FIRST)
     lagging = Behaviour(seed=3, replicas=3, lag=0.05)
     rows, _, _ = searched(OLD[6:], SECOND, lagging)
@@ -232,7 +232,7 @@ def test_an_index_that_lacks_photos_stops_the_area_and_changes_nothing(
         assert "10 of 10 still exist" in said
         assert f"set `search.confirm_gone: {SECOND}` for this area" in said
         assert (tmp_path / "photos.parquet").read_bytes() == table
-    # As soon as the index is whole again, so is the search, at the same snapshot.
+    # Once the index is complete again, so is the search, at the same snapshot.
     again, summary, _ = searched(OLD, SECOND)
     assert (set(again), gone(again), missed(again)) == (set(rows), set(), set())
     assert summary["verdict"] == "complete"
@@ -251,7 +251,7 @@ def test_photos_that_only_their_ids_show_stay_even_if_confirmed(searched):
     assert "no search shows still exist under their ids" in " ".join(summary["reasons"])
 
 
-def test_many_that_are_gone_go_when_a_person_confirms_it(searched):
+def test_many_gone_photos_are_removed_after_a_confirmation(searched):
     searched(OLD, FIRST)
     with pytest.raises(UserError, match="0 of 10 still exist"):
         searched(OLD[300:], SECOND)
@@ -261,7 +261,7 @@ def test_many_that_are_gone_go_when_a_person_confirms_it(searched):
     rows, summary, _ = searched(OLD[300:], SECOND, confirm_gone=SECOND)
     assert gone(rows) == ids(OLD[:300])
     assert summary["gone"] == 300
-    # The key may go or stay; a finished search stays as it is.
+    # The key may stay or be removed; a finished search does not change.
     again, _, calls = searched([], SECOND)
     assert (again, calls) == (rows, [])
     rows, _, _ = searched(OLD[300:], THIRD, confirm_gone=SECOND)
@@ -277,7 +277,7 @@ def test_confirming_before_anything_was_missed_removes_nothing_at_once(searched)
 
 
 def test_a_few_that_the_index_lacks_for_long_stay(searched):
-    """Not shown by two searches in a row, but by their ids."""
+    """Two consecutive searches do not show them, but their ids do."""
     searched(OLD, FIRST)
     index = Behaviour(thinned=0.02)
     rows, _, _ = searched(OLD, SECOND, index)
@@ -294,8 +294,8 @@ def kept_texts():
         return "".join(text for (text,) in database.execute("SELECT photo FROM listed"))
 
 
-def test_a_missed_photo_is_whole_although_nothing_of_it_was_kept(searched):
-    """Missed twice, since the first search that missed it was run again in between."""
+def test_a_missed_photo_has_a_whole_row_although_none_was_kept(searched):
+    """It is missed twice, because the first search that missed it was repeated in between."""
     rows, _, _ = searched(OLD, FIRST)
     for _ in range(2):
         waiting, _, _ = searched(OLD[3:], SECOND)
@@ -303,7 +303,7 @@ def test_a_missed_photo_is_whole_although_nothing_of_it_was_kept(searched):
             assert waiting[photo_id] | {"cell": "r"} == rows[photo_id]
     assert OLD[0].title in kept_texts()
     searched(OLD[3:], THIRD)
-    # What an owner wrote does not outlive the photo.
+    # The owner's texts do not outlive the photo.
     assert OLD[0].title not in kept_texts()
 
 
@@ -351,7 +351,7 @@ def newest_first(rows):
 
 @pytest.mark.parametrize("span", [10**8, 2_000, 3])
 @pytest.mark.parametrize("seed", range(3))
-def test_there_or_not_is_told_for_each(seed, span):
+def test_each_photo_is_found_or_not(seed, span):
     rows = made_rows(1_500, seed, span)
     chance = np.random.default_rng(seed + 50)
     lacking = [one for one in rows if chance.random() < 0.04]
@@ -368,13 +368,13 @@ def test_neighbours_in_time_are_settled_by_one_call():
     assert len(service.asked) == 1
 
 
-def test_nothing_lacking_asks_nothing():
+def test_without_missing_photos_no_call_is_made():
     service = Made([])
     assert refresh.missed(service.ask, ROOT, []) == set()
     assert service.asked == []
 
 
-def test_one_empty_answer_is_not_believed():
+def test_a_single_empty_response_is_not_trusted():
     rows = made_rows(100)
     service = Made(rows, [Page(0, 0, 250, [])])
     assert refresh.missed(service.ask, ROOT, newest_first(rows)) == {one["id"] for one in rows}
@@ -383,7 +383,7 @@ def test_one_empty_answer_is_not_believed():
     assert len(service.asked) == 2
 
 
-def test_a_flawed_record_is_not_there():
+def test_a_flawed_record_counts_as_missing():
     rows = made_rows(3)
     flawed = [Entry(one["id"], one["date_upload"], "another licence") for one in rows]
     service = Made(rows, [Page(3, 1, 250, flawed)] * 2)
@@ -406,6 +406,6 @@ def test_candidates_lie_inside_and_have_a_licence_that_counts():
     assert [one["id"] for one in found] == ["3", "1", "2", "8"]
 
 
-def test_a_confirmation_that_is_no_date_is_told(searched):
+def test_an_invalid_confirmation_is_reported(searched):
     with pytest.raises(UserError, match=r"WITW_CONFIRM_GONE is .* gives no date for 'oslo'"):
         searched(OLD, FIRST, confirm_gone="soon")

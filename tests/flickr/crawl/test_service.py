@@ -1,4 +1,4 @@
-"""Answers are looked at with suspicion, asked for a second time, and never a third."""
+"""Responses are checked, queried again once, and never a third time."""
 
 import json
 
@@ -41,7 +41,7 @@ def uploads(page):
 
 @pytest.fixture
 def asked(tmp_path):
-    """Asks a server that gives these replies in turn, the last one for good."""
+    """Query a server with these replies in turn; the last one repeats."""
 
     def ask(replies, *queries, into=None, name="a"):
         left = list(replies)
@@ -57,7 +57,7 @@ def asked(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_wrong_once_is_asked_again_and_the_better_answer_counts(asked, kind):
+def test_a_flawed_page_is_queried_again_and_the_better_one_counts(asked, kind):
     good = body(GOOD)
     found = listing()
     (page,), calls = asked([KINDS[kind], good], into=found)
@@ -66,13 +66,13 @@ def test_what_is_wrong_once_is_asked_again_and_the_better_answer_counts(asked, k
     assert not any(entry.flaw for entry in page.entries)
     assert found.left_out == {}
     assert calls[0] == calls[1]
-    # The worse answer second: the first one counts then.
+    # With the worse response second, the first one counts.
     (page,), calls = asked([good, KINDS[kind]], name="b")
     assert len(calls) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_always_wrong_is_asked_twice_a_few_times_and_then_once(asked, kind):
+def test_a_permanent_flaw_is_queried_twice_a_few_times_and_then_once(asked, kind):
     queries = [ROOT._replace(take=take) for take in range(40)]
     pages, calls = asked([KINDS[kind]], *queries)
     assert len(calls) == 40 + PATIENCE
@@ -89,14 +89,14 @@ def test_patience_with_one_flaw_is_not_spent_by_another(asked):
     assert not any(entry.flaw for entry in pages[-1].entries)
 
 
-def test_a_flaw_that_a_second_question_mends_costs_no_patience(asked):
+def test_a_flaw_fixed_by_the_second_query_costs_no_patience(asked):
     queries = [ROOT._replace(take=take) for take in range(3 * PATIENCE)]
     pages, calls = asked([KINDS["stray"], body(GOOD)] * len(queries), *queries)
     assert len(calls) == 2 * len(queries)
     assert not any(page.strayed for page in pages)
 
 
-def test_a_few_photos_not_asked_for_are_left_out_and_the_others_are_kept(asked):
+def test_a_few_strays_are_left_out_and_the_others_are_kept(asked):
     found = listing()
     strays = [record(0) | FAR, record(1, license=0), record(2) | {"longitude": 9.5}]
     (page,), calls = asked([body([*strays, *GOOD[3:]])], into=found)
@@ -119,12 +119,12 @@ LICENSE_IGNORED = body([record(n, license="0") for n in range(20)])
 
 
 @pytest.mark.parametrize("bad", [BBOX_IGNORED, LICENSE_IGNORED])
-def test_a_service_that_does_not_listen_ends_the_search_by_name(asked, bad):
+def test_a_service_that_ignores_queries_ends_the_search(asked, bad):
     with pytest.raises(UserError, match=r"'oslo'.*check `flickr\.api_url`\.$"):
         asked([bad])
 
 
-def test_a_service_that_did_not_listen_once_does_not_end_the_search(asked):
+def test_a_single_ignored_query_does_not_end_the_search(asked):
     (page,), calls = asked([BBOX_IGNORED, body(GOOD)])
     assert (page.strayed, len(calls)) == (0, 2)
     # Not even after patience with stray photos has run out.
@@ -134,7 +134,7 @@ def test_a_service_that_did_not_listen_once_does_not_end_the_search(asked):
     assert pages[-1].strayed == 0
 
 
-def test_a_service_that_listens_again_is_asked_again_by_the_next_run(tmp_path):
+def test_the_next_run_queries_a_recovered_service_again(tmp_path):
     replies = [BBOX_IGNORED]
     with Canned(lambda _: replies[0]) as server:
         for _ in range(3):
@@ -159,8 +159,8 @@ def test_past_the_end_is_an_empty_page_and_on_the_first_page_a_refusal(asked, tm
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "past"])
-def test_a_replay_asks_nothing_and_says_the_same(tmp_path, kind):
-    """Questions that were asked twice, and those that patience spared a second time."""
+def test_a_replay_makes_no_call_and_gives_the_same_result(tmp_path, kind):
+    """This includes queries sent twice, and queries spared a second time by patience."""
     past = b'{"stat":"fail","code":20,"message":"Excessive photo offset in search"}'
     queries = [ROOT._replace(take=take, page=2 if kind == "past" else 1) for take in range(12)]
     with Canned(lambda _: KINDS.get(kind, past)) as server:
@@ -174,14 +174,14 @@ def test_a_replay_asks_nothing_and_says_the_same(tmp_path, kind):
 
         first = run(queries)
         spent = len(server.asked)
-        # Workers ask in another order each time.
+        # Workers query in a different order each time.
         for again in (run(queries), run(queries[::-1])):
             assert again == first
         assert len(server.asked) == spent
 
 
-def test_a_kill_between_two_questions_is_made_good(tmp_path):
-    """The second answer of a pair is not there: the pair is asked for to its end."""
+def test_a_kill_between_two_queries_is_repaired(tmp_path):
+    """The second response of a pair is missing, so the pair is completed."""
     with Canned(lambda _: KINDS["order"]) as server, journal(tmp_path, server.api_url) as kept:
         service(server.api_url, kept).ask(ROOT)
         kept._database.execute("DELETE FROM call WHERE id = (SELECT max(id) FROM call)")
@@ -206,7 +206,7 @@ def test_of_two_answers_about_a_photo_the_same_one_counts_in_any_order():
 
 
 def serve(photos, heed=("max", "min", "license", "bbox"), shown=250, repeat=False):
-    """A reply that searches records; it heeds those parameters only."""
+    """Return a reply function that searches records and respects only the given parameters."""
 
     def reply(params):
         west, south, east, north = map(float, params["bbox"].split(","))
@@ -241,19 +241,19 @@ def walked(tmp_path, reply):
         return tree, found, server.asked
 
 
-# As many in each place as to need several pages, and two of a kind in some seconds.
+# Each place needs several pages, and some seconds have two photos of a kind.
 CROWD = [record(n, upload=1_600_000_000 + n // 3) for n in range(1_500)]
 IDS = {raw["id"] for raw in CROWD}
 
 
-def test_a_window_that_is_ignored_is_found_out_and_boxes_do_without(tmp_path):
+def test_an_ignored_window_is_detected_and_boxes_replace_it(tmp_path):
     tree, _, calls = walked(tmp_path, serve(CROWD, heed=("license", "bbox")))
     assert set(tree.listed) == IDS
     assert not all(cell.is_ordered for cell in tree.cells)
     assert len(calls) < 40
 
 
-def test_an_order_that_is_none_is_found_out_and_boxes_do_without(tmp_path):
+def test_an_arbitrary_order_is_detected_and_boxes_replace_it(tmp_path):
     mixed = sorted(CROWD, key=lambda raw: raw["secret"][::-1])
     tree, _, calls = walked(tmp_path, serve(mixed))
     assert set(tree.listed) == IDS
@@ -266,13 +266,13 @@ def test_small_pages_cost_calls_but_no_photo(tmp_path):
 
 
 def test_the_same_page_for_every_number_ends_and_is_counted(tmp_path):
-    """Pages within a second are all the first one: what else there is cannot be reached by them."""
+    """All pages within a second repeat the first, so other photos are unreachable by pages."""
     crowd = [record(n, upload=1_600_000_000 + n) for n in range(600)]
     tree, found, calls = walked(tmp_path, serve(crowd, repeat=True))
     lost = {raw["id"] for raw in crowd} - set(tree.listed)
     assert len(calls) < 200
     assert set(tree.listed) <= set(found.photos)
-    # One second, 600 photos at 100 x 199 places: boxes get at them.
+    # One second, 600 photos at 100 x 199 places: boxes reach them.
     assert not lost or sum(cell.unreachable for cell in tree.cells) >= len(lost)
 
 
@@ -283,7 +283,7 @@ def test_a_permanent_flaw_does_not_double_a_crawl(tmp_path):
 
     def reply(params):
         high = int(params["max_upload_date"])
-        # The service knows the dates that it does not tell.
+        # The service knows the dates that it does not send.
         hits = [b for b, raw in zip(broken, crowd, strict=True) if int(raw["dateupload"]) <= high]
         return body(hits[:250], len(hits))
 
@@ -293,8 +293,8 @@ def test_a_permanent_flaw_does_not_double_a_crawl(tmp_path):
     assert len(calls) <= 1.05 * 4_000 / 250 + PATIENCE + 1
 
 
-def test_one_date_that_cannot_be_does_not_turn_a_crawl_over(tmp_path):
-    """A single record with a date in the future is a broken record, not a broken order."""
+def test_one_impossible_date_does_not_change_a_crawls_method(tmp_path):
+    """A single record with a future date is a broken record, not a broken order."""
     crowd = [record(n) for n in range(1_000)]
     odd = [raw | {"dateupload": "4102444800"} if n == 300 else raw for n, raw in enumerate(crowd)]
 

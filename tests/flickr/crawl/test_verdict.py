@@ -1,4 +1,4 @@
-"""What a search says of itself, for each way in which a service may not be what it seems."""
+"""A search's verdict, for each way in which a service may deceive."""
 
 import json
 from dataclasses import replace
@@ -43,7 +43,7 @@ def said(listed=10_000, account=None, audit=QUIET, unreachable=0, probed=AGREED,
     return word, " ".join(reasons)
 
 
-def test_complete_is_said_only_where_nothing_speaks_against_it():
+def test_complete_requires_that_no_evidence_contradicts_it():
     word, why = said()
     assert word == "complete"
     assert "agree at each of 40 steps" in why
@@ -61,7 +61,7 @@ def test_complete_is_said_only_where_nothing_speaks_against_it():
         assert said(**against)[0] != "complete"
 
 
-def test_what_the_audit_found_bounds_what_is_missing():
+def test_the_audits_finds_bound_the_missing_photos():
     few = Audit(12, 1_000, ["1"], 0.0001, 0.0085)
     word, why = said(10_000, ledger(*[3, -2] * 20), few)
     assert word == "nearly complete"
@@ -103,7 +103,7 @@ def test_a_gap_too_large_for_wavering_counts_as_missing():
         (ledger(*[4, -3] * 20), "totals waver, or replicas lag"),
     ],
 )
-def test_the_account_in_words(account, words):
+def test_the_ledger_is_described_in_words(account, words):
     assert words in balance(account)
 
 
@@ -118,7 +118,7 @@ def city():
 
 
 def walked(behaviour, box_total):
-    """The account of one sweep over a made city that behaves so, and the share found."""
+    """Return the ledger of one sweep over a synthetic city, and the share found."""
     catalog = city().behaving(behaviour)
     high = 1_800_000_000
     found = Listing(Ground(PARIS_BBOX_DEG), high, range(1, 17), "http://x")
@@ -167,7 +167,7 @@ CROWD = [record(n) for n in range(2_000)]
 
 
 class Erring:
-    """A service of ``CROWD`` whose ``wrong``-th answer to a search is spoilt by ``spoil``."""
+    """A service of ``CROWD`` whose ``wrong``-th response to a search is spoilt by ``spoil``."""
 
     def __init__(self, wrong, spoil):
         self.wrong, self.spoil, self.count = wrong, spoil, 0
@@ -218,7 +218,7 @@ def test_a_search_that_lost_photos_to_one_wrong_answer_does_not_call_itself_comp
 
 
 def showing_nothing(tmp_path, monkeypatch, total):
-    """What is found where the service counts so many photos and shows none."""
+    """Return the verdict for a service that counts photos but shows none."""
     monkeypatch.chdir(tmp_path)
     reply = Erring(0, None)
 
@@ -243,17 +243,17 @@ def test_a_service_that_has_nothing_anywhere_proves_nothing(tmp_path, monkeypatc
 
 
 def test_photos_counted_and_not_shown_are_added_up():
-    """2,134 of 26,159 photos, in 108 steps of 32 at most."""
+    """2,134 of 26,159 photos, in 108 steps of at most 32."""
     account = ledger(*[32, *[20] * 88, *[18] * 19])
     assert (account.steps, account.missing) == (108, 2_134)
     word, why = said(24_025, account)
     assert word == "incomplete"
     assert "by at most 32 per step and 2134 in total" in why
-    # A few photos that came in the meantime do not hide that.
+    # A few photos that appeared in the meantime do not hide that.
     assert said(24_025, ledger(*[20] * 100, -1, -2))[0] == "incomplete"
 
 
-def test_the_worst_kind_of_question_says_what_is_missing():
+def test_the_worst_kind_of_query_gives_the_missing_share():
     few = replace(AGREED, odd=["box"], share=0.005, unknown=["1"])
     assert said(probed=few)[0] == "nearly complete"
     assert said(probed=replace(few, share=0.03))[0] == "incomplete"

@@ -1,4 +1,4 @@
-"""Which hosts are asked, and what happens when one is down."""
+"""The hosts that are contacted, and outages of a host."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ from witw.settings.flickr import Flickr
 pytestmark = pytest.mark.usefixtures("run_folder")
 
 
-def test_only_configured_hosts_are_asked(host):
+def test_only_configured_hosts_are_contacted(host):
     host.plan = {"/1": [send(GOOD)]}
     other = Host()  # listens, and would raise on any request: it has no plan
     urls = {
@@ -61,7 +61,7 @@ def test_only_configured_hosts_are_asked(host):
         ("*.photos.org", "https://x.photos.org/1", "https://me@x.photos.org/1"),
     ],
 )
-def test_host_entries(entry, good, bad):
+def test_host_entries_have_several_forms(entry, good, bad):
     assert refusal(good, allowed([entry])) == ""
     assert refusal(bad, allowed([entry])) != ""
 
@@ -73,7 +73,7 @@ def test_host_entries(entry, good, bad):
         *("*.127.0.0.1", "http://*.a.org", "*.", "*", "*.localhost"),
     ],
 )
-def test_a_host_entry_that_is_none_is_named(entry):
+def test_an_invalid_host_entry_is_reported(entry):
     with pytest.raises(UserError, match="photo_hosts"):
         fetch({"1": ""}, entry)
 
@@ -97,7 +97,7 @@ def test_a_host_that_refuses_everything_records_nothing_but_keeps_the_store(host
         fetch(urls, host.entry)
     assert not Path("out.parquet").exists()
     assert [path.name for path in stored()] == ["0.jpg"]
-    # One photo that never comes is that photo's fate and does not hold up the others.
+    # A single photo that never arrives fails without delaying the others.
     host.plan["/1"] = host.plan["/2"] = [send(GOOD)]
     assert fetch(urls, host.entry)["status"].to_dict() == {
         "0": "ok",
@@ -111,7 +111,7 @@ def test_a_host_that_falls_silent_ends_the_run(host):
     host.plan = {f"/{n}": [send(b"", 500)] for n in range(9)}
     host.plan["/0"] = [send(GOOD)]
     urls = {str(n): f"{host.url}/{n}" for n in range(9)}
-    # One at a time: all that fail do so after the last good answer.
+    # One at a time: all failures come after the last good response.
     limits = Limits(slots=1, most_slots=1, tries=10_000, base_s=0.01, cap_s=0.02, patience_s=0.3)
     with pytest.raises(UserError, match=r"'rio'.*stopped answering \(HTTP 500\)"):
         fetch(urls, host.entry, limits=limits)
@@ -119,8 +119,8 @@ def test_a_host_that_falls_silent_ends_the_run(host):
     assert [path.name for path in stored()] == ["0.jpg"]
 
 
-def test_the_hosts_of_a_service_are_one(host):
-    """A redirect within it is followed; the throttle and the pace are of all its hosts."""
+def test_the_hosts_of_a_service_count_together(host):
+    """A redirect within the service is followed; throttle and pace cover all its hosts."""
     origins = allowed(["live.staticflickr.com", "*.staticflickr.com"])
     farm, live = (f"https://{name}.staticflickr.com/1" for name in ("farm66", "live"))
     assert service(origin(farm), origins) == service(origin(live), origins)
@@ -129,7 +129,7 @@ def test_the_hosts_of_a_service_are_one(host):
     assert redirect(live, "http://farm66.staticflickr.com/1", origins)[0] == ""
 
 
-def test_default_hosts_take_the_addresses_that_flickr_gives():
+def test_default_hosts_allow_flickrs_addresses():
     origins = allowed(Flickr().photo_hosts)
     for host in ("live", "farm1", "farm66", "c1"):
         assert refusal(f"https://{host}.staticflickr.com/1/2_3.jpg", origins) == ""
@@ -149,7 +149,7 @@ def test_photos_on_a_host_that_is_not_listed_stop_the_stage(host):
     assert [path.name for path in stored()] == ["0.jpg"]
 
 
-def test_a_share_of_failures_is_told_and_most_failures_stop(host, caplog):
+def test_some_failures_are_reported_and_many_failures_stop(host, caplog):
     host.plan = {f"/{n}": [send(picture(n)) if n % 4 else send(b"", 418)] for n in range(60)}
     urls = {str(n): f"{host.url}/{n}" for n in range(60)}
     assert (fetch(urls, host.entry)["status"] == "failed").sum() == 15
@@ -194,7 +194,7 @@ def test_addresses_of_the_open_internet(address):
 
 
 def test_a_public_name_that_leads_home_is_not_followed(host, monkeypatch):
-    """The name is looked up for real; only its answer is written here, as DNS would give it."""
+    """The name is really looked up; only the DNS answer is scripted."""
     host.plan = {"/1": [send(GOOD)]}
     port = host.server.server_port
     real = ThreadedResolver.resolve
@@ -207,11 +207,11 @@ def test_a_public_name_that_leads_home_is_not_followed(host, monkeypatch):
     with pytest.raises(UserError, match=r"photos\.example\.org leads to 127\.0\.0\.1"):
         fetch({"1": f"{entry}/1"}, entry)
     assert host.log == [] and not Path("out.parquet").exists()
-    # Named in the config, it is what the user wants.
+    # The user wants the address if the config names it.
     assert fetch({"1": f"{entry}/1"}, entry, "127.0.0.1").loc["1", "status"] == "ok"
 
 
-def test_only_private_answers_are_left_out_and_named_hosts_are_believed():
+def test_private_answers_are_dropped_except_for_named_hosts():
     async def resolve(host, names):
         return [a["host"] for a in await PublicResolver(names).resolve(host, 80)]
 
@@ -220,14 +220,14 @@ def test_only_private_answers_are_left_out_and_named_hosts_are_believed():
         asyncio.run(resolve("localhost", named(allowed(["live.staticflickr.com"]))))
 
 
-def test_proxies_of_the_environment_are_believed(monkeypatch):
+def test_proxies_of_the_environment_are_trusted(monkeypatch):
     monkeypatch.setenv("https_proxy", "http://me:secret@proxy.local:3128")
     monkeypatch.setenv("http_proxy", "10.0.0.7:3128")
     assert {"proxy.local", "10.0.0.7"} <= proxies()
 
 
 def test_an_outage_in_the_middle_costs_no_photo(host):
-    """Everything is refused for a while: that is the host's doing, so no photo is given up."""
+    """Every request is refused for a while, which is the host's fault, so no photo is given up."""
     down = 60
 
     def answer(handler):
@@ -244,8 +244,8 @@ def test_an_outage_in_the_middle_costs_no_photo(host):
     assert set(fetch(urls, host.entry, limits=limits)["status"]) == {"ok"}
 
 
-def test_a_tail_of_photos_that_never_come_does_not_pass_for_an_outage(host):
-    """They fail while the host serves others: each is given up by itself, and the run ends."""
+def test_a_tail_of_failing_photos_is_not_an_outage(host):
+    """They fail while the host serves others, so each is given up and the run ends."""
     host.plan = {f"/{n}": [send(b"<html>")] if n < 12 else [send(GOOD)] for n in range(40)}
     urls = {str(n): f"{host.url}/{n}" for n in range(40)}
     limits = Limits(tries=6, span_s=1, base_s=0.02, cap_s=5, patience_s=3)

@@ -1,4 +1,4 @@
-"""How hard and how long a photo host is asked, and what is shown meanwhile."""
+"""The rate and duration of requests to a photo host, and the progress bar."""
 
 import asyncio
 import io
@@ -18,11 +18,11 @@ from witw.sources.download import slots_of
 pytestmark = pytest.mark.usefixtures("run_folder")
 
 
-def test_nobody_asks_before_the_retry_after_is_over(host):
+def test_no_request_precedes_the_end_of_retry_after(host):
     busy = [send(b"", 429, Retry_After="1"), send(GOOD)]
     host.plan = {f"/{n}": list(busy) if n == 2 else [send(GOOD)] for n in range(6)}
     urls = {str(n): f"{host.url}/{n}" for n in range(6)}
-    # One slot: no request is under way while the refusal is.
+    # One slot: no other request is under way during the refusal.
     data = fetch(urls, host.entry, limits=Limits(slots=1, most_slots=1, base_s=0.01))
     assert set(data["status"]) == {"ok"}
     times = [at for _, at in host.log]
@@ -39,7 +39,7 @@ def test_a_retry_after_of_hours_is_not_waited_for(host):
     assert data.loc["1", "reason"] == "HTTP 429, requested pause 7200 s"
 
 
-def test_retry_after_as_number_and_as_date():
+def test_retry_after_is_a_number_or_a_date():
     assert retry_after_s("120") == 120
     assert retry_after_s("-5") == 0
     assert retry_after_s(None) is retry_after_s("soon") is retry_after_s("nan") is None
@@ -91,7 +91,7 @@ def test_never_more_requests_than_slots():
     assert asyncio.run(story()) == 3
 
 
-def test_what_fails_in_passing_is_tried_for_the_whole_span(host):
+def test_passing_failures_are_retried_for_the_whole_span(host):
     host.plan = {"/1": [send(b"", 500)], "/2": [send(GOOD)]}
     limits = Limits(tries=2, span_s=0.5, base_s=0.01, cap_s=0.05)
     urls = {"1": f"{host.url}/1", "2": f"{host.url}/2"}
@@ -101,7 +101,7 @@ def test_what_fails_in_passing_is_tried_for_the_whole_span(host):
     assert times[-1] - times[0] > 0.4
 
 
-def test_a_host_that_never_says_yes_is_given_up_though_it_always_names_a_pause(host):
+def test_a_host_that_always_refuses_is_given_up(host):
     host.plan = {f"/{n}": [send(b"", 429, Retry_After="0.05")] for n in range(5)}
     urls = {str(n): f"{host.url}/{n}" for n in range(5)}
     limits = Limits(tries=10_000, base_s=0.01, cap_s=0.02, patience_s=0.5)
@@ -109,7 +109,7 @@ def test_a_host_that_never_says_yes_is_given_up_though_it_always_names_a_pause(h
         fetch(urls, host.entry, limits=limits)
 
 
-def test_slots_from_the_environment(monkeypatch):
+def test_slots_are_read_from_the_environment(monkeypatch):
     monkeypatch.delenv("WITW_MAX_SLOTS", raising=False)
     assert slots_of("rio") == 32
     monkeypatch.setenv("WITW_MAX_SLOTS", "5")
@@ -122,7 +122,7 @@ def test_slots_from_the_environment(monkeypatch):
             slots_of("rio")
 
 
-def test_slots_reach_the_cap_and_no_more_from_a_start_above_it():
+def test_slots_stay_within_the_cap():
     async def story() -> tuple[int, int]:
         throttle = Throttle(Limits(slots=8, most_slots=32))
         for _ in range(600):
@@ -150,7 +150,7 @@ def test_a_request_that_is_cancelled_gives_its_slot_back():
     assert asyncio.run(story()) == "done"
 
 
-def test_the_bar_tells_speed_slots_and_errors_by_kind(host, capsys):
+def test_the_bar_shows_speed_slots_and_errors_by_kind(host, capsys):
     host.plan = {f"/{n}": [send(b"", 503), send(picture(n))] for n in range(9)}
     host.plan["/9"] = [send(b"", 404)]
     fetch({str(n): f"{host.url}/{n}" for n in range(10)}, host.entry)
@@ -159,7 +159,7 @@ def test_the_bar_tells_speed_slots_and_errors_by_kind(host, capsys):
         assert fact in shown
 
 
-def test_the_bar_says_that_it_waits():
+def test_the_bar_shows_waiting():
     async def story() -> str:
         meter = ProgressMeter(tqdm(total=2, file=io.StringIO()))
         throttle = meter.throttles["h"] = Throttle(Limits())

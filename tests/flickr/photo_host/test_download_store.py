@@ -1,4 +1,4 @@
-"""What lies in the photo store: after a kill, after a removal, among broken files."""
+"""Content of the photo store: after a kill, after a removal, among broken files."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from witw.errors import UserError
 pytestmark = pytest.mark.usefixtures("run_folder")
 
 
-def test_a_broken_file_of_the_store_is_fetched_anew(host):
+def test_a_broken_file_in_the_store_is_fetched_again(host):
     host.plan = {f"/{n}": [send(picture(n))] for n in range(4)}
     urls = {str(n): f"{host.url}/{n}" for n in range(4)}
     data = fetch(urls, host.entry)
@@ -41,13 +41,13 @@ def test_a_broken_file_whose_photo_is_gone_is_removed(host):
     assert stored() == []
 
 
-def test_an_id_that_is_no_number_never_becomes_a_path(host):
+def test_an_invalid_id_never_becomes_a_path(host):
     data = fetch({"../../x": f"{host.url}/1", "1": ""}, host.entry)
     assert data.loc["../../x", "status"] == "failed"
     assert not Path("photos").exists()
 
 
-def test_a_store_that_cannot_be_written_is_said_in_words(host):
+def test_an_unwritable_store_gives_one_sentence(host):
     host.plan = {"/1": [send(GOOD)]}
     Path("photos").mkdir()
     Path("photos/rio").write_text("in the way")
@@ -55,7 +55,7 @@ def test_a_store_that_cannot_be_written_is_said_in_words(host):
         fetch({"1": f"{host.url}/1"}, host.entry)
 
 
-def test_killed_at_any_time_a_run_goes_on_where_it_was(host):
+def test_a_run_killed_at_any_time_resumes(host):
     bodies = {n: picture(n) for n in range(40)}
     go = threading.Event()
     reached = threading.Event()
@@ -96,7 +96,7 @@ def test_killed_at_any_time_a_run_goes_on_where_it_was(host):
     assert not [path for path in stored() if path.suffix != ".jpg"]
 
 
-def test_what_a_kill_left_is_removed_even_if_the_photo_is_gone(host):
+def test_leftovers_of_a_kill_are_removed_even_if_the_photo_is_gone(host):
     host.plan = {"/1": [send(b"", 404)], "/3": [send(b"", 404)]}
     folder = Path("photos/rio")
     left = [folder / "01/.1.jpg.part", folder / "02/.2.jpg.part", folder / "03/.3.jpg.part"]
@@ -122,7 +122,7 @@ def test_a_photo_no_longer_listed_is_removed_and_not_asked_for(host):
     assert set(fetch(urls, host.entry)["status"]) == {"ok"}
 
 
-def test_what_an_owner_asked_to_be_removed_never_comes_back(host):
+def test_a_removed_photo_never_comes_back(host):
     host.plan = {f"/{n}": [send(picture(n))] for n in range(3)}
     urls = {str(n): f"{host.url}/{n}" for n in range(3)}
     fetch(urls, host.entry)
@@ -135,7 +135,7 @@ def test_what_an_owner_asked_to_be_removed_never_comes_back(host):
     assert [path.stem for path in stored() if path.suffix == ".jpg"] == ["0", "2"]
 
 
-def test_a_photo_that_is_gone_is_asked_for_once_in_a_run_and_again_in_the_next(host):
+def test_a_gone_photo_is_requested_once_per_run(host):
     host.plan = {"/1": [send(b"", 404), send(GOOD)]}
     urls = {"1": f"{host.url}/1"}
     assert fetch(urls, host.entry).loc["1", "status"] == "gone"

@@ -1,4 +1,4 @@
-"""What is told from a photo by its bytes: cuts, other formats, several pictures, placeholders."""
+"""Classification by bytes: truncation, other formats, several pictures, placeholders."""
 
 import io
 
@@ -12,7 +12,7 @@ from witw.flickr.photo_host.outcome import inspect
 pytestmark = pytest.mark.usefixtures("run_folder")
 
 
-def test_no_cut_of_a_photo_passes_for_whole():
+def test_no_truncated_photo_passes_for_complete():
     body = picture(3, size=(160, 128), quality=60)
     assert inspect(body, 64).status == "ok"
     for length in range(0, len(body), 7):
@@ -46,12 +46,12 @@ def frames(count: int, form: str) -> bytes:
         (b"\x89PNG\r\n\x1a\n" + bytes(10), "a PNG picture"),
     ],
 )
-def test_what_is_no_still_jpeg_is_called_by_its_name(body, name):
+def test_other_formats_are_named(body, name):
     outcome = inspect(body, 16)
     assert (outcome.status, outcome.reason, outcome.again) == ("corrupt", name, False)
 
 
-def test_a_single_band_is_told_from_several_pictures():
+def test_a_single_band_differs_from_several_pictures():
     assert inspect(picture(mode="L"), 16).status == "grey"
     assert inspect(picture(), 16).status == "ok"
 
@@ -61,7 +61,7 @@ def test_a_bomb_is_refused_by_its_header():
 
 
 def notice(form="JPEG") -> bytes:
-    """A drawn "no longer available", as hosts have it."""
+    """Return a drawn "no longer available" picture, like those of hosts."""
     drawn = Image.new("RGB", (500, 374), (240, 240, 240))
     pen = ImageDraw.Draw(drawn)
     pen.text((120, 170), "This photo is no longer available", (90, 90, 90), font_size=18)
@@ -75,7 +75,7 @@ def serve(host, bodies: dict[str, bytes]) -> dict[str, str]:
     return {i: f"{host.url}/{i}" for i in bodies}
 
 
-def test_a_placeholder_in_http_200_is_no_photo(host):
+def test_a_placeholder_in_http_200_is_not_a_photo(host):
     bodies = {str(n): notice() for n in range(4)} | {str(n): picture(n) for n in range(4, 7)}
     urls = serve(host, bodies)
     for _ in range(2):  # the second time some lie in the store, and it ends the same
@@ -94,7 +94,7 @@ def test_a_placeholder_in_png_is_gone_and_any_other_png_is_not_a_photo(host):
 
 
 def test_a_photo_uploaded_several_times_stays(host):
-    """The same bytes: at one place, or at many but with the looks of a photo."""
+    """The same bytes, at one place, or at many places but looking like a photo."""
     night = notice()
     urls = serve(
         host, {str(n): night for n in range(4)} | {str(n): picture(9) for n in range(4, 9)}
@@ -115,15 +115,15 @@ def test_nothing_and_rubbish_are_not_taken_for_a_placeholder(host):
 
 
 def sixteen_bits() -> bytes:
-    """A grey photo of 16 bits, nearly all of it brighter than 255."""
+    """Return a grey photo of 16 bits, almost entirely brighter than 255."""
     y, x = np.mgrid[0:374, 0:500]
     out = io.BytesIO()
     Image.fromarray((3000 + 80 * x + 40 * y).astype(np.uint16)).save(out, "PNG")
     return out.getvalue()
 
 
-def test_gone_is_said_only_of_what_was_seen_to_be_a_notice(host):
-    """What is not usable is not gone: 16 bits a pixel, a dot, or the same small picture often."""
+def test_only_a_visible_notice_counts_as_gone(host):
+    """Unusable pictures are not gone: 16 bits per pixel, a dot, or a repeated small picture."""
     dot, small = picture(size=(8, 8), form="PNG"), picture(3, size=(48, 40))
     assert inspect(notice("PNG"), 16).status == "gone"
     for body, reason in ((sixteen_bits(), "a PNG picture"), (dot, "a PNG picture")):

@@ -1,6 +1,6 @@
-"""Finding out how many requests a second a host allows: a token bucket, a virtual clock.
+"""Learn how many requests per second a host allows: a token bucket and a virtual clock.
 
-What a host allows is its rate times the time; the right value is counted at the host.
+The host allows its rate times the elapsed time; the expected value is counted at the host.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ FOUND_S = 120.0  # by then the pace is found
 
 
 def ask_for(host: CountingHost, seconds: float, change=None) -> Throttle:
-    """Keep 256 photos waiting for so long; ``change`` is a moment [s] and a rate."""
+    """Keep 256 photos waiting for ``seconds``; ``change`` is a moment [s] and a rate."""
     random.seed(3)
 
     async def story() -> Throttle:
@@ -50,7 +50,7 @@ def ask_for(host: CountingHost, seconds: float, change=None) -> Throttle:
 
 
 def share(host: CountingHost, since_s: float, until_s: float) -> float:
-    """Of what the host allows, what it was asked for."""
+    """Return the requested share of the requests that the host allows."""
     count = sum(since_s < at <= until_s for at in host.granted)
     return count / (host.rate_per_s * (until_s - since_s))
 
@@ -73,7 +73,7 @@ def test_a_rate_is_found_within_two_minutes_and_held(rate_per_s, burst, seconds,
     assert share(host, FOUND_S, seconds) >= 0.9
     assert throttle.pace_per_s == pytest.approx(rate_per_s, rel=0.2)
     assert host.early == 0
-    # Few are refused: one in twenty, or one in ten seconds.
+    # Few requests are refused: one in twenty, or one per ten seconds.
     late = sum(at > FOUND_S for at in host.refused)
     assert late <= 0.05 * rate_per_s * (seconds - FOUND_S) + (seconds - FOUND_S) / 10 + 1
 
@@ -103,7 +103,7 @@ def test_without_a_refusal_there_is_no_pace():
 
 
 def test_a_refusal_of_the_first_request_after_a_pause_doubles_the_wait():
-    """A host that says one second and means a minute is found out."""
+    """A host that announces one second but means a minute is detected."""
     pace = Pace()
     waits, now = [], 0.0
     for _ in range(7):

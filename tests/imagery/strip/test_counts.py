@@ -1,4 +1,4 @@
-"""Percentiles of floats against numpy's, whatever the outliers."""
+"""Percentiles of floats compared with numpy's, for any outliers."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from witw.imagery.strip import counts
 
 
 def counted(bands):
-    """Pairs of each band and whether they are exact, as `stats` counts them."""
+    """Return the pairs of each band, and whether they are exact, as `stats` counts them."""
     near = counts.Near()
     for again in (False, True):
         for number, band in enumerate(bands):
@@ -69,6 +69,6 @@ def test_whole_numbers_times_a_scale_are_exact(rng, top, scale):
         assert [n for _, n in pairs] == numbers.tolist()
 
 
-def test_one_number_and_none_at_all():
+def test_one_number_and_no_number_are_counted():
     found, exact = counted([np.full(100, 0.5), np.zeros(0), np.array([-0.0, 0.0])])
     assert exact and found == [[[0.5, 100]], [], [[0.0, 2]]]

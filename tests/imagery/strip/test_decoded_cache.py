@@ -1,4 +1,4 @@
-"""What stats keeps for utm: it spares the second decoding and never changes a byte."""
+"""The cache from stats to utm saves the second decoding and never changes a byte."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ DAMAGED = (
 
 @pytest.fixture
 def town(request, tif, area, rng):
-    """A strip of several units, not yet counted."""
+    """Return a strip of several units, not yet counted."""
     data = rng.integers(1, 250, (3, 700, 900)).astype(getattr(request, "param", "u2"))
     data[:, 300:, :200] = 0
     tiled = {"TILED": "YES", "BLOCKXSIZE": 256, "BLOCKYSIZE": 256, "COMPRESS": "DEFLATE"}
@@ -36,14 +36,14 @@ def town(request, tif, area, rng):
 
 
 def count(town, threads=2):
-    """Run `stats`; returns its output and the file it leaves."""
+    """Run `stats`; return its output and its cache file."""
     out = town.strip("strip", "stats.json")
     stats.run(town.spec("stats", "strip"), out, threads)
     return out.read_bytes(), decoded_cache.beside(out)
 
 
 def warp(town, threads=2):
-    """Run `utm`; returns its bytes."""
+    """Run `utm`; return its bytes."""
     stretch.run(
         town.spec("stretch"), [town.strip("strip", "stats.json")], town.root / "stretch.json"
     )
@@ -54,7 +54,7 @@ def warp(town, threads=2):
 
 @pytest.fixture
 def units_read(monkeypatch):
-    """Units that are decoded from the strip itself."""
+    """Return the units decoded from the strip itself."""
     seen, read = [], blocks.Reader._read
 
     def noted(self, bands, unit):
@@ -79,7 +79,7 @@ def test_utm_decodes_nothing_again_and_removes_what_was_kept(town, units_read):
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
-def test_what_is_not_as_it_was_written_is_read_from_the_strip(town, units_read, damage):
+def test_damaged_units_are_read_from_the_strip(town, units_read, damage):
     _, kept = count(town)
     whole = warp(town)
     count(town)
@@ -91,7 +91,7 @@ def test_what_is_not_as_it_was_written_is_read_from_the_strip(town, units_read, 
     assert units_read
 
 
-def test_what_was_made_of_another_state_of_the_strip_is_not_taken(town, units_read):
+def test_a_cache_of_an_older_strip_is_not_used(town, units_read):
     _, kept = count(town)
     os.utime("strip.tif", ns=(1, 1))
     units_read.clear()
@@ -99,7 +99,7 @@ def test_what_was_made_of_another_state_of_the_strip_is_not_taken(town, units_re
     assert len(units_read) == 4 and not kept.exists()
 
 
-def test_nothing_is_kept_where_the_disk_would_fill(town, monkeypatch):
+def test_nothing_is_cached_if_the_disk_would_fill(town, monkeypatch):
     usage = namedtuple("usage", "total used free")
     size = 3 * 700 * 900 * 2
     with monkeypatch.context() as full:
@@ -109,7 +109,7 @@ def test_nothing_is_kept_where_the_disk_would_fill(town, monkeypatch):
     assert count(town)[0] == alone and kept.exists()
 
 
-def test_a_disk_that_refuses_costs_nothing_but_the_help(town, monkeypatch):
+def test_a_full_disk_costs_only_the_cache(town, monkeypatch):
     alone, kept = count(town)
     write, calls = os.pwrite, []
 
@@ -125,7 +125,7 @@ def test_a_disk_that_refuses_costs_nothing_but_the_help(town, monkeypatch):
     assert not [p for p in kept.parent.iterdir() if p.name.startswith(".")]
 
 
-def test_a_stretch_by_a_sample_keeps_nothing(tif, area, rng):
+def test_a_sampled_stretch_caches_nothing(tif, area, rng):
     data = rng.integers(1, 900, (3, 60, 60)).astype("u2")
     path = tif("strip.tif", data, PLACE)
     town = area([path], BOX, bands=[1, 2, 3], extent="photos", split="train")
@@ -133,7 +133,7 @@ def test_a_stretch_by_a_sample_keeps_nothing(tif, area, rng):
 
 
 def test_a_remote_strip_is_fetched_once(tif, area, rng):
-    """Too large for what GDAL remembers of an address."""
+    """The strip is too large for GDAL's cache of an address."""
     data = rng.integers(1, 60_000, (3, 2200, 2200)).astype("u2")
     blocks_px = {"TILED": "YES", "BLOCKXSIZE": 512, "BLOCKYSIZE": 512}
     size = Path(tif("served/strip.tif", data, PLACE, **blocks_px)).stat().st_size

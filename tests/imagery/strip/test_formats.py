@@ -1,4 +1,4 @@
-"""Strips of formats that GDAL's wheel does not open are described and read by rasterio's."""
+"""Strips in formats that GDAL's wheel lacks are described and read by rasterio's."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from witw.imagery.strip import blocks, source
 
 PLACE = (500_000, 0.3, 0, 4_000_000, 0, -0.3)
 BOX = [2.9, 36.0, 3.1, 36.2]
-# Driver -> suffix, creation options, whether pixels and place are kept exactly.
+# Driver -> suffix, creation options, whether pixels and position are kept exactly.
 FORMATS = {
     "HFA": ("img", {}, True),
     "ENVI": ("dat", {}, True),
@@ -31,7 +31,7 @@ def strip(path, bands=(1, 2, 3), nodata="auto"):
 
 
 def converted(tif, driver, data):
-    """A GeoTIFF of some data and the same in another format, by rasterio's GDAL."""
+    """Return a GeoTIFF and the same data in another format, written by rasterio's GDAL."""
     suffix, options, is_exact = FORMATS[driver]
     one = tif("a.tif", data, PLACE)
     other = f"b.{suffix}"
@@ -48,7 +48,7 @@ def pixels(path, bands=(1, 2, 3)):
 
 
 @pytest.mark.parametrize("driver", FORMATS)
-def test_a_strip_of_another_format_is_what_its_geotiff_is(tif, rng, area, driver):
+def test_a_strip_of_another_format_equals_its_geotiff(tif, rng, area, driver):
     dtype = "u1" if driver in ("MBTiles", "EHdr") else "u2"
     data = rng.integers(1, 255, (3, 60, 80)).astype(dtype)
     if driver == "MBTiles":
@@ -75,7 +75,7 @@ def test_a_strip_of_another_format_is_what_its_geotiff_is(tif, rng, area, driver
     if is_exact:
         assert np.array_equal(a, b) and where == there
     else:
-        # As good as the format's own place and colours: the middles lie within a pixel.
+        # As accurate as the format's position and colours: middles agree to within a pixel.
         middle = [
             (t[0] + s.shape[2] / 2 * t[1], t[3] + s.shape[1] / 2 * t[5])
             for s, t in ((a, where), (b, there))
@@ -96,7 +96,7 @@ def test_nodata_alpha_and_scale_of_another_format_count(tif, rng):
     assert source.load("town", strip("b.dat", nodata="none")).parts[0].mask is None
 
 
-def test_what_cannot_be_read_is_one_sentence(tif):
+def test_an_unreadable_format_gives_one_sentence(tif):
     Path("a.ecw").write_bytes(b"\x02\x01\x00" * 99)
     Path("a.sid").write_bytes(b"msid" * 99)
     Path("a.img").write_text("no raster")

@@ -1,4 +1,4 @@
-"""Tile sets, masks and floats: validity pixel by pixel, against numpy on the arrays themselves."""
+"""Tile sets, masks and floats: validity pixel by pixel, compared with numpy on the arrays."""
 
 from contextlib import closing
 
@@ -24,7 +24,7 @@ def rgb_and_mask(town, name=None):
 
 
 def layers(path, nodata="auto", bands=(1, 2, 3)):
-    """Stored numbers and validity of a whole small strip."""
+    """Return stored numbers and validity of a whole small strip."""
     strip = {"name": "a", "path": path, "bands": list(bands), "nodata": nodata}
     raster = source.load("town", strip)
     with closing(Layers(raster)) as files:
@@ -32,7 +32,7 @@ def layers(path, nodata="auto", bands=(1, 2, 3)):
 
 
 @pytest.mark.parametrize(("dtype", "nodata", "top"), [("u1", 255, 330), ("u2", 65_535, 80_000)])
-def test_a_tile_set_is_what_the_same_picture_is_in_one_file(tif, area, rng, dtype, nodata, top):
+def test_a_tile_set_equals_the_same_picture_in_one_file(tif, area, rng, dtype, nodata, top):
     scene = rng.random((3, 8, 30)).repeat(10, 1).repeat(10, 2)
     data = np.clip(scene * top, 0, nodata).astype(dtype)  # each band saturates by itself
     data[:, :30, :40] = nodata

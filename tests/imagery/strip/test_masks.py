@@ -1,4 +1,4 @@
-"""Usable-data masks beside strips: what they hide is blank from the counts to the chips."""
+"""Usable-data masks beside strips: masked pixels are blank from the counts to the chips."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ BOX = [2.9, 36.0, 3.1, 36.2]
 
 @pytest.fixture
 def udm(tif, rng):
-    """A strip, and a UDM2 of eight bands: `clear` leaves out the right third and a corner."""
+    """Return a strip and a UDM2 of eight bands; `clear` excludes the right third and a corner."""
     data = rng.integers(300, 2000, (4, 60, 90)).astype("u2")
     data[:, :, 60:] = 9000  # cloud
     data[:, :9, :9] = 0
@@ -32,26 +32,26 @@ def udm(tif, rng):
 
 
 @pytest.mark.parametrize("mask", ["s_udm2.tif", {"path": "old_udm.tif", "usable": 0}])
-def test_what_a_mask_hides_is_blank(udm, area, mask):
+def test_masked_pixels_are_blank(udm, area, mask):
     data, clear = udm
     town = area([{"path": "s.tif", "bands": [3, 2, 1], "mask": mask}], BOX)
     stretch = town.stretch()
     told = json.loads(town.strip("s", "stats.json").read_text())
     seen = (clear > 0) & (data[:3] > 0).any(axis=0)
     assert told.get("value", told)["valid"] == seen.sum()
-    # The stretch is that of the usable pixels: no cloud in it.
+    # The stretch is that of the usable pixels, without cloud.
     low, high = np.percentile(data[2][seen], [2, 98])
     assert stretch["low"][0] == pytest.approx(low, abs=1)
     assert stretch["high"][0] == pytest.approx(high, abs=1)
     ds = gdal.Open(str(town.utm()))
     shown = ds.GetRasterBand(1).GetMaskBand().ReadAsArray() > 0
-    # On the strip's own grid, but for the rounding to whole pixels of the target.
+    # On the strip's own grid, up to the rounding to whole target pixels.
     assert abs(int(shown.sum()) - int(seen.sum())) < 0.03 * seen.sum()
     rgb8 = gdal.Open(str(town.rgb8()))
     assert np.array_equal(rgb8.GetRasterBand(4).ReadAsArray() > 0, seen)
 
 
-def test_a_mask_of_each_tile(tif, area, rng):
+def test_each_tile_has_its_own_mask(tif, area, rng):
     for number in (0, 1):
         place = (PLACE[0] + number * 3, *PLACE[1:])
         tif(f"t/{number}.tif", np.full((3, 10, 10), 7, "u1"), place)
@@ -78,7 +78,7 @@ def test_a_mask_of_each_tile(tif, area, rng):
         (lambda tif: None, "cannot be read"),
     ],
 )
-def test_a_mask_that_does_not_fit_is_one_sentence(udm, tif, area, make, words):
+def test_a_misfit_mask_gives_one_sentence(udm, tif, area, make, words):
     make(tif)
     town = area([{"path": "s.tif", "bands": [3, 2, 1], "mask": "m.tif"}], BOX)
     with pytest.raises(UserError, match=words) as caught:

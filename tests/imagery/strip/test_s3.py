@@ -23,14 +23,14 @@ WRONG = "wJalrXUtnFEMI-not-the-secret"
 
 @pytest.fixture(scope="module")
 def keys():
-    """A running server with a user; its access key and secret."""
+    """Return a running server with a user, and the user's access key and secret."""
     with s3() as server:
         yield server, server.user()
 
 
 @pytest.fixture
 def bucket(keys, tif, monkeypatch):
-    """Buckets `open` (anyone reads) and `closed`; the environment points at them, without keys."""
+    """Make buckets `open` (public) and `closed`; the environment points at them, without keys."""
     server, _ = keys
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -58,7 +58,7 @@ def bucket(keys, tif, monkeypatch):
 
 @pytest.fixture
 def sign(keys, bucket, monkeypatch):
-    """Give the environment the user's keys, or a wrong secret; from then on rights count."""
+    """Set the user's keys, or a wrong secret, in the environment; rights apply from then on."""
 
     def signed(secret=None):
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys[1][0])
@@ -127,7 +127,7 @@ def one_sentence(caught, path, *secrets):
 
 
 @pytest.mark.parametrize("signed", [False, True])
-def test_what_is_wrong_is_one_sentence(bucket, sign, keys, monkeypatch, signed, capfd):
+def test_each_fault_gives_one_sentence(bucket, sign, keys, monkeypatch, signed, capfd):
     if signed:
         sign()
     for path, text in (
@@ -149,7 +149,7 @@ def test_what_is_wrong_is_one_sentence(bucket, sign, keys, monkeypatch, signed, 
     assert not any(secret in shown for secret in keys[1])
 
 
-def test_a_wrong_secret_is_told_and_not_shown(bucket, sign, keys, capfd):
+def test_a_wrong_secret_is_reported_and_not_shown(bucket, sign, keys, capfd):
     sign(WRONG)
     for path in ("s3://closed/set/a.tif", "s3://closed/set/*.tif"):
         with pytest.raises(UserError, match="access is denied with the AWS credentials") as caught:

@@ -60,7 +60,7 @@ def test_buckets_are_read_without_keys_unless_there_are_keys():
         assert done.stdout.strip() == expected, done.stderr
 
 
-def test_what_is_wrong_is_one_sentence_with_area_and_path(tif):
+def test_each_fault_gives_one_sentence_with_area_and_path(tif):
     flat = tif("flat.tif", DATA, None)
     one = tif("one.tif", DATA[:1], PLACE)
     rgb = tif("rgb.tif", DATA[:3], PLACE)
@@ -123,7 +123,7 @@ def test_a_strip_behind_an_address_is_read(tif):
         assert np.array_equal(ds.ReadAsArray()[:3], DATA)
 
 
-def test_why_an_address_cannot_be_read_is_one_sentence(tif):
+def test_an_unreadable_address_gives_one_sentence(tif):
     tif("served/a.tif", DATA, PLACE)
     Path("served/page.tif").write_text("<html>not here</html>")
     with ranges("served") as server:
@@ -174,7 +174,7 @@ def test_certificates_are_the_users_else_those_that_come_with_python(first):
         assert done.stdout.strip() == expected, done.stderr
 
 
-def test_a_server_without_byte_ranges_is_told_apart(tif, rng):
+def test_a_server_without_byte_ranges_is_recognised(tif, rng):
     tif("served/a.tif", rng.integers(0, 999, (3, 300, 300)).astype("u2"), PLACE)
     with whole("served") as server:
         with pytest.raises(UserError) as caught:
@@ -275,7 +275,7 @@ def test_five_hundred_tiles_are_one_raster(tif):
 
 
 def vrt_of(path, *files):
-    """A VRT over files, by their whole names."""
+    """Write a VRT over files, with absolute names."""
     gdal.BuildVRT(path, [str(Path(f).resolve()) for f in files])
     return path
 
@@ -307,7 +307,7 @@ def test_a_vrt_names_files_relative_to_itself(tif, area):
     assert strip_files(town.config, "town", "a") == ["deep/a.vrt", "deep/t/a.tif"]
 
 
-def test_addresses_and_what_is_no_xml_are_not_watched(area):
+def test_addresses_and_files_without_xml_are_not_watched(area):
     text = "<VRTDataset><a><SourceFilename>{}</SourceFilename></a></VRTDataset>"
     for number, name in enumerate(("/vsicurl/https://host/a.tif", 'HDF5:"a.h5"://b', "")):
         Path(f"v{number}.vrt").write_text(text.format(name))
@@ -325,7 +325,7 @@ def test_tiles_between_each_others_pixels_are_refused(tif, off):
         source.load("oslo", strip("t/*.tif"))
 
 
-def test_a_strip_that_proj_cannot_place_is_one_sentence(tif):
+def test_a_strip_that_proj_cannot_locate_gives_one_sentence(tif):
     path = tif("a.tif", DATA, PLACE)
     wkt = 'LOCAL_CS["a quarry",UNIT["metre",1]]'
     ds = gdal.Open(path, gdal.GA_Update)
@@ -343,7 +343,7 @@ def test_a_strip_that_proj_cannot_place_is_one_sentence(tif):
 
 @pytest.mark.parametrize("west", [179.99, -180.01, 180.0005])
 def test_longitudes_are_the_same_a_turn_further(tif, west):
-    """A strip from 179.99 to 180.01, said in any way, and areas on either side of the meridian."""
+    """A strip from 179.99 to 180.01 in any notation, and areas on both sides of the meridian."""
     data = np.ones((3, 10, 100), "u1")
     path = tif("a.tif", data, (west, 2e-4, 0, -17, 0, -2e-4), epsg=4326)
     spec = {"aoi": "fiji", "strip": strip(path), "chip_m": 225.0}
@@ -356,7 +356,7 @@ def test_longitudes_are_the_same_a_turn_further(tif, west):
         look.check(spec | {"bbox_deg": [170, -17.1, 170.1, -16.9]})
 
 
-def test_a_scene_too_large_is_refused_before_any_work_unless_photos_are_all_that_is_wanted(tif):
+def test_too_large_a_scene_is_refused_unless_extent_is_photos(tif):
     place = (102_000, 300, 0, 2_826_900, 0, -300)
     path = tif("l.tif", np.ones((3, 700, 790), "u1"), place, epsg=32631)
     spec = {"aoi": "oslo", "strip": strip(path), "bbox_deg": [0.18, 24.6, 0.22, 24.64]}

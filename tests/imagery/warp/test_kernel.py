@@ -7,7 +7,7 @@ STEP, SIZE = 64, 128
 
 
 def resampled(patch, x_nodes, y_nodes, name, scale):
-    """RGB and 0 or 255 of a tile of SIZE x SIZE, (SIZE, SIZE, 4)."""
+    """Return RGB and 0 or 255 of a tile of SIZE x SIZE, (SIZE, SIZE, 4)."""
     taps = kernel.taps(name, scale)
     out, stage = np.zeros((SIZE, SIZE), np.uint32), np.empty(4 * 700 * 700, np.float32)
     resample.resample(
@@ -18,7 +18,7 @@ def resampled(patch, x_nodes, y_nodes, name, scale):
 
 
 def expected(patch, x, y, name, scale):
-    """One target pixel, slow and plain: weighted mean of the pixels with data; None where blank."""
+    """Compute one target pixel plainly: weighted mean of pixels with data; None if blank."""
     function, radius = kernel.KERNELS[name]
     if not patch[int(y), int(x), 3]:
         return None
@@ -78,7 +78,7 @@ def test_weights_sum_to_one_and_mirror(name, scale):
     assert table[0].argmax() == centre
 
 
-def test_a_flat_scene_stays_flat_whatever_is_blank():
+def test_a_flat_scene_stays_flat_around_blank_pixels():
     rng = np.random.default_rng(1)
     patch = np.zeros((300, 300, 4), np.uint8)
     patch[rng.random((300, 300)) < 0.4] = (7, 90, 250, 1)

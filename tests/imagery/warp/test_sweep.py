@@ -23,7 +23,7 @@ def read(path):
 
 
 def both(town, name=None):
-    """RGB and mask by the sweep and by GDAL."""
+    """Return RGB and mask by the sweep and by GDAL."""
     town.stretch()
     swept = read(town.utm(name))
     spec = town.spec("utm", name or town.names[0])
@@ -36,18 +36,18 @@ def both(town, name=None):
 
 
 def loaded(town):
-    """The first strip of an area."""
+    """Return the first strip of an area."""
     return source.load("town", town.spec("stats", town.names[0])["strip"])
 
 
 def grid_of(path, epsg):
-    """The target of a file."""
+    """Return the target grid of a file."""
     strip = {"name": "a", "path": path, "bands": [1, 1, 1], "nodata": "auto"}
     return TargetGrid(source.load("town", strip), epsg, 0.3)
 
 
 def eroded(mask, by):
-    """Pixels further than `by` from any blank one and from the raster's edge."""
+    """Return pixels further than `by` from any blank pixel and from the raster's edge."""
     whole = np.pad(mask, 1)
     for _ in range(by):
         inner = whole.copy()
@@ -64,7 +64,7 @@ def scene(rng, bands, n, dtype, top):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_any_strip_is_gdals_to_one_grey_level(tif, area, seed):
+def test_any_strip_equals_gdals_to_one_grey_level(tif, area, seed):
     rng = np.random.default_rng(seed)
     n, bands = int(rng.integers(180, 420)), int(rng.choice([1, 3, 4, 8]))
     dtype, top = [("u1", 255), ("u2", 2047), ("i2", 2047), ("f4", 2047)][seed % 4]
@@ -103,7 +103,7 @@ def test_any_strip_is_gdals_to_one_grey_level(tif, area, seed):
 
 
 @pytest.mark.parametrize("kind", ["tiles", "masked", "floats"])
-def test_what_is_not_plain_is_read_in_layers(tif, area, rng, kind):
+def test_strips_that_are_not_plain_are_read_in_layers(tif, area, rng, kind):
     data = rng.integers(1, 250, (3, 150, 300)).astype("f8" if kind == "floats" else "u1")
     if kind == "tiles":
         tif("t/a.tif", data[..., :160], METRES)
@@ -120,7 +120,7 @@ def test_what_is_not_plain_is_read_in_layers(tif, area, rng, kind):
 
 
 @pytest.mark.parametrize(("dtype", "nodata"), [("u2", None), ("u2", 0), ("i2", -7), ("u1", 255)])
-def test_a_plain_strip_is_what_its_vrt_shows(tif, area, rng, dtype, nodata):
+def test_a_plain_strip_equals_its_vrt(tif, area, rng, dtype, nodata):
     data = rng.integers(0, 250, (4, 70, 90)).astype(dtype)
     if nodata is not None:
         data[:, 20:40, :30] = nodata
@@ -179,7 +179,7 @@ def test_a_strip_far_finer_than_the_grid_is_left_to_gdal(tif, area, rng, caplog)
     assert mask.any() and "GDAL warps" in caplog.text
 
 
-def test_overviews_are_means_of_what_has_data(tif, area, rng):
+def test_overviews_are_means_of_pixels_with_data(tif, area, rng):
     data = rng.integers(1, 250, (3, 1300, 700)).astype("u1")
     data[:, :300] = 0
     data[:, 700:703, 100:105] = 0

@@ -1,7 +1,7 @@
-"""Trouble for the jobs of a run, by PYTHONPATH: imported by every Python before its program.
+"""Inject faults into the jobs of a run: through PYTHONPATH, every Python imports this file first.
 
-WITW_TROUBLE names a folder of marks: a job that waits to be stopped does so once, and says so there
-by an empty file of its stage's name.
+WITW_TROUBLE names a folder of marks: each fault happens once, and leaves an empty file named after
+its stage.
 """
 
 import os
@@ -18,7 +18,7 @@ for stage in ("witw.imagery.utm", "witw.sources.download"):
         (marks / stage).touch()
         time.sleep(600)
 
-# More than the rule asks for at first, less than it asks for the second time.
+# More than the rule requests at first, less than it requests the second time.
 if "-m witw.imagery.chips " in words and "/chips/0000.parquet" in words:
     held = bytearray(b"x") * (HOLDS_MB * 1_000_000)
     time.sleep(8)
