@@ -1,5 +1,5 @@
-# witw in its locked environment. Not built by CI, as no container engine is there. hadolint finds
-# nothing; the steps install the same lock as `make env`.
+# witw in its locked environment. CI does not build this file, because it has no container engine.
+# hadolint reports nothing; the steps install the same lock as `make env`.
 #   docker build -t witw .
 #   docker compose run --rm witw sh -c 'snakemake -s "$(witw snakefile)" --cores 8'
 FROM python:3.13-slim-bookworm
@@ -13,6 +13,6 @@ RUN pip install --no-cache-dir --no-deps --no-build-isolation --compile /opt/wit
 
 # The run folder; results/, photos/, journal/ and the rest are written here.
 WORKDIR /work
-# The key is a file, so that it is in no layer and in no process list.
+# The key comes from a file, so it is in no layer and in no process list.
 ENTRYPOINT ["/opt/witw/envs/entrypoint.sh"]
 CMD ["witw", "--help"]

