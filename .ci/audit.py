@@ -1,7 +1,9 @@
-"""Ask for known vulnerabilities of every locked version: ``make audit``.
+"""Check every locked version for known vulnerabilities: ``make audit``.
 
-Exit 0: all that could be asked for is free of them; 1: some are known; 2: nothing could be asked.
-Not part of the gate: it needs the network, and what it finds changes with the day, not the code.
+Exit 0: none is known for the packages checked; 1: some are known; 2: no package could be checked.
+
+The check is not part of CI: it needs the network, and its result changes with the day, not the
+code.
 """
 
 import json
@@ -10,11 +12,11 @@ import sys
 from pathlib import Path
 
 LOCKS = ("requirements.lock", "docs/site.lock", "tests/browser.lock", "tests/s3.lock")
-SERVICES = ("pypi", "osv")  # the second is asked where the first knows nothing
+SERVICES = ("pypi", "osv")  # the second is queried if the first has no answer
 
 
 def ask(uv: str, lock: str, service: str) -> list[dict]:
-    """What a service says of each locked package; nothing where it does not answer."""
+    """Return a service's report on each locked package; an empty list if it does not answer."""
     command = [uv, "tool", "run", "--quiet", "--python", sys.executable, "pip-audit"]
     command += ["--requirement", lock, "--require-hashes", "--disable-pip", "--format", "json"]
     command += ["--progress-spinner", "off", "--vulnerability-service", service]
@@ -26,7 +28,7 @@ def ask(uv: str, lock: str, service: str) -> list[dict]:
 
 
 def main() -> int:
-    """Print what was found, lock by lock."""
+    """Print the findings of each lock file."""
     worst = 0
     for lock in LOCKS:
         if not Path(lock).is_file():

@@ -40,7 +40,7 @@ _UNUSED = ("capturedevice", "description", "usertags", "machinetags", "downloadu
 USED = tuple(n for n in NAMES if n not in (*_UNUSED, "secretoriginal", "ext"))
 POSITIONS = ("longitude", "latitude")
 BLOCK = 8 << 20  # bytes
-THREADS = 2  # blocks that are parsed at a time
+THREADS = 2  # blocks parsed in parallel
 BATCH = 1 << 16  # rows of the SQLite form
 type Holds = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _SQLITE = b"SQLite format 3\0"
@@ -89,16 +89,16 @@ def files(path: str) -> list[Path]:
 
 
 def batches(path: Path, where: str, holds: Holds) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Read the records near an area.
+    """Yield the records near an area.
 
     Args:
-        path: of one part.
-        where: names it in errors.
-        holds: which of some longitudes and latitudes lie in the area.
+        path: One part of the metadata.
+        where: Its description in errors.
+        holds: Tells which longitudes and latitudes lie in the area.
 
     Yields:
-        The number of records read, and those of them that may lie in the area: the columns in use,
-        all text but for the positions.
+        The number of records read, and the records that may lie in the area: the columns in use,
+        all text except the positions.
 
     Raises:
         UserError: The number of columns is unexpected.
@@ -133,7 +133,7 @@ def _tsv(path: Path, where: str, holds: Holds) -> Iterator[tuple[int, pa.RecordB
 
 
 def _lines(stream: pa.NativeFile) -> Iterator[bytes]:
-    """Blocks of whole lines."""
+    """Yield blocks of whole lines."""
     rest = b""
     while part := stream.read(BLOCK):
         head, newline, tail = part.rpartition(b"\n")
@@ -145,16 +145,16 @@ def _lines(stream: pa.NativeFile) -> Iterator[bytes]:
 
 
 def _near(lines: bytes, names: Sequence[str], holds: Holds) -> tuple[int, pa.RecordBatch]:
-    """Count the records of some lines; parse those in the area.
+    """Count the records of some lines, and parse those in the area.
 
-    The text of the others, nearly all, is never made into columns.
+    The other lines, which are nearly all, are never parsed into columns.
     """
     positions = _parsed(lines, names, POSITIONS)
     inside = holds(*(positions.column(name).to_numpy() for name in POSITIONS))
     ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n")) + 1
-    if len(ends) < len(inside):  # the file's last line has no end
+    if len(ends) < len(inside):  # the file's last line has no newline
         ends = np.append(ends, len(lines))
-    if len(ends) == len(inside):  # no blank lines, and no other ends of lines
+    if len(ends) == len(inside):  # no blank lines, and no other line endings
         starts = np.append(0, ends[:-1])
         some = zip(starts[inside].tolist(), ends[inside].tolist(), strict=True)
         lines = b"".join(lines[start:end] for start, end in some)
@@ -167,7 +167,7 @@ def _parsed(lines: bytes, names: Sequence[str], used: Sequence[str]) -> pa.Table
     return pa_csv.read_csv(
         pa.BufferReader(lines),
         pa_csv.ReadOptions(use_threads=False, block_size=len(lines) + 1, column_names=list(names)),
-        # A quotation mark is a letter of a title.
+        # A quotation mark is an ordinary character of a title.
         pa_csv.ParseOptions(delimiter="\t", quote_char=False, newlines_in_values=False),
         pa_csv.ConvertOptions(
             include_columns=list(used),
@@ -199,7 +199,7 @@ def _as_batch(rows: Sequence[tuple[object, ...]]) -> pa.RecordBatch:
 
 
 def _wanted(batch: pa.RecordBatch, place: Place) -> np.ndarray:
-    """Which records are photos, no videos, and lie in the area."""
+    """Return which records are photos, not videos, and lie in the area."""
     lon, lat = (batch.column(name).to_numpy(zero_copy_only=False) for name in POSITIONS)
     inside = place.holds(lon, lat)
     if inside.any():
