@@ -291,7 +291,7 @@ def _window_queries(area: Area) -> dict[str, list[NDArray[np.int64]]]:
 
 def _known_headings(test: Packed, pairs: Sequence[Path]) -> NDArray[np.float64]:
     """Return ``(N,)`` headings from EXIF, clockwise from grid north, NaN if unknown [degrees]."""
-    key = ["aoi", "id"]  # a photo that two areas list has a row in each
+    key = ["aoi", "id"]  # a photo in two areas has two rows
     columns = [*key, "photo_path", "lon", "lat", "epsg"]
     rows = pd.concat([tables.frame("pairs"), *(tables.read(p, "pairs") for p in pairs)])[columns]
     packed = pd.MultiIndex.from_frame(test.table[key])

@@ -88,14 +88,14 @@ def heat(
 def headings(
     photos: PhotoCode, index: Index, found: Scores, probability: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Headings of photos ``(P, N)``, NaN where a cell is neither a candidate nor a likely place.
+    """Return headings of photos ``(P, N)``, NaN at cells that are neither candidates nor likely.
 
     A blurred map may be highest between candidates.
 
     Args:
-        photos: ``P`` of them.
+        photos: codes of ``P`` photos.
         index: ``N`` cells.
-        found: of these photos: a row each, or one row of all.
+        found: scores of these photos: one row per photo, or one row for all.
         probability: ``(N,)`` the map.
     """
     out = np.full((len(photos.columns), len(index)), np.nan)

@@ -28,7 +28,7 @@ READS = ()
 
 BEST, MEDIAN, WORST = "best", "median", "worst"
 SAID = {
-    BEST: "the best photo of this test city; half of them rank far lower",
+    BEST: "the best photo of this test city; half of its photos rank far lower",
     MEDIAN: "the median photo of this test city, neither the best nor the worst",
     WORST: "the worst photo of this test city",
 }

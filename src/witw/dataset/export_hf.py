@@ -23,7 +23,7 @@ VERSION = 2
 READS = ()
 
 MOST = 500_000_000  # bytes of pictures in a file
-ROWS = 100  # of a row group: what a reader holds at a time
+ROWS = 100  # rows per row group, which a reader holds in memory
 KINDS = ("photo", "chip")
 # pandas' dtypes as Arrow and `datasets` call them.
 _TYPES = {

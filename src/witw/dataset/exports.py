@@ -29,7 +29,7 @@ def chosen(pairs: Path) -> pd.DataFrame:
         Rows of table ``pairs``, sorted by id, text without nulls.
 
     Raises:
-        UserError: there is no pair.
+        UserError: the data set has no pair.
     """
     rows = tables.read(pairs, "pairs")
     rows = rows[rows["status"] == Status.PAIRED]

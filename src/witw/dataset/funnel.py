@@ -43,7 +43,7 @@ def funnel(pairs: pd.DataFrame, areas: Mapping[str, Mapping[str, Any]]) -> pd.Da
         :data:`COLUMNS`; in every row ``listed`` is the sum of the statuses.
 
     Raises:
-        UserError: a photo has no or an unknown status, or belongs to no AOI of ``areas``.
+        UserError: a photo has no known status, or belongs to no AOI of ``areas``.
     """
     _check(pairs, areas)
     counts = pd.crosstab(pairs["aoi"].astype(str), pairs["status"].astype(str))

@@ -29,7 +29,7 @@ from witw.geo import geocentric, squares
 from witw.images.resize import inside
 
 PICTURES, TABLE = "pictures.arrow", "pairs.parquet"
-BLOCK = 64  # pairs of a record batch: some 10 MB, which is what writing holds in memory
+BLOCK = 64  # pairs per record batch: about 10 MB, the memory of writing
 CHUNK = 8  # pairs that a thread decodes before it asks for more
 _ARROW = {
     "string": pa.string(),
@@ -107,7 +107,7 @@ class Packed:
     Attributes:
         folder: folder of its two files.
         table: table ``pack``.
-        photo_px: side of the square that a photo is centred in [px].
+        photo_px: side of the square around a photo [px].
         chip_px: side of a chip [px].
         spans: ``(N, 2, 2)`` first byte and length of each row's photo and chip in the file.
         threads: number of pictures decoded in parallel.

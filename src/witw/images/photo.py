@@ -104,7 +104,7 @@ def open_photo(path: Path, sha256: str | None = None) -> Image.Image:
 
     Raises:
         OSError: the file cannot be read or decoded, is damaged, or has another digest.
-        TooManyPixels: it holds more pixels than are decoded.
+        TooManyPixels: the picture has more pixels than the limit.
     """
     return to_srgb(decode(whole(path, sha256)))
 

@@ -97,7 +97,7 @@ def _sample(row: dict[Any, Any], photo: str, chip: str) -> Sample:
 
 
 def web_address(text: str) -> str:
-    """Return the text if it is an http(s) address, otherwise '': `javascript:` is no link."""
+    """Return the text if it is an http(s) address, otherwise '': no `javascript:` links."""
     return text if text.lower().startswith(("https://", "http://")) else ""
 
 

@@ -88,7 +88,7 @@ def read_polygons(path: Path) -> Within:
     """Read the polygons of a GeoJSON file (EPSG:4326, RFC 7946).
 
     Raises:
-        UserError: it is no GeoJSON, or holds no polygon.
+        UserError: the file is not GeoJSON, or contains no polygon.
     """
     try:
         shape = shapely.union_all([shapely.make_valid(s) for s in _shapes(files.read_json(path))])

@@ -21,12 +21,12 @@ IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Architecture:
-    """What fixes the network's tensors and how pictures are prepared for it."""
+    """Settings that determine the network's tensors and the preparation of pictures."""
 
     chip_m: float  # side of a chip on the ground [m]
     chip_px: int
     photo_px: int
-    photo_fov_deg: float  # of a photo of which it is not known
+    photo_fov_deg: float  # field of view of a photo without EXIF data
     headings: int  # columns of the overhead code; one of the head `global`
     polar_rows: int
     width: int
@@ -46,7 +46,7 @@ class Architecture:
     drop_path: float = 0.0
     mean: tuple[float, ...] = PLAIN[0]  # of red, green, blue, taken off the pictures [of 1]
     std: tuple[float, ...] = PLAIN[1]  # of the same, that they are divided by
-    vector_dim: int = 0  # length of the vector beside the columns; 0: none
+    vector_dim: int = 0  # length of the vector; 0: none
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):  # lists, where they come from JSON
@@ -54,10 +54,10 @@ class Architecture:
 
     @classmethod
     def of(cls, settings: Train, chip_m: float, chip_px: int, photo_px: int) -> Self:
-        """Architecture for packed pictures of these sizes.
+        """Return the architecture for packed pictures of these sizes.
 
         Raises:
-            UserError: timm has no such backbone, or it cannot have such a stride.
+            UserError: timm has no such backbone, or the backbone cannot have this stride.
         """
         given = {"chip_m", "chip_px", "photo_px", "mean", "std"}
         chosen = {f.name: getattr(settings, f.name) for f in fields(cls) if f.name not in given}
@@ -78,30 +78,30 @@ class Architecture:
 
     @property
     def columns(self) -> int:
-        """Columns of a photo's code."""
+        """Number of columns of a photo's code."""
         return photo_columns(self.photo_span_deg or self.photo_fov_deg, self.headings)
 
     @property
     def span_deg(self) -> float:
-        """Angle the photo's columns span [degrees]."""
+        """Angle that the photo's columns span [degrees]."""
         if self.head == "global":
             return self.photo_span_deg or self.photo_fov_deg
         return self.columns * 360 / self.headings
 
     @property
     def pixels_a_place(self) -> int:
-        """Pixels of a view to one row of the features, where the head depends on it."""
+        """Pixels of a view per row of the features, if the head depends on it."""
         if self.backbone == "small":
             return STEM * (self.polar_view[1] // (STEM * self.headings))
         return 8 if self.backbone == "original" else self.stride
 
     @property
     def is_own(self) -> bool:
-        """Whether the backbone is none of timm's."""
+        """Whether the backbone is one of witw's own."""
         return self.backbone in OWN
 
     def _whole(self, pixels: float) -> int:
-        """Pixels nearest to ``pixels`` that make whole places of the features."""
+        """Round ``pixels`` to whole places of the features."""
         return max(1, round(pixels / self.stride)) * self.stride
 
     @property
@@ -115,9 +115,9 @@ class Architecture:
         if self.is_own:
             side = view_columns(self.columns, self.photo_px)
             return self.photo_rows or -(-side // 4) * 4, side
-        # As fine as it is packed, and at least as many places across as columns.
+        # At the packed resolution, with at least as many places across as columns.
         side = max(self.columns * self.stride, self._whole(self.photo_px))
-        # Rows as high as columns are wide: a network trained on pictures wants no other shape.
+        # Square pixels, as in the pictures of the pretraining.
         square = side * 2 * self.photo_top / math.radians(self.span_deg)
         return self._whole(self.photo_rows or square), side
 

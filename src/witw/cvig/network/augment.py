@@ -26,8 +26,8 @@ class Jitter:
     photo_colour: Tensor  # (B, 2, 3) gain and offset of each channel
     chip_colour: Tensor  # (B, 2, 3)
     erase: Tensor  # (B, 2) first and last erased column, in widths; equal is none
-    noise: Tensor  # (B,) int64, seeds of what is dropped inside the towers
-    crop_deg: Tensor  # (B,) width of the part of a photo that is shown; 360 is all [degrees]
+    noise: Tensor  # (B,) int64, seeds of the dropout inside the towers
+    crop_deg: Tensor  # (B,) field of view of the shown part of a photo; 360 is all [degrees]
     crop_at: Tensor  # (B,) where that part lies, -1 leftmost to 1
     photo_wear: Tensor  # (B, 3) JPEG quality, sigma of blur [px], whether grey; 0: not; or (B, 0)
     chip_wear: Tensor  # (B, 3) or (B, 0)
@@ -42,13 +42,13 @@ class Jitter:
 
 
 def draw(count: int, settings: Train, chip_m: float, seed: int) -> Jitter:
-    """Draw a batch's numbers; the same seed gives the same on every device.
+    """Draw the random numbers of a batch; a seed gives the same numbers on every device.
 
     Args:
-        count: pairs in the batch.
-        settings: ranges.
+        count: number of pairs in the batch.
+        settings: ranges of the augmentation.
         chip_m: side of a chip on the ground [m].
-        seed: of this step alone, so that an interrupted run goes on as if it had not been.
+        seed: seed of this step, so an interrupted run continues identically.
     """
     rng = torch.Generator().manual_seed(seed)
 
@@ -56,7 +56,7 @@ def draw(count: int, settings: Train, chip_m: float, seed: int) -> Jitter:
         return torch.rand(count, *shape, generator=rng) * 2 - 1
 
     def colour() -> Tensor:
-        # Exposure and haze shift all channels, white balance each by half as much.
+        # Exposure and haze shift all channels; white balance shifts each channel, by half as much.
         both = settings.colour * (spread(2, 1) + 0.5 * spread(2, 3))
         return torch.stack([both[:, 0].exp(), both[:, 1] * 2], dim=1)
 
@@ -79,8 +79,8 @@ def draw(count: int, settings: Train, chip_m: float, seed: int) -> Jitter:
     return Jitter(
         shift=torch.randn(count, 2, generator=rng) * settings.shift_m / (chip_m / 2),
         zoom=1 + settings.zoom * spread(),
-        # Headings are not given, so any turn is as true as another, and the towers' columns,
-        # being several pixels wide, are not to learn where they begin.
+        # Headings are unknown, so all turns are equivalent. Columns are several pixels wide, and
+        # the towers must not learn where they begin.
         turn_deg=180 * spread(),
         fov=1 + settings.fov_jitter * spread(),
         mirror=torch.rand(count, generator=rng) < 0.5,
@@ -96,7 +96,7 @@ def draw(count: int, settings: Train, chip_m: float, seed: int) -> Jitter:
 
 
 def wear(pictures: Tensor, how: Tensor) -> Tensor:
-    """Blur, grey and compress ``(B, 3, h, w)``, 0 to 255, as :class:`Jitter` has it for them."""
+    """Blur, grey and compress ``(B, 3, h, w)``, 0 to 255, by the numbers of :class:`Jitter`."""
     if how.shape[1] == 0:
         return pictures
     quality, sigma, is_grey = how.unbind(1)
@@ -120,7 +120,7 @@ def mirror(views: Tensor, which: Tensor) -> Tensor:
 def erase(views: Tensor, span: Tensor) -> Tensor:
     """Blank the columns of ``(B, 3, h, w)`` that lie in ``span`` ``(B, 2)``, in widths.
 
-    A passer-by, a bus, a tree: part of a photo has nothing to do with the map.
+    Parts of a photo, such as a passer-by, a bus or a tree, are not in the imagery.
     """
     at = (torch.arange(views.shape[-1], device=views.device) + 0.5) / views.shape[-1]
     keep = (at[None] < span[:, :1]) | (at[None] >= span[:, 1:])  # (B, w)

@@ -53,7 +53,7 @@ class Block(nn.Module):
 
 
 class Small(nn.Module):
-    """Patch stem, residual blocks, halvings until the columns are as many as asked.
+    """Patch stem and residual blocks, with halvings down to the required number of columns.
 
     Args:
         pixels: columns of the view: ``columns`` times 4 times a power of two.
@@ -87,7 +87,7 @@ class Small(nn.Module):
 class Original(nn.Module):
     """VGG16 up to its tenth convolution, of stride 8, as in the original *Where in the World*.
 
-    Layers below 17 keep the weights they came with; 17, 19 and 21 have 20 % channel dropout.
+    Layers below 17 keep their initial weights; 17, 19 and 21 have 20 % channel dropout.
 
     Args:
         weights: ``none``, or torchvision's file of VGG16.
@@ -137,10 +137,10 @@ def build(
     ring: bool,
     drop_path: float = 0.0,
 ) -> Backbone:
-    """Return a backbone by its name in the config; ``small`` is its width and blocks.
+    """Return a backbone by its name in the config; ``small`` gives width and blocks.
 
     Raises:
-        UserError: there is no such backbone, or its weights cannot be read.
+        UserError: the backbone does not exist, or its weights are unreadable.
     """
     if name in OWN and drop_path:
         raise UserError(f"`train.drop_path`: {name!r} has no blocks to skip; leave it out.")
@@ -154,6 +154,6 @@ def build(
 
 
 def mixes_pairs(module: nn.Module) -> bool:
-    """Whether a pair's features depend on the others of its batch (batch normalisation)."""
+    """Return whether a pair's features depend on other pairs of its batch (batch normalisation)."""
     kind = nn.modules.batchnorm._BatchNorm
     return any(isinstance(part, kind) for part in module.modules())

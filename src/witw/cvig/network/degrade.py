@@ -1,4 +1,4 @@
-"""What becomes of pictures between camera and reader: JPEG, blur, a grey film. On any device."""
+"""Degradations of published pictures, on any device: JPEG compression, blur, greyscale."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ CHROMINANCE = (
     (47, 66, 99, 99, 99, 99, 99, 99),
     *((99,) * 8,) * 4,
 )
-# Rec. 601, as JFIF has it: luminance, and the two differences of colour from it.
+# Rec. 601, as in JFIF: luminance, and two colour differences.
 LUMA = (0.299, 0.587, 0.114)
 TO_YCC = (LUMA, (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 BLUR_PX = 4  # reach of the blur
 
 
 def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
-    """Compress pictures as libjpeg does, without subsampling, and open them again.
+    """Simulate the JPEG compression of libjpeg, without chroma subsampling.
 
     Args:
         pictures: ``(B, 3, h, w)``, 0 to 255.
@@ -46,7 +46,7 @@ def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
     _, _, rows, columns = pictures.shape
     turn = pictures.new_tensor(TO_YCC)
     offset = pictures.new_tensor([0.0, 128.0, 128.0])[:, None, None]
-    # Rounded to bytes wherever libjpeg holds bytes.
+    # Values are rounded at every step at which libjpeg stores bytes.
     colours = (torch.einsum("ij,bjhw->bihw", turn, pictures.round()) + offset).round()
     padding = (0, -columns % SIDE, 0, -rows % SIDE)
     blocks = F.pad(colours - 128, padding, mode="replicate")
@@ -63,7 +63,7 @@ def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
 
 
 def _cosines(like: Tensor) -> Tensor:
-    """The orthonormal cosine transform of eight values, ``(8, 8)``."""
+    """Return the orthonormal cosine transform of eight values, ``(8, 8)``."""
     at = torch.arange(SIDE, device=like.device)
     angle = math.pi / SIDE * (at[None] + 0.5) * at[:, None]
     basis = angle.cos() * math.sqrt(2 / SIDE)
@@ -72,7 +72,7 @@ def _cosines(like: Tensor) -> Tensor:
 
 
 def _steps(like: Tensor, quality: Tensor) -> Tensor:
-    """Quantisation steps ``(B, 3, 8, 8)`` of qualities (libjpeg's jpeg_quality_scaling)."""
+    """Return the quantisation steps ``(B, 3, 8, 8)`` of qualities (jpeg_quality_scaling)."""
     tables = like.new_tensor([LUMINANCE, CHROMINANCE, CHROMINANCE])
     quality = quality.to(like).clamp(min=1)
     scale = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
@@ -107,6 +107,6 @@ def blur(pictures: Tensor, sigma: Tensor) -> Tensor:
 
 
 def grey(pictures: Tensor, which: Tensor) -> Tensor:
-    """Take the colour of some pictures ``(B, 3, h, w)``; ``which`` is ``(B,)`` bool."""
+    """Convert some pictures ``(B, 3, h, w)`` to grey; ``which`` is ``(B,)`` bool."""
     luma = torch.einsum("j,bjhw->bhw", pictures.new_tensor(LUMA), pictures)
     return torch.where(which[:, None, None, None], luma[:, None], pictures)

@@ -1,6 +1,6 @@
-"""Reproducible dropout: the noise belongs to a row of the batch, not to its device or process.
+"""Reproducible dropout: its noise depends on the row of the batch, not on device or process.
 
-A batch split among processes, or done in parts, then loses the same values as the whole.
+A batch split among processes, or processed in parts, drops the same values as the whole batch.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _GAMMA, _MIX_1, _MIX_2 = (
 
 
 def uniform(seeds: Tensor, count: int) -> Tensor:
-    """Numbers in [0, 1) for every row, the same on every device.
+    """Draw numbers in [0, 1) for every row, equal on every device.
 
     Args:
         seeds: ``(B,)`` int64.
-        count: numbers a row.
+        count: numbers per row.
 
     Returns:
         ``(B, count)`` float32.
@@ -33,12 +33,12 @@ def uniform(seeds: Tensor, count: int) -> Tensor:
 
 
 class Dropout(nn.Module):
-    """Dropout of single values, or of whole channels as Tompson et al. 2015 do.
+    """Dropout of single values, or of whole channels (Tompson et al. 2015).
 
     Args:
-        share: of the values dropped in training.
-        channels: whether a channel is dropped as one.
-        salt: tells modules that share their rows' seeds apart.
+        share: share of the values dropped in training.
+        channels: whether to drop whole channels.
+        salt: distinguishes modules with the same row seeds.
     """
 
     def __init__(self, share: float, channels: bool = False, salt: int = 0) -> None:
@@ -56,18 +56,18 @@ class Dropout(nn.Module):
 
 
 class Noise:
-    """Where the layers inside a foreign network find the seeds of the rows under way."""
+    """Holds the seeds of the current rows for layers inside a timm network."""
 
     seeds: Tensor | None = None  # (B,) int64
 
 
 class DropPath(nn.Module):
-    """Stochastic depth (Huang et al. 2016): a row skips the branch, drawn from its own seed.
+    """Stochastic depth (Huang et al. 2016): rows skip the branch at random, by their own seeds.
 
     Args:
-        share: of the rows that skip it in training.
-        noise: of the network it is in.
-        salt: tells modules that share their rows' seeds apart.
+        share: share of the rows that skip the branch in training.
+        noise: seeds of the enclosing network.
+        salt: distinguishes modules with the same row seeds.
     """
 
     def __init__(self, share: float, noise: Noise, salt: int) -> None:
@@ -84,7 +84,7 @@ class DropPath(nn.Module):
 
     @classmethod
     def take_over(cls, net: nn.Module, noise: Noise) -> list[Self]:
-        """Replace timm's layers of this kind, whose noise is the device's; returns the new ones."""
+        """Replace timm's stochastic depth, whose noise depends on the device; return new layers."""
         # Slow to import, and only backbones of timm have them.
         from timm.layers.drop import DropPath as Foreign
 

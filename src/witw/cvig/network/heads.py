@@ -1,7 +1,7 @@
 """Heads: from features to column codes, and the correlation of photo and overhead columns.
 
-A code is ``(D, W)``: ``W`` headings of ``D`` values. The global head's is a code of one column,
-which correlates as all others do.
+A code is ``(D, W)``: ``W`` headings of ``D`` values. The global head's code has one column and
+correlates like all others.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ SOFT_MAX_T = 0.05
 
 
 class PolarHead(nn.Module):
-    """One convolution over all remaining rows; columns resampled to as many as asked.
+    """One convolution over all remaining rows, and resampling to the columns of the code.
 
     Args:
-        channels: of the features.
-        rows: of the features.
+        channels: channels of the features.
+        rows: rows of the features.
         embed_dim: length of a column's descriptor.
-        columns: of the code.
-        dropout: of the descriptors, in training.
+        columns: columns of the code.
+        dropout: dropout of the descriptors in training.
         ring: whether the columns go all the way round.
     """
 
@@ -47,12 +47,12 @@ class PolarHead(nn.Module):
 
 
 class GlobalHead(nn.Module):
-    """One vector a picture, from the whole of its features.
+    """One vector per picture, pooled over all features.
 
     Args:
-        channels: of the features.
+        channels: channels of the features.
         embed_dim: length of the vector.
-        dropout: of the vector, in training.
+        dropout: dropout of the vector in training.
         pooling: ``attention``: each of some learned maps, a softmax over all places, pools
             its own share of the vector (Fervers et al. 2024); ``gem``: the generalised mean of
             Radenovic et al. 2018, its exponent learned.
@@ -93,11 +93,11 @@ class GlobalHead(nn.Module):
 
 
 class Standardise(nn.Module):
-    """Codes less their mean, by their spread, value by value (Ioffe and Szegedy 2015).
+    """Standardize codes, value by value (Ioffe and Szegedy 2015).
 
-    Vectors pooled from whole pictures have nearly all in common: without this, the loss falls
-    fastest by making them one, and stays there. It is done to codes, not in the towers, so it sees
-    the whole batch however that is shared out; later it takes the means of training.
+    Vectors pooled over whole pictures are nearly equal; without standardization, the loss falls
+    fastest by collapsing them. It applies to codes, not inside the towers, so it sees the whole
+    batch. At inference it uses the means of training.
 
     Args:
         dim: length of a code.
@@ -135,10 +135,10 @@ class OriginalHead(nn.Module):
     """Three convolutions to 16 channels, every remaining row kept (Shi et al. 2020).
 
     Args:
-        channels: of the features.
-        rows: of the code; features that come out with others are averaged to as many.
-        columns: of the code.
-        ring: whether the columns go all the way round; only where they are resampled.
+        channels: channels of the features.
+        rows: rows of the code; features with other rows are averaged to this number.
+        columns: columns of the code.
+        ring: whether the columns go all the way round, for resampling.
     """
 
     CHANNELS = 16
@@ -182,7 +182,7 @@ def resample(code: Tensor, columns: int, ring: bool) -> Tensor:
 
 
 def windows(photo: Tensor, mask: Tensor, overhead: Tensor) -> tuple[Tensor, Tensor]:
-    """Plain products of every photo with every window of every overhead code, and their norms.
+    """Return the products of every photo with every window of every overhead code, and norms.
 
     Args:
         photo: ``(P, D, w)``.
@@ -216,7 +216,7 @@ def correlate(photo: Tensor, mask: Tensor, overhead: Tensor) -> Tensor:
 
 
 def plain_score(photo: Tensor, mask: Tensor, overhead: Tensor) -> Tensor:
-    """Cosine at the shift of the largest plain product, as the original has it.
+    """Return the cosine at the shift of the largest product, as the original does.
 
     Arguments as of :func:`windows`; returns ``(P, C)`` float32.
     """
@@ -226,7 +226,7 @@ def plain_score(photo: Tensor, mask: Tensor, overhead: Tensor) -> Tensor:
 
 
 def soft_score(correlation: Tensor) -> Tensor:
-    """Soft maximum over shifts, so that every heading near the best one learns.
+    """Return the soft maximum over shifts, which trains all headings near the best one.
 
     Args:
         correlation: ``(P, C, W)``.
@@ -239,7 +239,7 @@ def soft_score(correlation: Tensor) -> Tensor:
 
 
 def best(correlation: Tensor, columns: int) -> tuple[Tensor, Tensor]:
-    """Score and heading of the best shift.
+    """Return score and heading of the best shift.
 
     Args:
         correlation: ``(..., W)``.

@@ -1,6 +1,6 @@
-"""The hub that timm takes weights from, where it cannot be reached: told within seconds.
+"""Fast errors for an unreachable hub of timm's weights.
 
-The hub's own client repeats each question for a minute before it gives up.
+The hub's own client repeats each request for a minute before it fails.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ ANSWER_S = 6.0  # a first answer takes a tenth of a second
 
 
 class Hub:
-    """Within this context the hub's client uses its cache alone if the hub does not answer.
+    """Context in which the hub's client uses only its cache if the hub does not answer.
 
     Attributes:
-        is_silent: Whether the hub did not answer.
+        is_silent: whether the hub did not answer.
     """
 
     is_silent = False
@@ -42,7 +42,7 @@ class Hub:
 
     @property
     def told(self) -> str:
-        """What to say when the hub is silent and its cache does not hold the weights."""
+        """Return the error message for an unreachable hub without cached weights."""
         return (
             f"{self._constants.ENDPOINT} does not answer and the cache "
             f"{self._constants.HF_HUB_CACHE} has no copy; connect to the network, set "
@@ -51,7 +51,7 @@ class Hub:
 
 
 def answers(address: str, seconds: float = ANSWER_S) -> bool:
-    """Whether a server answers, whatever it says; through the proxy of the environment, if any."""
+    """Return whether a server answers at all, through the environment's proxy, if any."""
     found = threading.Event()
 
     def ask() -> None:
@@ -65,7 +65,7 @@ def answers(address: str, seconds: float = ANSWER_S) -> bool:
             pass
         asked.set()
 
-    # In a thread: looking up a name knows no time limit.
+    # In a thread, because a name lookup has no time limit.
     asked = threading.Event()
     threading.Thread(target=ask, daemon=True).start()
     asked.wait(seconds)

@@ -32,8 +32,8 @@ from witw.cvig.network.views import column_mask, photo_view, polar_view, stretch
 from witw.errors import UserError
 
 PLACES = 12  # along a side of the small backbone's features, at most, of the head `global`
-# Factor from score to logit at first. Whole codes of random weights agree by chance: compared as
-# sharply as columns are, the first lesson would be to blur them all.
+# Initial factor from score to logit. Whole codes of random weights agree by chance, so a factor as
+# large as that of columns would first teach the network to blur all codes.
 SCALE, GLOBAL_SCALE = 1 / 0.07, 3.0
 
 
@@ -45,7 +45,7 @@ class PhotoCode(NamedTuple):
     vector: Tensor  # (B, V); V = 0: the network has columns alone
 
     def some(self, rows: slice | NDArray[np.int64]) -> PhotoCode:
-        """Codes of some of the photos."""
+        """Return the codes of some of the photos."""
         return PhotoCode(*(value[rows] for value in self))
 
 
@@ -57,7 +57,7 @@ class ChipCode(NamedTuple):
 
 
 class Tower(nn.Module):
-    """Backbone and heads: a view to its columns and its vector."""
+    """Backbone and heads, from a view to its columns and its vector."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Tower(nn.Module):
             shape.backbone, weights, shape.stride, view, places, small, ring, shape.drop_path
         )
         self.head = self._head(shape, view, columns, ring)
-        # Pooled over all places, so that a turn of the overhead view changes nothing.
+        # Pooling over all places makes the vector independent of turns of the overhead view.
         self.vector_head = (
             GlobalHead(
                 self.backbone.channels, shape.vector_dim, shape.dropout, shape.pooling, FEW_MAPS
@@ -105,7 +105,7 @@ class Tower(nn.Module):
         columns = cast(Tensor, self.head(features, seeds))
         if self.vector_head is None:
             return columns, columns.new_zeros(len(columns), 0)
-        # Other seeds than the columns': what is dropped of one is kept of the other.
+        # Other seeds than for the columns, for independent dropout.
         other = None if seeds is None else seeds + 2
         return columns, self.vector_head(features, other)[..., 0]
 
@@ -114,8 +114,8 @@ class Network(nn.Module):
     """Two towers and a learned logit scale.
 
     Args:
-        shape: of everything.
-        weights: what the backbones begin with, see :class:`witw.settings.train.Train`.
+        shape: architecture of the network.
+        weights: initial weights of the backbones, see :class:`witw.settings.train.Train`.
     """
 
     mean: Tensor
@@ -132,7 +132,7 @@ class Network(nn.Module):
         self.photo_norm = Standardise(shape.embed_dim) if whole else nn.Identity()
         self.overhead_norm = Standardise(shape.embed_dim) if whole else nn.Identity()
         self.log_scale = nn.Parameter(torch.tensor(GLOBAL_SCALE if whole else SCALE).log())
-        # Of the architecture, not of what is learned, so in no file of weights.
+        # Part of the architecture, not learned, so not in files of weights.
         self.register_buffer("mean", torch.tensor(shape.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(shape.std)[:, None, None], persistent=False)
         if shape.vector_dim:
@@ -142,12 +142,12 @@ class Network(nn.Module):
 
     @property
     def has_both(self) -> bool:
-        """Whether a picture has a vector beside its columns."""
+        """Whether a picture has both columns and a vector."""
         return self.shape.vector_dim > 0
 
     @property
     def vector_dim(self) -> int:
-        """Length of a picture's vector, which is all that the head `global` has."""
+        """Length of a picture's vector, the only code of the head `global`."""
         return self.shape.embed_dim if self.shape.head == "global" else self.shape.vector_dim
 
     @property
@@ -161,7 +161,7 @@ class Network(nn.Module):
 
     @property
     def vector_scale(self) -> Tensor:
-        """The same of the vectors' scores."""
+        """Factor from the vectors' score to logit."""
         return self.vector_log_scale.exp().clamp(max=100)
 
     def encode_photos(
@@ -171,14 +171,14 @@ class Network(nn.Module):
         jitter: Jitter | None = None,
         fov_deg: Tensor | None = None,
     ) -> PhotoCode:
-        """Codes of photos.
+        """Encode photos.
 
         Args:
             photos: ``(B, photo_px, photo_px, 3)`` uint8, each centred in its square.
             sizes: ``(B, 2)`` width and height inside the square [px].
             jitter: augmentation.
-            fov_deg: ``(B,)`` field of view along the long side, NaN where it is not known
-                [degrees]; default: of none.
+            fov_deg: ``(B,)`` field of view along the long side, NaN if unknown [degrees]; default:
+                unknown.
         """
         pixels = as_float(photos)
         pixels = pixels if jitter is None else wear(pixels, jitter.photo_wear)
@@ -199,13 +199,13 @@ class Network(nn.Module):
         return PhotoCode(columns, mask, self._vector(columns, vector))
 
     def _vector(self, columns: Tensor, vector: Tensor) -> Tensor:
-        """The vector; of the head `global`, what stands in place of columns."""
+        """Return the vector; for the head `global`, its only column."""
         return columns[..., 0] if self.shape.head == "global" else vector
 
     def _photo_view(
         self, photos: Tensor, sizes: Tensor, jitter: Jitter | None, fov_deg: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """View, which of its pixels show the photo, and which columns it sees."""
+        """Return the view, a mask of its pixels inside the photo, and a mask of seen columns."""
         shape, columns = self.shape.photo_view, self.shape.columns
         if self.shape.projection == "stretched":
             view = stretched_view(photos, sizes, shape)
@@ -220,7 +220,7 @@ class Network(nn.Module):
         return view, inside, column_mask(seen, columns)
 
     def encode_chips(self, chips: Tensor, jitter: Jitter | None = None) -> ChipCode:
-        """Codes of chips, ``(B, chip_px, chip_px, 3)`` uint8, north up."""
+        """Encode chips, ``(B, chip_px, chip_px, 3)`` uint8, north up."""
         pixels, shape = as_float(chips), self.shape
         shift, zoom, turn = (
             (None, None, None) if jitter is None else (jitter.shift, jitter.zoom, jitter.turn_deg)
@@ -241,11 +241,11 @@ class Network(nn.Module):
         return ChipCode(columns, self._vector(columns, vector))
 
     def normalise(self, views: Tensor) -> Tensor:
-        """0 to 255, to about unit spread around zero: as the backbone's pictures were."""
+        """Normalise pictures of 0 to 255 with the backbone's mean and standard deviation."""
         return (views / 255 - self.mean) / self.std
 
     def match(self, photo: Tensor, mask: Tensor, overhead: Tensor) -> Tensor:
-        """Scores of training, ``(P, C)``; arguments as of ``heads.correlate``, of a whole batch."""
+        """Return training scores ``(P, C)`` of a batch; arguments as of ``heads.correlate``."""
         if self.training:
             photo, overhead = self.photo_norm(photo), self.overhead_norm(overhead)
         if self.shape.head == "original":
@@ -253,7 +253,7 @@ class Network(nn.Module):
         return soft_score(correlate(photo, mask, overhead))
 
     def match_vectors(self, photo: Tensor, overhead: Tensor) -> Tensor:
-        """Cosines of training, ``(P, C)``, of the vectors ``(P, V)`` and ``(C, V)`` of a batch."""
+        """Return training cosines ``(P, C)`` of a batch's vectors ``(P, V)`` and ``(C, V)``."""
         if self.training:
             photo = self.photo_vector_norm(photo[..., None])[..., 0]
             overhead = self.overhead_vector_norm(overhead[..., None])[..., 0]
@@ -261,51 +261,51 @@ class Network(nn.Module):
 
 
 def as_float(pictures: Tensor) -> Tensor:
-    """``(B, h, w, 3)`` uint8 to ``(B, 3, h, w)`` float, 0 to 255."""
+    """Convert ``(B, h, w, 3)`` uint8 to ``(B, 3, h, w)`` float, 0 to 255."""
     return pictures.permute(0, 3, 1, 2).float()
 
 
 def device() -> torch.device:
-    """The GPU when there is one."""
+    """Return the GPU if there is one, otherwise the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @dataclass(frozen=True)
 class Blend:
-    """How a cell's two cosines make its score, and the sharpness of the scores."""
+    """Weights of a cell's two cosines, and the temperature of the scores."""
 
-    weight: float  # of the vectors' beside 1 of the columns'
+    weight: float  # weight of the vectors' cosine; the columns' has weight 1
     temperature: float  # of the softmax over cells
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network and what is known of it."""
+    """A trained network with its metadata."""
 
     network: Network
     temperature: float  # of the softmax over cells, fitted on the validation areas
     epoch: int
     val: dict[str, float]
-    facts: dict[str, Any] = field(default_factory=dict)  # all that its file tells of it
-    vector_weight: float = 0.0  # of the vectors' cosine beside the columns', fitted there too
+    facts: dict[str, Any] = field(default_factory=dict)  # metadata of its file
+    vector_weight: float = 0.0  # weight of the vectors' cosine, also fitted
 
     @property
     def blend(self) -> Blend:
-        """How cells are scored."""
+        """Weights and temperature of the cells' scores."""
         return Blend(self.vector_weight, self.temperature)
 
     @property
     def fingerprint(self) -> str:
-        """What tells this network's weights from another's, whatever file they came from."""
+        """Return a fingerprint of the network's weights, independent of their file."""
         digest = hashlib.sha256()
         for name, value in sorted(self.network.state_dict().items()):
-            # Training changes every part of a tensor: its beginning tells enough, at no cost.
+            # Training changes every part of a tensor, so its beginning is sufficient.
             some = value.detach().flatten()[:256].float().cpu().numpy()
             digest.update(f"{name} {tuple(value.shape)} ".encode() + some.tobytes())
         return digest.hexdigest()[:16]
 
     def save(self, path: Path) -> None:
-        """Write the model's file, see :mod:`witw.cvig.network.model_file`."""
+        """Write the model file, see :mod:`witw.cvig.network.model_file`."""
         facts = {
             **self.facts,
             "architecture": asdict(self.network.shape),
@@ -318,10 +318,10 @@ class Model:
 
     @classmethod
     def load(cls, path: Path, where: torch.device) -> Self:
-        """Read a model's file for inference on a device.
+        """Read a model file for inference on a device.
 
         Raises:
-            UserError: it is not such a file.
+            UserError: the file is not a model, or is damaged.
         """
         facts, tensors = model_file.read(path)
         try:
@@ -355,5 +355,5 @@ def load(path: Path, where: torch.device) -> dict[str, Any]:
 
 
 def autocast(where: torch.device) -> torch.autocast:
-    """bfloat16 on a GPU, nothing on a CPU."""
+    """Return a context of bfloat16 arithmetic on a GPU; without effect on a CPU."""
     return torch.autocast(where.type, dtype=torch.bfloat16, enabled=where.type == "cuda")

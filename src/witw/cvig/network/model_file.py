@@ -1,8 +1,8 @@
-"""The file of a model: safetensors, with everything that is known of the model in its metadata.
+"""Model file: safetensors with one metadata key.
 
-Metadata hold one key, ``witw``: a JSON object with its own checksum, whose members are told in
-docs/locate.md. Nothing in the file is executed. Equal models give equal bytes; a second key would
-spoil that, as the library writes keys in no fixed order.
+The key ``witw`` is a JSON object with its own checksum; docs/locate.md describes its members.
+Loading executes no code. Equal models give equal bytes. There is only one key because the library
+writes several keys in random order.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
 
     Args:
         path: output.
-        tensors: by name; two names of one tensor are written once.
-        facts: what is known of the model, JSON values.
+        tensors: tensors by name; a tensor with two names is written once.
+        facts: metadata of the model, JSON values.
     """
     distinct, same = _distinct(tensors)
     content = {
@@ -47,16 +47,16 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read a model.
 
     Returns:
-        The facts, and the tensors by name, on the CPU.
+        The metadata, and the tensors by name, on the CPU.
 
     Raises:
-        UserError: it is no such file, not whole, or of another version; says which.
+        UserError: the file is not a model, damaged, or of another version.
     """
     facts = read_facts(path)
     try:
         distinct = load_file(path)
     except Exception as error:
-        # The library's own errors share no base; the header has been checked.
+        # The library's errors share no base class; the header has already been checked.
         raise UserError(damaged(path, "its tensors cannot be read")) from error
     if _crc(distinct) != facts.get("tensors_crc32"):
         raise UserError(damaged(path, "its checksum is not that of its tensors"))
@@ -65,7 +65,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _distinct(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors each once, and which name stands for which other."""
+    """Return each tensor once, and the names of duplicates."""
     first: dict[tuple[Any, ...], str] = {}
     kept, same = {}, {}
     for name, tensor in sorted(tensors.items()):
@@ -74,7 +74,7 @@ def _distinct(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[st
             same[name] = first[key]
         else:
             first[key] = name
-            # Cloned, as the library refuses tensors that share memory in any way.
+            # Cloned, because the library refuses tensors that share memory.
             kept[name] = tensor.detach().cpu().contiguous().clone()
     return kept, same
 

@@ -1,16 +1,16 @@
-"""Sizes of views and the work of the small backbone; no torch, as plans need them too."""
+"""Sizes of views, and the arithmetic of the small backbone; without torch, for plans."""
 
 from __future__ import annotations
 
 import math
 
 MAPS = 64  # of attention, of the head `global`
-FEW_MAPS = 16  # of the vector beside columns, which is to cost little
-STEM = 4  # a patch stem: small channels at full resolution are what is slow on a CPU
+FEW_MAPS = 16  # of the vector in addition to columns, which must be cheap
+STEM = 4  # a patch stem, because few channels at full resolution are slow on a CPU
 
 
 def view_columns(columns: int, pixels: int) -> int:
-    """Columns of a view nearest to ``pixels`` that the small backbone can halve to ``columns``."""
+    """Return the number of columns nearest to ``pixels`` that can be halved to ``columns``."""
     size = columns * STEM
     while size * 1.5 <= pixels:
         size *= 2
@@ -20,14 +20,14 @@ def view_columns(columns: int, pixels: int) -> int:
 def small_flop(
     view: tuple[int, int], columns: int, width: int, blocks: int, dims: tuple[int, int]
 ) -> float:
-    """FLOP of a small tower for one view.
+    """Return the FLOP of a small tower for one view.
 
     Args:
         view: rows and columns of the view [px].
         columns: of the features.
         width: channels at the first resolution.
         blocks: residual blocks at each resolution, of two 3 x 3 convolutions.
-        dims: lengths of a column's descriptor and of the vector; 0: there are none.
+        dims: lengths of a column's descriptor and of the vector; 0: none.
     """
     rows, pixels = view[0] // STEM, view[1] // STEM
     work = 3 * STEM**2 * width * rows * pixels + blocks * 18 * width**2 * rows * pixels

@@ -1,4 +1,4 @@
-"""Any backbone of timm, whole: all its blocks, at its last stage, without its classifier."""
+"""Backbones of timm: all blocks up to the last stage, without the classifier."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FLEXIBLE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img
 
 @dataclass(frozen=True)
 class Facts:
-    """What timm knows of a network."""
+    """Properties of a timm network."""
 
     stride: int  # pixels of a view to one place of the features
     channels: int
@@ -33,14 +33,14 @@ class Facts:
 
 @cache
 def facts(name: str, stride: int = 0) -> Facts:
-    """Look at a network of timm; no memory is taken.
+    """Return the properties of a timm network, without allocating its weights.
 
     Args:
-        name: in timm.
-        stride: asked for, 8 or 16: the last stages are dilated; 0: the network's own.
+        name: name in timm.
+        stride: 8 or 16: dilate the last stages; 0: the network's own stride.
 
     Raises:
-        UserError: timm has no such network, or it cannot have this stride.
+        UserError: timm has no such network, or the network cannot have this stride.
     """
     # Slow to import, and few networks need it.
     import timm
@@ -84,10 +84,10 @@ def _describe(name: str, options: dict[str, Any]) -> Facts:
 
 
 def as_map(net: Any, view: Tensor) -> Tensor:
-    """Features of a view ``(B, 3, rows, pixels)`` as ``(B, channels, h, w)``, whatever the network.
+    """Return the features of a view ``(B, 3, rows, pixels)`` as ``(B, channels, h, w)``.
 
     Raises:
-        UserError: the network gives no map of features.
+        UserError: the network gives no feature map.
     """
     found = net.forward_features(view)
     if not isinstance(found, Tensor) or found.ndim not in (3, 4):
@@ -95,7 +95,7 @@ def as_map(net: Any, view: Tensor) -> Tensor:
     if found.ndim == 4:
         last = getattr(net, "output_fmt", "NCHW") == "NHWC"
         return found.permute(0, 3, 1, 2) if last else found
-    # Where the classes are told from the mean of all places, the last norm belongs to the head.
+    # If the classifier uses the mean of all places, the last norm belongs to the head.
     norm = getattr(net, "fc_norm", None) or nn.Identity()
     places: Tensor = norm(found[:, getattr(net, "num_prefix_tokens", 0) :])
     share = math.sqrt(places.shape[1] / (view.shape[2] * view.shape[3]))
@@ -107,10 +107,10 @@ def as_map(net: Any, view: Tensor) -> Tensor:
 
 @cache
 def _options(name: str, stride: int, rows: int, pixels: int) -> dict[str, Any]:
-    """How to build a network that takes a view of this size.
+    """Return the options to build a network for a view of this size.
 
     Raises:
-        UserError: there is no way.
+        UserError: the network does not support this size.
     """
     # Slow to import, and few networks need it.
     import timm
@@ -139,15 +139,16 @@ class Timm(nn.Module):
     """A backbone of timm with all its blocks, at its last stage.
 
     Args:
-        name: in timm.
+        name: name in timm.
         weights: ``none``, ``timm`` or a local file.
         stride: pixels to a place of the features; 0: the network's own.
         view: rows and columns of the views [px].
         ring: whether the columns go all the way round.
-        drop_path: chance that the last block is skipped in training, less for those before it.
+        drop_path: chance that training skips the last block, smaller for earlier blocks.
 
     Raises:
-        UserError: timm has no such network, it cannot take such views, or weights do not fit it.
+        UserError: timm has no such network, it does not support the view, or the weights do not
+        fit.
     """
 
     def __init__(
@@ -190,7 +191,7 @@ class Timm(nn.Module):
         return features[..., EDGE:-EDGE] if self.edge else features
 
     def train(self, mode: bool = True) -> Timm:
-        """As of any module; frozen batch normalisation keeps its statistics."""
+        """Set the training mode; frozen batch normalisation keeps its statistics."""
         super().train(mode)
         for part in self.modules():
             if isinstance(part, nn.modules.batchnorm._BatchNorm):
@@ -209,10 +210,10 @@ class Timm(nn.Module):
 
 
 def pretrained(name: str) -> dict[str, Tensor]:
-    """Weights that timm has for a network, without its classifier; downloaded or from its cache.
+    """Download timm's weights of a network, or read them from the cache, without the classifier.
 
     Raises:
-        UserError: there are none, or they cannot be had.
+        UserError: timm has no weights for the network, or the download fails.
     """
     # Slow to import, and few networks need it.
     import timm

@@ -99,7 +99,7 @@ def stretched_view(photos: Tensor, sizes: Tensor, shape: tuple[int, int]) -> Ten
 
 
 def photo_columns(fov_deg: float, headings: int) -> int:
-    """Heading columns that hold a photo of ``fov_deg`` when 360 degrees are ``headings``."""
+    """Return the number of heading columns of a photo of ``fov_deg``, with ``headings`` in 360."""
     return max(1, math.ceil(fov_deg / 360 * headings - 1e-6))
 
 
@@ -162,7 +162,7 @@ def photo_view(
 
 
 def column_mask(seen: Tensor, columns: int) -> Tensor:
-    """Heading columns of which a photo sees at least half; always the middle one.
+    """Mark the heading columns of which a photo sees at least half, and always the middle one.
 
     Args:
         seen: ``(B, view columns)`` of 0 or 1, from :func:`photo_view`.

@@ -1,4 +1,4 @@
-"""Pretrained weights: read a file, and give every tensor of a network its value."""
+"""Read a file of pretrained weights into a network."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from witw.errors import UserError
 
 # Under these names a training's checkpoint holds the network's weights.
 WRAPPERS = ("state_dict", "model", "model_state_dict")
-# Counts of batches, which files of old lack and no network needs.
+# Counts of batches, which old files lack and no network needs.
 OPTIONAL = "num_batches_tracked"
 
 
 def exists(weights: str) -> Path:
-    """The path of a file of weights.
+    """Return the path of a file of weights.
 
     Raises:
-        UserError: there is no such file.
+        UserError: the file does not exist.
     """
     path = Path(weights)
     if not path.is_file():
@@ -33,10 +33,10 @@ def exists(weights: str) -> Path:
 
 
 def read(weights: str) -> dict[str, Tensor]:
-    """Read a .safetensors or .pth file; nothing in it is executed.
+    """Read a .safetensors or .pth file, without executing code from it.
 
     Raises:
-        UserError: it is missing or not readable.
+        UserError: the file is missing or unreadable.
     """
     path = exists(weights)
     try:
@@ -51,16 +51,16 @@ def read(weights: str) -> dict[str, Tensor]:
 
 
 def fill(net: nn.Module, found: Mapping[str, Tensor], name: str, weights: str) -> None:
-    """Give every tensor of a network its value from a file; a classifier in the file is left out.
+    """Load all tensors of a network from a file, ignoring a classifier in the file.
 
     Args:
         net: the network, without a classifier.
-        found: tensors of the file, named as the network's or as timm can rename them.
-        name: the network's, for error texts.
-        weights: the file's, for error texts.
+        found: tensors of the file, with the network's names or names that timm can convert.
+        name: name of the network, for error messages.
+        weights: name of the file, for error messages.
 
     Raises:
-        UserError: a tensor of either side is left over; says how many found their place.
+        UserError: network and file do not have the same tensors; gives the number that match.
     """
     wanted = net.state_dict()
     best = max((_headless(net, some) for some in _renamings(net, found)), key=_score(wanted))
@@ -79,7 +79,7 @@ def fill(net: nn.Module, found: Mapping[str, Tensor], name: str, weights: str) -
 
 
 def _tensors(content: Any) -> dict[str, Tensor]:
-    """The weights in what torch.save wrote; DistributedDataParallel's prefix goes."""
+    """Return the weights in a file of torch.save, without DistributedDataParallel's prefix."""
     for key in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -89,7 +89,7 @@ def _tensors(content: Any) -> dict[str, Tensor]:
 
 
 def _renamings(net: nn.Module, found: Mapping[str, Tensor]) -> list[Mapping[str, Tensor]]:
-    """The tensors as they are and, where timm has a function for it, renamed and resized by it."""
+    """Yield the tensors unchanged and, if timm can convert them, renamed and resized."""
     out = [found]
     rename = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
     if rename is not None:

@@ -28,7 +28,7 @@ from witw.cvig.search.index_file import Index
 from witw.dataset.packed import Packed
 
 STRANGERS = 1000  # to an area
-FAR_M = 20_000.0  # a photo this far from an area is a stranger to it
+FAR_M = 20_000.0  # distance from which a photo counts as from elsewhere
 _AT_ONCE = 256  # encoded at a time
 
 

@@ -1,12 +1,12 @@
 """Calibrate scores to probabilities: fit and check temperature and geotag error.
 
 The map of a photo is ``p(c) = softmax(s_c / T)``, blurred by the error of geotags, ``sigma``. Both
-numbers are fitted together on the validation areas, on the map as it is after blurring, by the
-likelihood of the geotags: ``-log sum_c p(c) N(tag; c, sigma^2 I)``.
+numbers are fitted together on the validation areas, by the likelihood of the geotags in the blurred
+map: ``-log sum_c p(c) N(tag; c, sigma^2 I)``.
 
-One temperature for all photos leaves the maps of some too sharp. So a region that is said to hold
-50 % of such photos is cut where 50 % of the validation photos were held, not at 50 % of the map:
-split conformal prediction (Vovk et al. 2005; Angelopoulos and Bates 2023).
+One temperature for all photos leaves some maps too sharp. The 50 % region is therefore cut at the
+share of the map that contained 50 % of the validation photos, not at 50 % of the map: split
+conformal prediction (Vovk et al. 2005; Angelopoulos and Bates 2023).
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _BINS = 4000  # of scores, -1 to 1: 0.0005 each
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns scores into a map."""
+    """Parameters that convert scores to a map and its regions."""
 
     temperature: float
     sigma_m: float  # 0: not blurred
-    # Share of the map that regions of `STEPS` % hold; empty: what their name says.
+    # Share of the map in the regions of `STEPS` %; empty: the levels themselves.
     held: tuple[float, ...] = ()
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Calibration:
-        """What an evaluation's ``calibration`` says.
+        """Read an evaluation's ``calibration``.
 
         Raises:
-            KeyError, TypeError, ValueError: it is something else.
+            KeyError, TypeError, ValueError: the value has another form.
         """
         held = tuple(float(v) for v in told.get("held", ()))
         if len(held) not in (0, len(STEPS)):
@@ -53,15 +53,14 @@ class Calibration:
         return cls(float(told["temperature"]), float(told["sigma_m"]), held)
 
     def share_of_map(self, level_pct: float) -> float:
-        """How much of a map's probability the region of a level holds, 0 to 1."""
+        """Return the share of a map's probability in the region of a level, 0 to 1."""
         known = self.held or [step / 100 for step in STEPS]
         return float(np.interp(level_pct, [0, *STEPS, 100], [0, *known, 1]))
 
     def entry_pct(self, probability: NDArray[np.float64]) -> NDArray[np.float64]:
-        """From which level on the region of a map holds each of its cells, ``(N,)`` [%].
+        """Return the lowest level whose region contains each cell of a map, ``(N,)`` [%].
 
-        The region of a level is where this is lower: cells from the likeliest down, until they hold
-        enough. Cells as likely as one of it are in it too.
+        A region consists of the likeliest cells that reach its share of the map, including ties.
         """
         order = np.argsort(-probability)  # not stable, a fifth of the time: ties are one step
         falling = probability[order]
@@ -85,7 +84,7 @@ class Evidence:
 
 
 def evidence(scores: NDArray[np.floating], places: NDArray[np.float64], grid: Grid) -> Evidence:
-    """Boil down the scores of some photos, ``(P, C)``, at geotags ``(P, 2)`` [m]."""
+    """Summarize the scores of some photos, ``(P, C)``, at geotags ``(P, 2)`` [m]."""
     scores = _finite(scores)
     cells = [_near(place, grid) for place in places]
     most = max(len(near) for near in cells)
@@ -101,25 +100,25 @@ def evidence(scores: NDArray[np.floating], places: NDArray[np.float64], grid: Gr
 
 
 def _near(place: NDArray[np.float64], grid: Grid) -> NDArray[np.int64]:
-    """Cells that give a geotag likelihood; one far off the imagery has the cell nearest to it."""
+    """Return the cells near a geotag, or the nearest cell for a geotag far off the imagery."""
     near = grid.near(place, _NEAR * SIGMAS_M[1])
     near = near[grid.distances(place, near) <= _NEAR * SIGMAS_M[1]]
     return near if len(near) else nearest(place, grid)[None]
 
 
 def nearest(place: NDArray[np.float64], grid: Grid) -> NDArray[np.int64]:
-    """The cell nearest to a place, ``()``."""
+    """Return the cell nearest to a place, ``()``."""
     near = grid.near(place, 2 * grid.step_m)
     if len(near):
         metres = grid.distances(place, near)
-        # Beyond two steps, a cell outside the square that was looked at may be nearer.
+        # Beyond two steps, a cell outside the examined square may be nearer.
         if metres.min() <= 2 * grid.step_m:
             return np.asarray(near[metres.argmin()])
     return np.asarray(grid.distances(place).argmin())
 
 
 def fit(parts: Sequence[Evidence]) -> Calibration:
-    """Likeliest temperature and geotag error: a coarse grid of both, then a fine one."""
+    """Fit temperature and geotag error by maximum likelihood on a coarse and a fine grid."""
     rows = np.geomspace(*TEMPERATURES, 31), np.geomspace(*SIGMAS_M, 10)
     for _ in range(2):
         loss = nll(parts, *rows)
@@ -137,7 +136,7 @@ def _around(row: NDArray[np.float64], i: int) -> NDArray[np.float64]:
 def nll(
     parts: Sequence[Evidence], temperatures: NDArray[np.float64], sigmas_m: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Mean of ``-log sum_c p(c) N(tag; c, sigma^2 I)`` [nats, density per m2].
+    """Return the mean of ``-log sum_c p(c) N(tag; c, sigma^2 I)`` [nats, density per m2].
 
     Returns:
         ``(temperatures, sigmas)``.
@@ -160,12 +159,12 @@ def nll(
 def chances(
     scores: NDArray[np.floating], grid: Grid, calibration: Calibration
 ) -> NDArray[np.float64]:
-    """Probability of each cell, ``(P, C)``; rows sum to 1.
+    """Return the probability of each cell, ``(P, C)``; rows sum to 1.
 
     Args:
         scores: ``(P, C)``.
         grid: the cells.
-        calibration: temperature, and by how much to blur.
+        calibration: temperature and blur.
     """
     logits = torch.from_numpy(_finite(scores)).double() / calibration.temperature
     sharp = torch.softmax(logits, dim=1)
@@ -180,7 +179,7 @@ def chances(
 
 
 def sharpened(calibration: Calibration, photos: int) -> Calibration:
-    """Calibration of the mean score of several photos of one place: their logarithms add up."""
+    """Return the calibration of the mean score of several photos: their log-likelihoods add up."""
     return replace(calibration, temperature=calibration.temperature / photos)
 
 
@@ -204,7 +203,7 @@ def blur(maps: Tensor, sigma: float) -> Tensor:
 
 
 def _finite(scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Scores; a photo with one that is no number has them all equal, and so a uniform map."""
+    """Replace the scores of a photo with a NaN by equal scores, which give a uniform map."""
     out = scores.astype(np.float64)
     out[~np.isfinite(out).all(axis=1)] = 0
     return out
@@ -212,14 +211,14 @@ def _finite(scores: NDArray[np.floating]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Belief:
-    """What the maps of some photos say of the cell of their geotag."""
+    """Values of the maps of some photos at their geotags."""
 
     bits: NDArray[np.float64]  # (P,) gained over the uniform map
     before: NDArray[np.float64]  # (P,) probability of all other cells at least as likely
 
     @classmethod
     def join(cls, parts: Sequence[Belief]) -> Belief:
-        """The photos of several parts."""
+        """Concatenate the photos of several parts."""
         return cls(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("bits", "before")))
 
 

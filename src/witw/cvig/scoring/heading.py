@@ -1,4 +1,4 @@
-"""Headings from EXIF data, used only to score the headings the network finds."""
+"""Headings from EXIF data, used only to score the network's headings."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _GPS, _DIRECTION_REF, _DIRECTION = 0x8825, 0x0010, 0x0011
 
 
 def true_heading(path: Path) -> float:
-    """Direction a photo was taken in, clockwise from true north [degrees].
+    """Read the heading of a photo, clockwise from true north [degrees].
 
     Returns:
-        ``GPSImgDirection`` in [0, 360); NaN where the file has none, is gone or broken, or means
-        magnetic north, whose declination it does not tell.
+        ``GPSImgDirection`` in [0, 360); NaN if the file has none, is missing or broken, or refers
+        to magnetic north, whose declination is unknown.
     """
     try:
         with Image.open(path) as picture:
@@ -41,7 +41,7 @@ def true_heading(path: Path) -> float:
 def grid_headings(
     paths: Sequence[str], lon: NDArray[Any], lat: NDArray[Any], epsg: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """Headings of photos, clockwise from grid north, as the network gives them.
+    """Return headings of photos, clockwise from grid north, for comparison with the network's.
 
     Args:
         paths: files, relative to the working folder.
@@ -62,7 +62,7 @@ def grid_headings(
 
 
 def error_deg(found: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Signed difference of headings, in [-180, 180) [degrees]."""
+    """Return the signed difference of headings, in [-180, 180) [degrees]."""
     return np.asarray((found - known + 180) % 360 - 180)
 
 
@@ -74,13 +74,13 @@ def metrics(error: NDArray[np.float64]) -> dict[str, Metric]:
 
 
 def chance() -> dict[str, float]:
-    """What guessing gives."""
+    """Return the expected figures of guessing."""
     out = {f"within_{limit}deg": round(100 * limit / 180, 4) for limit in WITHIN_DEG}
     return {"median_error_deg": 90.0, **out}
 
 
 def histogram(error: NDArray[np.float64]) -> dict[str, list[int]]:
-    """Photos by signed error, bins of 15 degrees: ``from_deg`` and ``photos``."""
+    """Count photos by signed error in bins of 15 degrees: ``from_deg`` and ``photos``."""
     edges = np.arange(-180, 181, BIN_DEG)
     counts = np.histogram(error[np.isfinite(error)], edges)[0]
     return {"from_deg": edges[:-1].tolist(), "photos": counts.tolist()}

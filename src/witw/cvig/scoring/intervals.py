@@ -1,9 +1,9 @@
-"""Intervals of 95 % from places, not photos: photos of one place succeed and fail together.
+"""95 % intervals over places instead of photos, because photos of one place are correlated.
 
-Blocks of 500 m are taken as independent. A share (recall, coverage) and a median come from the
-correlation within blocks, of which the blocks themselves give a posterior; a mean comes from the
-spread between blocks and Student's t. With few blocks no method here is right for all figures, so
-there is no interval then. ``python -m benchmarks.intervals`` shows how often they hold the truth.
+Blocks of 500 m are treated as independent. Intervals of shares (recall, coverage) and medians use a
+posterior of the correlation within blocks. Intervals of means use the spread between blocks and
+Student's t. With few blocks, no method here is accurate for all figures, so there is no interval.
+``python -m benchmarks.intervals`` measures how often the intervals contain the truth.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ANGLES = 2000  # of the arc sine's, on which a share's posterior is laid out
 
 
 def blocks(lon_lat: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Number of the square of 500 m each photo lies in, the same for every area.
+    """Return the number of each photo's square of 500 m, in one grid for all areas.
 
     Args:
         lon_lat: ``(Q, 2)`` longitude and latitude, EPSG:4326 [degrees].
@@ -46,7 +46,7 @@ def even_blocks(photos: NDArray[np.integer]) -> float:
 
 
 def intervals(figures: Mapping[str, Metric], block: NDArray[np.int64]) -> dict[str, list[float]]:
-    """Intervals of 95 % of figures of the same photos.
+    """Compute 95 % intervals of figures of the same photos.
 
     Args:
         figures: each of the same ``(Q,)`` photos.
@@ -71,7 +71,7 @@ def intervals(figures: Mapping[str, Metric], block: NDArray[np.int64]) -> dict[s
 
 
 def _share(values: NDArray[np.float64], block: NDArray[np.int64]) -> tuple[float, float]:
-    """Interval of a percentage: each value is 0 or 100."""
+    """Return the interval of a percentage: each value is 0 or 100."""
     hit = values > 0
     low, high = _ends(float(hit.mean()), block, _correlation(hit, block))
     return 100 * low, 100 * high
@@ -80,7 +80,7 @@ def _share(values: NDArray[np.float64], block: NDArray[np.int64]) -> tuple[float
 def _quantile(
     values: NDArray[np.float64], block: NDArray[np.int64], part: float
 ) -> tuple[float, float]:
-    """Interval of a quantile: the values at the ends of the interval of its share (Woodruff 1952).
+    """Return the interval of a quantile, from the interval of its share (Woodruff 1952).
 
     Of a median, the share is one half.
     """

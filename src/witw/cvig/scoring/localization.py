@@ -1,7 +1,7 @@
 """Score localization on a grid of cells that was laid out independently of the photos.
 
-A photo's *picks* are its best cells, no two nearer than 50 m: a second guess beside the first would
-be none. Ties, and photos with a score that is no number, count against the model.
+A photo's *picks* are its best cells, no two nearer than 50 m, because a pick next to another gains
+nothing. Ties, and photos with a NaN score, count against the model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from witw.cvig.metrics import TIE, Metric, share
 PICKS = (1, 5, 10, 100)
 RADII_M = (25, 50, 100, 250, 500)
 APART_M = 50.0  # between picks
-FOUND_M = 50.0  # a cell this near to the geotag shows the place
+FOUND_M = 50.0  # distance from the geotag within which a cell shows the place
 GUESSES = 200  # random maps that the chance of several picks is drawn from
 BIN_M = 0.1  # of how far a guess is
 SEED = 20_220
@@ -27,7 +27,7 @@ _AT_ONCE = 2**22  # cells of random maps held at a time
 
 @dataclass(frozen=True)
 class Placed:
-    """Of each photo: how far its picks were from its geotag; and what guessing would have given."""
+    """Distances of each photo's picks from its geotag, and the distances of guessing."""
 
     nearest_m: NDArray[np.float64]  # (P, len(PICKS)): nearest of the first k picks
     area_pct: NDArray[np.float64]  # (P,) share of the area to search until the place is shown
@@ -94,37 +94,37 @@ def _added(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[n
 
 
 def _steps(scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Scores ``(C,)`` in units of a tie; all equal if one of them is no number."""
+    """Round scores ``(C,)`` to units of a tie; all are equal if one is NaN."""
     steps = np.rint(scores.astype(np.float64) / TIE)
     return steps if np.isfinite(steps).all() else np.zeros_like(steps)
 
 
 def _picks(steps: NDArray[np.float64], place: NDArray[np.float64], grid: Grid) -> NDArray[np.int64]:
-    """Best cells of one photo, of equal scores the farthest first, none near a better one.
+    """Choose the best cells of one photo, none near a better one; ties go to the farthest cell.
 
-    A constant model so names the cells farthest from the truth first.
+    A constant model thus chooses the cells farthest from the truth first.
     """
     count = max(PICKS)
     most = min(len(steps), count * _covered(grid))
     least = steps[np.argpartition(-steps, most - 1)[:most]].min()
-    # All that share the least of them, too: which of these are taken is for distance to say.
+    # Include all ties of the last one: the distance decides among them.
     pool = np.flatnonzero(steps >= least)
     order = np.lexsort([-grid.distances(place, pool), -steps[pool]])
     return np.asarray(_greedy(pool[order][None, :most], grid, count)[0])
 
 
 def distances(places: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
-    """Metres from each geotag to each cell's centre, ``(P, C)``."""
+    """Return the metres from each geotag to each cell's centre, ``(P, C)``."""
     return np.stack([grid.distances(place) for place in places])
 
 
 def non_max_suppression(key: NDArray[np.float64], grid: Grid, count: int) -> NDArray[np.int64]:
-    """Best cells of each photo, greedily, none nearer than 50 m to a better one.
+    """Choose the best cells of each photo greedily, none nearer than 50 m to a better one.
 
     Args:
         key: ``(P, C)``, larger is better.
         grid: the cells.
-        count: how many to name.
+        count: number of cells to choose.
 
     Returns:
         ``(P, count)`` positions in ``grid.cells``, -1 where no cell is left.
@@ -195,7 +195,7 @@ def _running(metres: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def metrics(placed: Placed) -> dict[str, Metric]:
-    """Figures of placed photos.
+    """Compute the figures of placed photos.
 
     Returns:
         ``recall_at_{k}_within_{r}m`` [%]; ``median_error_m`` of the best cell;
@@ -215,7 +215,7 @@ def metrics(placed: Placed) -> dict[str, Metric]:
 
 
 def chance(placed: Placed) -> dict[str, float]:
-    """What guessing gives in the same areas, in the terms of :func:`metrics`."""
+    """Return the expected figures of guessing in the same areas, named as by :func:`metrics`."""
     hits = placed.guess_hits.mean(axis=0)
     out = {
         f"recall_at_{k}_within_{r}m": 100 * float(hits[n, m])
@@ -235,7 +235,7 @@ def chance(placed: Placed) -> dict[str, float]:
 def curve(
     placed: Placed, area_pct: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Photos found when a share of the area is searched, best cells first; and by guessing [%]."""
+    """Return the share of photos found by area searched, best cells first, and by guessing [%]."""
     found = (placed.area_pct[:, None] <= area_pct + 1e-9).mean(axis=0)
     # Most photos of an area share a number of cells that show them.
     counts, photos = np.unique(placed.showing, return_counts=True)

@@ -1,4 +1,4 @@
-"""Plot an evaluation beside chance."""
+"""Plot an evaluation with chance."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def draw(
 
 
 def _pair(axes: Axes, xs: Any, found: Any, guessed: Any) -> None:
-    """Two curves, the model's and chance's."""
+    """Draw two curves: the model's and that of chance."""
     axes.plot(xs, found, color=FOUND, linewidth=2.2, label="this model")
     axes.plot(xs, guessed, color=GUESSED, linewidth=1.6, linestyle="--", label="chance")
     axes.fill_between(xs, guessed, found, color=FOUND, alpha=0.10, linewidth=0)

@@ -1,10 +1,11 @@
 """The evaluation protocols of an area, and the form of their results.
 
-- ``grid``: cells laid over the area's imagery without looking at photos; within how many metres of
-  the geotag are the best of them? What a user of the index meets, and independent of how many
-  photos were found. The headline. Its photos are :func:`chosen`.
-- ``chips``: the area's own chips, one a photo, as the original project scored Paris.
-- ``thinned``: the same with one photo a square of 25 m, so that the gallery has no near copies.
+- ``grid`` (headline): cells over the area's imagery, independent of the photos, scored by the
+distance
+  of the best cells from the geotag. It matches the use of the index, and does not depend on the
+  number of photos. Its photos are :func:`chosen`.
+- ``chips``: the area's own chips, one per photo, as the original project scored Paris.
+- ``thinned``: as ``chips``, with one photo per square of 25 m, without near copies in the gallery.
 - ``window``: cells of 420 m around each photo, see :mod:`witw.cvig.scoring.window`;
   ``window_several``: the same for up to eight photos of one place together.
 """
@@ -49,9 +50,9 @@ class Ranked:
 
 
 def thin(ids: Sequence[str], places: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Rows of one photo of every square of 25 m of an area: the one whose id's hash is least.
+    """Return the rows of one photo per square of 25 m: the photo with the smallest hash of its id.
 
-    The hash makes the choice blind to everything else, and the same in every run.
+    The hash makes the choice independent of everything else, and equal in every run.
     """
     order = np.argsort(hashes(ids))
     square = np.floor(places[order] / BUCKET_M)
@@ -64,7 +65,7 @@ def hashes(ids: Sequence[str]) -> NDArray[np.str_]:
 
 
 def chosen(ids: Sequence[str], places: NDArray[np.float64], most: int) -> NDArray[np.int64]:
-    """Rows of the photos that are searched on the grid: thinned, and of these the least hashes."""
+    """Return the rows of the queries on the grid: thinned photos with the smallest hashes."""
     few = thin(ids, places)
     return np.sort(few[np.argsort(hashes([ids[n] for n in few]))[:most]])
 
@@ -72,7 +73,7 @@ def chosen(ids: Sequence[str], places: NDArray[np.float64], most: int) -> NDArra
 def evidence(
     photos: PhotoCode, places: NDArray[np.float64], index: Index, blend: Blend
 ) -> list[calibration.Evidence]:
-    """What an area's photos say of temperature and geotag error."""
+    """Return the evidence of an area's photos on temperature and geotag error."""
     return [
         calibration.evidence(found.values, places[part], index.grid)
         for part, found in two_steps.scored(photos, index, blend)
@@ -81,7 +82,7 @@ def evidence(
 
 @dataclass(frozen=True)
 class MapFigures:
-    """What the maps of an area's own photos say.
+    """Values of the maps of an area's own photos.
 
     Attributes:
         belief: of the geotags in the maps.
@@ -143,11 +144,11 @@ def on_grid(
 def tell(
     figures: Mapping[str, Metric], chance: Mapping[str, float], block: NDArray[np.int64]
 ) -> dict[str, Any]:
-    """Figures with chance and interval beside them.
+    """Return figures with chance and interval.
 
     Returns:
         ``n`` photos, ``blocks`` of 500 m, the figures' values, ``chance`` and ``interval``, each
-        keyed by the figures' names; no interval where there are too few blocks for one.
+        keyed by the figures' names; without intervals if there are too few blocks.
     """
     return {
         "n": len(block),
@@ -159,7 +160,7 @@ def tell(
 
 
 def tell_ranks(ranked: Ranked, names: Sequence[str]) -> dict[str, Any]:
-    """Figures of ranks, of all photos and of each area."""
+    """Return the figures of ranks, for all photos and for each area."""
 
     def told(at: NDArray[np.bool_]) -> dict[str, Any]:
         rank, gallery = ranked.rank[at], ranked.gallery[at]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 USUAL = 99  # validation photos that are not called unusual [%]
 PHOTOS = 4000  # of training that the statistics are taken from, at most
 _SCALES = 3
-_LEAST = 1e-4  # of a contrast; below is flat
+_LEAST = 1e-4  # minimum contrast; a picture below it is flat
 _RIDGE = 1e-3  # of each figure's variance
 
 
@@ -27,7 +27,7 @@ class Usual:
 
     Attributes:
         mean: ``(14,)`` of the figures.
-        whitening: ``(14, 14)``, what turns figures less their mean into independent ones.
+        whitening: ``(14, 14)``, transforms centred figures to independent ones.
         limit: distance that 99 % of the validation photos do not exceed.
     """
 
@@ -102,7 +102,7 @@ def _detail(grey: NDArray[np.float64], axis: int) -> float:
 
 
 def _half(grey: NDArray[np.float64]) -> NDArray[np.float64]:
-    """At half the size, a rest of one pixel left out; what is one pixel wide stays so."""
+    """Halve the size, dropping an odd pixel; a side of one pixel stays."""
     for axis in (0, 1):
         even = grey.shape[axis] // 2
         if even:

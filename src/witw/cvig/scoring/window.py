@@ -109,7 +109,7 @@ def search(
         known_deg: ``(P,)`` true headings from grid north, NaN where not known [degrees].
         index: the area's cells.
         blend: how they are scored.
-        fitted: what turns scores into a map.
+        fitted: converts scores to a map.
     """
     count = len(queries)
     error, turn = np.full(count, WINDOW_M), np.full(count, np.nan)

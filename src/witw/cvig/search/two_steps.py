@@ -25,7 +25,7 @@ from torch import Tensor
 from witw.cvig.network.heads import best
 from witw.cvig.network.model import Blend, PhotoCode
 
-CANDIDATES, SHARE = 2000, 0.02  # at least so many, and this share of the cells
+CANDIDATES, SHARE = 2000, 0.02  # minimum number, and share of the cells
 WORST = 0.25  # share of the candidates that stand for the cells beyond them
 SCORES = 2**23  # of photos at cells held at a time: 34 MB
 COSINES = 2**25  # of photos at cells, from one reading of the vectors: 134 MB

@@ -28,7 +28,7 @@ from witw.cvig.training.distributed import Processes
 from witw.errors import UserError
 
 FOLDER = Path("checkpoints")
-RESULT = "result.json"  # SHA-256 of each output of which a copy lies beside it
+RESULT = "result.json"  # SHA-256 of each stored output
 
 
 def path(

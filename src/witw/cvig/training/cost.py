@@ -27,7 +27,7 @@ STATE_BYTES = 16  # of a parameter: itself, its gradient, AdamW's two moments, i
 # Places from which on a square of places by places is taken for an attention matrix: without a GPU
 # it is kept, and on one it is not.
 ATTENTION = 128
-HALF = 2  # bytes of a value that a GPU keeps for the way back, in bfloat16
+HALF = 2  # bytes of a value kept for the backward pass, in bfloat16
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def measure(settings: Train, chip_m: float, pack: Pack) -> Cost:
         views = (torch.zeros(1, 3, *view) for view in (shape.photo_view, shape.polar_view))
         hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
         with FlopCounterMode(display=False) as counter, hooks:
-            # Held, as what they keep would be counted anew were it freed in between.
+            # Kept referenced: memory freed in between would be counted twice.
             codes = [
                 tower(v) for tower, v in zip((network.photo, network.overhead), views, strict=True)
             ]

@@ -31,7 +31,7 @@ class Processes:
 
     rank: int = 0
     size: int = 1
-    local: int = 1  # of them on this machine
+    local: int = 1  # processes on this machine
     control: Any = None  # group for small things, on processors: it does not stop a GPU's queue
 
     @property

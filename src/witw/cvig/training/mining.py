@@ -19,7 +19,7 @@ from witw.cvig.network.model import Network
 from witw.cvig.retrieval import Codes
 from witw.dataset.packed import Packed
 
-ENCODED = 4096  # pairs of which all columns are held at a time
+ENCODED = 4096  # pairs whose columns are held in memory at a time
 SCORES = 2**25  # scores held at a time: 134 MB
 NEIGHBOURS = 64  # kept of each pair, or as many as a cluster has
 
@@ -166,7 +166,7 @@ def _next(
         return int(known[total[known].argmax()])
     left = np.flatnonzero(free[first:]) + first
     far = left[_is_far(positions, left, members, radius_m)]
-    # Where all that is left is near, the loss hides what does not teach.
+    # If all remaining pairs are near, the loss masks them.
     return int(far[0] if len(far) else left[0])
 
 

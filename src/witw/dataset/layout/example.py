@@ -20,7 +20,7 @@ TRIES = 100  # pairs that are looked at for one whose files can be read
 
 
 def draw(path: Path, pairs: pd.DataFrame, folder: Path) -> pd.Series | None:
-    """Write a pair's photo and chip side by side; white if there is no pair.
+    """Write a pair's photo and chip side by side, or a white picture without a pair.
 
     The first by a hash of the id is taken, of licences that allow changed versions before others:
     equal pairs give equal bytes, and no area is preferred.

@@ -26,7 +26,7 @@ class Folder:
     Attributes:
         folder: paths of the table are relative to it.
         table: rows of table ``pairs`` that are paired.
-        photo_px: side of the square that a photo is centred in [px].
+        photo_px: side of the square around a photo [px].
         chip_px: side of a chip [px].
     """
 
@@ -73,7 +73,7 @@ class Folder:
             ``(B, photo_px, photo_px, 3)`` and ``(B, chip_px, chip_px, 3)``, uint8.
 
         Raises:
-            UserError: a file is missing, damaged, or another than the table tells of.
+            UserError: a file is missing, damaged, or differs from the table.
         """
         photos = zeros((len(rows), self.photo_px, self.photo_px, 3))
         chips = zeros((len(rows), self.chip_px, self.chip_px, 3))

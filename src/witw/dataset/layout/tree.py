@@ -15,7 +15,7 @@ from witw.errors import UserError
 from witw.status import Status
 
 KINDS = ("photo", "chip")
-# Both pictures are there; one that is left out of this split may be a pair of a fold's.
+# Both pictures exist; a pair excluded from this split may be a pair of a fold.
 WHOLE = (Status.PAIRED.value, Status.SHARED.value)
 THREADS = 8  # waiting for a network's disk, mostly
 
