@@ -66,7 +66,7 @@ def geocentric(lon: NDArray[Any], lat: NDArray[Any]) -> NDArray[np.float64]:
         ``(N, 3)`` [m].
     """
     lon, lat = (np.radians(np.asarray(v, dtype=np.float64)) for v in (lon, lat))
-    square = WGS84_FLATTENING * (2 - WGS84_FLATTENING)  # of the eccentricity
+    square = WGS84_FLATTENING * (2 - WGS84_FLATTENING)  # square of the eccentricity
     radius = WGS84_AXIS_M / np.sqrt(1 - square * np.sin(lat) ** 2)
     across = radius * np.cos(lat)
     up = radius * (1 - square) * np.sin(lat)

@@ -31,7 +31,7 @@ GPUS = {
 }  # fmt: skip
 USUAL = "3090"  # assumed for an unknown GPU
 CORE = 40e9  # FLOP/s of a CPU core; an assumption, not calibrated against a training
-THREADS = 8  # of rule `train`
+THREADS = 8  # threads of rule `train`
 # Bytes per pixel of both squares of a packed pair at quality 90, measured on real textures.
 PACK_BYTES = 0.49
 MANY = 20_000  # number of pairs above which pretrained weights are worthwhile

@@ -72,7 +72,7 @@ class Scored:
     thinned: Ranked
     placed: dict[str, Placed]
     figures: dict[str, MapFigures]
-    outcomes: list[Outcome]  # of the areas in order
+    outcomes: list[Outcome]  # one per area, in order
     asked: dict[str, NDArray[np.int64]]  # rows of the split, of each area
     windows: dict[str, Windowed]  # by protocol
 

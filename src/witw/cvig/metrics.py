@@ -21,7 +21,7 @@ class Metric:
     values: NDArray[np.float64]  # (Q,)
     is_median: bool = False
     is_share: bool = False  # each value is 0 or 100
-    quantile: float = 0.5  # that stands in place of the median
+    quantile: float = 0.5  # 0.5: the median
 
     def __call__(self) -> float:
         """Return the figure over photos."""

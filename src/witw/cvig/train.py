@@ -152,7 +152,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else list(argv)
     several = argparse.ArgumentParser(add_help=False)
     several.add_argument("--processes", type=int, default=1)
-    several.add_argument("--weights", type=Path, nargs="*", default=[])  # of `train.weights`
+    several.add_argument(
+        "--weights", type=Path, nargs="*", default=[]
+    )  # the files of `train.weights`
     chosen, rest = several.parse_known_args(argv)
     if chosen.processes > 1 and "RANK" not in os.environ:
         launch(chosen.processes, [*rest, "--weights", *map(str, chosen.weights)])

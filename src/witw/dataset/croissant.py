@@ -145,7 +145,7 @@ def _geo(areas: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         places.append({"@type": "sc:Place", "name": area["city"], "geo": shape})
     sizes = sorted({float(area["gsd_m"]) for area in areas.values()})
     resolution: Any = {"@type": "sc:QuantitativeValue", "value": sizes[0], "unitText": "m"}
-    if len(sizes) > 1:  # the standard has one value, or text
+    if len(sizes) > 1:  # the standard allows one value or a text
         resolution = f"{sizes[0]:g} to {sizes[-1]:g} m"
     return {
         "spatialCoverage": places,

@@ -13,7 +13,7 @@ from witw.dataset.overlap import SPLITS
 from witw.errors import UserError
 from witw.status import Status
 
-IDS = "ids.txt"  # of every export, so that `witw forget` knows which exports hold a photo
+IDS = "ids.txt"  # lists the photos of an export, for `witw forget`
 
 
 def chosen(pairs: Path) -> pd.DataFrame:

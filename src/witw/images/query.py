@@ -18,7 +18,7 @@ from witw.errors import UserError
 from witw.images.photo import TooManyPixels, decode, fov_deg, to_srgb
 
 MAX_BYTES = 500_000_000
-LEAST_PX = 32  # of a photo's long side
+LEAST_PX = 32  # minimum long side of a photo
 # A large JPEG is decoded at the smallest size whose long side is at least this [px].
 ENOUGH_PX = 1600
 # Its reader starts Ghostscript, and these hold drawings, not photos.

@@ -18,7 +18,7 @@ from witw.cvig.scoring import localization
 from witw.cvig.scoring.calibration import Calibration
 from witw.images.query import Photo
 
-APART_M = localization.APART_M  # least distance between two places that are named
+APART_M = localization.APART_M  # minimum distance between two places of an answer
 AS_NAMED = Calibration(1.0, 0.0)  # a region of 80 % holds 80 % of the map
 
 

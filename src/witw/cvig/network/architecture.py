@@ -13,7 +13,7 @@ from witw.cvig.network.timm_backbone import facts
 from witw.cvig.network.views import RADIUS_EXPONENT, photo_columns
 from witw.settings.train import Train
 
-ROWS = 64  # of the polar view, of a backbone of ours, where the config does not say
+ROWS = 64  # default rows of the polar view for own backbones
 # Spread and middle of the pictures that the own backbones see, and torchvision's of ImageNet.
 PLAIN = (0.45, 0.45, 0.45), (0.25, 0.25, 0.25)
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -42,10 +42,10 @@ class Architecture:
     radius_exponent: float = RADIUS_EXPONENT
     photo_rows: int = 0
     photo_band: float = 1.0
-    photo_span_deg: float = 0.0  # that a photo's view spans; 0: as photo_fov_deg
+    photo_span_deg: float = 0.0  # angle of a photo's view; 0: photo_fov_deg
     drop_path: float = 0.0
-    mean: tuple[float, ...] = PLAIN[0]  # of red, green, blue, taken off the pictures [of 1]
-    std: tuple[float, ...] = PLAIN[1]  # of the same, that they are divided by
+    mean: tuple[float, ...] = PLAIN[0]  # subtracted from red, green, blue, in 0..1
+    std: tuple[float, ...] = PLAIN[1]  # divisor of red, green, blue, in 0..1
     vector_dim: int = 0  # length of the vector; 0: none
 
     def __post_init__(self) -> None:
@@ -134,7 +134,7 @@ class Architecture:
         if self.is_own:
             rows = self.polar_rows or ROWS
             return rows, view_columns(self.headings, 4 * rows)
-        least = self.headings * self.stride  # so that every heading has features of its own
+        least = self.headings * self.stride  # every heading needs its own features
         rows = self._whole(self.polar_rows or least / 4)
         return rows, max(least, self._whole(4 * rows))
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SIDE = 8  # of JPEG's blocks [px]
+SIDE = 8  # side of JPEG's blocks [px]
 # Quantisation of luminance and chrominance, ITU-T T.81, tables K.1 and K.2.
 LUMINANCE = (
     (16, 11, 10, 16, 24, 40, 51, 61),

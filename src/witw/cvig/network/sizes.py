@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-MAPS = 64  # of attention, of the head `global`
-FEW_MAPS = 16  # of the vector in addition to columns, which must be cheap
+MAPS = 64  # attention maps of the head `global`
+FEW_MAPS = 16  # maps of the vector of the head `polar`, which must be cheap
 STEM = 4  # a patch stem, because few channels at full resolution are slow on a CPU
 
 

@@ -27,7 +27,7 @@ class Facts:
 
     stride: int  # pixels of a view to one place of the features
     channels: int
-    mean: tuple[float, ...]  # of red, green, blue that it was trained with, of 1
+    mean: tuple[float, ...]  # of its training, for red, green, blue, in 0..1
     std: tuple[float, ...]
 
 
@@ -180,7 +180,7 @@ class Timm(nn.Module):
         self.noise = Noise()
         DropPath.take_over(net, self.noise)
         self.net: nn.Module = net
-        self.holds_statistics = False  # of batch normalisation
+        self.holds_statistics = False  # statistics of batch normalisation
 
     def forward(self, view: Tensor, seeds: Tensor | None = None) -> Tensor:
         """``(B, 3, rows, pixels)`` -> ``(B, channels, rows / stride, pixels / stride)``."""
@@ -222,7 +222,7 @@ def pretrained(name: str) -> dict[str, Tensor]:
     try:
         with hub:
             net: Any = timm.create_model(name, pretrained=True, num_classes=0)
-    except Exception as error:  # of the network or the hub, whose errors are many
+    except Exception as error:  # network and hub raise many types
         why = (str(error).splitlines() or [type(error).__name__])[0]
         why = hub.told if hub.is_silent else why
         raise UserError(f"`train.weights` 'timm' for {name!r}: {why}") from error

@@ -93,7 +93,7 @@ def _renamings(net: nn.Module, found: Mapping[str, Tensor]) -> list[Mapping[str,
     out = [found]
     rename = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
     if rename is not None:
-        with suppress(Exception):  # of files it was not written for: the names are then told
+        with suppress(Exception):  # unknown files: the error then lists names
             out.append(cast(Mapping[str, Tensor], rename(dict(found), net)))
     return out
 

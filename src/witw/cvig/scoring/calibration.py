@@ -28,7 +28,7 @@ STEPS = tuple(range(5, 100, 5))  # levels at which regions are calibrated, `LEVE
 TEMPERATURES = (0.003, 3.0)  # searched; far above the spread of scores is the uniform map
 SIGMAS_M = (10.0, 150.0)
 _NEAR = 4.0  # sigmas beyond which a cell gives a geotag no likelihood
-_BINS = 4000  # of scores, -1 to 1: 0.0005 each
+_BINS = 4000  # bins of scores from -1 to 1, 0.0005 each
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Calibration:
 
         A region consists of the likeliest cells that reach its share of the map, including ties.
         """
-        order = np.argsort(-probability)  # not stable, a fifth of the time: ties are one step
+        order = np.argsort(-probability)  # unstable sort, five times as fast; ties are one step
         falling = probability[order]
         before = np.cumsum(falling) - falling
         first = np.ones(len(order), bool)

@@ -23,7 +23,7 @@ MIN_BLOCKS = 10
 MIN_EVEN_BLOCKS = 7.0  # blocks of one size that tell as much, see `even_blocks`
 _SHARES = 99  # on which the likelihood of a correlation is averaged
 _CORRELATIONS = 24
-_ANGLES = 2000  # of the arc sine's, on which a share's posterior is laid out
+_ANGLES = 2000  # grid of arc sines for the posterior of a share
 
 
 def blocks(lon_lat: NDArray[np.float64]) -> NDArray[np.int64]:

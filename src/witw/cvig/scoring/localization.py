@@ -19,8 +19,8 @@ PICKS = (1, 5, 10, 100)
 RADII_M = (25, 50, 100, 250, 500)
 APART_M = 50.0  # between picks
 FOUND_M = 50.0  # distance from the geotag within which a cell shows the place
-GUESSES = 200  # random maps that the chance of several picks is drawn from
-BIN_M = 0.1  # of how far a guess is
+GUESSES = 200  # random maps for the chance of several picks
+BIN_M = 0.1  # bin of the histogram of distances of guesses
 SEED = 20_220
 _AT_ONCE = 2**22  # cells of random maps held at a time
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-KEPT = 95  # of an area's own photos that are not called strangers [%]
+KEPT = 95  # share of an area's own photos to accept [%]
 STRANGERS = 1000  # photos of other cities that the fit asks an area for, at most
 # The network was trained on outdoor photos only, so its scores are meaningless for an indoor scene,
 # and no paired photo of an area shows one.

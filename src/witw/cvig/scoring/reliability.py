@@ -13,7 +13,7 @@ from witw.cvig.grid import Grid
 from witw.cvig.scoring import localization
 from witw.cvig.scoring.calibration import LEVELS, Calibration
 
-PLACES = 5  # named
+PLACES = 5  # places per answer
 RIGHT_M = 100.0  # a place this near to the geotag is right
 LEAST = 25  # photos of a class
 CLASSES = 4

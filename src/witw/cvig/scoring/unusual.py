@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 USUAL = 99  # validation photos that are not called unusual [%]
-PHOTOS = 4000  # of training that the statistics are taken from, at most
+PHOTOS = 4000  # maximum number of training photos for the statistics
 _SCALES = 3
 _LEAST = 1e-4  # minimum contrast; a picture below it is flat
-_RIDGE = 1e-3  # of each figure's variance
+_RIDGE = 1e-3  # share of each figure's variance
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from witw.cvig.search import two_steps
 from witw.cvig.search.index_file import Index
 
 WINDOW_M = 420.0
-OFF_M = 150.0  # most that the centre is off the photo, east and north
+OFF_M = 150.0  # maximum offset of the centre from the photo, east and north
 TOGETHER = 8  # photos of one place, at most
 QUANTILE = 0.9
 

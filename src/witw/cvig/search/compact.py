@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-CELL_BYTES = 2048  # of a cell: its number, scale, vector and columns
-_FIXED = 12  # of its number and scale
+CELL_BYTES = 2048  # maximum per cell: number, scale, vector and columns
+_FIXED = 12  # bytes of number and scale
 # Step of the best even quantiser of 16 levels for a normal distribution, in spreads (Max 1960).
 _STEP = 0.335
 

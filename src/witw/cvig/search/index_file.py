@@ -79,8 +79,8 @@ class Index:
     vectors: Rows  # (N, V) int8
     scales: Rows  # (N,) float32
     packed: Rows  # (N, bytes) uint8
-    fingerprint: str  # of the network
-    rows: NDArray[np.int64] | None = None  # of the file, of the cells; None: all
+    fingerprint: str  # fingerprint of the network
+    rows: NDArray[np.int64] | None = None  # rows of the cells in the file; None: all
 
     @classmethod
     def open(cls, path: Path, model: Model | None = None) -> Index:

@@ -27,8 +27,8 @@ from witw.cvig.network.model import Blend, PhotoCode
 
 CANDIDATES, SHARE = 2000, 0.02  # minimum number, and share of the cells
 WORST = 0.25  # share of the candidates that stand for the cells beyond them
-SCORES = 2**23  # of photos at cells held at a time: 34 MB
-COSINES = 2**25  # of photos at cells, from one reading of the vectors: 134 MB
+SCORES = 2**23  # scores held at a time: 34 MB
+COSINES = 2**25  # cosines from one reading of the vectors: 134 MB
 type _Found = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 _NORMAL = 1.4826  # spread of a normal distribution by the median of its deviations
 CELLS = 512  # whose columns are compared at a time: 6 MB of 48 x 64

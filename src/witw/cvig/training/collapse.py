@@ -16,7 +16,7 @@ from torch import Tensor
 from witw.cvig.training.loss import Loss
 from witw.settings.train import Train
 
-EPOCHS = 3  # on end
+EPOCHS = 3  # consecutive epochs
 NEAR = 0.01  # share by which the loss differs from that of equal scores
 CONSTANT = 1e-3  # spread of codes of length 1 below which they are one
 ALIKE = 0.05  # spread below which they are on their way there; few pairs alone look like guessing

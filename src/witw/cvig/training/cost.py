@@ -23,7 +23,7 @@ from witw.errors import UserError
 from witw.settings.pack import Pack
 from witw.settings.train import Train
 
-STATE_BYTES = 16  # of a parameter: itself, its gradient, AdamW's two moments, in float32
+STATE_BYTES = 16  # per parameter: value, gradient, AdamW's two moments, in float32
 # Places from which on a square of places by places is taken for an attention matrix: without a GPU
 # it is kept, and on one it is not.
 ATTENTION = 128

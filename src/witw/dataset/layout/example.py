@@ -14,7 +14,7 @@ from witw.images.photo import open_photo
 from witw.images.resize import fit
 from witw.status import Status
 
-SIDE = 384  # of each of the two squares [px]
+SIDE = 384  # side of both squares [px]
 GAP = 8  # between them [px]
 TRIES = 100  # pairs that are looked at for one whose files can be read
 
