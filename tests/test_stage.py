@@ -73,7 +73,7 @@ def test_a_killed_stage_leaves_the_target_as_it_was(tmp_path, context, signum):
         process.send_signal(signum)
         returncode = process.wait(120)
     assert content(target) == before
-    if signum == signal.SIGKILL:  # nobody can tidy up; what stays is hidden and never taken
+    if signum == signal.SIGKILL:  # nothing can be tidied up; leftovers are hidden and never used
         assert all(p == target or p.name.startswith(".") for p in tmp_path.iterdir())
     else:
         assert list(tmp_path.iterdir()) == [target]

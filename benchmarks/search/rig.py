@@ -187,7 +187,7 @@ class Stage:
     Args:
         folder: Run folder.
         server: The service.
-        changes: Changes of the settings.
+        changes: Settings that differ from the default.
     """
 
     def __init__(self, folder: Path, server: FlickrServer, **changes: Any) -> None:

@@ -82,7 +82,7 @@ def test_the_slider_changes_the_map(seen):
     for level, (share, text) in told["shares"].items():
         inside = found.region(int(level) / 100)
         coloured = inside & (colours.levels(colours.bits(found.probability, found.here)) > 0)
-        # Beside what is coloured, the outline is drawn, half of it outside.
+        # Besides the coloured cells, the outline is drawn, with half of it outside.
         assert coloured.sum() / total <= share <= 2.2 * inside.sum() / total
         assert text.startswith(f"{level} %: ")
         assert f"{inside.sum() * found.grid.step_m**2 / 1e6:.3g} km" in text

@@ -283,7 +283,7 @@ def test_the_report_lists_removed_and_remaining_data(place, capsys):
     assert "(tables, dataset, pack, model, report)" in said
     assert "The model in results/model was trained with 1 of these photos" in said
     assert "copies outside this folder" in said
-    # Nobody typed these.
+    # These were not named on the command line.
     assert not [
         photo_id for photo_id in ("52800000500", "52800000501", "52800000506") if photo_id in said
     ]

@@ -27,7 +27,8 @@ def window(mosaic, east, north):
     column, row = (round(v) for v in ~mosaic.transform @ (east, north))
     half = round(CHIP_M / GSD_M / 2)
     chip = mosaic.read()[:, row - half : row + half, column - half : column + half]
-    fine = chip.astype(float).repeat(8, axis=1).repeat(8, axis=2)  # 100 px to 800, 25 a pixel
+    # 100 px to 800, 25 per packed pixel
+    fine = chip.astype(float).repeat(8, axis=1).repeat(8, axis=2)
     return fine.reshape(3, CHIP_PX, 25, CHIP_PX, 25).mean(axis=(2, 4)).transpose(1, 2, 0)
 
 

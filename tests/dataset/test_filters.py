@@ -92,7 +92,7 @@ def test_a_million_pairs_take_seconds():
     began = time.process_time()
     filters.crowded(at, keys, 10)
     tenth = time.process_time() - began
-    assert tenth < 5  # a tenth of a million; comparing all with all would take an hour
+    assert tenth < 5  # a tenth of a million; an exhaustive comparison would take an hour
 
 
 def test_the_cap_takes_the_first_by_hash_and_spares_photos_without_an_owner():

@@ -13,7 +13,7 @@ def pairs(*rows):
 def test_overlaps_equal_a_count_by_hand():
     table = pairs(
         ("1", "ann", "a", "train", "paired"),
-        ("1", "ann", "b", "train", "paired"),  # a photo of two areas of a split
+        ("1", "ann", "b", "train", "paired"),  # a photo in two areas of one split
         ("2", "ann", "c", "test", "paired"),
         ("3", "bob", "c", "test", "paired"),
         ("4", "bob", "a", "train", "indoor"),  # not a pair
@@ -58,9 +58,9 @@ def test_exclusions_equal_a_count_by_hand():
         ("4", "bob", "a", "train", "paired"),
         ("5", "cyd", "a", "train", "paired"),
         ("6", "cyd", "c", "test", "indoor"),  # no pair, so it does not count
-        ("7", None, "a", "train", "paired"),  # nobody knows whose
+        ("7", None, "a", "train", "paired"),  # unknown owner
         ("8", None, "c", "test", "paired"),
-        ("9", "dan", "a", "train", "shared"),  # of other splits: settled anew
+        ("9", "dan", "a", "train", "shared"),  # from other splits: settled again
     )
     kept = [p if p != "shared" else "paired" for p in table["status"]]
     assert exclude(table, "keep").tolist() == kept

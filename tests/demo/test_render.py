@@ -139,5 +139,5 @@ def test_a_room_fills_the_picture_and_is_lit():
         light = render_room(np.random.default_rng(seed), 65, 80, 60)
         assert light.shape == (60, 80, 3)
         assert np.isfinite(light).all()
-        # Lamplight: warm on the whole.
+        # Lamplight is warm overall.
         assert light[..., 0].mean() > light[..., 2].mean()

@@ -51,7 +51,7 @@ def attempt(module, argv):
 def main():
     task = json.load(sys.stdin)
     module = importlib.import_module(task["module"])
-    if hasattr(module, "__path__"):  # a folder: what `python -m` runs of it
+    if hasattr(module, "__path__"):  # a package: `python -m` runs its __main__
         module = importlib.import_module(f"{task['module']}.__main__")
     outputs = [Path(path) for path in task["outputs"]]
     for name in task["inputs"]:

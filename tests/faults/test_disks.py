@@ -38,7 +38,7 @@ def test_a_disk_may_fill_up_at_the_last_stage(finished, calm, mounts):
     kept = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")}
     remount = mounts(folder, 16)
     mark = folder / ".mounted"
-    mark.touch()  # Snakemake removes an empty folder, and may not where a disk is mounted
+    mark.touch()  # Snakemake removes empty folders, which fails on a mount point
     # Snakemake considers an output complete if its inputs are hidden, so its rules are requested by
     # name.
     done = finished.run("--forcerun", "chips")

@@ -244,7 +244,8 @@ def test_a_host_that_allows_forty_photos_a_second_gives_all_of_them(retry_after)
         data = fetch(urls_of(server, photos), server.photo_host, limits=Limits(tries=2, span_s=0))
         took_s = time.monotonic() - began
         assert set(data["status"]) == {"ok"}
-        # Nobody asks a host before the time that it named, but for what was on its way.
+        # Apart from requests already on their way, no request precedes the time that the host
+        # named.
         assert server.log.hosts["photo"].early == 0
         assert sum(server.log.attempts.values()) < 1.5 * len(photos)
     assert took_s < 400 / 40 / 0.6

@@ -409,7 +409,7 @@ def test_an_area_of_any_shape_lists_and_queries_only_its_inside(tmp_path):
         client = Client(server.api_url, KEY, SECRET, pause_s=0.01)
         found = run(spec, client)
         total = search.total_of(spec, client)
-        # A box of its own again, from the same journal's folder.
+        # The area has only a box again, and the same journal folder.
         again = run(spec, client)
     open_ones = [p for p in photos if p.license_id in OPEN and p.date_upload <= SNAPSHOT]
     inside = {p.id for p in open_ones if Outline(TRIANGLE).contains_point((p.lon, p.lat))}

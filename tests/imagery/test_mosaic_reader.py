@@ -58,7 +58,7 @@ def test_a_square_equals_the_mosaic(mosaic, at, size, tiles):
         window = rasterio.windows.Window(*at, size, size)
         shown = whole.read((1, 2, 3), window=window, boundless=True, fill_value=0)
         mask = whole.read_masks(1, window=window, boundless=True) > 0
-        for _ in range(2):  # the second time from what is kept
+        for _ in range(2):  # the second time from the cache
             rgb, valid = squares.read(*at)
             assert mask.all() if valid is None else np.array_equal(valid, mask)
             assert np.array_equal(rgb, np.where(mask, shown, 0).transpose(1, 2, 0))

@@ -74,7 +74,7 @@ def made(strip):
     ]:
         data[band - 1] = values
     if strip["count"] == 8:
-        data[3:] = 9  # what is in other bands is of no interest
+        data[3:] = 9  # other bands do not matter
     scale = 1 if strip["dtype"] == "u1" else 10
     data *= scale
     if strip["dtype"] != "f4":

@@ -265,7 +265,7 @@ def test_memory_and_size_grow_with_the_photos_and_not_with_the_scene(area, tif, 
     code = (
         "import json, re, sys; from pathlib import Path; from witw.imagery import utm;"
         "utm.run(json.loads(sys.argv[1]), *map(Path, sys.argv[2:4]), 2, Path(sys.argv[4]));"
-        # Not ru_maxrss: that of a child begins with what its parent has held.
+        # Not ru_maxrss, because a child's value starts with its parent's memory.
         "print(int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) >> 10)"
     )
     spec, out = json.dumps(town.spec("utm", "s2")), town.strip("s2", "utm.tif")
@@ -274,7 +274,7 @@ def test_memory_and_size_grow_with_the_photos_and_not_with_the_scene(area, tif, 
         [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 900  # MB; half of it is what is imported
+    assert int(done.stdout) < 900  # MB; imports account for half of it
     ds = gdal.Open(str(out))
     assert max(ds.RasterXSize, ds.RasterYSize) <= 9 * 512
     mosaic.run(town.spec("mosaic"), [out], town.root / "mosaic.vrt")

@@ -67,7 +67,7 @@ def minutes(limit):
 def environment(**more):
     """Return the environment of a user who has activated the project's environment."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    passive = {"OMP_WAIT_POLICY": "PASSIVE"}  # eight threads are asked for, whatever there is
+    passive = {"OMP_WAIT_POLICY": "PASSIVE"}  # jobs request eight threads on any machine
     return os.environ | {"FLICKR_API_KEY": SECRET, "PATH": path} | passive | more
 
 

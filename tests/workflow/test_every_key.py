@@ -149,7 +149,7 @@ def other(key):
 def test_every_key_is_covered():
     areas = {f"defaults.{key}" for key in keys(Aoi)}
     told = {f"defaults.{key}" for key in OF_AN_AREA | OF_NOTHING | dict.fromkeys(ELSEWHERE)}
-    # `model` has tests of its own: with it another flow is planned.
+    # `model` has separate tests, because it plans another flow.
     whole = {key for key in keys(Config) if key not in ("aois", "model")} | areas
     assert whole == told | set(OF_ALL) | {key for key in whole if key.startswith("train.")}
 

@@ -116,7 +116,7 @@ def test_a_run_folder_elsewhere_has_its_own_config_and_finds_the_default_profile
         config["aois"] = {"riga": config["aois"]["oslo"]}
 
     other = workplace.configure(rename, "other.yaml")
-    # In the repository nothing names the Snakefile: it is found, and so is the profile.
+    # In the repository nothing names the Snakefile, yet it is found, and so is the profile.
     done = workplace.snakemake(
         "-n",
         "--no-hooks",

@@ -40,7 +40,8 @@ def test_polar_rows_are_distances_far_above_near():
 def test_turning_a_chip_rolls_its_view():
     chip = torch.rand(1, 3, 64, 64)
     view = polar_view(chip, 8, 32)
-    east_is_north = torch.rot90(chip, 1, (2, 3))  # anticlockwise: what was east is now north
+    # anticlockwise: the east side becomes the north side
+    east_is_north = torch.rot90(chip, 1, (2, 3))
     torch.testing.assert_close(
         polar_view(east_is_north, 8, 32), view.roll(-8, -1), atol=1e-4, rtol=0
     )

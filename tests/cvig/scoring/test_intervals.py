@@ -97,7 +97,7 @@ def test_a_mean_of_even_blocks_has_students_interval():
     rng = np.random.default_rng(3)
     values = np.repeat(rng.normal(size=12), 20) + rng.normal(size=240)
     means = values.reshape(12, 20).mean(axis=1)
-    reach = 2.200985 * means.std(ddof=1) / np.sqrt(12)  # of a printed table
+    reach = 2.200985 * means.std(ddof=1) / np.sqrt(12)  # from a printed table
     found = intervals({"x": Metric(values)}, np.repeat(np.arange(12), 20))["x"]
     assert found == pytest.approx([means.mean() - reach, means.mean() + reach], abs=2e-4)
 

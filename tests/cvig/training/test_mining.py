@@ -48,7 +48,7 @@ def test_half_a_batch_looks_alike_and_half_is_random(data, codes):
 
     hard = [purity(rows[:10]) for rows in batches]
     rest = [purity(rows[10:]) for rows in batches]
-    assert np.mean(hard) > 0.75  # the last clusters take what is left
+    assert np.mean(hard) > 0.75  # the last clusters take the rest
     assert np.mean(rest) < 0.45
 
 
@@ -61,7 +61,7 @@ def test_members_are_farther_apart_than_the_mask(data, codes):
     free = [closest(rows[:5]) for rows in composed(data, codes, 0.0, 0.25)[1]]
     kept = [closest(rows[:5]) for rows in composed(data, codes, 100.0, 0.25)[1]]
     assert np.median(free) < 100 <= np.median(kept)
-    assert sum(apart < 100 for apart in kept) <= 2  # the last clusters take what is left
+    assert sum(apart < 100 for apart in kept) <= 2  # the last clusters take the rest
 
 
 def test_the_same_codes_give_the_same_order(data, codes):

@@ -59,7 +59,8 @@ def test_a_missing_package_is_reported_in_one_line(tmp_path, monkeypatch, caplog
     for name in list(sys.modules):
         if name.split(".")[0] == "tensorboard" or name.startswith("torch.utils.tensorboard"):
             monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "tensorboard", None)  # as Python finds what is not there
+    # Python's way of marking a missing module
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(ImportError):
         __import__("torch.utils.tensorboard")
     with caplog.at_level(logging.INFO):

@@ -287,7 +287,7 @@ def test_the_host_logs_early_requests():
         get(server, "1001")  # was on its way; closes the host until 10.4
         clock.sleep(2)
         get(server, "1002")  # should not have been sent; closes the host until 12.4
-        get(server, "1000")  # nor this
+        get(server, "1000")  # another early request
         clock.sleep(10)
         get(server, "1000")
         log = requests.get(f"{server.url}/_log", timeout=10).json()

@@ -137,7 +137,7 @@ def test_splitting_neither_loses_nor_repeats_photos():
     assert 0 <= root.listed + sum(q.total for q in quarters) - root.total <= 1
     steps, unbalanced = balance(tree)
     assert unbalanced == 0
-    assert steps >= len(service.calls) - 2  # pages of a busy second are no steps
+    assert steps >= len(service.calls) - 2  # pages of a busy second do not count as steps
 
 
 def test_the_order_of_the_calls_changes_nothing():

@@ -25,7 +25,7 @@ def test_a_broken_file_in_the_store_is_fetched_again(host):
     Path(data.loc["1", "path"]).write_bytes(picture(1)[:-300])
     Path(data.loc["2", "path"]).write_bytes(b"")
     left = Path(data.loc["3", "path"]).with_name(".3.jpg.part")
-    Path(data.loc["3", "path"]).rename(left)  # what a kill leaves behind
+    Path(data.loc["3", "path"]).rename(left)  # a leftover of a kill
     host.log.clear()
     assert fetch(urls, host.entry).equals(data)
     assert set(host.counts()) == {"/1", "/2", "/3"}
@@ -118,7 +118,7 @@ def test_a_photo_no_longer_listed_is_removed_and_not_asked_for(host):
     assert data["status"].to_dict() == {"0": "ok", "1": "gone", "2": "gone"}
     assert set(data.loc[["1", "2"], "reason"]) == {"no longer listed"}
     assert [path.stem for path in stored()] == ["0"]
-    # Listed again, it is fetched again.
+    # A photo that is listed again is fetched again.
     assert set(fetch(urls, host.entry)["status"]) == {"ok"}
 
 

@@ -88,7 +88,7 @@ def test_alpha_and_masks_count_beside_any_nodata(tif, rng, kind, nodata):
     _, valid = layers(path, nodata)
     # Of a file that declares both, `auto` takes the nodata value, as GDAL does.
     blank = (shown == 0) & (nodata != "auto" or "declared" not in kind)
-    # `auto` is what the file declares; a number replaces that.
+    # `auto` uses the file's declaration; a number replaces it.
     blank[30:32] |= nodata != "auto" or "declared" in kind
     assert np.array_equal(valid, ~blank)
 

@@ -130,7 +130,7 @@ def _opened(path: Path | None) -> sqlite3.Connection:
 
 def _prepared(name: str) -> sqlite3.Connection:
     database = sqlite3.connect(name, timeout=60, isolation_level=None, check_same_thread=False)
-    # A power cut may lose the latest calls: after it they no longer matter.
+    # A power cut may lose the latest calls, which no longer matter after it.
     database.execute("PRAGMA synchronous = OFF")
     database.executescript(
         "CREATE TABLE IF NOT EXISTS call (at REAL);"
