@@ -295,7 +295,7 @@ def test_the_files_behind_a_vrt_are_watched(tif, area):
     ):
         os.utime("t/b.tif", ns=(1, 1))
     Path("t/b.tif").unlink()
-    with pytest.raises(UserError, match=r"'town'.*outer\.vrt is made of .*b\.tif, which does not"):
+    with pytest.raises(UserError, match=r"'town'.*outer\.vrt refers to .*b\.tif, which does not"):
         strip_files(town.config, "town", "outer")
 
 
