@@ -8,6 +8,7 @@ from witw import environment, paths, preflight, spec as spec_module
 from witw.commands import diff
 from witw.config import RESERVED, load as load_config
 from witw.cvig.folds import folds
+from witw.cvig.training import nodes
 from witw.errors import stop_on
 from witw.follow import events as follow
 from witw.imagery.choice import Choice, has_stac
@@ -111,6 +112,21 @@ def growing(mem_mb):
         return attempt * mem_mb
 
     return memory
+
+
+def training(rule):
+    """Resources of a training: those of one node, but `gpu` counts the GPUs of all `nodes`.
+
+    A profile or --set-resources asks for more than one node.
+    """
+    asked = workflow.resource_settings.overwrite_resources.get(rule, {})
+    texts = {name: value.raw for name, value in asked.items()}
+    over_nodes = stop_on(nodes.resources, rule, texts, CONFIG.train.batch)
+    # The profile's limit, for one machine with one GPU, would also cut what this job gets.
+    limit, gpus = workflow.global_resources.get("gpu").value, str(texts.get("gpu", 1))
+    if limit is not None and gpus.isdecimal() and int(gpus) > limit:
+        workflow.register_resource("gpu", int(gpus))
+    return {"gpu": 1, "mem_mb": growing(24000), "runtime": 2880} | over_nodes
 
 
 def shards(pattern):

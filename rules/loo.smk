@@ -51,6 +51,8 @@ use rule train as loo_train with:
         "logs/loo/{fold}/train.log",
     benchmark:
         "logs/loo/{fold}/train.bench.jsonl"
+    resources:
+        **training("loo_train"),
     message:
         says("Without {params.spec.fold}: training the network")
 

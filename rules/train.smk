@@ -17,16 +17,14 @@ rule train:
         "logs/train.bench.jsonl"
     threads: 8
     resources:
-        gpu=1,
-        mem_mb=growing(24000),
-        runtime=2880,
+        **training("train"),
     params:
         spec=spec_of("train"),
     message:
         says("Training the network")
     shell:
         "python -m witw.cvig.train --spec {params.spec:q} --threads {threads}"
-        " --processes {resources.gpu}"
+        " --processes {resources.gpu} --nodes {resources.nodes}"
         ' --train "$(dirname {input.train[0]})" --val "$(dirname {input.val[0]})"'
         " --weights {input.weights}"
         " --model {output.model} --metrics {output.metrics} 2> {log}"

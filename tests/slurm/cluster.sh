@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# A real Slurm of one node on this machine, from Debian's packages, for tests/slurm.
+# A real Slurm of two nodes on this machine, from Debian's packages, for tests/slurm.
 #   tests/slurm/cluster.sh start [accounting]|stop|status     (as root; start installs what is
 #                                                             missing)
 # With `accounting` the jobs are recorded in a database (slurmdbd on MariaDB), and sacct answers;
 # without, as on many small clusters, sacct would hang. Stop before starting the other kind.
+# Debian's slurmd takes a node's name (-N), so that each node is a slurmd with a port of its own.
 # Everything it writes lies in $WITW_SLURM_DIR (default /tmp/witw-slurm) but for links in
 # /etc/slurm: Snakemake's job steps drop SLURM_CONF from the environment, so the configuration must
 # be where Slurm looks by itself. A Slurm that is configured there already is left alone.
@@ -11,6 +12,7 @@ set -euo pipefail
 
 DIR=${WITW_SLURM_DIR:-/tmp/witw-slurm}
 ETC=/etc/slurm
+NODES=(witw1 witw2)
 unset SLURM_CONF
 # Debian keeps the daemons where a user's PATH does not look.
 PATH=$PATH:/usr/sbin:/sbin
@@ -42,13 +44,13 @@ install_packages() {
 write_config() {
     local host cpus memory accounting=""
     host=$(hostname -s)
-    # The node declares what the profile's largest job asks for, whatever the machine has
+    # Each node declares what the profile's largest job asks for at its third try, whatever the machine has
     # (config_overrides): what is tested is that resources are asked for and accounted.
     cpus=$(nproc)
     memory=$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
     ((cpus >= 8)) || cpus=8
-    ((memory >= 20000)) || memory=20000
-    mkdir -p "$DIR/state" "$DIR/spool"
+    ((memory >= 72000)) || memory=72000
+    mkdir -p "$DIR/state" "${NODES[@]/#/$DIR/spool.}"
     touch "$DIR/gpu0"
     cat > "$DIR/gres.conf" << EOF
 Name=gpu File=$DIR/gpu0
@@ -67,17 +69,16 @@ AccountingStoreFlags=job_comment"
 ClusterName=witw
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=16817
-SlurmdPort=16818
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 AuthInfo=socket=$DIR/munge/socket,cred_expire=10
 StateSaveLocation=$DIR/state
-SlurmdSpoolDir=$DIR/spool
+SlurmdSpoolDir=$DIR/spool.%n
 SlurmctldPidFile=$DIR/slurmctld.pid
-SlurmdPidFile=$DIR/slurmd.pid
+SlurmdPidFile=$DIR/slurmd.%n.pid
 SlurmctldLogFile=$DIR/slurmctld.log
-SlurmdLogFile=$DIR/slurmd.log
+SlurmdLogFile=$DIR/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none
@@ -95,9 +96,9 @@ MinJobAge=600
 $accounting
 GresTypes=gpu
 SlurmdParameters=config_overrides
-NodeName=witw NodeHostname=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory Gres=gpu:1
-PartitionName=main Nodes=witw Default=YES MaxTime=INFINITE State=UP
-PartitionName=gpu Nodes=witw MaxTime=INFINITE State=UP
+NodeName=witw[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[16821-16822] CPUs=$cpus RealMemory=$memory Gres=gpu:1
+PartitionName=main Nodes=witw[1-2] Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes=witw[1-2] MaxTime=INFINITE State=UP
 EOF
     mkdir -p "$ETC"
     ln -sfn "$DIR/slurm.conf" "$ETC/slurm.conf"
@@ -156,6 +157,14 @@ ours() {
         ! -e $ETC/slurm.conf ]]
 }
 
+# slurmds_run: whether every node's slurmd lives.
+slurmds_run() {
+    local node
+    for node in "${NODES[@]}"; do
+        running slurmd "$DIR/slurmd.$node.pid" || return 1
+    done
+}
+
 # running NAME PIDFILE: whether the process that PIDFILE names lives and is NAME.
 running() {
     [[ -r $2 && $(cat "/proc/$(cat "$2")/comm" 2> /dev/null) == "$1" ]]
@@ -175,27 +184,31 @@ start_munge() {
 }
 
 start() {
+    local node up
     ((EUID == 0)) || die "start needs root (munge, slurmctld and slurmd are installed and started)."
     ours || die "$ETC/slurm.conf is another Slurm's; the tests run on that one."
     mkdir -p "$DIR"
     chmod 755 "$DIR"
     install_packages
-    if ! running slurmctld "$DIR/slurmctld.pid" || ! running slurmd "$DIR/slurmd.pid"; then
+    if ! running slurmctld "$DIR/slurmctld.pid" || ! slurmds_run; then
         write_config
         start_munge
         ((ACCOUNTING)) && start_accounting
         running slurmctld "$DIR/slurmctld.pid" || slurmctld < /dev/null > /dev/null 2>&1
-        running slurmd "$DIR/slurmd.pid" || slurmd < /dev/null > /dev/null 2>&1
+        for node in "${NODES[@]}"; do
+            running slurmd "$DIR/slurmd.$node.pid" || slurmd -N "$node" < /dev/null > /dev/null 2>&1
+        done
     fi
     for _ in $(seq 60); do
-        if [[ $(sinfo -h -p main -o %T 2> /dev/null) =~ ^(idle|mixed|allocated)$ ]]; then
+        up=$(sinfo -h -N -p main -t idle,mixed,allocated -o %N 2> /dev/null | wc -l)
+        if ((up == ${#NODES[@]})); then
             echo "cluster.sh: Slurm is up; its records and logs are in $DIR"
             return
         fi
         sleep 0.5
     done
-    tail -n 20 "$DIR"/slurmctld.log "$DIR"/slurmd.log >&2 || true
-    die "the node is not up after 30 s; its logs are in $DIR."
+    tail -n 20 "$DIR"/slurmctld.log "$DIR"/slurmd.*.log >&2 || true
+    die "the nodes are not up after 30 s; their logs are in $DIR."
 }
 
 # stop_one NAME PIDFILE: end what PIDFILE names, if it is what was started.
@@ -213,18 +226,21 @@ stop_one() {
 }
 
 stop() {
+    local node
     ((EUID == 0)) || die "stop needs root."
     # Jobs outlive slurmd, so they are cancelled first.
     if running slurmctld "$DIR/slurmctld.pid"; then
         scancel --state=PENDING --state=RUNNING --user="$(id -un)" 2> /dev/null || true
     fi
-    stop_one slurmd "$DIR/slurmd.pid"
+    for node in "${NODES[@]}"; do
+        stop_one slurmd "$DIR/slurmd.$node.pid"
+    done
     stop_one slurmctld "$DIR/slurmctld.pid"
     stop_one slurmdbd "$DIR/slurmdbd.pid"
     stop_one mariadbd "$DIR/mariadb/pid"
     stop_one munged "$DIR/munge/pid"
     # The state would bring back old jobs under old numbers; records and logs stay.
-    rm -rf "$DIR/state" "$DIR/spool" "$DIR/mariadb"
+    rm -rf "$DIR/state" "$DIR"/spool.* "$DIR/mariadb"
     if ours; then rm -f "$ETC/slurm.conf" "$ETC/gres.conf" "$ETC/slurmdbd.conf"; fi
     echo "cluster.sh: Slurm is stopped; its logs are in $DIR"
 }

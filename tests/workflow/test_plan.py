@@ -226,3 +226,26 @@ def test_the_slurm_profile_asks_for_a_gpu_and_keeps_the_default_profile(workplac
     assert "'gpu': 1" in train
     assert "'slurm_partition': 'gpu'" in train
     assert "workflow specific profile" in done.stderr
+
+
+def test_a_training_over_nodes_is_one_job_with_a_task_on_each(workplace):
+    def planned(*asked):
+        profile = ["--profile", REPO / "profiles" / "slurm"]
+        program = Path(__file__).parent / "resources.py"
+        return workplace.snakemake("-n", "--no-hooks", *profile, *asked, program=program)
+
+    done = planned("leave_one_out", "--set-resources", "train:nodes=2", "train:gpu=4")
+    assert done.returncode == 0, done.stderr
+    found = [line for line in done.stdout.splitlines() if line.startswith("RESOURCES loo_train")]
+    assert found and all("'nodes': 1" in line and "'mpi'" not in line for line in found)
+    done = planned("--set-resources", "train:nodes=2", "train:gpu=4")
+    (train,) = [line for line in done.stdout.splitlines() if line.startswith("RESOURCES train ")]
+    for text in ("'nodes': 2", "'tasks': 2", "'mpi': 'srun'", "'gpu': 4", "--gpus-per-node=2"):
+        assert text in train
+    done = planned("--set-resources", "train:nodes=2")
+    assert "witw: Resource `gpu` of rule `train` is 1, which 2 nodes cannot share" in done.stderr
+
+
+def test_the_number_of_nodes_reruns_nothing(finished):
+    asked = ("--set-resources", "train:nodes=2", "train:gpu=2")
+    assert finished.snakemake("-n", "--no-hooks", *asked).jobs == set()

@@ -1,10 +1,10 @@
 """Train the twin network; whole validation areas select the best epoch.
 
 Equal spec, pairs and number of threads give equal weights on a CPU. An interrupted run continues
-from
-``checkpoints/`` in the working folder, with the same result as an uninterrupted one. This folder
-also has event files for ``tensorboard --logdir checkpoints``. With ``--processes N``, or under
-torchrun, N processes share every batch, with the loss of one process.
+from ``checkpoints/`` in the working folder, with the same result as an uninterrupted one. This
+folder also has event files for ``tensorboard --logdir checkpoints``. With ``--processes N``, or
+under torchrun, N processes share every batch, with the loss of one process. With ``--nodes M`` they
+run on M nodes of a Slurm job, which all see the working folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from witw.cvig import batches
 from witw.cvig.batches import Batch
 from witw.cvig.network.architecture import Architecture
 from witw.cvig.network.model import Model, device
-from witw.cvig.training import checkpoint, distributed, throughput
+from witw.cvig.training import checkpoint, distributed, nodes, throughput
 from witw.cvig.training.collapse import is_guessing
 from witw.cvig.training.distributed import Processes
 from witw.cvig.training.tensorboard import Events
@@ -106,9 +106,10 @@ def _train(trainer: Trainer, train: Packed, val: Packed, chip_m: float, saved: P
     settings, processes = trainer.settings, trainer.processes
     steps = trainer.steps(train)
     trainer.total = steps * settings.epochs
-    if processes.broadcast(saved.exists()):
+    if checkpoint.is_found(saved, processes):
         trainer.restore(checkpoint.read(saved, trainer.where))
-        stage.log.info("going on from %s at step %d of %d", saved, trainer.step, trainer.total)
+        if processes.first:
+            stage.log.info("going on from %s at step %d of %d", saved, trainer.step, trainer.total)
     watch = _meter(trainer, train, checkpoint.beside(saved))
     trainer.compile()
     with checkpoint.keeper(saved, trainer.state, settings.checkpoint_minutes, processes) as keep:
@@ -151,27 +152,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line of the stage."""
     argv = sys.argv[1:] if argv is None else list(argv)
     several = argparse.ArgumentParser(add_help=False)
-    several.add_argument("--processes", type=int, default=1)
+    several.add_argument("--processes", type=int, default=1)  # on all nodes together
+    several.add_argument("--nodes", type=int, default=1)  # of the Slurm job
+    several.add_argument("--threads", type=int, default=1)  # of each node
     several.add_argument(
         "--weights", type=Path, nargs="*", default=[]
     )  # the files of `train.weights`
     chosen, rest = several.parse_known_args(argv)
-    if chosen.processes > 1 and "RANK" not in os.environ:
-        launch(chosen.processes, [*rest, "--weights", *map(str, chosen.weights)])
+    if max(chosen.processes, chosen.nodes) > 1 and "RANK" not in os.environ:
+        again = [*rest, "--weights", *map(str, chosen.weights)]
+        nodes.launch(chosen.processes, chosen.nodes, chosen.threads, again)
     args = stage.arguments(
         "train", __doc__, inputs=["train", "val"], outputs=["model", "metrics"], argv=rest
     )
     with distributed.connect() as processes:
-        threads = max(1, args.threads // processes.local)
+        threads = max(1, chosen.threads // processes.local)
         out = args.model, args.metrics
         run(args.spec, args.train, args.val, *out, threads, processes, *chosen.weights)
-
-
-def launch(processes: int, argv: Sequence[str]) -> None:
-    """Replace this process by torchrun, with a number of processes on this machine."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*torchrun, f"--nproc-per-node={processes}", "-m", "witw.cvig.train", *argv]
-    os.execv(sys.executable, command)  # noqa: S606 - signals then go straight to torchrun
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from witw.cvig.training.distributed import Processes
 from witw.errors import UserError
 
 FOLDER = Path("checkpoints")
+# The longest delay until a node sees the files of another node on a shared disk [s].
+LATE_S = 120.0
 RESULT = "result.json"  # SHA-256 of each stored output
 
 
@@ -70,6 +72,33 @@ def read(where: Path, device: torch.device) -> dict[str, Any]:
         UserError: the checkpoint is damaged.
     """
     return load(where, device)
+
+
+def is_found(saved: Path, processes: Processes) -> bool:
+    """Whether there is a checkpoint to go on from; waits until all processes see the same one.
+
+    Raises:
+        UserError: they do not see the same, nor the same pairs that it is named after.
+    """
+    there = processes.broadcast(_seen(saved))
+    until = time.monotonic() + LATE_S
+    while (own := _seen(saved)) != there and time.monotonic() < until:
+        time.sleep(1)
+    if processes.any(own != there):
+        raise UserError(
+            f"The nodes of this training do not see the same {FOLDER.resolve()} and the same "
+            "packed pairs: the run folder must lie on a disk that all of them share."
+        )
+    return bool(there[1])
+
+
+def _seen(saved: Path) -> tuple[str, int, int]:
+    """Name, size and time of a checkpoint, the last two 0 where there is none."""
+    try:
+        found = saved.stat()
+    except FileNotFoundError:
+        return saved.name, 0, 0
+    return saved.name, found.st_size, found.st_mtime_ns
 
 
 def beside(saved: Path) -> Path:
@@ -145,8 +174,9 @@ def keeper(
         if processes.first and (stop or time.monotonic() - last >= 60 * minutes):
             write(where, state())
             last = time.monotonic()
-        if stop:
+        if stop and processes.first:
             stage.log.info("stopped; the next run goes on from %s", where)
+        if stop:
             sys.exit(128 + signal.SIGTERM)
 
     if threading.current_thread() is not threading.main_thread():
