@@ -1,16 +1,15 @@
 """The data set: the funnel adds up, licences are counted, card and Croissant match the files."""
 
 import errno
-import hashlib
 import io
 import json
 import os
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.dataset.made_dataset import AREAS, FILES, NAMES, SPEC, build
 from witw import tables
 from witw.dataset import dataset
 from witw.dataset.card import cell
@@ -18,64 +17,6 @@ from witw.dataset.credit import license_class, spdx
 from witw.dataset.funnel import COLUMNS, funnel
 from witw.dataset.notices import FLICKR_NOTICE
 from witw.errors import UserError
-
-AREA = {
-    "bbox_deg": [2.0, 48.0, 2.5, 49.0],
-    "satellite": "WorldView-3",
-    "imagery_license": "CC BY-SA 4.0",
-    "snapshot": "2026-11-01T00:00:00Z",
-    "gsd_m": 0.3,
-    "chip_px": 750,
-}
-AREAS = {
-    "paris": {**AREA, "city": "Paris", "split": "test"},
-    "rio": {**AREA, "city": "Rio | de <b>Janeiro", "split": "train"},
-    "empty": {**AREA, "city": "Nowhere", "split": "val", "imagery_license": ""},
-}
-MADE = {"stages": {"chips": 3}, "config": {"chips": {"size_px": 750}}, "areas": {}}
-SPEC = {"stage": "dataset", "version": 1, "areas": AREAS, "dataset": {"shared": "keep"}}
-SPEC["made"] = MADE
-PARIS = ["paired", "paired", "gone", "indoor", "blank"]
-RIO = ["paired", "off_imagery", "grey", "corrupt", "failed"]
-NAMES = ["pairs.parquet", "funnel.csv", "licenses.csv", "CREDITS.csv", "README.md"]
-NAMES += ["croissant.json", "ids.csv", "provenance.json", "example.jpg", "photos", "chips"]
-FILES = NAMES[:-2]
-
-
-def rows(aoi, statuses):
-    base = dict.fromkeys(tables.PAIRS)
-    return [
-        {
-            **base,
-            "id": str(100 + n),
-            "aoi": aoi,
-            "city": AREAS[aoi]["city"],
-            "split": AREAS[aoi]["split"],
-            "lat": 48.5,
-            "lon": 2.1,
-            "owner": f"{n % 2}@N0",
-            "license_id": 4 + n % 2,
-            "license": ["CC BY 2.0", "CC BY-SA 2.0"][n % 2],
-            "license_url": ["https://by.example/", "https://by-sa.example/"][n % 2],
-            "date_taken": f"20{10 + n}-05-01 12:00:00",
-            "status": status,
-        }
-        for n, status in enumerate(statuses)
-    ]
-
-
-@pytest.fixture
-def inputs(tmp_path):
-    paths = []
-    for aoi, statuses in {"rio": RIO, "paris": PARIS, "empty": []}.items():
-        paths.append(tmp_path / aoi / "pairs.parquet")
-        tables.write_geo(paths[-1], "pairs", rows(aoi, statuses))
-    return paths
-
-
-def build(inputs, folder):
-    dataset.run(SPEC, inputs, *(folder / name for name in NAMES))
-    return folder
 
 
 def test_the_funnel_equals_a_count_by_hand(inputs, tmp_path):
@@ -157,8 +98,7 @@ def test_the_card_states_counts_licences_and_sizes(inputs, tmp_path):
 
 def test_the_card_counts_people_of_several_splits_by_the_pairs_alone(inputs, tmp_path):
     text = (build(inputs, tmp_path / "d") / "README.md").read_text()
-    # Paired are paris 100 (by 0@N0), paris 101 (by 1@N0) and rio 100 (by 0@N0); photo 100 is in
-    # both.
+    # Paired are paris 100 (by 0@N0), paris 101 (by 1@N0) and rio 100 (by 0@N0), photo 100 twice.
     assert "1 of 2 people have photos in more than one split; 1 of 2 test photos are by" in text
     assert "1 of 2 photos are listed in more than one split" in text
 
@@ -176,69 +116,6 @@ def test_cells_from_outside_are_not_markup():
     assert cell(None) == ""
 
 
-def test_croissant_describes_the_files(inputs, tmp_path):
-    out = build(inputs, tmp_path / "d")
-    data = json.loads((out / "croissant.json").read_text())
-    assert data["@type"] == "sc:Dataset"
-    assert data["conformsTo"] == [
-        "http://mlcommons.org/croissant/1.1",
-        "http://mlcommons.org/croissant/geo/1.0",
-    ]
-    assert data["datePublished"] == "2026-11-01"
-    assert data["license"] == ["https://by-sa.example/", "https://by.example/", "CC BY-SA 4.0"]
-    alone = [file for file in data["distribution"] if file["@type"] == "cr:FileObject"]
-    assert {file["@id"] for file in alone} == set(FILES) - {"README.md", "croissant.json"}
-    for file in alone:
-        content = (out / file["contentUrl"]).read_bytes()
-        assert file["sha256"] == hashlib.sha256(content).hexdigest()
-        assert file["contentSize"] == f"{len(content)} B"
-    fields = {field["name"]: field for field in data["recordSet"][0]["field"]}
-    assert list(fields) == list(tables.PAIRS)
-    assert fields["lat"]["dataType"] == "sc:Float"
-    assert fields["epsg"]["dataType"] == "sc:Integer"
-    assert fields["title"]["dataType"] == "sc:Text"
-    written = pd.read_parquet(out / "pairs.parquet").columns
-    ids = {file["@id"] for file in data["distribution"]}
-    for field in fields.values():
-        assert field["source"]["fileObject"]["@id"] in ids
-        assert field["source"]["extract"]["column"] in written
-    keys = {key["@id"] for key in data["recordSet"][0]["key"]}
-    assert keys <= {field["@id"] for field in fields.values()}
-
-
-def test_croissant_states_places_and_times(inputs, tmp_path, monkeypatch):
-    data = json.loads((build(inputs, tmp_path / "d") / "croissant.json").read_text())
-    places = {place["name"]: place["geo"]["box"] for place in data["spatialCoverage"]}
-    assert places["Paris"] == "48.0 2.0 49.0 2.5"  # south, west, north, east
-    assert len(places) == 3
-    # Paired are the photos of 2010 and 2011.
-    assert data["temporalCoverage"] == "2010-05-01/2011-05-01"
-    assert data["geocr:coordinateReferenceSystem"] == "EPSG:4326"
-    assert data["geocr:spatialResolution"]["value"] == 0.3
-    assert "version 2026.11.1" in data["citeAs"]
-    monkeypatch.setitem(AREAS, "paris", AREAS["paris"] | {"gsd_m": 0.5})
-    data = json.loads((build(inputs, tmp_path / "e") / "croissant.json").read_text())
-    assert data["geocr:spatialResolution"] == "0.3 to 0.5 m"
-
-
-def test_croissant_finds_every_picture(pictures):
-    out = build([pictures / "paris.parquet"], pictures / "results" / "dataset")
-    data = json.loads((out / "croissant.json").read_text())
-    sets = {file["@id"]: file for file in data["distribution"] if file["@type"] == "cr:FileSet"}
-    table = tables.read(out / "pairs.parquet", "pairs")
-    for kind in ("photo", "chip"):
-        found = {str(path.relative_to(out)) for path in out.glob(sets[f"{kind}-files"]["includes"])}
-        assert found == set(table[f"{kind}_path"].dropna())
-        record = next(one for one in data["recordSet"] if one["@id"] == f"{kind}s")
-        path, image = record["field"]
-        assert record["key"] == {"@id": path["@id"]}
-        assert path["source"]["extract"] == {"fileProperty": "fullpath"}
-        assert image["dataType"] == "sc:ImageObject"
-        assert image["source"]["fileSet"] == {"@id": f"{kind}-files"}
-    assert image["arrayShape"] == "750,750,3"
-    assert image["geocr:bandConfiguration"]["geocr:totalBands"] == 3
-
-
 def test_command_line(inputs, tmp_path):
     args = ["--spec", json.dumps(SPEC), "--inputs", *map(str, inputs)]
     options = ["pairs", "funnel", "licenses", "credits", "card", "croissant", "ids"]
@@ -249,24 +126,6 @@ def test_command_line(inputs, tmp_path):
         args += [f"--{option}", str(tmp_path / "cli" / name)]
     dataset.main(args)
     assert sorted(path.name for path in (tmp_path / "cli").iterdir()) == sorted(NAMES)
-
-
-@pytest.fixture
-def pictures(tmp_path, monkeypatch):
-    """Make a run folder with a store and chips; return its table of one area."""
-    monkeypatch.chdir(tmp_path)
-    table = rows("paris", ["paired", "indoor", "paired"])
-    for row in table:
-        row["photo_path"] = f"photos/paris/{row['id'][-2:]}/{row['id']}.jpg"
-        paths = [row["photo_path"]]
-        if row["status"] == "paired":
-            row["chip_path"] = f"results/paris/chips/0001/{row['id']}.jpg"
-            paths.append(row["chip_path"])
-        for path in paths:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(path).write_bytes(path.encode())
-    tables.write_geo(tmp_path / "paris.parquet", "pairs", table)
-    return tmp_path
 
 
 def test_the_folder_is_complete_without_the_run_folder(pictures):

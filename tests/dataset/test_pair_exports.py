@@ -4,8 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import os
-import subprocess
 import tarfile
 from pathlib import Path
 
@@ -15,13 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tests.dataset.readers import read_with
 from witw import tables
 from witw.dataset import export_folder, export_hf, export_webdataset
 from witw.dataset.exports import parts
 from witw.errors import UserError
 
-# A separate environment, like .s3: the libraries are heavy and no stage needs them.
-READERS = Path(os.environ.get("WITW_READERS", Path(__file__).parents[2] / ".readers/bin/python"))
 AREAS = {
     "rio": {"imagery_license": "CC BY-SA 4.0"},
     "paris": {"imagery_license": "CC BY-SA 4.0"},
@@ -182,19 +179,6 @@ def test_a_missing_picture_is_reported_and_no_partial_export_is_left(dataset, tm
         with pytest.raises(UserError, match=r"chips/rio/12\.jpg is missing"):
             export(name, dataset, tmp_path / "out")
         assert not (tmp_path / "out").exists()
-
-
-def read_with(code, *args):
-    """Return the JSON output of a program in the readers' environment."""
-    if not READERS.is_file():
-        pytest.skip("no webdataset and datasets: `make test` installs them into .readers")
-    done = subprocess.run(
-        [READERS, "-c", code, *map(str, args)],
-        capture_output=True, text=True, check=False,
-        env={"PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1", "HOME": str(args[-1])},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_webdataset_reads_the_tars(dataset, tmp_path):
