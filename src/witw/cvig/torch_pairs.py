@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, get_worker_info
+from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
 from witw.cvig.scoring.heading import grid_headings
+from witw.cvig.training import lent_memory
 from witw.dataset.layout.folder import Folder
 from witw.dataset.packed import PICTURES, Packed
 from witw.errors import UserError
@@ -71,21 +71,23 @@ class Pairs(Dataset[dict[str, Any]]):
         rows = np.asarray(indices, np.int64)
         made: list[Tensor] = []
 
-        def zeros(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-            made.append(_zeros(shape))
+        def space(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+            made.append(lent_memory.space(shape))
             return np.asarray(made[-1].numpy())
 
-        self.data.pictures(rows, zeros)
+        self.data.pictures(rows, space)
         photos, chips = map(self._fitted, made)
-        whole = {
-            "photo": photos,
-            "chip": chips,
-            "photo_size": self._scaled(rows),
-            "geotag": self._geotag[rows],
-            "heading": self._headings(rows),
-            "id": [self._ids[row] for row in rows],
-            "aoi": [self._aois[row] for row in rows],
-        }
+        whole = lent_memory.Batch(
+            {
+                "photo": photos,
+                "chip": chips,
+                "photo_size": self._scaled(rows),
+                "geotag": self._geotag[rows],
+                "heading": self._headings(rows),
+                "id": [self._ids[row] for row in rows],
+                "aoi": [self._aois[row] for row in rows],
+            }
+        )
         items: list[dict[str, Any]] = [_Item(whole, at) for at in range(len(rows))]
         return items if self.transforms is None else [self.transforms(dict(i)) for i in items]
 
@@ -94,7 +96,9 @@ class Pairs(Dataset[dict[str, Any]]):
         planes = pictures.permute(0, 3, 1, 2)
         if self.size is None or planes.shape[-1] == self.size:
             return planes
-        return F.interpolate(planes, (self.size, self.size), mode="bilinear", antialias=True)
+        size = (self.size, self.size)
+        scaled = F.interpolate(planes, size, mode="bilinear", antialias=True)
+        return lent_memory.space(tuple(scaled.shape)).copy_(scaled)
 
     def _scaled(self, rows: NDArray[np.int64]) -> Tensor:
         scale = (self.size or self.data.photo_px) / self.data.photo_px
@@ -134,15 +138,6 @@ def _collated(
 
 
 default_collate_fn_map[_Item] = _collated
-
-
-def _zeros(shape: tuple[int, ...]) -> Tensor:
-    """Allocate zeros; in a worker of a ``DataLoader``, in memory shared with its parent."""
-    if get_worker_info() is None:
-        return torch.zeros(shape, dtype=torch.uint8)
-    # As torch's own collating does; new shared memory holds zeros.
-    shared = torch.UntypedStorage._new_shared(math.prod(shape), device="cpu")  # type: ignore[no-untyped-call]
-    return torch.empty(0, dtype=torch.uint8).set_(shared).view(shape)
 
 
 def _open(folder: Path, split: str, size: int | None, threads: int) -> Packed | Folder:

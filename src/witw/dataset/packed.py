@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from witw import tables
 from witw.errors import UserError
 from witw.geo import geocentric, squares
-from witw.images.resize import inside
+from witw.images.resize import blacken_around
 
 PICTURES, TABLE = "pictures.arrow", "pairs.parquet"
 BLOCK = 64  # pairs per record batch: about 10 MB, the memory of writing
@@ -96,8 +96,8 @@ def _crc(body: bytes) -> int:
     return zlib.crc32(body)
 
 
-def _zeros(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    return np.zeros(shape, np.uint8)
+def _space(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    return np.empty(shape, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -172,13 +172,13 @@ class Packed:
     def pictures(
         self,
         rows: NDArray[np.int64],
-        zeros: Callable[[tuple[int, ...]], NDArray[np.uint8]] = _zeros,
+        space: Callable[[tuple[int, ...]], NDArray[np.uint8]] = _space,
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Decode photos, each centred in a black square, and chips of some rows.
 
         Args:
             rows: row numbers, in any order.
-            zeros: allocates an array of a shape.
+            space: allocates an array of a shape; every byte of it is written.
 
         Returns:
             ``(B, photo_px, photo_px, 3)`` and ``(B, chip_px, chip_px, 3)``, uint8.
@@ -186,8 +186,8 @@ class Packed:
         Raises:
             UserError: a picture is damaged.
         """
-        photos = zeros((len(rows), self.photo_px, self.photo_px, 3))
-        chips = zeros((len(rows), self.chip_px, self.chip_px, 3))
+        photos = space((len(rows), self.photo_px, self.photo_px, 3))
+        chips = space((len(rows), self.chip_px, self.chip_px, 3))
 
         def fill(start: int) -> None:
             for at in range(start, min(start + CHUNK, len(rows))):
@@ -205,7 +205,7 @@ class Packed:
     def _decode(self, row: int, photo: NDArray[np.uint8], chip: NDArray[np.uint8]) -> None:
         """Decode one pair into its squares."""
         width, height = self.sizes[row].tolist()
-        part = inside(photo, width, height)
+        part = blacken_around(photo, width, height)
         try:
             if part.flags.c_contiguous:
                 simplejpeg.decode_jpeg(self.jpeg(row, 0), buffer=part)

@@ -38,6 +38,15 @@ def inside(square: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
     return square[top : top + height, left : left + width]
 
 
+def blacken_around(square: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Make a square black but for :func:`inside`, whose view it returns as that does."""
+    side = len(square)
+    left, top = (side - width) // 2, (side - height) // 2
+    square[:top] = square[top + height :] = 0
+    square[:, :left] = square[:, left + width :] = 0
+    return inside(square, width, height)
+
+
 def letterbox(photo: Image.Image, side: int) -> tuple[NDArray[np.uint8], int, int]:
     """Scale a photo to a long side of ``side`` and centre it in a black square.
 

@@ -61,13 +61,13 @@ class Folder:
         return np.maximum(1, np.round(scaled)).astype(np.int32)
 
     def pictures(
-        self, rows: NDArray[np.int64], zeros: Callable[[tuple[int, ...]], NDArray[np.uint8]]
+        self, rows: NDArray[np.int64], space: Callable[[tuple[int, ...]], NDArray[np.uint8]]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Photos, each centred in a black square, and chips of some rows.
 
         Args:
             rows: any, in any order.
-            zeros: makes the two arrays, by their shapes.
+            space: makes the two arrays, by their shapes; all of it is written.
 
         Returns:
             ``(B, photo_px, photo_px, 3)`` and ``(B, chip_px, chip_px, 3)``, uint8.
@@ -75,8 +75,8 @@ class Folder:
         Raises:
             UserError: a file is missing, damaged, or differs from the table.
         """
-        photos = zeros((len(rows), self.photo_px, self.photo_px, 3))
-        chips = zeros((len(rows), self.chip_px, self.chip_px, 3))
+        photos = space((len(rows), self.photo_px, self.photo_px, 3))
+        chips = space((len(rows), self.chip_px, self.chip_px, 3))
         for at, row in enumerate(rows):
             photos[at], chips[at] = self._pair(int(row))
         return photos, chips
