@@ -123,6 +123,49 @@ def test_the_originals_layout_is_exported(dataset, tmp_path):
     assert (out / "surface/11.jpg").samefile(source)
 
 
+def read_as_the_original(folder, split):
+    """Its pictures as the original's code takes them: by the columns' numbers, as they are stored.
+
+    ``(3, height, width)`` float32 of each photo and chip.
+    """
+    table = pd.read_csv(folder / f"{split}.csv", header=0, usecols=[15, 16])
+    found = []
+    for paths in table.itertuples(index=False):
+        stored = [np.asarray(Image.open(folder / path)) for path in paths]
+        found.append([pixels.astype(np.float32).transpose((2, 0, 1)) for pixels in stored])
+    return found
+
+
+def test_the_originals_steps_read_every_picture_upright_and_in_colour(dataset, tmp_path):
+    """Photos of the store are as they were served: turned by EXIF, of four bands, PNG."""
+    left = np.zeros((40, 60, 3), np.uint8)
+    left[:, :30] = (250, 0, 0)
+    colour, exif = Image.fromarray(left), Image.Exif()
+    exif[0x0112] = 6  # displayed, it is turned right: what is left lies on top
+    photo = dataset / "photos/rio"
+    (photo / "12.jpg").unlink()
+    colour.save(photo / "12.jpg", exif=exif)
+    (photo / "13.jpg").unlink()
+    colour.convert("CMYK").save(photo / "13.jpg")
+    (photo / "21.jpg").unlink()
+    colour.convert("RGBA").save(photo / "21.jpg", "PNG")
+    kept = digests(photo)
+    out = export("folder", dataset, tmp_path / "out")
+    (turned, chip), (bands4, _) = read_as_the_original(out, "train")
+    assert chip.shape == (3, 75, 75)
+    assert turned.shape == (3, 60, 40)
+    assert turned[0, :25].min() > 200 > 50 > turned[0, 35:].max()
+    ((png, _),) = read_as_the_original(out, "val")
+    for picture_ in (bands4, png):
+        assert picture_.shape == (3, 40, 60)
+        assert picture_[0, :, :25].min() > 200 > 50 > picture_[0, :, 35:].max()
+    assert len(read_as_the_original(out, "test")) == 2
+    assert digests(photo) == kept
+    (photo / "12.jpg").write_bytes(b"no picture")
+    with pytest.raises(UserError, match="photo 12 cannot be read"):
+        export("folder", dataset, tmp_path / "other")
+
+
 def test_tars_contain_every_pair_once_with_its_row(dataset, tmp_path):
     out = export("webdataset", dataset, tmp_path / "out")
     assert sorted(p.name for p in out.glob("*.tar")) == [

@@ -2,12 +2,14 @@
 
 ``surface/{id}.jpg``, ``overhead/{id}.jpg``, ``dataset.csv``, ``train.csv`` and ``test.csv``.
 Validation pairs, which the original draws from its training pairs, are in ``val.csv``;
-``dataset.csv`` has all pairs.
+``dataset.csv`` has all pairs. The original's code knows neither EXIF orientation nor pictures of
+other than three bands, so such photos are written anew, upright and in RGB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,14 @@ import pandas as pd
 
 from witw import files, stage
 from witw.dataset.exports import chosen, note_ids
-from witw.dataset.layout.tree import link
+from witw.dataset.layout.tree import THREADS, link
+from witw.errors import UserError
+from witw.images.photo import is_plain, open_photo
 from witw.sources.terms import terms
 
-VERSION = 1
+VERSION = 2
 READS = ("areas",)
+QUALITY = 95  # of the photos that are written anew
 
 # In the original's order: its code finds the columns of paths by number.
 COLUMNS = [
@@ -47,6 +52,8 @@ def run(spec: dict[str, Any], pairs: Path, folder: Path) -> None:
         for kind, name in (("photo", "surface"), ("chip", "overhead")):
             targets = [part / path for path in table[f"{name}_path"]]
             link(zip(map(Path, rows[f"{kind}_path"]), targets, strict=True))
+            if kind == "photo":
+                _make_plain(targets)
         for split in ("train", "val", "test"):
             _write(part / f"{split}.csv", table[rows["split"] == split])
         _write(part / "dataset.csv", table)
@@ -80,6 +87,25 @@ def layout(rows: pd.DataFrame, areas: Mapping[str, Mapping[str, Any]]) -> pd.Dat
         }
     )
     return out[COLUMNS]
+
+
+def _make_plain(photos: Iterable[Path]) -> None:
+    """Write photos anew that the original's code would read otherwise, or not at all."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(_plain, photos, chunksize=64))
+
+
+def _plain(photo: Path) -> None:
+    try:
+        if is_plain(photo):
+            return
+        upright = open_photo(photo)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"photo {photo.stem} cannot be read ({error}); run again with `--forcerun download`."
+        ) from error
+    photo.unlink()  # a link to the data set's own
+    upright.save(photo, "JPEG", quality=QUALITY)
 
 
 def _write(path: Path, table: pd.DataFrame) -> None:

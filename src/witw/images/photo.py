@@ -109,6 +109,22 @@ def open_photo(path: Path, sha256: str | None = None) -> Image.Image:
     return to_srgb(decode(whole(path, sha256)))
 
 
+def is_plain(path: Path) -> bool:
+    """Whether a file is one upright JPEG of three bands, which every reader takes alike.
+
+    Only its head is read.
+
+    Raises:
+        OSError: the file cannot be read, or is no picture.
+    """
+    try:
+        with Image.open(path, "r", FORMATS) as picture:
+            is_upright = "exif" not in picture.info or _orientation(picture) not in _UPRIGHT
+            return picture.format == "JPEG" and picture.mode == "RGB" and is_upright
+    except _BROKEN as error:
+        raise OSError(str(error)) from error
+
+
 def decode(
     body: bytes, formats: tuple[str, ...] = FORMATS, enough_px: int | None = None
 ) -> Image.Image:
