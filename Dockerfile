@@ -2,7 +2,7 @@
 # hadolint reports nothing; the steps install the same lock as `make env`.
 #   docker build -t witw .
 #   docker compose run --rm witw sh -c 'snakemake -s "$(witw snakefile)" --cores 8'
-FROM python:3.13-slim-bookworm
+FROM python:3.13-slim-trixie
 
 COPY requirements.lock /tmp/requirements.lock
 RUN pip install --no-cache-dir --no-deps --require-hashes --compile -r /tmp/requirements.lock \

@@ -76,6 +76,9 @@ site: .site/bin/zensical ## build the documentation in site/; a warning or a dea
 demo: env ## run the whole workflow on synthetic cities, in demo-run/
 	$(PY) -m witw.demo --dir demo-run --cores $(CORES)
 
+fresh-root: env $(UV) ## run the Dockerfile's steps and a small demo in a fresh Debian root (needs root, debootstrap, 11 GB)
+	$(PY) tests/containers/fresh_root.py --cities 3 --photos 60 --cores $(CORES)
+
 plan: env ## show the needs of a run: photos, calls, hours, gigabytes (needs FLICKR_API_KEY)
 	$(PY) -m witw plan $(AOI)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.containers.fresh_root import steps as instructions
+
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 APPTAINER = (ROOT / "apptainer.def").read_text()
@@ -66,3 +68,14 @@ def test_the_entrypoint_reads_the_secret_if_no_key_is_set(tmp_path, given):
     )  # fmt: skip
     assert done.stdout.strip() == (given or "from-secret")
     assert done.returncode == 3
+
+
+def test_the_fresh_root_carries_out_every_instruction():
+    """`make fresh-root` reads the Dockerfile, so it must not pass over a line of it."""
+    found = list(instructions(DOCKERFILE))
+    words = [word for word, _ in found]
+    assert words[0] == "FROM"
+    assert set(words) == {"FROM", "COPY", "RUN", "WORKDIR", "ENTRYPOINT", "CMD"}
+    runs = [rest for word, rest in found if word == "RUN"]
+    assert runs[0].endswith("-r /tmp/requirements.lock && rm /tmp/requirements.lock")
+    assert len(runs) == len(steps(DOCKERFILE))
