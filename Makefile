@@ -19,7 +19,7 @@ BROWSER    := $(if $(shell command -v chromium || command -v google-chrome),.bro
 PYTEST     := $(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo site plan test test-long faults check audit format lock docs clean
+.PHONY: help env demo site plan fresh-root test test-long faults check audit format lock docs clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12

@@ -302,7 +302,7 @@ def test_without_a_model_none_is_mentioned(place, capsys):
         (["12a"], "'12a' is not a photo's id"),
         (["../52800000500"], "is not a photo's id"),
         (["٣"], "is not a photo's id"),
-        ([ANA], "with --owner"),
+        ([ANA], "use --owner"),
         (["--owner", "52800000500"], "'52800000500' is not an NSID"),
         (["--owner", ANA, "someone"], "'someone' is not an NSID"),
         ([], "name photos by their ids"),

@@ -222,7 +222,7 @@ def test_the_table_is_aligned_and_explains_its_figures(server, folder, capsys):
     end = head.index("photos") + len("photos")
     assert [row[:end].split()[1] for row in rows[:3]] == ["300", "2", "302"]
     notes = "\n".join(rows[3:])
-    assert "138 kB" in notes and "3,600 an hour" in notes and "which is enough" in notes
+    assert "138 kB" in notes and "3,600 calls an" in notes and "which is enough" in notes
 
 
 def test_the_hours_of_a_slow_photo_host_are_reported(server, folder, capsys):

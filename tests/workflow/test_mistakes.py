@@ -162,11 +162,11 @@ CONFIGS = {
     ),
     "a folder of photos that is not there": (
         with_keys("photos: {folder: pisc}"),
-        ["'oslo'", "folder: pisc is no folder", "correct the path"],
+        ["'oslo'", "folder: pisc is not a folder", "correct the path"],
     ),
     "a table of photos that is not there": (
         with_keys("photos: [flickr, {table: mine.csv}]"),
-        ["'oslo'", "table: mine.csv is no file", "correct the path"],
+        ["'oslo'", "table: mine.csv is not a file", "correct the path"],
     ),
     "a source that does not exist": (
         with_keys("photos: flikr"), ["entry 1 of `photos`", "'flikr'", "{folder: my/photos}"]
@@ -178,7 +178,7 @@ CONFIGS = {
         with_keys("photos: {folder: a, table: b.csv}"), ["names `table` and `folder`"]
     ),
     "two sources of one name": (
-        with_keys("photos: [{folder: a}, {folder: b}]"), ["named 'folder'", "give each a `name`"]
+        with_keys("photos: [{folder: a}, {folder: b}]"), ["named 'folder'", "give each its own `name`"]
     ),
     "a list to leave out that is not there": (
         with_keys("pairs: {exclude: out.txt}"), ["'oslo'", "`pairs.exclude` out.txt does not exist"]

@@ -16,7 +16,7 @@ def test_only_a_run_with_training_announces_it(finished, tmp_path):
         assert done.returncode == 0, done.stderr
         told = [line for line in done.text.splitlines() if line.startswith("Training: ")]
         assert len(told) == 1
-        assert "small, from scratch; 3 epochs of at most" in told[0]
+        assert "small, from scratch; 3 epochs of all pairs" in told[0]
     assert done.stderr.index(told[0]) < done.stderr.index("Training the network")
     again = place.snakemake("-n", "--configfile", path)
     assert "Training: " not in again.text
