@@ -146,7 +146,7 @@ def in_own_words(text: str, name: str) -> str:
             "set `bands` of the area or the strip, as in `bands: [1, 2, 3]`",
             "correct it, as in --bands 1,2,3",
         ),
-        ("set `bands: [1]` of the strip", "leave --bands out"),
+        ("set `bands: [1]` for the strip", "leave --bands out"),
         ("`bands`", "--bands"),
         ("`nodata`", "--nodata"),
     ):
