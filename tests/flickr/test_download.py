@@ -72,7 +72,7 @@ STORIES = {
     "other_port": ([send(b"", 302, Location="http://127.0.0.1:9/x")], "failed", "127.0.0.1", 1),
     "png_behind_redirect": ([send(b"", 302, Location="/sorry")], "corrupt", "PNG", 1),
     "moved": ([send(b"", 301, Location="/new_home")], "ok", "", 1),
-    "circle": ([send(b"", 302, Location="/circle")], "failed", "circle", 4),
+    "circle": ([send(b"", 302, Location="/circle")], "failed", "redirect loop", 4),
     "forbidden_by_law": ([send(b"", 451)], "gone", "HTTP 451", 1),
     "zipped": ([send(gzip.compress(GOOD), Content_Encoding="gzip")], "ok", "", 1),
     "zipped_twice": (
