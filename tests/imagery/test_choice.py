@@ -87,7 +87,7 @@ def test_all_strips_of_all_areas_are_checked_in_parallel(bucket, monkeypatch):
     # Missing strips are named, with every location and the other files there; no others are named.
     assert head == "2 strips cannot be used."
     atlanta, san_juan = sorted(told)
-    assert "Area 'atlanta': strip nadir7 is in none of its 2 places" in atlanta
+    assert "Area 'atlanta': strip nadir7 is in none of its 2 locations" in atlanta
     assert "s3://spacenet-dataset/AOIs/AOI_6_Atlanta/ holds metadata/" in atlanta
     assert "PS-MS/AOI_9_San_Juan_PS-MS_COG.tif: there is no such file" in san_juan
     assert "PS-RGB/*.TIF: no file matches" in san_juan
