@@ -101,6 +101,6 @@ def test_a_service_is_bounded_and_its_attribution_is_required():
     (told,) = [note for note in notes(config(url)) if "terms" in note]
     assert "Made Maps" in told and url in told
     for keys, words in (({"attribution": ""}, "needs `attribution`"), ({"zoom": 30}, "`zoom`"),
-                        ({"tiles": "http://a/b.png"}, "must hold")):  # fmt: skip
+                        ({"tiles": "http://a/b.png"}, "must contain")):  # fmt: skip
         with pytest.raises(UserError, match=words):
             config(**({"url": url} | keys)) if "tiles" not in keys else config(keys["tiles"])
