@@ -67,7 +67,7 @@ def _batches(path: Path, where: str) -> Iterator[pa.RecordBatch]:
         if lacking:
             raise UserError(
                 f"{where} lacks the column {lacking[0]!r}; read a list of another form as `photos: "
-                f"{table: ...}`."
+                "{table: ...}`."
             )
         yield from reader
 
