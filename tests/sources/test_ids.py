@@ -66,7 +66,9 @@ def test_the_list_is_read_back_as_it_was(pairs):
 
 def test_an_area_missing_in_the_list_is_reported(pairs):
     ids.table(pairs).to_csv("ids.csv", index=False)
-    with pytest.raises(UserError, match=r"'rome': the list ids.csv has no photo .* its areas are oslo"):
+    with pytest.raises(
+        UserError, match=r"'rome': the list ids.csv has no photo .* its areas are oslo"
+    ):
         listed(aoi="rome")
     pd.DataFrame({"id": ["1"]}).to_csv("other.csv", index=False)
     with pytest.raises(UserError, match="lacks the column 'aoi'"):

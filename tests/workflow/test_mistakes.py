@@ -178,7 +178,7 @@ CONFIGS = {
         with_keys("photos: {folder: a, table: b.csv}"), ["names `table` and `folder`"]
     ),
     "two sources of one name": (
-        with_keys("photos: [{folder: a}, {folder: b}]"), ["named 'folder'", "give each its own `name`"]
+        with_keys("photos: [{folder: a}, {folder: b}]"), ["named 'folder'", "give each its own"]
     ),
     "a list to leave out that is not there": (
         with_keys("pairs: {exclude: out.txt}"), ["'oslo'", "`pairs.exclude` out.txt does not exist"]
