@@ -203,12 +203,10 @@ def pictures(
             fresh[:, view.read(view.count, window=window) == 0] = 0
             band = np.concatenate([band, fresh.transpose(1, 2, 0)])
             at = np.arange(first, last)
-            lines = band.reshape(len(band), 3 * width)
-            squares = np.lib.stride_tricks.sliding_window_view(lines, 3 * chip_px, axis=1)
             for start in range(0, len(at), 256):
                 some = at[start : start + 256]
                 column = grid.cells[some] % grid.columns * step
                 chips = np.empty((len(some), chip_px, chip_px, 3), np.uint8)
-                for chip, left in zip(chips, 3 * column, strict=True):
-                    chip.reshape(chip_px, -1)[:] = squares[:, left]
+                for chip, left in zip(chips, column, strict=True):
+                    chip[:] = band[:, left : left + chip_px]
                 yield some, chips

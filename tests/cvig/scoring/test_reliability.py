@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from witw.answer import content
 from witw.cvig.grid import Grid
 from witw.cvig.scoring import reliability
 from witw.cvig.scoring.calibration import STEPS, Calibration
@@ -56,15 +57,15 @@ def test_classes_range_from_sharp_to_flat():
     assert [c["first"] for c in told["classes"]] == [100.0, pytest.approx(33.3, abs=0.1), 0, 0]
     assert told["all"]["first"] == pytest.approx(100 / 3, abs=0.1)
     sharpest, flattest = told["classes"][0], told["classes"][-1]
-    assert reliability.of_class(told, 0.1) == sharpest
-    assert reliability.of_class(told, sharpest["up_to_pct"]) == sharpest
-    assert reliability.of_class(told, 99.0) == flattest
+    assert content.as_sharp(told, 0.1) == sharpest
+    assert content.as_sharp(told, sharpest["up_to_pct"]) == sharpest
+    assert content.as_sharp(told, 99.0) == flattest
 
 
 def test_few_photos_are_one_class():
     told = reliability.tell(made(40))
     assert told["classes"] == []
-    assert reliability.of_class(told, 5.0) == told["all"]
+    assert content.as_sharp(told, 5.0) == told["all"]
 
 
 def test_regions_use_the_calibrated_levels():

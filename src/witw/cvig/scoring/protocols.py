@@ -1,9 +1,8 @@
 """The evaluation protocols of an area, and the form of their results.
 
 - ``grid`` (headline): cells over the area's imagery, independent of the photos, scored by the
-distance
-  of the best cells from the geotag. It matches the use of the index, and does not depend on the
-  number of photos. Its photos are :func:`chosen`.
+  distance of the best cells from the geotag. It matches the use of the index, and does not depend
+  on the number of photos. Its photos are :func:`chosen`.
 - ``chips``: the area's own chips, one per photo, as the original project scored Paris.
 - ``thinned``: as ``chips``, with one photo per square of 25 m, without near copies in the gallery.
 - ``window``: cells of 420 m around each photo, see :mod:`witw.cvig.scoring.window`;

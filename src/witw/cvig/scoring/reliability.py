@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,17 +91,3 @@ def _told(found: Outcome, at: NDArray[np.int64]) -> dict[str, Any]:
         "five": percent(found.five),
         **held,
     }
-
-
-def of_class(told: Mapping[str, Any], region_pct: float) -> Mapping[str, Any]:
-    """Return the figures of the photos with equally sharp maps: of their class, or of all photos.
-
-    Args:
-        told: from :func:`tell`.
-        region_pct: share of the area that the 80 % region covers [%].
-    """
-    classes: list[Mapping[str, Any]] = list(told["classes"])
-    for one in classes[:-1]:
-        if region_pct <= one["up_to_pct"]:
-            return one
-    return classes[-1] if classes else told["all"]
