@@ -114,7 +114,7 @@ def test_photos_counted_and_never_shown_are_missing_by_their_sum(searched):
     ids, said = searched(phantoms=0.0816)
     lost = COUNT - len(ids)
     assert said["ledger"]["over_sum"] == lost
-    assert f"and {lost} in all" in said["reasons"][0]
+    assert f"and {lost} in total" in said["reasons"][0]
 
 
 @pytest.mark.parametrize("totals", ["text", "number"])
