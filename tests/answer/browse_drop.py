@@ -49,7 +49,7 @@ def main(chromium, address, folder, photo, other):
         context.on("request", lambda request: asked.append(request.url))
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
-        # A listener from the start: asked for only at the key press, Chromium may open its own dialog.
+        # Listened for from the start: else Chromium may open a dialog of its own at the key press.
         page.on("filechooser", lambda chooser: None)
         page.goto(address)
         page.locator("#area").select_option("rowan")

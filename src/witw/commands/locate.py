@@ -89,6 +89,8 @@ def command(args: argparse.Namespace) -> None:
     if args.serve:
         _serve(args)
         return
+    paths = photos_of(args.photos)
+    _check_place(args)
     # Imported after the checks: the network's libraries take seconds.
     from witw.answer import terminal
     from witw.answer.write import Folder
@@ -96,7 +98,6 @@ def command(args: argparse.Namespace) -> None:
 
     within: Region | None = parse_around(args.around) if args.around else None
     within = read_polygons(args.within) if args.within else within
-    paths = photos_of(args.photos)
     locator = _locator(args)
     opened = opened_ahead(paths, args.fov)
     folder = Folder(args.out)
@@ -155,6 +156,23 @@ def _check(args: argparse.Namespace) -> None:
     _check_out(args.out)
 
 
+def _check_place(args: argparse.Namespace) -> None:
+    """Check the network's file, and the area of the run folder or the imagery.
+
+    Raises:
+        UserError: there is nothing to search, or no network.
+    """
+    from witw import model_facts  # as below
+    from witw.locating import imagery, run_folder  # half a second, for settings
+
+    if isinstance(args.model, Path):
+        model_facts.read_facts(args.model)
+    if args.imagery:
+        imagery.check(args.imagery, args.cache)
+    else:
+        run_folder.check(args.area, args.model)
+
+
 def _check_out(out: Path) -> None:
     """Check that answers can be written, before hours of indexing.
 
@@ -165,9 +183,7 @@ def _check_out(out: Path) -> None:
     if not there.is_dir():
         raise UserError(f"--out {shown(out)}: {shown(there)} is a file; name a folder.")
     try:
-        with tempfile.TemporaryDirectory(
-            dir=there
-        ):  # root may write anywhere but /proc and the like
+        with tempfile.TemporaryDirectory(dir=there):  # root may write nearly anywhere
             pass
     except OSError:
         raise UserError(f"--out {shown(out)} cannot be written; name another folder.") from None

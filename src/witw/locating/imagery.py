@@ -17,12 +17,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rasterio.errors import RasterioError
 
 from witw import files, model_facts, spec
-from witw.cvig import index
 from witw.errors import UserError
 from witw.settings.index import Index
 
@@ -55,6 +54,20 @@ def folder_of(imagery: Path, cache: Path | None = None) -> Path:
     return (cache or imagery.parent) / f"{imagery.stem}.witw"
 
 
+def check(imagery: Path, cache: Path | None = None) -> None:
+    """Check that imagery and the cache folder exist.
+
+    Raises:
+        UserError: one of them does not.
+    """
+    if imagery.is_dir():
+        raise UserError(f"Imagery {imagery} is a folder; name a raster file in it.")
+    if not imagery.is_file():
+        raise UserError(f"Imagery {imagery} does not exist; give a raster file.")
+    if cache is not None and not cache.is_dir():
+        raise UserError(f"--cache {cache} is not a folder.")
+
+
 def prepare(
     imagery: Path,
     bands: Sequence[int] | None = None,
@@ -74,12 +87,7 @@ def prepare(
     Raises:
         UserError: the raster cannot be used, or the folder cannot be written.
     """
-    if imagery.is_dir():
-        raise UserError(f"Imagery {imagery} is a folder; name a raster file in it.")
-    if not imagery.is_file():
-        raise UserError(f"Imagery {imagery} does not exist; give a raster file.")
-    if cache is not None and not cache.is_dir():
-        raise UserError(f"--cache {cache} is not a folder.")
+    check(imagery, cache)
     found, folder = imagery.stat(), folder_of(imagery, cache)
     wanted = {
         "imagery": str(imagery.resolve()),
@@ -118,6 +126,8 @@ def indexed(
     Raises:
         UserError: the model is none, or no cell has imagery.
     """
+    from witw.cvig import index  # torch: a user's mistake is told without waiting seconds for it
+
     step_m = step_m or Index().step_m
     at = folder / f"index-{index_key(model, step_m)}"
     with _held(at):
@@ -179,14 +189,14 @@ def _run(imagery: Path, folder: Path, wanted: dict[str, Any], threads: int) -> N
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Hold a folder, there or to be made, against other processes.
+    """Hold a folder, existing or to be made, against other processes.
 
     Raises:
         UserError: its parent cannot be written.
     """
     path = folder.parent / f".{folder.name}.lock"
     try:
-        handle = path.open("a")
+        handle = _locked(path)
     except OSError as error:
         if folder.is_dir():  # made before, on a disk that is read only
             yield
@@ -196,5 +206,23 @@ def _held(folder: Path) -> Iterator[None]:
             "folder with --cache."
         ) from None
     with handle:
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> IO[str]:
+    """Open and lock a file; wait for the process that holds it.
+
+    The holder removes the file at its end, so a lock counts only while the path names its file.
+    """
+    while True:
+        handle = path.open("a")
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        try:
+            if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
+                return handle
+        except FileNotFoundError:
+            pass
+        handle.close()

@@ -53,14 +53,9 @@ def find(
     Raises:
         UserError: the folder, the area or a file is not there; says which command makes it.
     """
-    config = _config(config_file)
-    name = _chosen(config, name)
+    config, name, mosaic, model = check(name, model, config_file)
     area = config.aois[name]
-    mosaic = RESULTS / name / "mosaic.vrt"
-    if not mosaic.is_file():
-        raise UserError(f"Area {name!r} has no imagery yet; {_make(mosaic)}.")
     own = Path(paths.model_file(config) or TRAINED)
-    model = model or _model(config)
     cells = RESULTS / "index" / f"{name}.safetensors"
     if not _is_of(cells, own, model):
         prepared = Prepared(name, mosaic, area.bbox_deg, area.utm.gsd_m)
@@ -68,6 +63,30 @@ def find(
         folder.mkdir(parents=True, exist_ok=True)
         cells = indexed(prepared, model, folder, config.index.step_m, threads)
     return Area(name, model, cells, mosaic, _checkpoint(config, name), area.scenes.arch)
+
+
+def check(
+    name: str | None, model: Path | None = None, config_file: Path = CONFIG_FILE
+) -> tuple[Config, str, Path, Path]:
+    """Check that an area can be searched, within a second.
+
+    Args:
+        name: of the area; None: the only test area, or the only one.
+        model: another network than the run's.
+        config_file: the run's.
+
+    Returns:
+        The config, the area's name, its mosaic and the network's file.
+
+    Raises:
+        UserError: the folder, the area or a file is not there; says which command makes it.
+    """
+    config = _config(config_file)
+    name = _chosen(config, name)
+    mosaic = RESULTS / name / "mosaic.vrt"
+    if not mosaic.is_file():
+        raise UserError(f"Area {name!r} has no imagery yet; {_make(mosaic)}.")
+    return config, name, mosaic, model or _model(config)
 
 
 def _checkpoint(config: Config, name: str) -> Path | None:

@@ -241,10 +241,64 @@ def test_each_mistake_gives_one_sentence(home, tmp_path, monkeypatch):
         assert "\n" not in text
         assert "`bands" not in text and "`scenes" not in text and "the key" not in text
         assert "aois." not in text
+    assert not list(home.glob(".*.lock")) + list(tmp_path.glob(".*.lock"))
     with pytest.raises(UserError, match="is no run folder"):
         run(["locate", "photo.jpg"])
     with pytest.raises(UserError, match="--imagery needs a network"):
         run(["locate", "photo.jpg", "--imagery", "city.tif"])
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # importing it fails
+from witw.__main__ import run
+from witw.errors import UserError
+try:
+    run(sys.argv[1:])
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["photo.jpg", "--area", "rowen"], "The config has no area 'rowen'; did you mean 'rowan'?"),
+        (["photo.jpg", "--area", "rowan"], "Area 'rowan' has no imagery yet; make it with"),
+        (["none.jpg", "--area", "rowan"], "Photo none.jpg does not exist; correct its path."),
+        (["photo.jpg", "--imagery", "none.tif", "--model", "../witw.safetensors"], "none.tif does"),
+        (["photo.jpg", "--imagery", "city.tif", "--model", "none.st"], "none.st does not exist"),
+    ],
+)
+def test_a_mistake_is_reported_without_waiting_for_torch(home, options, said):
+    folder = home / "run"
+    folder.mkdir(exist_ok=True)
+    area = {"bbox_deg": list(BBOX), "strips": ["made.tif"], "split": "test"}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"aois": {"rowan": area}}))
+    shutil.copy(home / "photo.jpg", folder)
+    command = [sys.executable, "-c", WITHOUT_TORCH, "locate", *options]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert said in done.stdout
+
+
+def test_a_lock_counts_only_while_its_file_exists(tmp_path):
+    """Three processes take a lock that each removes at its end; never do two hold it."""
+    code = """
+import sys, time
+from pathlib import Path
+from witw.locating.imagery import _held
+held = Path(sys.argv[1])
+for _ in range(20):
+    with _held(held):
+        (held.parent / "inside").mkdir()
+        time.sleep(0.002)
+        (held.parent / "inside").rmdir()
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "city.witw")]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for process in running:
+        assert process.wait(60) == 0, process.stderr.read()
+    assert not list(tmp_path.iterdir())
 
 
 def test_photos_dropped_on_the_page_are_answered(home, trained, city, tmp_path):
