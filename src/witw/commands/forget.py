@@ -22,7 +22,7 @@ from witw.commands.erase import erase
 from witw.config import RESERVED
 from witw.errors import UserError
 from witw.files import sync_folders
-from witw.flickr.crawl import journal
+from witw.flickr.crawl import removal
 from witw.preflight import claim
 
 # A Flickr member's id, such as 12345678@N00.
@@ -85,7 +85,7 @@ def run(ids: Collection[str], owners: Collection[str]) -> Traces:
             path.unlink(missing_ok=True)
     sync_folders({path.parent for paths in traces.files.values() for path in paths})
     for aoi in traces.journals:
-        journal.scrub(aoi, traces.ids, owners)
+        removal.scrub(aoi, traces.ids, owners)
     traces.trained = _trained(traces)
     traces.erased = erase(RESULTS, traces.ids, traces.tables)
     return traces
@@ -163,11 +163,11 @@ def _look_into_journal(
 ) -> None:
     if not store.journal_path(aoi).is_file():
         return
-    held = journal.find(aoi, ids, owners)
+    held = removal.find(aoi, ids, owners)
     traces.known |= held
     # A journal's answer names no owners, so owners unknown to all tables are queried one by one.
     for owner in set(owners) - traces.known:
-        if held and journal.find(aoi, (), (owner,)):
+        if held and removal.find(aoi, (), (owner,)):
             traces.known.add(owner)
     if held:
         traces.journals[aoi] = held

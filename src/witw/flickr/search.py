@@ -7,29 +7,28 @@ import logging
 import math
 import os
 import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from witw import environment, forgotten, stage
 from witw.environment import CONFIRMED
 from witw.errors import UserError
+from witw.flickr import search_result
 from witw.flickr.api.client import Client, unwatched
 from witw.flickr.api.on_demand import Caller, OnDemand
-from witw.flickr.api.records import Photo, address
-from witw.flickr.crawl import probes, refresh
+from witw.flickr.api.records import address
+from witw.flickr.crawl import probes
 from witw.flickr.crawl.audit import Audit, audit
 from witw.flickr.crawl.cover import Cover
 from witw.flickr.crawl.journal import Journal, needs_service, questions
-from witw.flickr.crawl.ledger import Ledger, summed
 from witw.flickr.crawl.listing import OUTSIDE, Listing
-from witw.flickr.crawl.pages import PER_PAGE, Page, Query, query_of
-from witw.flickr.crawl.quadtree import Cell, Tree, WalkRules, walk
+from witw.flickr.crawl.pages import Page, Query, query_of
+from witw.flickr.crawl.quadtree import Tree, WalkRules, walk
+from witw.flickr.crawl.second_look import SecondLook
 from witw.flickr.crawl.service import Service, params
-from witw.flickr.crawl.verdict import verdict
+from witw.flickr.search_result import Found, Rows, SearchResult
 from witw.ground import shapes
 from witw.settings.search import Search
 from witw.store import journal_path
@@ -40,17 +39,6 @@ CUTS = (8, 6, 10, 7)  # position of each sweep's cuts, see Box.quarters
 PROBES = (1, 16)  # accuracies queried once, in addition to none
 
 log = logging.getLogger("witw")
-
-Rows = list[dict[str, Any]]
-Known = Sequence[Mapping[str, Any]]  # photos as kept from the previous search
-
-
-class SearchResult(NamedTuple):
-    """Rows of the tables ``photos`` and ``cells``, and a summary with the search's verdict."""
-
-    photos: Rows
-    cells: Rows
-    summary: dict[str, Any]
 
 
 def searched(spec: Mapping[str, Any]) -> SearchResult:
@@ -184,16 +172,34 @@ class _Run:
             self.roots = [root._replace(accuracy=accuracy) for root in self.roots]
             tree, probed = self._probed(self._sweeps())
             audited = self._audit(tree, probed)
-            rows, gone, by_id = self._rows(tree, audited, probed)
+            rows, by_id = self._rows(tree, audited, probed)
         self.journal.finish(rows, self.questions)
-        summary = self._summary(tree, audited, probed, rows, by_id) | {
+        strayed, left_out = len(self.service.strayed), self.listing.left_out
+        found = Found(tree, probed, audited, rows, by_id, strayed, left_out)
+        summary = search_result.summary(found) | {
+            "licenses_alone": self.alone,
             "forgotten": len(self.listing.hidden),
-            "gone": gone,
             "accuracy_totals": {str(a or "unset"): n for a, n in accuracies.items()},
         }
+        self._log(summary)
         # Columns that Flickr does not provide, or that only tables of several sources need.
         same = {"source": "flickr", "heading_deg": None, "unusable": ""}
-        return SearchResult([same | row for row in rows], _cells(tree, rows), summary)
+        photos = [same | row for row in rows]
+        return SearchResult(photos, search_result.cell_rows(tree, rows), summary)
+
+    def _log(self, summary: Mapping[str, Any]) -> None:
+        log.info(
+            "%s: %s. %d photos in %d calls (%.3f times the minimum), plus %d audit calls; %d "
+            "requests in this run. %s",
+            self.aoi,
+            summary["verdict"],
+            summary["photos"],
+            summary["calls"],
+            summary["calls"] / summary["calls_least"],
+            summary["audit"]["calls"] + summary["probes"]["calls"],
+            self.client.requests,
+            " ".join(summary["reasons"]),
+        )
 
     def _accuracies(self) -> dict[int, int]:
         """Return totals by accuracy: whether an unset accuracy means all is undocumented."""
@@ -292,161 +298,32 @@ class _Run:
             lambda make: self.journal.settled(f"audit {self.questions}", make),
         )
 
-    def _rows(self, tree: Tree, audited: Audit, probed: probes.Probed) -> tuple[Rows, int, int]:
-        """Return rows of all photos, the number of gone ones and the number found by id.
-
-        Rows of missed and gone photos are included.
-        """
+    def _rows(self, tree: Tree, audited: Audit, probed: probes.Probed) -> tuple[Rows, int]:
+        """Return rows of all photos, also missed and gone ones, and the number found by id only."""
         cells = dict.fromkeys((*audited.unknown, *probed.unknown), "audit") | tree.listed
         before = {
             photo_id: row
             for photo_id, row in self.journal.before().items()
             if not self.removed.covers(photo_id, row["owner"])
         }
-        ours = self.ground, self.settings.licenses
-        lacking = refresh.candidates(before, cells, *ours)
-        doubted = [row for row in lacking if not row["is_gone"]]
-        there = self._second_look(tree, audited, doubted)
-        cells |= dict.fromkeys(sorted(there), "check")
-        missed = [row for row in doubted if row["id"] not in there]
-        count = sum(not row["is_gone"] for row in refresh.candidates(before, (), *ours))
-        self._stop_if_many([row for row in missed if not row.get("is_missed")], count)
-        # Photos missed before already, or confirmed by the user after a search had stopped.
-        is_due = self.is_confirmed and bool(self.journal.note("stopped"))
-        due = [row for row in missed if is_due or row.get("is_missed")]
-        by_id = sorted(row["id"] for row in due if self.service.by_id(row["id"]))
-        cells |= dict.fromkeys(by_id, "check")
-        if is_due:
-            self.journal.set_note("confirmed", "yes")
+        look = SecondLook(
+            aoi=self.aoi,
+            ground=self.ground,
+            licenses=self.settings.licenses,
+            roots=self.roots,
+            snapshot=self.snapshot,
+            questions=self.questions,
+            host=self.host,
+            is_confirmed=self.is_confirmed,
+            service=self.service,
+            journal=self.journal,
+        )
+        is_proved = tree.is_proved and not audited.unknown
+        settled = look.settle(before, cells, len(tree.listed) if is_proved else 0)
         rows = []
-        for photo_id, cell in cells.items():
+        for photo_id, cell in settled.cells.items():
+            photo = self.listing.photos[photo_id]
             first = before.get(photo_id, {}).get("first_seen", self.snapshot)
-            rows.append(self._row(self.listing.photos[photo_id], cell, first, self.snapshot))
-        ends = {row["id"] for row in due} - set(by_id)
-        waiting = [row for row in missed if row["id"] not in ends and row["id"] not in cells]
-        told = self.journal.recall({row["id"] for row in waiting}) if waiting else {}
-        rows += [refresh.restored(r, told.get(r["id"], {}), self.host) for r in waiting]
-        dead = [row for row in lacking if row["is_gone"] or row["id"] in ends]
-        gone = [refresh.tombstone(row, row["last_seen"]) for row in dead]
-        return sorted(rows + gone, key=lambda row: str(row["id"])), len(gone), len(by_id)
-
-    def _second_look(self, tree: Tree, audited: Audit, doubted: Known) -> set[str]:
-        """Return the ids of the doubted photos that a second look finds."""
-        is_proved = tree.listed and tree.is_proved and not audited.unknown
-        if is_proved and len(doubted) <= refresh.most(len(tree.listed)):
-            return set()
-        keys: list[str] = []
-
-        def ask(query: Query) -> Page:
-            keys.append(query.key)
-            return self.ask(query)
-
-        def looked() -> str:
-            for root in self.roots:
-                here = [row for row in doubted if root.box.holds(row["lon"], row["lat"])]
-                refresh.missed(ask, root, here)
-            return json.dumps(keys)
-
-        # Sends the same queries even after photos have been forgotten.
-        asked = json.loads(self.journal.settled("second look " + self.questions, looked))
-        entries = (e for key in asked for e in self.ask(query_of(key)).entries if not e.flaw)
-        return {entry.id for entry in entries} & {row["id"] for row in doubted}
-
-    def _stop_if_many(self, missed: Known, count: int) -> None:
-        """Stop if too many photos are missed at once for all of them to be gone.
-
-        Raises:
-            UserError: Too many are missed, and the user has not confirmed it.
-        """
-        if len(missed) <= refresh.most(count) or self.is_confirmed:
-            return
-        asked = refresh.sample(missed)
-        there = sum(self.service.by_id(row["id"]) is not None for row in asked)
-        self.journal.set_note("stopped", str(len(missed)))
-        said = refresh.too_many(len(missed), count, there, len(asked), self.snapshot)
-        raise UserError(f"Area {self.aoi!r}: {said}")
-
-    def _row(self, photo: Photo, cell: str, first: str, last: str) -> dict[str, Any]:
-        found = self.known[photo.license_id]
-        return {name: getattr(photo, name) for name in Photo.__slots__} | {
-            "license": found.name,
-            "license_url": found.url,
-            "photo_page": photo.page,
-            "cell": cell,
-            "first_seen": first,
-            "last_seen": last,
-            "is_gone": False,
-        }
-
-    def _summary(
-        self, tree: Tree, audited: Audit, probed: probes.Probed, rows: Rows, by_id: int
-    ) -> dict[str, Any]:
-        missed = sum(row["cell"] == "missed" for row in rows)
-        listed = sum(not row["is_gone"] for row in rows) - missed
-        ledger = summed(cell.ledger for cell in tree.cells)
-        unreachable = sum(cell.unreachable for cell in tree.cells)
-        strayed = len(self.service.strayed)
-        word, reasons = verdict(
-            listed, ledger, audited, unreachable, probed, strayed, _missing(tree)
-        )
-        if by_id:
-            word = "nearly complete" if word == "complete" else word
-            reasons.append(f"{by_id} photos that no search shows still exist under their ids.")
-        if missed:
-            reasons.append(
-                f"{missed} photos of the previous search were missed; they stay listed until the "
-                "next search misses them too and Flickr does not return them by their ids."
-            )
-        ids = {row["id"] for row in rows}
-        left_out = {i: why for i, why in sorted(self.listing.left_out.items()) if i not in ids}
-        least = max(1, math.ceil(listed / PER_PAGE))
-        log.info(
-            "%s: %s. %d photos in %d calls (%.3f times the minimum), plus %d audit calls; %d "
-            "requests in this run. %s",
-            self.aoi,
-            word,
-            listed,
-            tree.calls,
-            tree.calls / least,
-            audited.calls + probed.calls,
-            self.client.requests,
-            " ".join(reasons),
-        )
-        names = ("steps", "over", "under", "worst", "over_sum", "under_sum")
-        return {
-            "verdict": word,
-            "reasons": reasons,
-            "photos": listed,
-            "missed": missed,
-            "calls": tree.calls,
-            "calls_least": least,
-            "unreachable": unreachable,
-            "strayed": strayed,
-            "ledger": {name: getattr(ledger, name) for name in names},
-            "audit": asdict(audited) | {"unknown": len(audited.unknown)},
-            "probes": asdict(probed) | {"unknown": len(probed.unknown)},
-            "licenses_alone": self.alone,
-            "left_out": dict(sorted(Counter(left_out.values()).items())),
-            "left_out_ids": left_out,
-        }
-
-
-def _missing(tree: Tree) -> int:
-    """Return the photos counted but never shown, in the sweep with the most of them."""
-    sweeps: dict[str, list[Ledger]] = {}
-    for cell in tree.cells:
-        sweep, colon, _ = cell.cell.partition(":")
-        sweeps.setdefault(sweep if colon else "", []).append(cell.ledger)
-    return max(summed(ledgers).missing for ledgers in sweeps.values())
-
-
-def _cells(tree: Tree, rows: Rows) -> Rows:
-    listed = Counter(row["cell"] for row in rows)
-    return [_cell_row(cell, listed[cell.cell]) for cell in tree.cells]
-
-
-def _cell_row(cell: Cell, listed: int) -> dict[str, Any]:
-    sides = dict(zip(("west", "south", "east", "north"), cell.box.degrees, strict=True))
-    account = {name: getattr(cell.ledger, name) for name in ("steps", "over", "under", "worst")}
-    names = ("cell", "total", "calls", "is_leaf", "is_ordered", "unreachable")
-    return sides | account | {name: getattr(cell, name) for name in names} | {"listed": listed}
+            license_ = self.known[photo.license_id]
+            rows.append(search_result.photo_row(photo, license_, cell, first, self.snapshot))
+        return sorted(rows + settled.rows, key=lambda row: str(row["id"])), settled.by_id

@@ -18,7 +18,7 @@ from witw.flickr.api.client import Client
 from witw.flickr.api.on_demand import OnDemand
 from witw.flickr.api.records import Photo
 from witw.flickr.crawl import journal as journals
-from witw.flickr.crawl import probes
+from witw.flickr.crawl import probes, removal
 from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.journal import Journal
 from witw.flickr.crawl.pages import Entry, Page, query_of
@@ -173,7 +173,7 @@ def test_forgetting_photos_changes_no_query_and_no_verdict(tmp_path, monkeypatch
     some = {row["id"] for row in first.photos if row["owner"] == owner or row["license_id"] == 11}
     assert not journals.needs_service(spec | {"forgotten": "x"})
     forgotten.add(some, [owner], ["paris"])
-    journals.scrub("paris", some, [owner])
+    removal.scrub("paris", some, [owner])
     done = run_stage(tmp_path, spec)
     assert done.returncode == 0, done.stderr
     photos = tables.read(tmp_path / "photos.parquet", "photos")

@@ -82,6 +82,15 @@ def rows_of(
     return found, list(found.get(item, []))
 
 
+def photos_of(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the photo records of a response to flickr.photos.search or flickr.photos.getInfo."""
+    group, one = answer.get("photos"), answer.get("photo")
+    if isinstance(one, Mapping):
+        return [one]
+    rows = group.get("photo") if isinstance(group, Mapping) else None
+    return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+
+
 def parse(raw: object, host: str) -> Photo:
     """Parse one photo of flickr.photos.search.
 

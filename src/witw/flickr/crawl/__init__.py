@@ -1,1 +1,1 @@
-"""The crawl behind search: quadtree, pages, journal, ledger, audit, verdict, refresh."""
+"""The crawl behind search: quadtree, pages, journal, ledger, audit, verdict, second look."""

@@ -16,36 +16,16 @@ import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from witw.errors import UserError
 from witw.flickr.api.client import PAST_END, Attempt
-from witw.flickr.api.records import text
+from witw.flickr.api.records import photos_of, text
+from witw.flickr.crawl.journal_file import existing, explained, opened
 from witw.flickr.crawl.pages import Page
 from witw.flickr.crawl.refresh import KEPT
-from witw.forgotten import Forgotten, alias
-from witw.store import journal_path
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS crawl (
-    id INTEGER PRIMARY KEY, api_url TEXT, snapshot TEXT, finished INTEGER,
-    UNIQUE (api_url, snapshot)
-);
-CREATE TABLE IF NOT EXISTS call (
-    id INTEGER PRIMARY KEY, crawl INTEGER, query TEXT, try INTEGER, started REAL, ms REAL,
-    http_status INTEGER, api_code INTEGER, why TEXT,
-    total INTEGER, pages INTEGER, photos INTEGER, sha256 TEXT, body BLOB
-);
-CREATE INDEX IF NOT EXISTS call_query ON call (crawl, query);
-CREATE TABLE IF NOT EXISTS listed (
-    crawl INTEGER, id TEXT, photo TEXT, PRIMARY KEY (crawl, id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS note (
-    crawl INTEGER, name TEXT, text TEXT, PRIMARY KEY (crawl, name)
-) WITHOUT ROWID;
-"""
 
 # Fields of a listed photo that the next search needs. Nothing that the owner wrote is kept, except
 # for a missed photo: it stays listed for now, and no later response may show it again.
@@ -68,9 +48,9 @@ class Journal:
     def __init__(self, path: Path, api_url: str, snapshot: str) -> None:
         self._path = path
         self._lock = threading.Lock()
-        with _explained(path):
+        with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = _opened(path)
+            self._database = opened(path)
         add = "INSERT OR IGNORE INTO crawl (api_url, snapshot, finished) VALUES (?, ?, 0)"
         find = "SELECT id FROM crawl WHERE api_url = ? AND snapshot = ?"
         with self._held() as database:
@@ -88,7 +68,7 @@ class Journal:
     @contextmanager
     def _held(self) -> Iterator[sqlite3.Connection]:
         """Lock the file for one thread, as one transaction."""
-        with _explained(self._path), self._lock, self._database as database:
+        with explained(self._path), self._lock, self._database as database:
             yield database
 
     def record(self, query: str, attempt: Attempt, page: Page | None, flaw: str = "") -> None:
@@ -138,7 +118,7 @@ class Journal:
         )
         with self._held() as database:
             rows = database.execute(select, (self._crawl, query, *refusals)).fetchall()
-        with _explained(self._path):
+        with explained(self._path):
             return [zlib.decompress(body) if body else b"" for (body,) in rows]
 
     def fruitless(self) -> Counter[str]:
@@ -208,7 +188,7 @@ class Journal:
                 return found
             for (body,) in database.execute(bodies, (self._crawl,)):
                 answer = json.loads(zlib.decompress(body))
-                for raw in _photos(answer) if isinstance(answer, dict) else ():
+                for raw in photos_of(answer) if isinstance(answer, dict) else ():
                     if text(raw.get("id")) in ids:
                         found.setdefault(text(raw.get("id")), dict(raw))
         return found
@@ -221,7 +201,7 @@ class Journal:
         )
         with self._held() as database:
             rows = database.execute(select, (self._crawl,)).fetchall()
-        with _explained(self._path):
+        with explained(self._path):
             return {photo_id: json.loads(photo) for photo_id, photo in rows}
 
     def finish(self, photos: Iterable[Mapping[str, Any]], asked: str = "") -> None:
@@ -288,7 +268,7 @@ def needs_service(spec: Mapping[str, Any]) -> bool:
     )
     keys = spec["flickr"]["api_url"], spec["search"]["snapshot"]
     try:
-        with _existing(spec["aoi"]) as database:
+        with existing(spec["aoi"]) as database:
             found = database.execute(select, keys).fetchone() if database else None
     except UserError:  # the search itself reports faults of its journal
         return True
@@ -297,119 +277,3 @@ def needs_service(spec: Mapping[str, Any]) -> bool:
 
 def _whole(number: int | None) -> int | None:
     return number if number is not None and -_LARGEST <= number <= _LARGEST else None
-
-
-def find(aoi: str, ids: Collection[str], owners: Collection[str]) -> set[str]:
-    """Return the ids in an area's journal that are in ``ids`` or belong to ``owners``."""
-    with _existing(aoi) as database:
-        rows = (row for _, answer in _bodies(database) for row in _photos(answer))
-        found = {text(row.get("id")) for row in rows if _is_one(row, ids, owners)}
-        listed = database.execute("SELECT photo FROM listed").fetchall() if database else []
-        kept = (json.loads(photo) for (photo,) in listed)
-        return found | {row["id"] for row in kept if _is_one(row, ids, owners)}
-
-
-def scrub(aoi: str, ids: Collection[str], owners: Collection[str]) -> int:
-    """Remove photos from an area's journal, see :func:`redact`.
-
-    Returns:
-        Number of removed photos.
-    """
-    gone = find(aoi, ids, owners)
-    with _existing(aoi) as database:
-        if database is None or not gone:
-            return len(gone)
-        removed = Forgotten(frozenset(gone), frozenset(owners))
-        for number, answer in list(_bodies(database)):
-            if redact(answer, removed):
-                body = zlib.compress(json.dumps(answer).encode(), 3)
-                database.execute("UPDATE call SET body = ? WHERE id = ?", (body, number))
-        database.executemany("DELETE FROM listed WHERE id = ?", [(one,) for one in gone])
-        database.commit()
-        # Deleted data must not remain in free pages of the file.
-        database.execute("VACUUM")
-    return len(gone)
-
-
-def redact(answer: Mapping[str, Any], removed: Forgotten) -> bool:
-    """Remove forgotten photos from a response in place; return whether there were any.
-
-    Each keeps an alias, its upload date and its licence. The next query follows from these, so a
-    repeated search sends the same queries.
-    """
-    is_changed = False
-    for row in _photos(answer):
-        if isinstance(row, dict) and removed.covers(text(row.get("id")), _owner(row)):
-            kept = {name: row.get(name) for name in ("dateupload", "license")}
-            kept["id"] = alias(text(row.get("id")))
-            row.clear()
-            row.update(kept)
-            is_changed = True
-    return is_changed
-
-
-def _is_one(row: Mapping[str, Any], ids: Collection[str], owners: Collection[str]) -> bool:
-    return text(row.get("id")) in ids or _owner(row) in owners
-
-
-def _owner(row: Mapping[str, Any]) -> str:
-    """Return the NSID of a record's owner; flickr.photos.getInfo wraps it in an object."""
-    owner = row.get("owner")
-    return text(owner.get("nsid")) if isinstance(owner, Mapping) else text(owner)
-
-
-def _photos(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the photo records of a response to flickr.photos.search or flickr.photos.getInfo."""
-    group, one = answer.get("photos"), answer.get("photo")
-    if isinstance(one, Mapping):
-        return [one]
-    rows = group.get("photo") if isinstance(group, Mapping) else None
-    return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
-
-
-def _bodies(database: sqlite3.Connection | None) -> Iterator[tuple[int, dict[str, Any]]]:
-    if database is not None:
-        for number, body in database.execute("SELECT id, body FROM call WHERE body IS NOT NULL"):
-            answer = json.loads(zlib.decompress(body))
-            if isinstance(answer, dict):
-                yield number, answer
-
-
-@contextmanager
-def _existing(aoi: str) -> Iterator[sqlite3.Connection | None]:
-    path = journal_path(aoi)
-    if not path.is_file():
-        yield None
-        return
-    with _explained(path), closing(_opened(path)) as database:
-        yield database
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=1, check_same_thread=False)
-    # The lock lasts until the file is closed: two searches of one area would answer each other's
-    # queries. Exclusive mode also avoids shared memory, which network file systems lack.
-    database.execute("PRAGMA locking_mode = EXCLUSIVE")
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = NORMAL")
-    database.execute("PRAGMA secure_delete = ON")
-    database.executescript(_SCHEMA)
-    return database
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise UserError(
-                f"{path} is in use by another search of this area; wait until that search ends."
-            ) from None
-        raise UserError(f"{path} cannot be used ({error}); fix that and run again.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be used ({error}); fix that and run again.") from None
-    except (sqlite3.DatabaseError, zlib.error, json.JSONDecodeError) as error:
-        raise UserError(
-            f"{path} is not a search journal ({error}); delete it to search the area again."
-        ) from None

@@ -13,9 +13,10 @@ from witw.flickr.api import licenses
 from witw.flickr.api.client import PAST_END, Attempt, RefusedError
 from witw.flickr.api.on_demand import Caller
 from witw.flickr.api.records import Photo, text
-from witw.flickr.crawl.journal import Journal, redact
+from witw.flickr.crawl.journal import Journal
 from witw.flickr.crawl.listing import Listing
 from witw.flickr.crawl.pages import PER_PAGE, Page, Query
+from witw.flickr.crawl.removal import redact
 from witw.forgotten import NOTHING, Forgotten
 
 INFO = "flickr.photos.getInfo"
