@@ -1,4 +1,4 @@
-"""The command ``witw``: plan, diff, status, locate, push-model, forget, snakefile."""
+"""The command ``witw``: plan, diff, status, locate, push-model, push-dataset, forget, snakefile."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ COMMANDS = {
     "status": "during and after a run: finished, running and failed jobs, time left",
     "locate": "locate photos, from satellite imagery alone",
     "push-model": "share a model, with its card, in a Hugging Face repository",
+    "push-dataset": "copy the data set or an export to a bucket (s3://, gs://, az://)",
     "forget": "delete photos, or all photos of an owner, and never fetch them again",
     "snakefile": "print the path of the Snakefile, for `snakemake -s`",
 }

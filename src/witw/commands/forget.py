@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from witw import forgotten, store
+from witw import forgotten, pushed, store
 from witw.commands.erase import erase
 from witw.config import RESERVED
 from witw.errors import UserError
@@ -208,6 +208,7 @@ def report(traces: Traces, ids: Collection[str], owners: Collection[str]) -> str
             f"({', '.join(['tables', *joint, 'report'])}).",
         ]
         lines += _model(traces)
+    lines += _pushed()
     lines += [
         "",
         "Please delete yourself: copies outside this folder (archives, backups), and results that "
@@ -242,6 +243,21 @@ def _model(traces: Traces) -> list[str]:
         f"The model in {RESULTS / 'model'} was trained with {count:,} of these photos. It and its "
         "copies keep their influence until the model is trained again."
     ]
+
+
+def _pushed() -> list[str]:
+    """Name the commands that bring the removal to pushed copies."""
+    try:
+        copies = pushed.load()
+    except UserError as error:
+        return ["", str(error)]
+    if not copies:
+        return []
+    lines = ["", "Pushed copies keep these photos until you push again; rebuild exports first:"]
+    for url, folder in copies.items():
+        is_usual = folder == str(RESULTS / "dataset")
+        lines.append(f"  witw push-dataset {url}" + ("" if is_usual else f" --from {folder}"))
+    return lines
 
 
 def _count(number: int, one: str, many: str = "") -> str:

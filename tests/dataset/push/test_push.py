@@ -1,0 +1,351 @@
+"""`witw push-dataset` to a server that speaks S3, on loopback, and to folders."""
+
+import hashlib
+import io
+import os
+import shutil
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import obstore
+import pyarrow.parquet as pq
+import pytest
+
+from tests.dataset.made_dataset import build, rows
+from tests.imagery.s3 import s3
+from witw import __main__, tables
+from witw.commands import forget
+from witw.dataset import export_webdataset
+from witw.dataset.push import push
+from witw.dataset.push.address import open_store
+from witw.errors import UserError
+
+WRONG = "wJalrXUtnFEMI-not-the-secret"
+IDS = ["100", "101", "102", "103"]
+COMPLETE, PARTIAL = ".manifest.parquet", ".manifest.partial.parquet"
+
+
+def photo(number):
+    return f"photos/paris/{number[-2:]}/{number}.jpg"
+
+
+def chip(number):
+    return f"chips/paris/0001/{number}.jpg"
+
+
+class Bucket:
+    """A bucket of its own; addresses begin with `url`."""
+
+    def __init__(self, server, name):
+        self.server, self.name, self.url = server, name, f"s3://{name}/set"
+        server.ask("PUT", name)
+
+    def put(self, key, body):
+        self.server.ask("PUT", f"{self.name}/{key}", body)
+
+    def get(self, key):
+        return self.server.ask("GET", f"{self.name}/{key}")
+
+    def names(self, below="set/"):
+        answer = ElementTree.fromstring(self.server.ask("GET", f"{self.name}?list-type=2"))
+        found = [node.text for node in answer.iter() if node.tag.endswith("}Key")]
+        return {key.removeprefix(below) for key in found if key.startswith(below)}
+
+    def age(self):
+        """Return when each object was uploaded, by key."""
+        answer = ElementTree.fromstring(self.server.ask("GET", f"{self.name}?list-type=2"))
+        found = [n.text for n in answer.iter() if n.tag.endswith(("}Key", "}LastModified"))]
+        return dict(zip(found[::2], found[1::2], strict=True))
+
+
+@pytest.fixture(scope="module")
+def server():
+    with s3() as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(server, request, monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{server.endpoint}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    digest = hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
+    return Bucket(server, f"bucket-{digest}")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Make a run folder of four pairs, which is the test's working folder; return its data set."""
+    run = tmp_path / "run"
+    run.mkdir()
+    monkeypatch.chdir(run)
+    make(IDS)
+    return Path("results/dataset")
+
+
+def make(ids):
+    """Make photos, chips, the area's table and the data set."""
+    table = [row for row in rows("paris", ["paired"] * len(IDS)) if row["id"] in ids]
+    for row in table:
+        paths = {"photo": photo(row["id"]), "chip": f"results/paris/chips/0001/{row['id']}.jpg"}
+        for kind, path in paths.items():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_bytes(path.encode())
+            row |= {f"{kind}_path": path}
+            row |= {f"{kind}_sha256": hashlib.sha256(path.encode()).hexdigest()}
+    own = Path("results/paris/pairs.parquet")
+    tables.write_geo(own, "pairs", table)
+    build([own], Path("results/dataset"))
+
+
+def run(*words):
+    __main__.run(["push-dataset", *words])
+
+
+def files_of(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
+
+
+def refused(*words):
+    """Run the command; return its sentence, which must come soon."""
+    start = time.monotonic()
+    with pytest.raises(UserError) as told:
+        run(*words)
+    assert time.monotonic() - start < 45  # seconds, on a busy machine
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+def test_the_whole_folder_arrives_with_a_manifest(bucket, folder, capsys):
+    run(bucket.url)
+    local = files_of(folder)
+    assert bucket.names() == {*local, COMPLETE}
+    assert {name: bucket.get(f"set/{name}") for name in local} == local
+    table = pq.read_table(io.BytesIO(bucket.get(f"set/{COMPLETE}"))).to_pylist()
+    assert {row["path"]: (row["bytes"], row["sha256"]) for row in table} == {
+        name: (len(body), hashlib.sha256(body).hexdigest()) for name, body in local.items()
+    }
+    assert f"{len(local)} files uploaded" in capsys.readouterr().out
+    card = obstore.get(open_store(bucket.url, patient=False), "README.md")
+    assert card.attributes["Content-Type"] == "text/markdown"
+
+
+def test_a_second_push_uploads_nothing(bucket, folder, capsys):
+    run(bucket.url)
+    before = bucket.age()
+    run(f"{bucket.url}/")
+    assert "0 files uploaded (0.0 MB), 0 deleted" in capsys.readouterr().out
+    assert bucket.age() == before
+
+
+def test_only_files_that_differ_are_uploaded(bucket, folder, capsys):
+    run(bucket.url)
+    (folder / "funnel.csv").write_text("changed")
+    run(bucket.url)
+    assert "1 files uploaded" in capsys.readouterr().out.splitlines()[-1]
+    assert bucket.get("set/funnel.csv") == b"changed"
+
+
+@pytest.mark.parametrize("body", [None, b"0123456789"])
+def test_an_object_that_was_changed_or_deleted_there_is_uploaded_again(bucket, folder, body):
+    run(bucket.url)
+    if body is None:
+        bucket.server.ask("DELETE", f"{bucket.name}/set/{chip('101')}")
+    else:
+        bucket.put(f"set/{chip('101')}", body)
+    run(bucket.url)
+    assert bucket.get(f"set/{chip('101')}") == (folder / chip("101")).read_bytes()
+
+
+def test_a_removal_reaches_the_bucket_and_leaves_foreign_objects(bucket, folder, capsys):
+    bucket.put("set/photos/paris/00/foreign.jpg", b"not ours")
+    bucket.put("beside/100.jpg", b"not ours")
+    run(bucket.url)
+    __main__.run(["forget", "100"])
+    assert f"  witw push-dataset {bucket.url}\n" in capsys.readouterr().out
+    before = bucket.names()
+    run(bucket.url)
+    gone = {photo("100"), chip("100"), "README.md", "example.jpg"}
+    assert before - bucket.names() == gone
+    assert "has no data card" in capsys.readouterr().out
+    make(IDS[1:])
+    run(bucket.url)
+    assert bucket.names() - before == set()
+    assert "README.md" in bucket.names()
+    assert bucket.get("set/photos/paris/00/foreign.jpg") == b"not ours"
+    assert bucket.get("beside/100.jpg") == b"not ours"
+    held = b"".join(bucket.get(f"set/{key}") for key in bucket.names())
+    assert photo("100").encode() not in held
+
+
+def test_an_interrupted_push_is_not_complete_and_continues(bucket, folder, capsys):
+    whole = (folder / chip("103")).read_bytes()
+    (folder / chip("103")).write_bytes(b"x" * len(whole))
+    assert "chips/paris/0001/103.jpg is damaged" in refused(bucket.url)
+    assert PARTIAL in bucket.names()
+    assert not bucket.names() & {COMPLETE, "README.md", "pairs.parquet", "croissant.json"}
+    (folder / chip("103")).write_bytes(whole)
+    run(bucket.url)
+    assert bucket.names() == {*map(photo, IDS), *map(chip, IDS), *TOP, COMPLETE}
+    assert "Pushed to" in capsys.readouterr().out
+
+
+TOP = {"pairs.parquet", "funnel.csv", "licenses.csv", "CREDITS.csv", "README.md"}
+TOP |= {"croissant.json", "ids.csv", "provenance.json", "example.jpg"}
+
+
+def test_a_photo_of_an_interrupted_push_is_deleted_if_it_is_forgotten(bucket, folder):
+    (folder / chip("103")).write_bytes(b"damaged")
+    refused(bucket.url)
+    make(IDS[1:])
+    run(bucket.url)
+    assert bucket.names() == {*map(photo, IDS[1:]), *map(chip, IDS[1:]), *TOP, COMPLETE}
+
+
+def test_a_changed_copy_is_incomplete_until_its_end(bucket, folder):
+    run(bucket.url)
+    Path("results/dataset/chips/paris/0001/103.jpg").write_bytes(b"")
+    bucket.server.ask("DELETE", f"{bucket.name}/set/{chip('103')}")
+    refused(bucket.url)
+    assert PARTIAL in bucket.names()
+    assert COMPLETE not in bucket.names()
+
+
+def test_a_large_file_is_uploaded_in_parts(bucket, folder, monkeypatch):
+    body = os.urandom(6 << 20) * 2
+    (folder / "provenance.json").write_bytes(body)
+    monkeypatch.setattr(push, "SMALL", 5 << 20)
+    run(bucket.url)
+    assert bucket.get("set/provenance.json") == body
+    before = bucket.age()
+    run(bucket.url)
+    assert bucket.age() == before
+
+
+def test_a_foreign_object_is_never_overwritten(bucket, folder):
+    bucket.put("set/README.md", b"not ours")
+    assert f"{bucket.url}/README.md exists and was not put there by a push" in refused(bucket.url)
+    assert bucket.names() == {"README.md"}
+    assert bucket.get("set/README.md") == b"not ours"
+
+
+def test_an_export_is_pushed_and_not_over_the_data_set(bucket, folder, capsys):
+    export = Path("results/export/webdataset")
+    export_webdataset.run(folder / "pairs.parquet", export)
+    run(f"{bucket.url}/tars", "--from", str(export))
+    assert bucket.names("set/tars/") == {"test-000000.tar", "ids.txt", COMPLETE}
+    assert "holds a copy of `webdataset`, not of `dataset`" in refused(f"{bucket.url}/tars")
+    forget.run(["100"], [])
+    assert "snakemake --cores 4 export_webdataset" in refused(bucket.url, "--from", str(export))
+    __main__.run(["forget", "101"])
+    assert f"witw push-dataset {bucket.url}/tars --from {export}" in capsys.readouterr().out
+
+
+def test_a_copy_is_deleted_on_request(bucket, folder, capsys):
+    bucket.put("set/foreign.txt", b"not ours")
+    run(bucket.url)
+    run(bucket.url, "--delete", "--dry-run")
+    assert COMPLETE in bucket.names()
+    run(bucket.url, "--delete")
+    assert bucket.names() == {"foreign.txt"}
+    assert "Deleted 17 files" in capsys.readouterr().out
+    __main__.run(["forget", "100"])
+    assert "push-dataset" not in capsys.readouterr().out
+
+
+def test_a_dry_run_changes_nothing(bucket, folder, capsys):
+    run(bucket.url, "-n")
+    assert "17 files uploaded" in capsys.readouterr().out
+    assert bucket.names() == set()
+    assert not Path("photos/pushed.json").exists()
+
+
+def test_a_missing_picture_is_reported_before_anything_is_deleted(bucket, folder):
+    run(bucket.url)
+    before = bucket.age()
+    shutil.rmtree(folder / "chips")
+    assert "chips/paris/0001/100.jpg is missing" in refused(bucket.url)
+    assert bucket.age() == before
+
+
+def test_a_bucket_that_does_not_exist_is_named(bucket, folder):
+    assert "s3://no-such-bucket/set cannot be used: there is no such bucket" in refused(
+        "s3://no-such-bucket/set"
+    )
+
+
+def test_a_service_that_cannot_be_reached_is_named_soon(bucket, folder, monkeypatch, free_port):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port}")
+    assert f"{bucket.url} cannot be used: the service cannot be reached" in refused(bucket.url)
+
+
+def test_missing_credentials_are_named(bucket, folder, monkeypatch, free_port):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", f"http://127.0.0.1:{free_port}")
+    assert f"{bucket.url} cannot be used: no credentials are found" in refused(bucket.url)
+
+
+def test_refused_credentials_are_named_but_not_shown(bucket, folder, monkeypatch):
+    key, secret = bucket.server.user()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+    bucket.server.strict(True)
+    try:
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", WRONG)
+        told = refused(bucket.url)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+        run(bucket.url)
+    finally:
+        bucket.server.strict(False)
+    assert f"{bucket.url} cannot be used: the credentials are refused" in told
+    assert not [word for word in (key, secret, WRONG) if word in told]
+
+
+def test_a_profile_gives_keys_and_endpoint(bucket, folder, monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    aws = tmp_path / ".aws"
+    aws.mkdir()
+    (aws / "credentials").write_text(
+        "[lab]\naws_access_key_id = testing\naws_secret_access_key = testing%x\n"
+    )
+    (aws / "config").write_text(
+        f"[profile lab]\nendpoint_url = http://{bucket.server.endpoint}\nregion = us-east-1\n"
+        "[profile sso]\nsso_session = x\n"
+    )
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    run(bucket.url)
+    assert COMPLETE in bucket.names()
+    monkeypatch.setenv("AWS_PROFILE", "sso")
+    assert "profile sso has no access key" in refused(bucket.url)
+
+
+def test_a_folder_is_an_address_too(folder, tmp_path, capsys):
+    target = tmp_path / "a copy"
+    run(f"file://{target}")
+    assert files_of(target).keys() - files_of(folder).keys() == {COMPLETE}
+    __main__.run(["forget", "100"])
+    run(f"file://{target}")
+    assert not (target / photo("100")).exists()
+    assert (target / photo("101")).read_bytes() == (folder / photo("101")).read_bytes()
+    capsys.readouterr()
+    run(f"file://{target}")
+    assert "0 files uploaded (0.0 MB), 0 deleted" in capsys.readouterr().out
+    assert "lies inside results/dataset" in refused(f"file://{folder.resolve()}/x")
+
+
+@pytest.mark.parametrize(
+    "url", ["bucket/set", "s3://", "s3:/bucket", "s3://b/../c", "ftp://b/c", "file://x", "file:///"]
+)
+def test_a_wrong_address_is_refused(folder, url):
+    assert "is not an address to push to: write s3://BUCKET/PREFIX" in refused(url)
+
+
+def test_credentials_in_an_address_are_refused_and_not_repeated(folder):
+    assert WRONG not in refused(f"s3://AKIA:{WRONG}@bucket/set")
+    assert WRONG not in refused(f"az://account/container?sig={WRONG}")
