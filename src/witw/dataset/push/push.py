@@ -169,7 +169,8 @@ class Push:
         self._delete([PARTIAL])
 
     def _upload(self, paths: Iterable[str], bar: tqdm[None]) -> None:
-        with ThreadPoolExecutor(THREADS) as pool:
+        pool = ThreadPoolExecutor(THREADS)
+        try:
             for batch in itertools.batched(paths, BATCH):
                 small = [path for path in batch if self.local[path].bytes <= SMALL]
                 large = [path for path in batch if self.local[path].bytes > SMALL]
@@ -177,6 +178,9 @@ class Push:
                     bar.update(size)
                     if time.monotonic() - self.saved > SAVE_S:
                         self._save(PARTIAL)
+        finally:
+            # After an error or Ctrl-C, only the uploads in flight are finished.
+            pool.shutdown(cancel_futures=True)
 
     def _send(self, path: str) -> int:
         """Upload a file; return its size.
