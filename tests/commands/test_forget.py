@@ -252,7 +252,7 @@ def test_the_next_command_finds_the_rest_of_an_interrupted_one(place, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(forget.journal, "scrub", killed)
+        patch.setattr(forget.removal, "scrub", killed)
         with pytest.raises(KeyboardInterrupt):
             forget.run([], [CY])
     # The rows are gone by now, and with them the link from owner to photos.

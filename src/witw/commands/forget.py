@@ -17,9 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from witw import forgotten, pushed, store
+from witw import forgotten, store
 from witw.commands.erase import erase
 from witw.config import RESERVED
+from witw.dataset.push import record
 from witw.errors import UserError
 from witw.files import sync_folders
 from witw.flickr.crawl import removal
@@ -248,7 +249,7 @@ def _model(traces: Traces) -> list[str]:
 def _pushed() -> list[str]:
     """Name the commands that bring the removal to pushed copies."""
     try:
-        copies = pushed.load()
+        copies = record.load()
     except UserError as error:
         return ["", str(error)]
     if not copies:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from witw import pushed, store
-from witw.dataset.push import address
+from witw import store
+from witw.dataset.push import address, record
 from witw.dataset.push.folder import kind, scan
 from witw.dataset.push.push import Copy, Plan, Push, remove
 from witw.errors import UserError
@@ -72,7 +72,7 @@ def _delete(url: str, dry_run: bool) -> str:
 def _note(url: str, folder: str | None) -> None:
     """Record the copy, unless this is not a run folder."""
     if store.ROOT.is_dir() or DATASET.parent.is_dir():
-        pushed.note(url, folder)
+        record.note(url, folder)
 
 
 def _relative(folder: Path) -> Path:
