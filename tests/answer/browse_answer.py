@@ -33,6 +33,19 @@ DRAWN = """() => {
 CURRENT = "() => document.querySelector('.mark[aria-current]')?.dataset.rank"
 OPEN = """() => [...document.querySelector(".answer").querySelectorAll("details[open]")]
     .map(place => place.dataset.rank)"""
+# Whether the map has scroll bars with its marks in its corners, before it is zoomed.
+SCROLLS = """() => {
+    const marks = [...document.querySelector(".map").querySelectorAll(".mark")];
+    const before = marks.map(mark => mark.style.cssText);
+    marks.forEach((mark, n) => {
+        mark.style.left = n % 2 ? "100%" : "0";
+        mark.style.top = n & 2 ? "100%" : "0";
+    });
+    const box = document.querySelector(".scroll");
+    const found = [box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight];
+    marks.forEach((mark, n) => mark.style.cssText = before[n]);
+    return found;
+}"""
 WIDTH = "() => document.documentElement.scrollWidth"
 PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0].startTime"
 CLIPPED = """() => [...document.querySelectorAll("*")]
@@ -73,7 +86,7 @@ def use(page, told):
 
 def main(chromium, page_html, folder):
     folder = Path(folder)
-    told = {"violations": [], "widths": {}, "clipped": {}}
+    told = {"violations": [], "widths": {}, "clipped": {}, "scrolls": []}
     asked, said = [], []
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=FLAGS)
@@ -93,6 +106,7 @@ def main(chromium, page_html, folder):
             page.wait_for_timeout(100)
             page.screenshot(path=folder / f"{width}-{scheme}.png", full_page=True)
             told["widths"][width] = page.evaluate(WIDTH)
+            told["scrolls"] += page.evaluate(SCROLLS)
             found = Axe().run(page).response["violations"]
             told["violations"] += [
                 {

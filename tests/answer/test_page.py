@@ -109,6 +109,7 @@ def test_the_page_is_accessible(seen):
     told, _ = seen
     assert [v for v in told["violations"] if v["impact"] in ("serious", "critical")] == []
     assert told["widths"] == {"390": 390, "1280": 1280}
+    assert told["scrolls"] == [0] * 8
     assert told["clipped"] == []
 
 
