@@ -10,6 +10,7 @@ from rasterio.transform import from_origin
 from witw.cvig.grid import Grid
 from witw.cvig.locating.located import Located, Scene
 from witw.cvig.scoring.calibration import Calibration
+from witw.cvig.scoring.localization import likeliest
 from witw.images.query import Photo
 
 EPSG, STEP, WEST, NORTH = 32631, 28.0, 500_024.0, 5_000_016.0
@@ -82,6 +83,7 @@ def answer(folder, probability=None, of=None, photos=1, here=0.7, name="a photo.
         "area": "rowan",
         "grid": of,
         "probability": heat,
+        "likely": likeliest(heat, of, 20),
         "score": np.tile(np.log(heat).astype(np.float32), (photos, 1)),
         "heading_deg": rng.uniform(0, 360, (photos, len(heat))).astype(np.float32),
         "fov_deg": (60.0,) * photos,

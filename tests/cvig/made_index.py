@@ -20,9 +20,7 @@ def write_index(folder, model_path, split, spacing_m=500.0):
     folder.mkdir(parents=True, exist_ok=True)
     model, data = Model.load(model_path, torch.device("cpu")), Packed.open(split)
     cells = {}
-    for number in np.unique(data.areas):
-        rows = np.flatnonzero(data.areas == number)
-        name = data.table["aoi"].iloc[rows[0]]
+    for name, rows in data.rows_by_area.items():
         codes = retrieval.encode(model.network, data, torch.device("cpu"), rows)
         east, north = data.places[rows[0]]
         grid = Grid(

@@ -33,7 +33,7 @@ def test_an_item_equals_trainings_input(pack):
         assert torch.equal(item["photo_size"], batch.sizes[at])
         assert item["geotag"].tolist() == [*data.table.loc[at, ["lat", "lon"]]]
         assert (item["id"], item["aoi"]) == tuple(data.table.loc[at, ["id", "aoi"]])
-        assert np.isnan(item["heading"])
+        assert item["heading"].isnan()
     with pytest.raises(IndexError):
         pairs[20]
 

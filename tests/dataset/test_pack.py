@@ -82,6 +82,8 @@ def test_the_pack_has_the_splits_pairs_by_area_and_id(folder):
         [30, 40],
     ]
     assert table.loc[2, ["easting", "northing"]].tolist() == [7, 8]
+    areas = Packed.open(folder / "pack").rows_by_area
+    assert {name: rows.tolist() for name, rows in areas.items()} == {"a": [0, 1], "b": [2]}
 
 
 def test_the_table_depends_on_the_pictures_bytes(folder):

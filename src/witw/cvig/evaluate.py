@@ -123,7 +123,7 @@ def run(
     fitted, told, own = _calibrated(model, val, cells, most)
     known = _known_headings(test, pairs)
     scored = _scored(model, test, cells, fitted, known, most)
-    names = np.unique(test.table["aoi"].to_numpy(dtype=str)).tolist()
+    names = list(test.rows_by_area)
     block = intervals.blocks(test.lon_lat)
     ranked = Ranked(scored.found.rank, scored.found.gallery, test.areas, block)
     where = {name: block[rows] for name, rows in scored.asked.items()}
@@ -134,7 +134,7 @@ def run(
     indexed = {name: _index(name, cells, model) for name in (*told["fitted_on"], *names)}
     values = {
         "model": about(model),
-        "queries": _queries(scored, test, names, most),
+        "queries": _queries(scored, test, most),
         "protocols": {
             "grid": protocols.tell_placed(scored.placed, where),
             "chips": protocols.tell_ranks(ranked, names),
@@ -164,10 +164,12 @@ def run(
     return values
 
 
-def _queries(scored: Scored, test: Packed, names: Sequence[str], most: int) -> dict[str, Any]:
+def _queries(scored: Scored, test: Packed, most: int) -> dict[str, Any]:
     """Return the number of photos and of queries of each area."""
-    photos = {name: int((test.areas == n).sum()) for n, name in enumerate(names)}
-    areas = {name: {"photos": photos[name], "asked": len(scored.asked[name])} for name in names}
+    areas = {
+        name: {"photos": len(rows), "asked": len(scored.asked[name])}
+        for name, rows in test.rows_by_area.items()
+    }
     return {"most": most, "square_m": protocols.BUCKET_M, "areas": areas}
 
 
@@ -184,10 +186,9 @@ def about(model: Model) -> dict[str, Any]:
     }
 
 
-def _area(model: Model, data: Packed, number: int, cells: Mapping[str, Path], most: int) -> Area:
+def _area(model: Model, data: Packed, name: str, cells: Mapping[str, Path], most: int) -> Area:
     """Encode an area's pairs and open its cells; one area at a time bounds the memory."""
-    rows = np.flatnonzero(data.areas == number)
-    name = str(data.table["aoi"].iloc[rows[0]])
+    rows = data.rows_by_area[name]
     index = _index(name, cells, model)
     ids = data.table["id"].iloc[rows].astype(str).tolist()
     places = data.places[rows]
@@ -207,7 +208,7 @@ def _calibrated(
     model: Model, val: Packed, cells: Mapping[str, Path], most: int
 ) -> tuple[Calibration, dict[str, Any], dict[str, NDArray[np.float64]]]:
     """Fit on the validation areas; return the fit, its figures, and the signs of the photos."""
-    areas = [_area(model, val, n, cells, most) for n in np.unique(val.areas)]
+    areas = [_area(model, val, name, cells, most) for name in val.rows_by_area]
     parts = [
         p
         for a in areas
@@ -257,8 +258,8 @@ def _scored(
     block = intervals.blocks(test.lon_lat)
     thinned, outcomes, placed, figures, asked = [], [], {}, {}, {}
     windows: dict[str, list[Windowed]] = {"window": [], "window_several": []}
-    for number in np.unique(test.areas):
-        area = _area(model, test, number, cells, most)
+    for name in test.rows_by_area:
+        area = _area(model, test, name, cells, most)
         rows, one = area.rows, np.zeros(len(area.rows), np.int64)
         found = retrieval.find(area.codes, one, blend)
         rank[rows], gallery[rows], turned[rows] = found.rank, found.gallery, found.heading_deg

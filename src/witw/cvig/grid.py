@@ -126,7 +126,7 @@ def plan(
 
 
 def _bounds(mosaic: rasterio.DatasetReader, ground: Ground) -> tuple[float, float, float, float]:
-    """West, south, east, north of an area in its mosaic's zone [m]."""
+    """Return west, south, east, north of an area in its mosaic's zone [m]."""
     if ground.geometry is not None:
         west, south, east, north = ground.projected(mosaic.crs.to_epsg()).bounds
         return west, south, east, north

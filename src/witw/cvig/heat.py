@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from witw.cvig.network.model import Model, PhotoCode, autocast, device
-from witw.cvig.scoring import localization
 from witw.cvig.scoring.calibration import Calibration, chances, sharpened
+from witw.cvig.scoring.localization import likeliest
 from witw.cvig.search import two_steps
 from witw.cvig.search.index_file import Index
 from witw.cvig.search.two_steps import Scores
@@ -82,11 +82,12 @@ def heat(
     found = two_steps.together(photos, index, model.blend, turn_deg)
     probability = chances(found.values, index.grid, sharpened(calibration, len(photos.mask)))[0]
     first = photos.some(slice(1))
-    return Heat(probability, headings(first, index, found, probability)[0], found.values[0])
+    likely = likeliest(probability, index.grid, NAMED)
+    return Heat(probability, headings(first, index, found, likely)[0], found.values[0])
 
 
 def headings(
-    photos: PhotoCode, index: Index, found: Scores, probability: NDArray[np.float64]
+    photos: PhotoCode, index: Index, found: Scores, likely: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return headings of photos ``(P, N)``, NaN at cells that are neither candidates nor likely.
 
@@ -96,13 +97,12 @@ def headings(
         photos: codes of ``P`` photos.
         index: ``N`` cells.
         found: scores of these photos: one row per photo, or one row for all.
-        probability: ``(N,)`` the map.
+        likely: cells that are likely by the map, see :func:`likeliest`.
     """
     out = np.full((len(photos.columns), len(index)), np.nan)
     if len(found.values) == len(out):
         np.put_along_axis(out, found.candidates, found.heading_deg, axis=1)
-    likely = localization.non_max_suppression(probability[None], index.grid, NAMED)[0]
-    likely = np.sort(likely[likely >= 0])
+    likely = np.sort(likely)
     missing = likely[np.isnan(out[:, likely]).any(axis=0)]
     if len(missing):
         out[:, missing] = two_steps.headings(photos, index, missing)

@@ -66,7 +66,7 @@ class Codes:
         return np.asarray((photos @ chips.T).cpu().numpy())
 
     def columns(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Columns of some chips, ``(n, W, D)`` float32, and their squared lengths, ``(n, W)``."""
+        """Return columns ``(n, W, D)`` float32 of chips, and their squared lengths ``(n, W)``."""
         at = torch.from_numpy(rows).to(self.chips.device)
         return two_steps.with_energy(self.chips[at].float().transpose(1, 2))
 
@@ -152,7 +152,7 @@ def ranks(codes: Codes, blend: Blend, most: int | None = None) -> NDArray[np.int
 
 @torch.inference_mode()
 def _whole_ranks(codes: Codes) -> NDArray[np.int64]:
-    """As :func:`ranks` for codes of one kind, comparing every photo with every chip in blocks."""
+    """Rank as :func:`ranks`, for codes of one kind: compare photos and chips in blocks."""
     flat = codes.chips.shape[-1] == 1
     few, many = (FLAT_PHOTOS, FLAT_CELLS) if flat else (PHOTOS, CELLS)
     # Allocated at once: small arrays between large freed ones would fragment the heap.

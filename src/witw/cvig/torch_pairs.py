@@ -92,7 +92,7 @@ class Pairs(Dataset[dict[str, Any]]):
         return items if self.transforms is None else [self.transforms(dict(i)) for i in items]
 
     def _fitted(self, pictures: Tensor) -> Tensor:
-        """``(B, side, side, 3)`` as ``(B, 3, size, size)``."""
+        """Resize ``(B, side, side, 3)`` to ``(B, 3, size, size)``."""
         planes = pictures.permute(0, 3, 1, 2)
         if self.size is None or planes.shape[-1] == self.size:
             return planes

@@ -251,6 +251,12 @@ class Packed:
         return np.unique(self.table["aoi"].to_numpy(dtype=str), return_inverse=True)[1]
 
     @cached_property
+    def rows_by_area(self) -> dict[str, NDArray[np.int64]]:
+        """Rows of each area, in the order of the areas' names."""
+        names = np.unique(self.table["aoi"].to_numpy(dtype=str)).tolist()
+        return {name: np.flatnonzero(self.areas == n) for n, name in enumerate(names)}
+
+    @cached_property
     def owners(self) -> NDArray[np.int64]:
         """``(N,)`` number of each row's owner; each photo without an owner has its own number."""
         names = self.table["owner"].to_numpy(dtype=object, na_value="")

@@ -115,7 +115,7 @@ def is_plain(path: Path) -> bool:
     Only its head is read.
 
     Raises:
-        OSError: the file cannot be read, or is no picture.
+        OSError: the file cannot be read, or is not a picture.
     """
     try:
         with Image.open(path, "r", FORMATS) as picture:

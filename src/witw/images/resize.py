@@ -33,18 +33,21 @@ def inside(square: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
     Returns:
         ``(height, width, 3)``, a view.
     """
-    side = len(square)
-    left, top = (side - width) // 2, (side - height) // 2
-    return square[top : top + height, left : left + width]
+    return square[_centred(len(square), width, height)]
 
 
 def blacken_around(square: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
     """Make a square black but for :func:`inside`, whose view it returns as that does."""
-    side = len(square)
+    rows, columns = _centred(len(square), width, height)
+    square[: rows.start] = square[rows.stop :] = 0
+    square[:, : columns.start] = square[:, columns.stop :] = 0
+    return square[rows, columns]
+
+
+def _centred(side: int, width: int, height: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a photo in the middle of a square."""
     left, top = (side - width) // 2, (side - height) // 2
-    square[:top] = square[top + height :] = 0
-    square[:, :left] = square[:, left + width :] = 0
-    return inside(square, width, height)
+    return slice(top, top + height), slice(left, left + width)
 
 
 def letterbox(photo: Image.Image, side: int) -> tuple[NDArray[np.uint8], int, int]:

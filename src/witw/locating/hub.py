@@ -57,8 +57,8 @@ def parse(text: str) -> Address:
     found = _ADDRESS.fullmatch(text)
     if not found:
         raise UserError(
-            f"{text} is no address of a model: write hf://OWNER/NAME, hf://OWNER/NAME/FILE, or "
-            "either with @REVISION."
+            f"{text} is not the address of a model: write hf://OWNER/NAME, hf://OWNER/NAME/FILE, "
+            "or either with @REVISION."
         )
     return Address(found[1], found[2] or FILE, found[3])
 
@@ -103,7 +103,7 @@ def push(model: Path, repo: str, private: bool = False) -> str:
         Address of the commit.
 
     Raises:
-        UserError: the file is no model, or the service refuses.
+        UserError: the file is not a model, or the service refuses.
     """
     facts = read_facts(model)
     api = HfApi()

@@ -106,7 +106,7 @@ def searchable(first: str | None, config_file: Path = CONFIG_FILE) -> list[str]:
         config_file: the run's.
 
     Raises:
-        UserError: the folder is no run folder, or no area has imagery.
+        UserError: the folder is not a run folder, or no area has imagery.
     """
     config = _config(config_file)
     chosen = _chosen(config, first) if first else None
@@ -124,7 +124,7 @@ def searchable(first: str | None, config_file: Path = CONFIG_FILE) -> list[str]:
 def _config(path: Path) -> Config:
     if not path.is_file():
         raise UserError(
-            f"{Path.cwd()} has no {path}, so it is no run folder: go to one, name it with "
+            f"{Path.cwd()} has no {path}, so it is not a run folder: go to one, name it with "
             "--directory, or give --imagery and --model."
         )
     return load(yaml_files.read(path), path.name)

@@ -58,7 +58,7 @@ def _text(path: Path) -> str:
             "--configfile gives, or write the file."
         ) from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is no config file: it is not text in UTF-8.") from None
+        raise UserError(f"{path} is not a config file: it is not text in UTF-8.") from None
     except OSError as error:
         raise UserError(f"Config file {path} cannot be read: {error.strerror}.") from None
 
@@ -130,7 +130,7 @@ def _check(
 
 
 def _syntax(error: yaml.YAMLError) -> str:
-    """Where and why a file is no YAML, as what follows its name."""
+    """Return where and why a file is not YAML, to follow its name."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
         return f" is not readable YAML: {' '.join(str(error).split())}."

@@ -14,7 +14,7 @@ import rasterio
 from PIL import Image
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.transform import from_bounds
+from rasterio.transform import from_bounds, xy
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform
 
@@ -72,8 +72,8 @@ def footprints(mosaic: Path) -> dict[str, list[tuple[float, float]]]:
         if name is None or name.text is None or box is None:
             continue
         x, y, wide, high = (float(box.get(k, "0")) for k in ("xOff", "yOff", "xSize", "ySize"))
-        corners = [(x, y), (x + wide, y), (x + wide, y + high), (x, y + high)]
-        eastings, northings = zip(*(grid * corner for corner in corners), strict=True)
+        columns, rows = (x, x + wide, x + wide, x), (y, y, y + high, y + high)
+        eastings, northings = xy(grid, rows, columns, offset="ul")
         lons, lats = transform(crs, "EPSG:4326", eastings, northings)
         strip = Path(name.text).name.removesuffix(".utm.tif")
         found[strip] = list(zip(lons, lats, strict=True))

@@ -203,5 +203,5 @@ def test_addresses_are_parsed():
         "a/b", "c/d.safetensors", "main"
     )
     for text in ("hf://a", "hf://", "https://a/b", "hf://a/b@"):
-        with pytest.raises(UserError, match="is no address of a model"):
+        with pytest.raises(UserError, match="is not the address of a model"):
             hub.parse(text)

@@ -17,9 +17,10 @@ from witw.cvig.locating.located import Located, Scene
 from witw.cvig.locating.locator import Locator
 from witw.cvig.locating.regions import Around, Within, parse_around, read_polygons
 from witw.cvig.network.model import Model
-from witw.cvig.scoring import presence, unusual
+from witw.cvig.scoring import localization, presence, unusual
 from witw.cvig.scoring.assurance import Assurance
 from witw.cvig.scoring.calibration import STEPS, Calibration
+from witw.cvig.scoring.localization import likeliest
 from witw.cvig.scoring.presence import Presence
 from witw.dataset.packed import Packed
 from witw.errors import UserError
@@ -55,6 +56,20 @@ def test_places_and_headings_are_found_in_an_unseen_city(locator, shots):
         assert (best.lon, best.lat) == pytest.approx((lon, lat), abs=1e-9)
     assert np.median(distance_m) < 60  # chance is 1.4 %
     assert np.median(turned) < 25
+
+
+def test_the_places_of_an_answer_are_chosen_once(locator, shots, monkeypatch):
+    choose, chosen = localization.non_max_suppression, []
+    monkeypatch.setattr(
+        localization, "non_max_suppression", lambda *args: chosen.append(args) or choose(*args)
+    )
+    found = locator.locate(shots[:1])[0]
+    places = found.places(3)
+    assert [place.cell for place in places] == found.likely[:3].tolist()
+    assert not any(math.isnan(place.heading_deg[0]) for place in places)
+    assert len(chosen) == 1
+    everything = found.places(len(found.grid.cells))
+    assert [p.cell for p in everything[: len(found.likely)]] == found.likely.tolist()
 
 
 def test_the_map_equals_the_stages_for_any_batch(locator, shots, trained, city):
@@ -172,7 +187,8 @@ def made(probability, heading=0.0):
     p = np.array(probability, float)
     photo = Photo("a.jpg", Image.new("RGB", (60, 40)))
     turned = np.full((1, count), heading, np.float32)
-    return Located((photo,), "made", grid, p, p[None].astype(np.float32), turned, (65.0,), None)
+    best, score = likeliest(p, grid, 2), p[None].astype(np.float32)
+    return Located((photo,), "made", grid, p, best, score, turned, (65.0,), None)
 
 
 def test_regions_equal_a_count_by_hand():

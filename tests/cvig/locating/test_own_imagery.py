@@ -242,7 +242,7 @@ def test_each_mistake_gives_one_sentence(home, tmp_path, monkeypatch):
         assert "`bands" not in text and "`scenes" not in text and "the key" not in text
         assert "aois." not in text
     assert not list(home.glob(".*.lock")) + list(tmp_path.glob(".*.lock"))
-    with pytest.raises(UserError, match="is no run folder"):
+    with pytest.raises(UserError, match="is not a run folder"):
         run(["locate", "photo.jpg"])
     with pytest.raises(UserError, match="--imagery needs a network"):
         run(["locate", "photo.jpg", "--imagery", "city.tif"])
@@ -337,7 +337,7 @@ def test_options_of_the_page_are_checked(home, tmp_path, monkeypatch):
         ([], "name photos, or use --serve"),
         (["photo.jpg", "--port", "8000"], "--port needs --serve"),
         (["--serve", "--port", "99999"], "must be between 0 and 65535"),
-        (["--serve"], "is no run folder"),
+        (["--serve"], "is not a run folder"),
     ):
         with pytest.raises(UserError, match=re.escape(said)):
             run(["locate", *options])

@@ -143,9 +143,9 @@ def test_original_weights_stay_where_they_are_below_layer_17(tmp_path):
     ("changes", "message"),
     [
         ({"backbone": "no_such_net"}, "timm has no model 'no_such_net'"),
-        ({"backbone": "test_convnext", "weights": "absent.pth"}, "there is no file absent.pth"),
-        ({"backbone": "original", "weights": "absent.pth"}, "there is no file absent.pth"),
-        ({"weights": "timm"}, "small backbone has none"),
+        ({"backbone": "test_convnext", "weights": "absent.pth"}, "absent.pth does not exist"),
+        ({"backbone": "original", "weights": "absent.pth"}, "absent.pth does not exist"),
+        ({"weights": "timm"}, "small backbone has no pretrained weights"),
     ],
 )
 def test_each_mistake_is_reported(changes, message):

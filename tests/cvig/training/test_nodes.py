@@ -258,5 +258,5 @@ def test_nodes_share_out_gpus_and_batch():
 
 def test_nodes_need_a_slurm_job(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    with pytest.raises(UserError, match="this is no Slurm job"):
+    with pytest.raises(UserError, match="this is not a Slurm job"):
         nodes.launch(0, 2, 8, [])

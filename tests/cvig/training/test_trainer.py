@@ -94,11 +94,11 @@ def test_recomputed_blocks_give_the_same_gradients(data):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"grad_checkpointing": True}, "'small' cannot do so"),
+        ({"grad_checkpointing": True}, "'small' does not support it"),
         (
             {"backbone": "test_vit", "grad_checkpointing": True, "drop_path": 0.1}
             | {"share_weights": True},
-            "need towers of their own",
+            "need separate towers",
         ),
         ({"drop_path": 0.1}, "'small' has no blocks to skip"),
         ({"freeze": 50}, "the backbone has"),

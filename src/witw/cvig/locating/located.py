@@ -75,12 +75,11 @@ class Located:
         area: name of the area or of its imagery.
         grid: the searched cells, possibly only a part of the area's cells.
         probability: ``(N,)`` float64 of the grid's cells, sums to 1, given that the photos were
-            taken
-            in one of them.
+            taken in one of them.
+        likely: the likeliest cells, best first, none within 50 m of a better one.
         score: ``(P, N)`` float32 of each photo at each cell, before calibration.
         heading_deg: ``(P, N)`` float32, heading of each photo's middle, clockwise from grid north;
-            NaN
-            if not computed [degrees].
+            NaN if not computed [degrees].
         fov_deg: ``(P,)`` assumed field of view along the long side [degrees].
         mosaic: the area's raster, in the grid's CRS.
         facts: metadata of the model, see :mod:`witw.cvig.network.model_file`.
@@ -95,6 +94,7 @@ class Located:
     area: str
     grid: Grid
     probability: NDArray[np.float64]
+    likely: NDArray[np.int64]
     score: NDArray[np.float32]
     heading_deg: NDArray[np.float32]
     fov_deg: tuple[float, ...]
@@ -117,8 +117,9 @@ class Located:
 
     def places(self, count: int = 5) -> list[Place]:
         """Return the likeliest cells, none within 50 m of a better one."""
-        best = localization.non_max_suppression(self.probability[None], self.grid, count)[0]
-        best = best[best >= 0]
+        best = self.likely[:count]
+        if len(best) < count:
+            best = localization.likeliest(self.probability, self.grid, count)
         east, north = self.grid.centres()[best].T
         lon, lat = to_degrees(self.grid.epsg).transform(east, north)
         turn = Proj(self.grid.epsg).get_factors(lon, lat).meridian_convergence

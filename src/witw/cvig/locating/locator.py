@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from witw.cvig.grid import Grid
-from witw.cvig.heat import encode_photos, headings
+from witw.cvig.heat import NAMED, encode_photos, headings
 from witw.cvig.locating.located import Located, Scene, to_degrees
 from witw.cvig.locating.regions import Region
 from witw.cvig.network.model import Model, PhotoCode, device
 from witw.cvig.scoring import presence, unusual
 from witw.cvig.scoring.assurance import Assurance
 from witw.cvig.scoring.calibration import Calibration, chances, sharpened
+from witw.cvig.scoring.localization import likeliest
 from witw.cvig.search import two_steps
 from witw.cvig.search.index_file import Index
 from witw.errors import UserError
@@ -149,9 +150,10 @@ class Locator:
                 here = self._here(found.values, probability, scenes[part])
                 for i, n in enumerate(range(part.start, part.stop)):
                     one, row = found.some(slice(i, i + 1)), slice(n, n + 1)
-                    turned = headings(codes.some(row), index, one, probability[i])
+                    likely = likeliest(probability[i], index.grid, NAMED)
+                    turned = headings(codes.some(row), index, one, likely)
                     yield self._located(
-                        some[row], index, probability[i], one.values, turned,
+                        some[row], index, probability[i], likely, one.values, turned,
                         scenes[row], float(here[i]), strange[row],
                     )  # fmt: skip
 
@@ -161,7 +163,8 @@ class Locator:
         found = two_steps.together(codes, index, self.model.blend)
         sharp = sharpened(self.calibration, len(photos))
         probability = chances(found.values, index.grid, sharp)[0]
-        turned = headings(codes, index, found, probability)
+        likely = likeliest(probability, index.grid, NAMED)
+        turned = headings(codes, index, found, likely)
         scenes = self.scenes.look(photos) if self.scenes else []
         scores, here = [], []
         for part, one in two_steps.scored(codes, index, self.model.blend):
@@ -169,20 +172,21 @@ class Locator:
             scores.append(one.values)
             here.append(self._here(one.values, alone, scenes[part]))
         return self._located(
-            photos, index, probability, np.concatenate(scores), turned,
+            photos, index, probability, likely, np.concatenate(scores), turned,
             scenes, _mean_odds(np.concatenate(here)), self._unusual(photos),
         )  # fmt: skip
 
     def _located(
         self, photos: Sequence[Photo], index: Index, probability: NDArray[np.float64],
-        scores: NDArray[np.float32], heading_deg: NDArray[np.floating], scenes: Sequence[Scene],
-        here: float, strange: Sequence[bool],
+        likely: NDArray[np.int64], scores: NDArray[np.float32], heading_deg: NDArray[np.floating],
+        scenes: Sequence[Scene], here: float, strange: Sequence[bool],
     ) -> Located:  # fmt: skip
         return Located(
             photos=tuple(photos),
             area=self.area,
             grid=index.grid,
             probability=probability,
+            likely=likely,
             score=scores,
             heading_deg=heading_deg.astype(np.float32),
             fov_deg=tuple(self._fov(photo) for photo in photos),

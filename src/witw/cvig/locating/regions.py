@@ -38,7 +38,7 @@ class Around:
     km: float
 
     def holds(self, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether points lie in it."""
+        """Return whether points lie in it."""
         one = np.ones(1)
         distance_m = haversine_m(lon, lat, self.lon * one, self.lat * one)
         return np.asarray(distance_m <= 1000 * self.km)
@@ -55,7 +55,7 @@ class Within:
     shape: shapely.Geometry
 
     def holds(self, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether points lie in it."""
+        """Return whether points lie in it."""
         shapely.prepare(self.shape)
         return np.asarray(shapely.intersects_xy(self.shape, lon, lat))
 
@@ -75,7 +75,7 @@ def parse_around(text: str) -> Around:
     if not (-90 <= lat <= 90 and -180 <= lon <= 180):
         swapped = "latitude comes first, " if abs(lat) > 90 and abs(lon) <= 90 else ""
         raise UserError(
-            f"--around {text!r} is no place on the earth; {swapped}as in 52.37,4.90,1.5."
+            f"--around {text!r} is not a place on the earth; {swapped}as in 52.37,4.90,1.5."
         )
     if not 0 < km < 20_000:
         raise UserError(
@@ -106,7 +106,7 @@ def read_polygons(path: Path) -> Within:
 
 
 def _shapes(content: dict[str, Any]) -> list[shapely.Geometry]:
-    """Polygons of a geometry, a feature or a collection.
+    """Return the polygons of a geometry, a feature or a collection.
 
     Raises:
         ValueError: there is none.

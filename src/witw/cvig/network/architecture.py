@@ -139,6 +139,6 @@ class Architecture:
         return rows, max(least, self._whole(4 * rows))
 
     def _square(self, packed: int) -> tuple[int, int]:
-        """View of a whole picture: a side that the backbone divides into whole places."""
+        """Return a whole picture's view: a side that the backbone divides into whole places."""
         side = -(-packed // 32) * 32 if self.is_own else self._whole(packed)
         return side, side

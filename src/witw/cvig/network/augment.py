@@ -33,11 +33,11 @@ class Jitter:
     chip_wear: Tensor  # (B, 3) or (B, 0)
 
     def to(self, device: torch.device) -> Jitter:
-        """The numbers on ``device``."""
+        """Return the numbers on ``device``."""
         return Jitter(**{name: value.to(device) for name, value in vars(self).items()})
 
     def __getitem__(self, rows: slice) -> Jitter:
-        """The numbers of some pairs."""
+        """Return the numbers of some pairs."""
         return Jitter(**{name: value[rows] for name, value in vars(self).items()})
 
 

@@ -34,7 +34,7 @@ class Conv(nn.Module):
         self.norm = norm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, width, h, w)`` -> the same."""
+        """Map ``(B, width, h, w)`` to the same shape."""
         if self.ring:
             x = torch.cat([x[..., -1:], x, x[..., :1]], dim=-1)
         return cast(Tensor, self.norm(self.conv(x)))
@@ -48,7 +48,7 @@ class Block(nn.Module):
         self.first, self.second = Conv(width, ring), Conv(width, ring)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, width, h, w)`` -> the same."""
+        """Map ``(B, width, h, w)`` to the same shape."""
         return F.relu(x + self.second(F.relu(self.first(x))))
 
 
@@ -76,11 +76,11 @@ class Small(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, view: Tensor, seeds: Tensor | None = None) -> Tensor:
-        """``(B, 3, rows, pixels)`` -> ``(B, channels, h, columns)``."""
+        """Map ``(B, 3, rows, pixels)`` to ``(B, channels, h, columns)``."""
         return cast(Tensor, self.layers(view))
 
     def depths(self) -> dict[str, int]:
-        """Name of each parameter -> number of its layer from the input on."""
+        """Return the number of each parameter's layer, counted from the input, by its name."""
         return {name: int(name.split(".")[1]) for name, _ in self.named_parameters()}
 
 
@@ -112,7 +112,7 @@ class Original(nn.Module):
         )
 
     def forward(self, view: Tensor, seeds: Tensor | None = None) -> Tensor:
-        """``(B, 3, rows, pixels)`` -> ``(B, 512, rows / 8, pixels / 8)``."""
+        """Map ``(B, 3, rows, pixels)`` to ``(B, 512, rows / 8, pixels / 8)``."""
         for at, layer in enumerate(self.layers):
             view = layer(view)
             if at in self.DROPPED:
@@ -120,7 +120,7 @@ class Original(nn.Module):
         return view
 
     def depths(self) -> dict[str, int]:
-        """Name of each parameter -> number of its layer from the input on."""
+        """Return the number of each parameter's layer, counted from the input, by its name."""
         return {name: int(name.split(".")[1]) for name, _ in self.named_parameters()}
 
 
@@ -146,7 +146,9 @@ def build(
         raise UserError(f"`train.drop_path`: {name!r} has no blocks to skip; leave it out.")
     if name == "small":
         if weights != "none":
-            raise UserError("`train.weights`: the small backbone has none; say `none`.")
+            raise UserError(
+                "`train.weights`: the small backbone has no pretrained weights; set `none`."
+            )
         return Small(view[1], columns, *small, ring)
     if name == "original":
         return Original(weights)

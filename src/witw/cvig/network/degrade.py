@@ -81,7 +81,7 @@ def _steps(like: Tensor, quality: Tensor) -> Tensor:
 
 
 def blur(pictures: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur.
+    """Apply a Gaussian blur.
 
     Args:
         pictures: ``(B, 3, h, w)``.

@@ -46,7 +46,7 @@ class Dropout(nn.Module):
         self.share, self.channels, self.salt = share, channels, salt
 
     def forward(self, x: Tensor, seeds: Tensor | None) -> Tensor:
-        """``(B, D, ...)`` -> the same; without seeds, or when not training, unchanged."""
+        """Drop from ``(B, D, ...)``; do nothing without seeds or when not training."""
         if not self.training or seeds is None or self.share == 0:
             return x
         shape = x.shape[:2] if self.channels else x.shape
@@ -75,7 +75,7 @@ class DropPath(nn.Module):
         self.share, self.noise, self.salt = share, noise, salt
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, ...)`` -> the same; without seeds, or when not training, unchanged."""
+        """Drop from ``(B, ...)``; do nothing without seeds or when not training."""
         seeds = self.noise.seeds
         if not self.training or seeds is None or self.share == 0:
             return x

@@ -41,7 +41,7 @@ class PolarHead(nn.Module):
         self.drop = Dropout(dropout)
 
     def forward(self, features: Tensor, seeds: Tensor | None = None) -> Tensor:
-        """``(B, channels, rows, w)`` -> ``(B, embed_dim, columns)``."""
+        """Map ``(B, channels, rows, w)`` to ``(B, embed_dim, columns)``."""
         code = resample(self.layer(features).squeeze(2), self.columns, self.ring)
         return cast(Tensor, self.drop(code, seeds))
 
@@ -75,7 +75,7 @@ class GlobalHead(nn.Module):
         self.drop = Dropout(dropout)
 
     def forward(self, features: Tensor, seeds: Tensor | None = None) -> Tensor:
-        """``(B, channels, h, w)`` -> ``(B, embed_dim, 1)``."""
+        """Map ``(B, channels, h, w)`` to ``(B, embed_dim, 1)``."""
         if self.pooling == "gem":
             power = self.power.clamp(1, 10)
             mean = features.float().clamp(min=1e-6).pow(power).mean(dim=(2, 3))
@@ -115,7 +115,7 @@ class Standardise(nn.Module):
         self.register_buffer("steps", torch.tensor(0))
 
     def forward(self, codes: Tensor) -> Tensor:
-        """``(B, dim, w)`` -> the same, float32; in training by this batch, and notes its means."""
+        """Normalise ``(B, dim, w)`` to float32; in training by this batch, whose means it notes."""
         codes = codes.float()
         mean, variance = self.mean, self.variance
         if self.training:
@@ -158,11 +158,11 @@ class OriginalHead(nn.Module):
 
     @classmethod
     def dim(cls, rows: int) -> int:
-        """Length of a column's descriptor for this many rows of features."""
+        """Return the length of a column's descriptor for this many rows of features."""
         return cls.CHANNELS * -(-rows // 4)
 
     def forward(self, features: Tensor, seeds: Tensor | None = None) -> Tensor:
-        """``(B, channels, h, w)`` -> ``(B, 16 rows, columns)``; ``rows`` is ``h / 4``, mostly."""
+        """Map ``(B, channels, h, w)`` to ``(B, 16 rows, columns)``; mostly, ``rows = h / 4``."""
         code = cast(Tensor, self.layers(features))
         if code.shape[2] != self.rows:
             code = F.adaptive_avg_pool2d(code, (self.rows, code.shape[3]))
@@ -203,7 +203,7 @@ def windows(photo: Tensor, mask: Tensor, overhead: Tensor) -> tuple[Tensor, Tens
 
 
 def correlate(photo: Tensor, mask: Tensor, overhead: Tensor) -> Tensor:
-    """Normalised circular correlation of every photo with every overhead code, at every shift.
+    """Correlate every photo with every overhead code at every shift, circular and normalised.
 
     ``c(s) = <g, o_s> / (|g| |o_s|)``: a cosine, so shifts and photos of any width compare.
     Arguments as of :func:`windows`.

@@ -99,7 +99,7 @@ class Tower(nn.Module):
         return PolarHead(channels, rows, shape.embed_dim, columns, shape.dropout, ring)
 
     def forward(self, view: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """``(B, 3, rows, pixels)`` -> ``(B, D, columns)`` and ``(B, V)``."""
+        """Map ``(B, 3, rows, pixels)`` to ``(B, D, columns)`` and ``(B, V)``."""
         view = view.to(memory_format=torch.channels_last) if view.is_cuda else view
         features = self.backbone(view, seeds)
         columns = cast(Tensor, self.head(features, seeds))
@@ -156,7 +156,7 @@ class Network(nn.Module):
         return self.log_scale.exp().clamp(max=100)
 
     def scales(self) -> list[nn.Parameter]:
-        """The learned logarithms of the factors."""
+        """Return the learned logarithms of the factors."""
         return [self.log_scale, *([self.vector_log_scale] if self.has_both else [])]
 
     @property

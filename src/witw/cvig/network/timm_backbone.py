@@ -91,7 +91,7 @@ def as_map(net: Any, view: Tensor) -> Tensor:
     """
     found = net.forward_features(view)
     if not isinstance(found, Tensor) or found.ndim not in (3, 4):
-        raise UserError(f"`train.backbone`: timm's {type(net).__name__} gives no map of features.")
+        raise UserError(f"`train.backbone`: timm's {type(net).__name__} returns no feature map.")
     if found.ndim == 4:
         last = getattr(net, "output_fmt", "NCHW") == "NHWC"
         return found.permute(0, 3, 1, 2) if last else found
@@ -101,7 +101,7 @@ def as_map(net: Any, view: Tensor) -> Tensor:
     share = math.sqrt(places.shape[1] / (view.shape[2] * view.shape[3]))
     grid = round(view.shape[2] * share), round(view.shape[3] * share)
     if grid[0] * grid[1] != places.shape[1]:
-        raise UserError(f"`train.backbone`: timm's {type(net).__name__} gives no map of features.")
+        raise UserError(f"`train.backbone`: timm's {type(net).__name__} returns no feature map.")
     return places.transpose(1, 2).reshape(len(view), -1, *grid)
 
 
@@ -130,8 +130,9 @@ def _options(name: str, stride: int, rows: int, pixels: int) -> dict[str, Any]:
             continue
         return more | options
     raise UserError(
-        f"`train.backbone` {name!r} takes no views of {rows} x {pixels} px ({why}); take another "
-        "backbone, or set `pack.chip_px`, `train.headings` and `train.polar_rows` to its sizes."
+        f"`train.backbone` {name!r} does not accept views of {rows} x {pixels} px ({why}); "
+        "take another backbone, or set `pack.chip_px`, `train.headings` and `train.polar_rows` to "
+        "its sizes."
     )
 
 
@@ -183,7 +184,7 @@ class Timm(nn.Module):
         self.holds_statistics = False  # statistics of batch normalisation
 
     def forward(self, view: Tensor, seeds: Tensor | None = None) -> Tensor:
-        """``(B, 3, rows, pixels)`` -> ``(B, channels, rows / stride, pixels / stride)``."""
+        """Map ``(B, 3, rows, pixels)`` to ``(B, channels, rows / stride, pixels / stride)``."""
         self.noise.seeds = seeds
         if self.edge:  # these networks know no rings: let them see on beyond the seam
             view = torch.cat([view[..., -self.edge :], view, view[..., : self.edge]], dim=-1)
@@ -200,7 +201,7 @@ class Timm(nn.Module):
         return self
 
     def depths(self) -> dict[str, int]:
-        """Name of each parameter -> number of its block from the input on; the stem's is 0."""
+        """Return the number of each parameter's block, from the input; the stem's is 0."""
         # Slow to import, and few networks need it.
         from timm.models import group_parameters
 

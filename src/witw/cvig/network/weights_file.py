@@ -28,7 +28,7 @@ def exists(weights: str) -> Path:
     """
     path = Path(weights)
     if not path.is_file():
-        raise UserError(f"`train.weights`: there is no file {weights}.")
+        raise UserError(f"`train.weights`: {weights} does not exist.")
     return path
 
 

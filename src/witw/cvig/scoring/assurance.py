@@ -8,7 +8,7 @@ areas. The own photos of an area are the queries of the evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -74,14 +74,8 @@ class Asked:
     own: Mapping[str, NDArray[np.float64]]
 
     def signs(self) -> list[NDArray[np.float64]]:
-        """Return the signs of the own photos of each area, in the order of :meth:`areas`."""
-        return [self.own[name] for name, _ in self.areas()]
-
-    def areas(self) -> Iterator[tuple[str, NDArray[np.int64]]]:
-        """Return name and rows of each area."""
-        for number in np.unique(self.data.areas):
-            rows = np.flatnonzero(self.data.areas == number)
-            yield str(self.data.table["aoi"].iloc[rows[0]]), rows
+        """Return the signs of the own photos of each area, in the order of their names."""
+        return [self.own[name] for name in self.data.rows_by_area]
 
 
 def tell(
@@ -112,14 +106,16 @@ def tell(
     """
     pools = [val.data] if train is None else [val.data, train]
     others = [_strangers(model, fitted, cells[name], val.data, rows, pools)
-              for name, rows in val.areas()]  # fmt: skip
+              for name, rows in val.data.rows_by_area.items()]  # fmt: skip
     told = None
     if len(np.concatenate(others)):
         found = presence.fit(np.concatenate(val.signs()), np.concatenate(others))
         theirs = [_strangers(model, fitted, cells[name], test.data, rows, [test.data, val.data])
-                  for name, rows in test.areas()]  # fmt: skip
-        names = sorted(name for name, _ in val.areas())
-        told = asdict(found) | {"weights": list(found.weights), "fitted_on": names}
+                  for name, rows in test.data.rows_by_area.items()]  # fmt: skip
+        told = asdict(found) | {
+            "weights": list(found.weights),
+            "fitted_on": list(val.data.rows_by_area),
+        }
         told["test"] = presence.figures(found, test.signs(), theirs)
     return {
         "presence": told,

@@ -129,7 +129,7 @@ def fit(parts: Sequence[Evidence]) -> Calibration:
 
 
 def _around(row: NDArray[np.float64], i: int) -> NDArray[np.float64]:
-    """A finer row between the neighbours of a value."""
+    """Return a finer row between the neighbours of a value."""
     return np.geomspace(row[max(0, i - 1)], row[min(len(row) - 1, i + 1)], 13)
 
 
@@ -184,7 +184,7 @@ def sharpened(calibration: Calibration, photos: int) -> Calibration:
 
 
 def blur(maps: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of ``(P, rows, columns)``, sigma in cells; beyond the edge there is nothing."""
+    """Blur ``(P, rows, columns)`` by a Gaussian, sigma in cells; cells beyond the edge are 0."""
     half = max(1, round(_NEAR * sigma))
     kernel = torch.exp(-0.5 * (torch.arange(-half, half + 1, dtype=maps.dtype) / sigma) ** 2)
     weights = (kernel / kernel.sum()).tolist()
@@ -232,7 +232,7 @@ def belief(probability: NDArray[np.float64], places: NDArray[np.float64], grid: 
 
 
 def levels(found: Belief) -> tuple[float, ...]:
-    """Share of the map that a region must hold to hold ``STEPS`` % of these photos.
+    """Return the share of the map whose region holds ``STEPS`` % of these photos.
 
     The quantile is that of n + 1 photos, of which one may lie anywhere: with few photos, regions
     are rather too large. It rises strictly, so that the levels can be looked up both ways.
@@ -245,7 +245,7 @@ def levels(found: Belief) -> tuple[float, ...]:
 
 
 def metrics(found: Belief, fitted: Calibration | None = None) -> dict[str, Metric]:
-    """Figures of a calibration.
+    """Return the figures of a calibration.
 
     Args:
         found: from :func:`belief`.

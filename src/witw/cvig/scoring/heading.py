@@ -67,7 +67,7 @@ def error_deg(found: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray
 
 
 def metrics(error: NDArray[np.float64]) -> dict[str, Metric]:
-    """``median_error_deg``, ``within_15deg`` and ``within_30deg`` [%] of signed errors."""
+    """Return ``median_error_deg``, ``within_15deg`` and ``within_30deg`` [%] of signed errors."""
     size = np.where(np.isfinite(error), np.abs(error), 180.0)
     out = {f"within_{limit}deg": share(size <= limit) for limit in WITHIN_DEG}
     return {"median_error_deg": Metric(size, is_median=True), **out}

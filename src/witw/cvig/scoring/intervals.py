@@ -40,7 +40,7 @@ def blocks(lon_lat: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def even_blocks(photos: NDArray[np.integer]) -> float:
-    """Blocks of one size that tell as much as blocks of these sizes (Kish 1965)."""
+    """Return how many equal blocks tell as much as blocks of these sizes (Kish 1965)."""
     sizes = photos.astype(np.float64)
     return float(sizes.sum() ** 2 / np.square(sizes).sum()) if len(sizes) else 0.0
 
@@ -92,7 +92,7 @@ def _quantile(
 
 
 def _correlation(hit: NDArray[np.bool_], block: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Posterior of the correlation of two photos of a block, ``(_CORRELATIONS,)``; sums to 1.
+    """Return the posterior of a block's correlation, ``(_CORRELATIONS,)``; sums to 1.
 
     Hits of a block are beta-binomial (Williams 1975). Before the data, the cube root of the
     correlation is uniform, which in simulation holds the truth most evenly, and the share is arc
@@ -121,7 +121,7 @@ def _correlations() -> NDArray[np.float64]:
 def _ends(
     share: float, block: NDArray[np.int64], posterior: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Interval of a share: Jeffreys's at the effective number of photos, over all correlations.
+    """Return Jeffreys's interval at the effective number of photos, over all correlations.
 
     Brown, Cai and DasGupta 2001: with no hit the lower end is 0, with hits only the upper is 1.
     """
@@ -140,7 +140,7 @@ def _ends(
 
 
 def _mean(values: NDArray[np.float64], block: NDArray[np.int64]) -> tuple[float, float]:
-    """Interval of a mean: CR2 and its degrees of freedom (Bell and McCaffrey 2002).
+    """Return a mean's interval: CR2 and its degrees of freedom (Bell and McCaffrey 2002).
 
     The degrees of freedom are those of the correlation within blocks that the values show
     (Imbens and Kolesar 2016).
@@ -155,7 +155,7 @@ def _mean(values: NDArray[np.float64], block: NDArray[np.int64]) -> tuple[float,
 
 
 def _intraclass(values: NDArray[np.float64], block: NDArray[np.int64]) -> float:
-    """Correlation of two photos of a block, from the analysis of variance (Donner 1986)."""
+    """Return the correlation of two photos of a block by analysis of variance (Donner 1986)."""
     photos = np.bincount(block).astype(np.float64)
     means = np.bincount(block, values) / photos
     inside = np.square(values - means[block]).sum() / max(1, len(values) - len(photos))
@@ -166,7 +166,7 @@ def _intraclass(values: NDArray[np.float64], block: NDArray[np.int64]) -> float:
 
 
 def _degrees(part: NDArray[np.float64], variance: NDArray[np.float64]) -> float:
-    """Degrees of freedom of CR2 of a mean (Satterthwaite), by block's share and variance.
+    """Return Satterthwaite's degrees of freedom of CR2 of a mean, from share and variance.
 
     The blocks' rests are ``D (I - part 1') u`` of independent ``u``: their covariance is a diagonal
     and two more ranks, so its trace and norm need no matrix.
@@ -182,7 +182,7 @@ def _degrees(part: NDArray[np.float64], variance: NDArray[np.float64]) -> float:
 
 
 def _student(degrees: float) -> float:
-    """Quantile of Student's t of the interval's upper end; ``t = sqrt(n) tan(angle)``."""
+    """Return Student's t at the interval's upper end; ``t = sqrt(n) tan(angle)``."""
     angle = (np.arange(20_000) + 0.5) / 20_000 * (np.pi / 2)
     below = np.cumsum(np.cos(angle) ** (degrees - 1))
     return float(np.sqrt(degrees) * np.tan(np.interp(LEVEL * below[-1], below, angle)))

@@ -38,7 +38,7 @@ class Placed:
 
     @classmethod
     def join(cls, parts: Sequence[Placed]) -> Placed:
-        """The photos of several parts."""
+        """Concatenate the photos of several parts."""
         names = [f.name for f in fields(cls) if f.name != "guess_m"]
         joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
         guess_m = np.zeros(1)
@@ -136,15 +136,24 @@ def non_max_suppression(key: NDArray[np.float64], grid: Grid, count: int) -> NDA
     return _greedy(top, grid, count)
 
 
+def likeliest(probability: NDArray[np.float64], grid: Grid, count: int) -> NDArray[np.int64]:
+    """Return the likeliest cells of one map ``(N,)``, best first, none within 50 m of a better one.
+
+    There are at most ``count``, and fewer on a small grid.
+    """
+    best: NDArray[np.int64] = non_max_suppression(probability[None], grid, count)[0]
+    return best[best >= 0]
+
+
 def _covered(grid: Grid) -> int:
-    """Cells nearer than 50 m to one, itself included."""
+    """Return the number of cells nearer than 50 m to one, itself included."""
     reach = APART_M / grid.step_m
     around = np.arange(-int(reach), int(reach) + 1)
     return int((around[:, None] ** 2 + around**2 < reach**2).sum())
 
 
 def _greedy(top: NDArray[np.int64], grid: Grid, count: int) -> NDArray[np.int64]:
-    """First ``count`` of cells ``(P, n)``, best first, that are not near one taken; -1: none."""
+    """Take the first ``count`` of cells ``(P, n)`` that are not near one taken; -1: none left."""
     reach = APART_M / grid.step_m
     row, column = (v.astype(np.int32) for v in np.divmod(grid.cells[top], grid.columns))
     free = np.ones(top.shape, bool)
@@ -164,7 +173,7 @@ def _greedy(top: NDArray[np.int64], grid: Grid, count: int) -> NDArray[np.int64]
 
 
 def random_picks(grid: Grid, count: int = GUESSES, seed: int = SEED) -> NDArray[np.int64]:
-    """Picks of random maps, ``(count, max(PICKS))``: chance, suppression included."""
+    """Return picks ``(count, max(PICKS))`` of random maps: chance, suppression included."""
     rng = np.random.default_rng([seed, len(grid.cells)])
     some = max(1, _AT_ONCE // len(grid.cells))
     parts = [
@@ -177,7 +186,7 @@ def random_picks(grid: Grid, count: int = GUESSES, seed: int = SEED) -> NDArray[
 def _distances_to(
     grid: Grid, place: NDArray[np.float64], picks: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Metres from a place to picks; of none, for ever."""
+    """Return the metres from a place to picks; infinite where there is no pick."""
     metres = grid.distances(place, np.maximum(picks, 0))
     return np.where(picks < 0, np.inf, metres)
 
@@ -185,12 +194,12 @@ def _distances_to(
 def _metres(
     centres: NDArray[np.float64], place: NDArray[np.float64], picks: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The same of picks whose centres are known."""
+    """Return the same for picks whose centres are known."""
     return np.where(picks < 0, np.inf, np.hypot(*np.moveaxis(centres - place, -1, 0)))
 
 
 def _running(metres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Nearest of the first k picks, k of ``PICKS``: ``(..., len(PICKS))`` [m]."""
+    """Return the least of the first k distances, for k in ``PICKS``, ``(..., len(PICKS))``."""
     return np.asarray(np.minimum.accumulate(metres, axis=-1)[..., np.array(PICKS) - 1])
 
 

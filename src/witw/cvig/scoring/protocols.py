@@ -44,7 +44,7 @@ class Ranked:
 
     @classmethod
     def join(cls, parts: Sequence[Ranked]) -> Ranked:
-        """The photos of several parts."""
+        """Concatenate the photos of several parts."""
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
 
 
@@ -59,7 +59,7 @@ def thin(ids: Sequence[str], places: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def hashes(ids: Sequence[str]) -> NDArray[np.str_]:
-    """SHA-1 of each id, in hexadecimal digits."""
+    """Return the SHA-1 of each id, in hexadecimal digits."""
     return np.array([hashlib.sha1(i.encode(), usedforsecurity=False).hexdigest() for i in ids])
 
 
@@ -96,12 +96,12 @@ class MapFigures:
         cls, scores: NDArray[np.floating], maps: NDArray[np.float64],
         places: NDArray[np.float64], grid: Grid,
     ) -> MapFigures:  # fmt: skip
-        """Figures of maps ``(P, C)``, made from scores ``(P, C)``, at geotags ``(P, 2)`` [m]."""
+        """Return figures of maps ``(P, C)``, from scores ``(P, C)``, at geotags ``(P, 2)`` [m]."""
         return cls(calibration.belief(maps, places, grid), presence.signs(scores, maps))
 
     @classmethod
     def join(cls, parts: Sequence[MapFigures]) -> MapFigures:
-        """The photos of several parts."""
+        """Concatenate the photos of several parts."""
         beliefs = Belief.join([part.belief for part in parts])
         return cls(beliefs, np.concatenate([part.signs for part in parts]))
 
@@ -172,7 +172,7 @@ def tell_ranks(ranked: Ranked, names: Sequence[str]) -> dict[str, Any]:
 def tell_placed(
     placed: Mapping[str, Placed], blocks: Mapping[str, NDArray[np.int64]]
 ) -> dict[str, Any]:
-    """Figures on the grid, of all photos and of each area; and the curve of recall against area.
+    """Return figures on the grid, of all photos and by area, and recall against area.
 
     Args:
         placed: of each area.

@@ -37,7 +37,7 @@ class Outcome:
 
     @classmethod
     def join(cls, parts: Sequence[Outcome]) -> Outcome:
-        """The photos of several parts."""
+        """Concatenate the photos of several parts."""
         names = ("region_pct", "first", "five", "held")
         return cls(*(np.concatenate([getattr(p, n) for p in parts]) for n in names))
 

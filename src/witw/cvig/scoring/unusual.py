@@ -96,7 +96,7 @@ def _log(values: Any) -> NDArray[np.float64]:
 
 
 def _detail(grey: NDArray[np.float64], axis: int) -> float:
-    """Logarithm of the mean difference of neighbours; of a single row, that of nothing."""
+    """Return the logarithm of the mean difference of neighbours; 0 for a single row."""
     steps = np.abs(np.diff(grey, axis=axis))
     return float(_log(steps.mean() if steps.size else 0.0))
 
@@ -112,7 +112,7 @@ def _half(grey: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def fit(train: NDArray[np.float64], val: NDArray[np.float64]) -> Usual:
-    """Statistics of training photos' figures ``(N, 14)``, and the limit that others keep."""
+    """Fit statistics to training photos' figures ``(N, 14)``, and the limit to others'."""
     mean = train.mean(axis=0)
     spread = (train - mean).T @ (train - mean) / max(1, len(train) - 1)
     spread += np.diag(_RIDGE * np.diag(spread) + 1e-9)

@@ -48,7 +48,7 @@ class Windowed:
 
     @classmethod
     def join(cls, parts: Sequence[Windowed]) -> Windowed:
-        """The queries of several parts."""
+        """Concatenate the queries of several parts."""
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
 
 
@@ -135,7 +135,7 @@ def search(
 
 
 def metrics(found: Windowed) -> dict[str, Metric]:
-    """``p90_error_m`` and ``median_error_m``."""
+    """Return ``p90_error_m`` and ``median_error_m``."""
     return {
         "p90_error_m": Metric(found.error_m, is_median=True, quantile=QUANTILE),
         "median_error_m": Metric(found.error_m, is_median=True),

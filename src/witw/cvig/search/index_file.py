@@ -146,7 +146,7 @@ class Index:
         return out
 
     def columns(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Columns of some cells, ``(n, W, D')`` float32, and their squared lengths, ``(n, W)``."""
+        """Return columns ``(n, W, D')`` float32 of cells, and their squared lengths ``(n, W)``."""
         if self._held is not None:
             at = torch.from_numpy(rows)
             return self._held[0][at], self._held[1][at]

@@ -54,7 +54,7 @@ class Gallery(Protocol):
         ...
 
     def columns(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Columns of some, ``(n, W, D')`` float32, and their squared lengths, ``(n, W)``."""
+        """Return columns ``(n, W, D')`` float32 of items, and their squared lengths ``(n, W)``."""
         ...
 
     def project(self, columns: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class Gallery(Protocol):
 
 
 def with_energy(columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Columns ``(n, W, D')`` and their squared lengths, ``(n, W)``."""
+    """Return columns ``(n, W, D')`` and their squared lengths, ``(n, W)``."""
     return columns, torch.linalg.vector_norm(columns, dim=2).square()
 
 
@@ -231,7 +231,7 @@ def _turned(correlation: Tensor, turn_deg: NDArray[np.floating]) -> Tensor:
 
 
 def _correlations(photos: PhotoCode, gallery: Gallery, rows: NDArray[np.int64]) -> Tensor:
-    """As :func:`witw.cvig.network.heads.correlate`, ``(P, n, W)``, by plain matrix products."""
+    """Return ``heads.correlate``, ``(P, n, W)``, by plain matrix products."""
     mask = photos.mask.float()
     photo = gallery.project(photos.columns * photos.mask[:, None])
     photo = F.normalize(photo.flatten(1), dim=1).view_as(photo)  # (P, D', w)

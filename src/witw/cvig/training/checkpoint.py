@@ -75,7 +75,7 @@ def read(where: Path, device: torch.device) -> dict[str, Any]:
 
 
 def is_found(saved: Path, processes: Processes) -> bool:
-    """Whether there is a checkpoint to go on from; waits until all processes see the same one.
+    """Return whether there is a checkpoint; wait until all processes see the same one.
 
     Raises:
         UserError: they do not see the same, nor the same pairs that it is named after.
@@ -93,7 +93,7 @@ def is_found(saved: Path, processes: Processes) -> bool:
 
 
 def _seen(saved: Path) -> tuple[str, int, int]:
-    """Name, size and time of a checkpoint, the last two 0 where there is none."""
+    """Return name, size and time of a checkpoint; the last two are 0 where there is none."""
     try:
         found = saved.stat()
     except FileNotFoundError:

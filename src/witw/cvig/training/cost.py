@@ -49,13 +49,13 @@ class Cost:
     gpu_bytes: int = 0
 
     def memory_bytes(self, settings: Train) -> float:
-        """Estimated GPU memory of the training: weights, optimiser, and pairs in progress."""
+        """Estimate the GPU memory of the training: weights, optimiser, and pairs in progress."""
         state = self.parameters * (STATE_BYTES + (4 if settings.ema else 0))
         pairs = settings.micro_batch or settings.batch
         return state + pairs * self.kept_values * HALF
 
     def pair_flop(self, settings: Train) -> float:
-        """FLOP to train on one pair: forward, backward at twice the work, and repeated passes."""
+        """Return the FLOP of training on a pair: forward, twice that back, and repeated passes."""
         cached = 0 < settings.micro_batch < settings.batch
         return self.forward_flop * (3 + cached + settings.grad_checkpointing)
 

@@ -119,7 +119,7 @@ class Processes:
 
 @contextmanager
 def _together() -> Iterator[None]:
-    """Around what all processes do at once: an error there means that one of them is gone."""
+    """Guard what all processes do at once: an error there means that one of them is gone."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -161,7 +161,7 @@ def connect() -> Iterator[Processes]:
 
 
 def _introduced(store: Store, rank: int, size: int, here: Machine) -> list[Machine]:
-    """The machine of every process, in the order of ranks."""
+    """Return the machine of every process, in the order of ranks."""
     keys = [f"witw/machine/{other}" for other in range(size)]
     store.set(keys[rank], json.dumps(asdict(here)))
     return [Machine(**json.loads(found)) for found in store.multi_get(keys)]
@@ -187,7 +187,7 @@ def check(machines: Sequence[Machine]) -> None:
 
 
 def _group(store: Store, rank: int, size: int) -> Any:
-    """Connect all processes; the group for small things."""
+    """Connect all processes; return the group for small messages."""
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     if backend == "nccl":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -205,7 +205,7 @@ def _group(store: Store, rank: int, size: int) -> Any:
 
 @contextmanager
 def _telling(store: Store, name: str) -> Iterator[None]:
-    """Leave to the others why this process ends; where they lose it, they say the same."""
+    """Tell the other processes why this one ends; if they lose it, they repeat that."""
     try:
         with files.explained():
             yield
@@ -224,5 +224,5 @@ def _telling(store: Store, name: str) -> Iterator[None]:
 
 
 def _gist(error: Exception) -> str:
-    """The first sentence of an error."""
+    """Return the first sentence of an error."""
     return str(error).partition("\n")[0].partition(". ")[0]

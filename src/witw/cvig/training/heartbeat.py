@@ -20,7 +20,7 @@ SILENCE_S = 300.0
 
 
 def key(rank: int) -> str:
-    """What a process counts up in the store as long as it lives."""
+    """Return the key in the store that a process counts up as long as it lives."""
     return f"witw/alive/{rank}"
 
 

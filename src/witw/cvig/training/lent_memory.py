@@ -37,7 +37,7 @@ class _Piece:
         return not self.is_here and not self.mark[0]
 
     def tensor(self, shape: tuple[int, ...]) -> Tensor:
-        """A tensor of this memory, which is free again when the last one in it is gone."""
+        """Return a tensor of this memory, which is free when its last tensor is gone."""
         values = self.whole.numpy()[: math.prod(shape)]
         self.is_here = True
         _at_end(values, self._end)
@@ -55,7 +55,7 @@ class Batch(dict[str, Any]):
 
 
 def space(shape: tuple[int, ...]) -> Tensor:
-    """A tensor of any values, uint8; in a worker in memory that its parent sees."""
+    """Return an uninitialised uint8 tensor; in a worker, its parent sees the memory."""
     if get_worker_info() is None:
         return torch.empty(shape, dtype=torch.uint8)
     size = math.prod(shape)
@@ -67,7 +67,7 @@ def space(shape: tuple[int, ...]) -> Tensor:
 
 
 def _lent(batch: Batch) -> tuple[Any, ...]:
-    """How a batch is handed to another process: a piece of memory once, whatever else as it is."""
+    """Prepare a batch for another process: send each piece of memory once."""
     handed: dict[str, Any] = {}
     for name, value in batch.items():
         piece = _piece_of(value) if isinstance(value, Tensor) else None
@@ -88,7 +88,7 @@ class _Lent:
         self.whole, self.shape, self.stride, self.offset = whole, shape, stride, offset
 
     def tensor(self) -> Tensor:
-        """The tensor; its end gives the memory back."""
+        """Return the tensor; its deletion gives the memory back."""
         values, mark = self.whole.numpy()[:-_MARK], self.whole[-_MARK:].numpy()
         _at_end(values, mark.fill, 0)
         return torch.from_numpy(values).as_strided(self.shape, self.stride, self.offset)

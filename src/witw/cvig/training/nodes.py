@@ -23,7 +23,7 @@ GRACE_S = 120
 
 
 def resources(rule: str, asked: Mapping[str, Any], batch: int) -> dict[str, Any]:
-    """Resources of a training's job beside the usual ones; ``nodes`` alone, if it is one.
+    """Return the resources of a training's job beside the usual ones; for one node only ``nodes``.
 
     Slurm's plugin for Snakemake gives a job several nodes only as one of MPI, which is one that
     starts its own `srun`, and takes ``tasks`` for tasks a GPU unless told otherwise.
@@ -53,7 +53,7 @@ def resources(rule: str, asked: Mapping[str, Any], batch: int) -> dict[str, Any]
 
 
 def per_node(processes: int, nodes: int, rule: str = "train") -> int:
-    """Processes of each node, one at least.
+    """Return the number of processes of each node, at least one.
 
     Raises:
         UserError: they cannot be shared out evenly.
@@ -68,7 +68,7 @@ def per_node(processes: int, nodes: int, rule: str = "train") -> int:
 
 
 def _count(rule: str, name: str, asked: Mapping[str, Any]) -> int:
-    """A resource of a rule, one where nothing is asked."""
+    """Return a resource of a rule; 1 if it is not given."""
     value = asked.get(name, 1)
     if not re.fullmatch(r"\d+", str(value)):
         raise UserError(
@@ -87,7 +87,7 @@ def launch(processes: int, nodes: int, threads: int, argv: Sequence[str]) -> Non
         argv: command line of the stage.
 
     Raises:
-        UserError: this is no Slurm job of so many nodes.
+        UserError: this process is not in a Slurm job of so many nodes.
     """
     module = ["-m", "witw.cvig.train", "--threads", str(threads), *argv]
     torchrun = [sys.executable, "-m", "torch.distributed.run"]
@@ -106,11 +106,11 @@ def launch(processes: int, nodes: int, threads: int, argv: Sequence[str]) -> Non
 
 
 def _first_node(nodes: int) -> tuple[str, str]:
-    """Number of this Slurm job, and the address of its first node."""
+    """Return the number of this Slurm job and the address of its first node."""
     job = os.environ.get("SLURM_JOB_ID")
     if not job:
         raise UserError(
-            f"Resource `nodes` of rule `train` is {nodes}, and this is no Slurm job: run "
+            f"Resource `nodes` of rule `train` is {nodes}, but this is not a Slurm job: run "
             "`snakemake --profile profiles/slurm`, or leave out `nodes`."
         )
     found = _fields("job", job)
@@ -123,7 +123,7 @@ def _first_node(nodes: int) -> tuple[str, str]:
 
 
 def _fields(kind: str, name: str) -> dict[str, str]:
-    """What Slurm says of a job or a node."""
+    """Return the fields that Slurm shows for a job or a node."""
     command = ["scontrol", "--oneliner", "show", kind, name]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
@@ -132,6 +132,6 @@ def _fields(kind: str, name: str) -> dict[str, str]:
 
 
 def _free_port() -> int:
-    """A port that is free here: this runs on the first node."""
+    """Return a port that is free on this machine, the first node."""
     with socket.create_server(("", 0)) as server:
         return int(server.getsockname()[1])

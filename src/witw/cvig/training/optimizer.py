@@ -116,5 +116,5 @@ class Average:
             old[name].copy_(new[name])
 
     def state(self) -> dict[str, Tensor]:
-        """The average's tensors."""
+        """Return the average's tensors."""
         return self.module.state_dict()

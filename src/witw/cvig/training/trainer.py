@@ -82,9 +82,9 @@ class Trainer:
         if settings.micro_batch or (several and self.where.type != "cuda"):
             if settings.weights == "none":
                 raise UserError(
-                    f"`train.backbone` {settings.backbone!r} normalises over its batch, which can "
-                    "then not be taken in parts: give it pretrained weights, whose statistics it "
-                    "keeps, or leave out `train.micro_batch` and use one process or GPUs."
+                    f"`train.backbone` {settings.backbone!r} normalises over its batch, so the "
+                    "batch cannot be split: give it pretrained weights, whose statistics it keeps, "
+                    "or leave out `train.micro_batch` and use one process or GPUs."
                 )
             for tower in (network.photo, network.overhead):
                 tower.backbone.holds_statistics = True
@@ -107,11 +107,12 @@ class Trainer:
         ]
         if not all(hasattr(net, "set_grad_checkpointing") for net in nets):
             raise UserError(
-                f"`train.grad_checkpointing`: {settings.backbone!r} cannot do so; leave it out."
+                f"`train.grad_checkpointing`: {settings.backbone!r} does not support it; leave it "
+                "out."
             )
         if settings.drop_path and settings.share_weights:
             raise UserError(
-                "`train.grad_checkpointing` and `train.drop_path` need towers of their own: leave "
+                "`train.grad_checkpointing` and `train.drop_path` need separate towers: leave "
                 "out one of them or `train.share_weights`."
             )
         for net in nets:
@@ -159,7 +160,7 @@ class Trainer:
         return optimizer.learning_rate(self.step, self.total, self.settings)
 
     def steps(self, train: Packed) -> int:
-        """Steps per epoch, equal for all epochs, although owner caps leave more rows in some."""
+        """Return the steps per epoch, equal for all although owner caps leave more rows in some."""
         settings = self.settings
         epochs = range(settings.epochs if settings.owner_cap else 1)
         least = min(len(self._drawn(train, epoch)) for epoch in epochs)
