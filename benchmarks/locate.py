@@ -25,7 +25,8 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Model, Network
+from witw.cvig.network.model import Model
+from witw.cvig.network.towers import Network
 from witw.locating.front import Locator
 from witw.settings.pack import Pack
 from witw.settings.train import Train

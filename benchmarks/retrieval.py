@@ -24,7 +24,8 @@ from benchmarks.evaluate import memory_mb
 from witw.cvig.grid import Grid
 from witw.cvig.heat import heat
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import ChipCode, Model, Network, PhotoCode
+from witw.cvig.network.model import Model
+from witw.cvig.network.towers import ChipCode, Network, PhotoCode
 from witw.cvig.scoring import calibration, localization, protocols, window
 from witw.cvig.scoring.calibration import Calibration
 from witw.cvig.search import index_file

@@ -25,7 +25,8 @@ from witw.cvig import index
 from witw.cvig.grid import Grid
 from witw.cvig.heat import encode_photos
 from witw.cvig.metrics import values
-from witw.cvig.network.model import Model, PhotoCode, device
+from witw.cvig.network.model import Model, device
+from witw.cvig.network.towers import PhotoCode
 from witw.cvig.retrieval import Codes
 from witw.cvig.scoring import calibration, localization
 from witw.cvig.scoring.calibration import Belief

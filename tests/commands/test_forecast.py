@@ -7,7 +7,7 @@ import torch
 from witw.commands import forecast
 from witw.config import load
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Network
+from witw.cvig.network.towers import Network
 from witw.cvig.training import cost
 from witw.errors import UserError
 from witw.settings.pack import Pack

@@ -15,7 +15,7 @@ from pyproj import Geod
 from rasterio.transform import from_bounds
 
 from witw import __main__, tables
-from witw.commands import estimate, plan
+from witw.commands import estimate, plan, run_plan
 from witw.demo.fake_flickr.server import CatalogPhoto, Faults, FlickrServer
 from witw.errors import UserError
 from witw.settings.chips import Chips
@@ -237,8 +237,10 @@ def test_the_hours_of_a_slow_photo_host_are_reported(server, folder, capsys):
 
 
 def test_too_small_a_disk_is_reported():
-    row = plan.Row("oslo", 9, 1, 0.1, 5_000, 7_000, 0, 0, 0, 0, None, False)
-    small, large = (plan.text(plan.RunPlan([row], 1, 0, free, 3600)) for free in (11_999, 12_001))
+    row = run_plan.Row("oslo", 9, 1, 0.1, 5_000, 7_000, 0, 0, 0, 0, None, False)
+    small, large = (
+        plan.text(run_plan.RunPlan([row], 1, 0, free, 3600)) for free in (11_999, 12_001)
+    )
     assert "NOT ENOUGH" in small
     assert "NOT ENOUGH" not in large
 

@@ -7,7 +7,8 @@ from PIL.TiffImagePlugin import IFDRational
 
 from witw.cvig import retrieval
 from witw.cvig.grid import Grid
-from witw.cvig.network.model import ChipCode, Model
+from witw.cvig.network.model import Model
+from witw.cvig.network.towers import ChipCode
 from witw.cvig.search import index_file
 from witw.cvig.search.compact import Packing
 from witw.dataset.packed import Packed

@@ -9,7 +9,8 @@ import torch
 from witw import files, model_facts, tables
 from witw.cvig import release
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Model, Network
+from witw.cvig.network.model import Model
+from witw.cvig.network.towers import Network
 from witw.errors import UserError
 from witw.locating.model_card import card
 from witw.settings.train import Train

@@ -171,7 +171,8 @@ def test_an_invalid_area_gives_one_sentence(keys, words):
 def test_a_file_without_a_shape_gives_one_sentence():
     Path("a.csv").write_text("a,b\n1,2\n")
     Path("b.geojson").write_text("{")
-    geopandas.GeoDataFrame(geometry=[shapely.Polygon(CORNERS)]).to_file("c.gpkg")
+    with pytest.warns(UserWarning, match="'crs' was not provided"):
+        geopandas.GeoDataFrame(geometry=[shapely.Polygon(CORNERS)]).to_file("c.gpkg")
     for name, words in (("a.csv", "contains no shapes"), ("b.geojson", "cannot be read"),
                         ("c.gpkg", "has no CRS")):  # fmt: skip
         with pytest.raises(UserError, match=words) as caught:

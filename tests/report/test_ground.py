@@ -13,6 +13,7 @@ from rasterio.transform import from_origin
 
 from witw.report import ground, maps
 
+gdal.UseExceptions()
 WEST, NORTH, GSD = 450_000.0, 5_411_000.0, 0.5
 SIDE = 400  # px of a strip; two lie side by side
 TO_DEG = Transformer.from_crs("EPSG:32631", "EPSG:4326", always_xy=True).transform

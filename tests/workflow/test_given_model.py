@@ -8,7 +8,8 @@ from made_town import REPO, TWO_CITIES, Town, lay
 from witw.__main__ import run
 from witw.cvig.network import model_file
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Model, Network
+from witw.cvig.network.model import Model
+from witw.cvig.network.towers import Network
 from witw.settings.train import Train
 
 pytestmark = pytest.mark.workflow

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from witw import files, stage, tables
 from witw.cvig import retrieval
-from witw.cvig.network.model import Model, PhotoCode, device
+from witw.cvig.network.model import Model, device
+from witw.cvig.network.towers import PhotoCode
 from witw.cvig.retrieval import Codes, Ranking
 from witw.cvig.scoring import assurance, calibration, heading, intervals, protocols, window
 from witw.cvig.scoring.calibration import Belief, Calibration

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from witw.cvig.network.model import Model, PhotoCode, autocast, device
+from witw.cvig.network.model import Model, autocast, device
+from witw.cvig.network.towers import PhotoCode
 from witw.cvig.scoring.calibration import Calibration, chances, sharpened
 from witw.cvig.scoring.localization import likeliest
 from witw.cvig.search import two_steps

@@ -16,7 +16,8 @@ from witw import stage
 from witw.cvig import batches
 from witw.cvig.grid import Grid, pictures, plan
 from witw.cvig.network import model
-from witw.cvig.network.model import ChipCode, Model, device
+from witw.cvig.network.model import Model, device
+from witw.cvig.network.towers import ChipCode
 from witw.cvig.search import index_file
 from witw.cvig.search.compact import Packing
 from witw.ground import shapes

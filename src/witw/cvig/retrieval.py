@@ -15,7 +15,8 @@ from witw.cvig.batches import Batch
 from witw.cvig.metrics import TIE, rank_own
 from witw.cvig.network.augment import Jitter
 from witw.cvig.network.heads import best, correlate
-from witw.cvig.network.model import Blend, ChipCode, Network, PhotoCode, autocast
+from witw.cvig.network.model import Blend, autocast
+from witw.cvig.network.towers import ChipCode, Network, PhotoCode
 from witw.cvig.search import two_steps
 from witw.dataset.packed import Packed
 

@@ -4,7 +4,7 @@ from made_pairs import make_pairs
 
 from witw.cvig.network.augment import draw, erase, mirror, wear
 from witw.cvig.network.heads import best, correlate
-from witw.cvig.network.model import as_float
+from witw.cvig.network.towers import as_float
 from witw.cvig.network.views import photo_view, polar_view
 from witw.settings.train import Train
 

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from witw import files, model_facts
 from witw.cvig.network import model_file
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Model, Network
+from witw.cvig.network.model import Model
+from witw.cvig.network.towers import Network
 from witw.errors import UserError
 from witw.settings.train import Train
 

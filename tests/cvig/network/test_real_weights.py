@@ -12,8 +12,8 @@ from timm.data import ImageNetInfo
 
 from witw.cvig import batches
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Network
 from witw.cvig.network.timm_backbone import Timm
+from witw.cvig.network.towers import Network
 from witw.cvig.training.trainer import Trainer
 from witw.dataset.packed import Packed
 

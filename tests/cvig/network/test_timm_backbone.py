@@ -7,8 +7,8 @@ from made_pairs import SMALL, make_pairs
 from torch import nn
 
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Network
 from witw.cvig.network.timm_backbone import Timm, facts
+from witw.cvig.network.towers import Network
 from witw.errors import UserError
 
 # The smallest network of each family, and a view of another size than its own.

@@ -6,7 +6,8 @@ import torch
 
 from witw.cvig.grid import Grid
 from witw.cvig.metrics import Metric, values
-from witw.cvig.network.model import Blend, PhotoCode
+from witw.cvig.network.model import Blend
+from witw.cvig.network.towers import PhotoCode
 from witw.cvig.retrieval import Codes
 from witw.cvig.scoring import window
 from witw.cvig.scoring.calibration import Calibration

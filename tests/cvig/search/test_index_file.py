@@ -6,7 +6,8 @@ from safetensors.numpy import load_file
 
 from witw.cvig.grid import Grid
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import ChipCode, Model, Network
+from witw.cvig.network.model import Model
+from witw.cvig.network.towers import ChipCode, Network
 from witw.cvig.search import index_file
 from witw.cvig.search.compact import CELL_BYTES, Packing
 from witw.cvig.search.index_file import Index

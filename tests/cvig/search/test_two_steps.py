@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from witw.cvig.metrics import rank_own
 from witw.cvig.network.heads import best, correlate
-from witw.cvig.network.model import Blend, PhotoCode
+from witw.cvig.network.model import Blend
+from witw.cvig.network.towers import PhotoCode
 from witw.cvig.retrieval import Codes
 from witw.cvig.search import two_steps
 

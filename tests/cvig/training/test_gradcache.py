@@ -10,7 +10,7 @@ from made_pairs import SMALL, write_pack
 from witw.cvig import batches, retrieval
 from witw.cvig.network import augment
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Network
+from witw.cvig.network.towers import Network
 from witw.cvig.training import gradcache, loss
 from witw.cvig.training.distributed import Processes
 from witw.dataset.packed import Packed
@@ -115,7 +115,7 @@ from witw.cvig import batches
 from witw.dataset.packed import Packed
 from witw.cvig.network import augment
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Network
+from witw.cvig.network.towers import Network
 from witw.cvig.training import distributed, gradcache, loss
 folder = Path(sys.argv[1])
 torch.set_num_threads(1)

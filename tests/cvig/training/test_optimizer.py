@@ -4,7 +4,7 @@ from made_pairs import SMALL
 from torch import nn
 
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Network
+from witw.cvig.network.towers import Network
 from witw.cvig.training import optimizer
 from witw.cvig.training.optimizer import Average
 from witw.errors import UserError

@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from witw.cvig import batches
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Network
+from witw.cvig.network.towers import Network
 from witw.cvig.training import throughput
 from witw.cvig.training.tensorboard import Events
 from witw.cvig.training.throughput import ThroughputMeter, flops

@@ -7,7 +7,7 @@ from torch import nn
 from witw.cvig import batches
 from witw.cvig.batches import Packed
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Network
+from witw.cvig.network.towers import Network
 from witw.cvig.training.distributed import Processes
 from witw.cvig.training.trainer import Trainer
 from witw.errors import UserError

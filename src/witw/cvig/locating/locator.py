@@ -23,7 +23,8 @@ from witw.cvig.grid import Grid
 from witw.cvig.heat import NAMED, encode_photos, headings
 from witw.cvig.locating.located import Located, Scene, to_degrees
 from witw.cvig.locating.regions import Region
-from witw.cvig.network.model import Model, PhotoCode, device
+from witw.cvig.network.model import Model, device
+from witw.cvig.network.towers import PhotoCode
 from witw.cvig.scoring import presence, unusual
 from witw.cvig.scoring.assurance import Assurance
 from witw.cvig.scoring.calibration import Calibration, chances, sharpened

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from witw.cvig import metrics
 from witw.cvig.grid import Grid
 from witw.cvig.metrics import Metric
-from witw.cvig.network.model import Blend, PhotoCode
+from witw.cvig.network.model import Blend
+from witw.cvig.network.towers import PhotoCode
 from witw.cvig.scoring import calibration, intervals, localization, presence, reliability
 from witw.cvig.scoring.calibration import Belief, Calibration
 from witw.cvig.scoring.localization import Placed

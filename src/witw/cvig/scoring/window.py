@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from witw.cvig.grid import Grid
 from witw.cvig.metrics import Metric
-from witw.cvig.network.model import Blend, PhotoCode
+from witw.cvig.network.model import Blend
+from witw.cvig.network.towers import PhotoCode
 from witw.cvig.scoring import heading
 from witw.cvig.scoring.calibration import Calibration, chances, sharpened
 from witw.cvig.search import two_steps

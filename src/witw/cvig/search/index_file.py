@@ -25,7 +25,8 @@ from torch import Tensor
 
 from witw import files
 from witw.cvig.grid import Grid
-from witw.cvig.network.model import ChipCode, Model
+from witw.cvig.network.model import Model
+from witw.cvig.network.towers import ChipCode
 from witw.cvig.search import two_steps
 from witw.cvig.search.compact import Packing, pack_vectors
 from witw.errors import UserError

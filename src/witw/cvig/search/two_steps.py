@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from witw.cvig.network.heads import best
-from witw.cvig.network.model import Blend, PhotoCode
+from witw.cvig.network.model import Blend
+from witw.cvig.network.towers import PhotoCode
 
 CANDIDATES, SHARE = 2000, 0.02  # minimum number, and share of the cells
 WORST = 0.25  # share of the candidates that stand for the cells beyond them

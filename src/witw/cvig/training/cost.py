@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Network
+from witw.cvig.network.towers import Network
 from witw.errors import UserError
 from witw.settings.pack import Pack
 from witw.settings.train import Train

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from witw.cvig.batches import Batch
 from witw.cvig.network.augment import Jitter
-from witw.cvig.network.model import ChipCode, Network, PhotoCode
+from witw.cvig.network.towers import ChipCode, Network, PhotoCode
 from witw.cvig.retrieval import encode_batch
 from witw.cvig.training.distributed import Processes
 from witw.cvig.training.loss import Loss, false_negative_mask

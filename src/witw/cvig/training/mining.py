@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from witw.cvig import retrieval
-from witw.cvig.network.model import Network
+from witw.cvig.network.towers import Network
 from witw.cvig.retrieval import Codes
 from witw.dataset.packed import Packed
 

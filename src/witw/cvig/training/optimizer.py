@@ -9,7 +9,7 @@ from collections import defaultdict
 import torch
 from torch import Tensor, nn
 
-from witw.cvig.network.model import Network
+from witw.cvig.network.towers import Network
 from witw.errors import UserError
 from witw.settings.train import Train
 

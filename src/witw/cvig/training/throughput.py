@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from witw import stage
 from witw.cvig.batches import Batch
-from witw.cvig.network.model import Network
+from witw.cvig.network.towers import Network
 from witw.cvig.retrieval import encode_batch
 from witw.cvig.training.tensorboard import Events
 

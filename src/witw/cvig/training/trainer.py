@@ -15,7 +15,8 @@ from witw.cvig import batches, metrics, retrieval
 from witw.cvig.batches import Batch
 from witw.cvig.network import augment, backbones
 from witw.cvig.network.architecture import Architecture
-from witw.cvig.network.model import Model, Network
+from witw.cvig.network.model import Model
+from witw.cvig.network.towers import Network
 from witw.cvig.training import collapse, gradcache, mining, optimizer
 from witw.cvig.training.distributed import Processes
 from witw.cvig.training.loss import chosen
