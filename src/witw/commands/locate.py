@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     photo.add_argument(
         "--scenes", type=Path, metavar="FILE",
         help="Places365 checkpoint, for warnings about indoor photos; default: the run folder's",
+    )  # fmt: skip
+    parser.add_argument(
+        "--finer", action="store_true",
+        help="look for the best places' positions between the cells, for more time per photo",
     )  # fmt: skip
     raster = parser.add_argument_group("about the imagery")
     raster.add_argument("--bands", metavar="R,G,B", help="numbers of the red, green and blue bands")
@@ -236,10 +241,13 @@ def _locator(args: argparse.Namespace) -> Locator:
     from witw.locating.front import Locator  # torch
 
     if not args.imagery:
-        return Locator.of_run(args.area, model=args.model, scenes=args.scenes)
-    return Locator.of_imagery(
-        args.imagery, args.model, _bands(args.bands), _nodata(args.nodata), args.cache, args.scenes
-    )
+        found = Locator.of_run(args.area, model=args.model, scenes=args.scenes)
+    else:
+        found = Locator.of_imagery(
+            args.imagery, args.model, _bands(args.bands), _nodata(args.nodata), args.cache,
+            args.scenes,
+        )  # fmt: skip
+    return replace(found, finer=args.finer)
 
 
 def _bands(text: str | None) -> list[int] | None:

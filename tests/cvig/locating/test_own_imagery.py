@@ -77,6 +77,20 @@ def test_imagery_and_a_model_suffice(home, monkeypatch, capsys):
     assert again == made
 
 
+def test_finer_moves_the_places_from_the_centres_of_their_cells(home, monkeypatch, capsys):
+    monkeypatch.chdir(home)
+    command = ["locate", "photo.jpg", "--imagery", "city.tif", "--model", "witw.safetensors"]
+    told = []
+    for more in ([], ["--finer"]):
+        run([*command, *more])
+        told.append(capsys.readouterr().out)
+    plain, fine = (re.findall(r"^\s+\d\s+(-?[\d.]+, -?[\d.]+).*?(\S+ %)$", t, re.M) for t in told)
+    assert len(plain) == len(fine) == 5
+    assert [percent for _, percent in plain] == [percent for _, percent in fine]
+    assert [at for at, _ in plain] != [at for at, _ in fine]
+    assert best_m(told[1]) < best_m(told[0]) + 10
+
+
 def test_imagery_in_degrees_with_16_bits_and_other_bands_is_searched(home, monkeypatch, capsys):
     monkeypatch.chdir(home)
     command = ["locate", "photo.jpg", "--imagery", "degrees.tif", "--model", "witw.safetensors"]

@@ -42,7 +42,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Place:
-    """One candidate: the centre of a cell.
+    """One candidate: the centre of a cell, or a finer position in or near it.
 
     Attributes:
         rank: 1 is the likeliest.
@@ -88,6 +88,7 @@ class Located:
         here: probability that the photos were taken in the area, with even odds beforehand; NaN if
             unknown.
         unusual: whether each photo looks unlike the training photos; empty if unknown.
+        finer_m: easting and northing of some cells' places, instead of their centres [m].
     """
 
     photos: tuple[Photo, ...]
@@ -104,6 +105,7 @@ class Located:
     calibration: Calibration = AS_NAMED
     here: float = math.nan
     unusual: tuple[bool, ...] = ()
+    finer_m: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
 
     @cached_property
     def entry_pct(self) -> NDArray[np.float64]:
@@ -120,7 +122,9 @@ class Located:
         best = self.likely[:count]
         if len(best) < count:
             best = localization.likeliest(self.probability, self.grid, count)
-        east, north = self.grid.centres()[best].T
+        centres = self.grid.centres(best)
+        at = [self.finer_m.get(int(cell), xy) for cell, xy in zip(best, centres, strict=True)]
+        east, north = np.reshape(at, (-1, 2)).T
         lon, lat = to_degrees(self.grid.epsg).transform(east, north)
         turn = Proj(self.grid.epsg).get_factors(lon, lat).meridian_convergence
         true = (self.heading_deg[:, best] + np.atleast_1d(turn)) % 360

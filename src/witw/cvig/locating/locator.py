@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import batched
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 
 from witw.cvig.grid import Grid
@@ -29,13 +30,14 @@ from witw.cvig.scoring import presence, unusual
 from witw.cvig.scoring.assurance import Assurance
 from witw.cvig.scoring.calibration import Calibration, chances, sharpened
 from witw.cvig.scoring.localization import likeliest
-from witw.cvig.search import two_steps
+from witw.cvig.search import finer, two_steps
 from witw.cvig.search.index_file import Index
 from witw.errors import UserError
 from witw.images.query import Photo, open_query
 from witw.images.resize import letterbox
 
 PHOTOS = 32  # encoded at a time
+FINER = 5  # places of a photo with a finer position
 
 
 class SceneNetwork(Protocol):
@@ -58,6 +60,8 @@ class Locator:
         scenes: recognizes indoor photos, if not None.
         facts: metadata of the model.
         assurance: statistics for further statements of an answer.
+        finer: whether the best places get a position finer than the cell, see
+            :mod:`witw.cvig.search.finer`.
     """
 
     model: Model
@@ -68,6 +72,7 @@ class Locator:
     scenes: SceneNetwork | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     assurance: Assurance = field(default_factory=Assurance)
+    finer: bool = False
 
     @classmethod
     def open(
@@ -153,29 +158,31 @@ class Locator:
                     one, row = found.some(slice(i, i + 1)), slice(n, n + 1)
                     likely = likeliest(probability[i], index.grid, NAMED)
                     turned = headings(codes.some(row), index, one, likely)
-                    yield self._located(
+                    located = self._located(
                         some[row], index, probability[i], likely, one.values, turned,
                         scenes[row], float(here[i]), strange[row],
                     )  # fmt: skip
+                    yield self._refined(located, codes.some(row)) if self.finer else located
 
     def _together(self, photos: Sequence[Photo], within: Region | None) -> Located:
         """Search for several photos of one place."""
         index, codes = self._part(within), self._encoded(photos)
-        found = two_steps.together(codes, index, self.model.blend)
+        joined = two_steps.together(codes, index, self.model.blend)
         sharp = sharpened(self.calibration, len(photos))
-        probability = chances(found.values, index.grid, sharp)[0]
+        probability = chances(joined.values, index.grid, sharp)[0]
         likely = likeliest(probability, index.grid, NAMED)
-        turned = headings(codes, index, found, likely)
+        turned = headings(codes, index, joined, likely)
         scenes = self.scenes.look(photos) if self.scenes else []
         scores, here = [], []
         for part, one in two_steps.scored(codes, index, self.model.blend):
             alone = chances(one.values, index.grid, self.calibration)
             scores.append(one.values)
             here.append(self._here(one.values, alone, scenes[part]))
-        return self._located(
+        found = self._located(
             photos, index, probability, likely, np.concatenate(scores), turned,
             scenes, _mean_odds(np.concatenate(here)), self._unusual(photos),
         )  # fmt: skip
+        return self._refined(found, codes) if self.finer else found
 
     def _located(
         self, photos: Sequence[Photo], index: Index, probability: NDArray[np.float64],
@@ -198,6 +205,18 @@ class Locator:
             here=here,
             unusual=tuple(strange),
         )
+
+    def _refined(self, found: Located, codes: PhotoCode) -> Located:
+        """Return the answer with finer positions of its best places."""
+        step_m, places = found.grid.step_m, {}
+        temperature = sharpened(self.calibration, len(codes.mask)).temperature
+        with rasterio.open(self.mosaic) as mosaic:
+            for place in found.places(FINER):
+                middle = np.array([place.easting, place.northing])
+                places[place.cell] = finer.refine(
+                    self.model, mosaic, codes, middle, step_m, temperature
+                )
+        return replace(found, finer_m=places)
 
     def _here(
         self,
