@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -257,7 +258,8 @@ def _pushed() -> list[str]:
     lines = ["", "Pushed copies keep these photos until you push again; rebuild exports first:"]
     for url, folder in copies.items():
         is_usual = folder == str(RESULTS / "dataset")
-        lines.append(f"  witw push-dataset {url}" + ("" if is_usual else f" --from {folder}"))
+        source = [] if is_usual else ["--from", folder]
+        lines.append("  " + shlex.join(["witw", "push-dataset", url, *source]))
     return lines
 
 

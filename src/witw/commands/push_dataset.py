@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from witw import store
 from witw.dataset.push import address, record
 from witw.dataset.push.folder import kind, scan
+from witw.dataset.push.local import local_folder
 from witw.dataset.push.push import Copy, Plan, Push, remove
 from witw.errors import UserError
 
@@ -39,8 +39,8 @@ def command(args: argparse.Namespace) -> None:
 def _push(url: str, args: argparse.Namespace) -> str:
     folder = _relative(args.folder or DATASET)
     source = kind(folder)
-    target = Path(url.removeprefix("file://"))
-    if url.startswith("file:") and target.resolve().is_relative_to(folder.resolve()):
+    target = local_folder(url)
+    if target and target.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{url} lies inside {folder}; choose another folder.")
     copy = Copy.read(url)
     local = scan(folder)
@@ -48,7 +48,7 @@ def _push(url: str, args: argparse.Namespace) -> str:
     if args.dry_run:
         return f"Would push to {url}: {_told(plan)}."
     # Even an interrupted push may leave photos there.
-    _note(url, str(folder))
+    is_noted = _note(url, str(folder))
     if not plan.is_current:
         Push(folder, copy, source, local).run(plan)
     lines = [f"Pushed to {url}: {_told(plan)}, {len(local):,} files in all."]
@@ -56,6 +56,11 @@ def _push(url: str, args: argparse.Namespace) -> str:
         lines.append(
             f"{folder} has no data card, because `witw forget` deleted it: run `snakemake` and "
             "push again."
+        )
+    if not is_noted:
+        lines.append(
+            "`witw forget` will not name this copy, because this is not the run folder; to change "
+            "that, push from there."
         )
     return "\n".join(lines)
 
@@ -69,10 +74,13 @@ def _delete(url: str, dry_run: bool) -> str:
     return f"Deleted {count:,} files at {url}."
 
 
-def _note(url: str, folder: str | None) -> None:
-    """Record the copy, unless this is not a run folder."""
-    if store.ROOT.is_dir() or DATASET.parent.is_dir():
+def _note(url: str, folder: str | None) -> bool:
+    """Record the copy, unless this is not a run folder; return whether this is one."""
+    # Not by its photos/, which a data set has too.
+    is_run = DATASET.parent.is_dir() or record.PATH.is_file()
+    if is_run:
         record.note(url, folder)
+    return is_run
 
 
 def _relative(folder: Path) -> Path:

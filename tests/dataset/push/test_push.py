@@ -20,6 +20,7 @@ from witw.commands import forget
 from witw.dataset import export_webdataset
 from witw.dataset.push import push
 from witw.dataset.push.address import open_store
+from witw.dataset.push.refusal import reason
 from witw.errors import UserError
 
 WRONG = "wJalrXUtnFEMI-not-the-secret"
@@ -355,8 +356,118 @@ def test_a_folder_is_an_address_too(folder, tmp_path, capsys):
     assert "lies inside results/dataset" in refused(f"file://{folder.resolve()}/x")
 
 
+def test_temporary_files_of_a_killed_push_are_deleted(folder, tmp_path, monkeypatch):
+    # As the library names them while it writes, and hides them from a listing.
+    target = tmp_path / "copy"
+    (folder / chip("103")).write_bytes(b"damaged")
+    assert "push again" in refused(f"file://{target}")
+    left, foreign = target / (photo("100") + "#1"), target / "photos/paris/00/notes#1"
+    for path in (left, foreign):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half of a photo")
+    make(IDS[1:])
+    run(f"file://{target}")
+    assert not left.exists()
+    assert foreign.exists()
+    (target / "README.md#1").write_bytes(b"")
+    run(f"file://{target}", "--delete")
+    assert [path for path in target.rglob("*") if path.is_file()] == [foreign]
+
+
+def test_a_large_file_that_changes_during_its_upload_is_not_confirmed(
+    bucket, folder, monkeypatch, capsys
+):
+    source = folder / "provenance.json"
+    source.write_bytes(bytes(6 << 20))
+    monkeypatch.setattr(push, "SMALL", 5 << 20)
+    put = obstore.put
+
+    def changing(store, path, body, **options):
+        if path == "provenance.json":
+            source.write_bytes(b"x" * (6 << 20))
+        return put(store, path, body, **options)
+
+    monkeypatch.setattr(obstore, "put", changing)
+    assert "provenance.json is damaged or was changed meanwhile" in refused(bucket.url)
+    assert COMPLETE not in bucket.names()
+    monkeypatch.setattr(obstore, "put", put)
+    run(bucket.url)
+    assert bucket.get("set/provenance.json") == source.read_bytes()
+
+
+def test_looking_at_a_folder_does_not_create_it(folder, tmp_path):
+    run(f"file://{tmp_path}/copy", "--dry-run")
+    run(f"file://{tmp_path}/copy", "--delete")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_link_that_leads_nowhere_is_named(folder, tmp_path):
+    (folder / "note.txt").symlink_to("nowhere")
+    told = refused(f"file://{tmp_path}/copy")
+    assert "results/dataset/note.txt is a link that leads nowhere" in told
+
+
+def test_a_percent_encoded_address_is_the_same_address(folder, tmp_path, capsys):
+    run(f"file://{tmp_path}/a%20copy/100%25")
+    assert (tmp_path / "a copy/100%/README.md").is_file()
+    assert f"Pushed to file://{tmp_path}/a copy/100%:" in capsys.readouterr().out
+    inside = folder.resolve().as_posix().replace("/dataset", "%2Fdataset")
+    assert "lies inside results/dataset" in refused(f"file://{inside}/x")
+
+
+def test_a_prefix_may_contain_any_letter(bucket, folder, capsys):
+    for prefix in ("a ü+b", "100%", "a%2520b"):
+        run(f"s3://{bucket.name}/{prefix}")
+    keys = bucket.names("")
+    assert {key for key in keys if key.endswith("README.md")} == {
+        "a ü+b/README.md", "100%/README.md", "a%20b/README.md"
+    }  # fmt: skip
+    capsys.readouterr()
+    __main__.run(["forget", "100"])
+    assert f"  witw push-dataset 's3://{bucket.name}/a ü+b'\n" in capsys.readouterr().out
+
+
+def test_an_endpoint_without_a_scheme_is_named(bucket, folder, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.server.endpoint)
+    assert "does not begin with http:// or https://" in refused(bucket.url)
+
+
+def test_a_folder_that_does_not_exist_is_named(bucket, folder):
+    told = refused(bucket.url, "--from", "results/exprt/hf")
+    assert "There is no folder results/exprt/hf" in told
+
+
+def test_a_copy_that_no_run_folder_records_is_reported(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    run(f"file://{tmp_path}/copy", "--from", ".")
+    assert "`witw forget` will not name this copy" in capsys.readouterr().out
+    assert not Path("photos/pushed.json").exists()
+
+
 @pytest.mark.parametrize(
-    "url", ["bucket/set", "s3://", "s3:/bucket", "s3://b/../c", "ftp://b/c", "file://x", "file:///"]
+    "text",
+    [
+        "Generic LocalFileSystem error: Unable to copy data to file: No space left (os error 28)",
+        "Generic LocalFileSystem error: Unable to open file /a/b#1: No space left (os error 28)",
+    ],
+)
+def test_a_full_disk_is_named_alone(text):
+    assert reason(text) == "the file system answers `No space left`"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/a\nb",
+        "s3://bucket/%2e%2e/x",
+        "bucket/set",
+        "s3://",
+        "s3:/bucket",
+        "s3://b/../c",
+        "ftp://b/c",
+        "file://x",
+        "file:///",
+    ],
 )
 def test_a_wrong_address_is_refused(folder, url):
     assert "is not an address to push to: write s3://BUCKET/PREFIX" in refused(url)

@@ -8,15 +8,17 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 from obstore.store import LocalStore, from_url
 
+from witw.dataset.push.local import local_folder
 from witw.errors import UserError
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig, S3Config
 
-_ADDRESS = re.compile(r"(?:(?:s3|gs|az)://[\w.$-]+|file://)(?:/(?!\.{1,2}(?:/|$))[^/?#@]+)*")
+_ADDRESS = re.compile(r"(?:(?:s3|gs|az)://[\w.$-]+|file://)(?:/(?!\.{1,2}(?:/|$))[^/?#@\0-\x1f]+)*")
 # The first question is answered within seconds or not at all; uploads may take their time. A file
 # of 8 MiB needs minutes on a slow line that other uploads share.
 _QUICK: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
@@ -32,20 +34,20 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 def parse(text: str) -> str:
-    """Return an address without its final slash.
+    """Return an address without its final slash and without percent-encoding.
 
     Raises:
         UserError: it is no address, or contains credentials.
     """
-    if re.search(r"@|[?&]", text):
+    url = unquote(text).rstrip("/")
+    if re.search(r"@|[?&]", url):
         raise UserError(
             "The address may contain neither `@` nor `?`: give credentials in the environment "
             "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE)."
         )
-    url = text.rstrip("/")
     if not _ADDRESS.fullmatch(url) or url == "file:":
         raise UserError(
-            f"{text} is not an address to push to: write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, "
+            f"{text!r} is not an address to push to: write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, "
             "az://CONTAINER/PREFIX or file:///FOLDER."
         )
     return url
@@ -59,19 +61,24 @@ def open_store(url: str, patient: bool) -> ObjectStore:
         patient: retry for minutes, as an upload should, instead of seconds.
 
     Raises:
-        UserError: the AWS profile is unusable.
+        UserError: the AWS profile or endpoint is unusable.
     """
-    if url.startswith("file://"):
-        return LocalStore.from_url(url, mkdir=True)
+    if target := local_folder(url):
+        return LocalStore(target, mkdir=True)
     config: S3Config = _profile() if url.startswith("s3://") else {}
     endpoint = next(filter(None, map(os.environ.get, _ENDPOINTS)), config.get("endpoint", ""))
+    if url.startswith("s3://") and endpoint and not re.match(r"https?://[^/]", endpoint):
+        raise UserError(
+            f"The endpoint {endpoint} of the S3 service does not begin with http:// or https://; "
+            "correct AWS_ENDPOINT_URL, or the profile's endpoint_url."
+        )
     options: ClientConfig = {
         "connect_timeout": _CONNECT,
         "timeout": _UPLOAD if patient else _ANSWER,
         "allow_http": endpoint.startswith("http://"),
     }
     return from_url(
-        url,
+        quote(url, safe=":/$"),
         config=config,
         client_options=options,
         retry_config=None if patient else _QUICK,

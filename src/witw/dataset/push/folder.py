@@ -45,6 +45,8 @@ def kind(folder: Path) -> str:
     if (folder / IDS).is_file():
         return folder.name
     made = f"export_{folder.name}" if folder.parent.name == "export" else "dataset"
+    if not folder.is_dir() and folder.name != "dataset" and folder.parent.name != "export":
+        raise UserError(f"There is no folder {folder}; correct --from.")
     raise UserError(
         f"{folder} is neither a data set nor an export of one; make it with `snakemake --cores 4 "
         f"{made}`, or give the folder with --from."
@@ -57,7 +59,7 @@ def scan(folder: Path) -> dict[str, File]:
     The SHA-256 of photos and chips is that of the data set's table; other files are read.
 
     Raises:
-        UserError: a photo or chip of the table is missing.
+        UserError: a photo or chip of the table is missing, or a link leads nowhere.
     """
     sizes = dict(_sizes(folder))
     known = _known(folder)
@@ -84,7 +86,13 @@ def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
         for name in names:
             if not name.startswith("."):
                 path = Path(top, name)
-                yield path.relative_to(folder).as_posix(), path.stat().st_size
+                try:
+                    yield path.relative_to(folder).as_posix(), path.stat().st_size
+                except FileNotFoundError:
+                    raise UserError(
+                        f"{path} is a link that leads nowhere, or was deleted meanwhile; delete "
+                        "it, or push again."
+                    ) from None
 
 
 def _known(folder: Path) -> dict[str, str]:

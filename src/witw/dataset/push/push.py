@@ -20,10 +20,11 @@ from pathlib import Path
 import obstore
 from tqdm import tqdm
 
-from witw import stage
+from witw import files, stage
 from witw.dataset.push import manifest
 from witw.dataset.push.address import open_store
 from witw.dataset.push.folder import File, is_last
+from witw.dataset.push.local import delete_unfinished, local_folder
 from witw.dataset.push.manifest import COMPLETE, PARTIAL, Entry
 from witw.dataset.push.refusal import told
 from witw.errors import UserError
@@ -77,6 +78,8 @@ class Copy:
             UserError: the store refuses or cannot be reached, which is known within seconds.
         """
         copy = cls(url)
+        if (target := local_folder(url)) and not target.exists():
+            return copy
         with told(url):
             store = open_store(url, patient=False)
             for chunk in obstore.list(store, chunk_size=BATCH):
@@ -140,7 +143,8 @@ class Push:
         self.folder, self.url, self.source, self.local = folder, copy.url, source, local
         self.entries = dict(copy.entries)
         self.was_complete = COMPLETE in copy.objects
-        self.store = open_store(copy.url, patient=True)
+        with told(self.url):
+            self.store = open_store(copy.url, patient=True)
         self.saved = time.monotonic()
 
     def run(self, plan: Plan) -> None:
@@ -152,6 +156,7 @@ class Push:
         for path in plan.upload:
             self.entries[path] = Entry(self.local[path].bytes)
         self._save(PARTIAL)
+        delete_unfinished(self.url, [*self.entries, COMPLETE, PARTIAL])
         if self.was_complete:
             self._delete([COMPLETE])
         try:
@@ -194,10 +199,7 @@ class Push:
             body: Path | bytes = source.read_bytes() if is_small else source
             digest = hashlib.sha256(body).hexdigest() if isinstance(body, bytes) else file.sha256
             if digest != file.sha256 or source.stat().st_size != file.bytes:
-                raise UserError(
-                    f"{source} is damaged or was changed meanwhile: its SHA-256 is not the "
-                    f"expected one; delete {self.folder} and run `snakemake` again."
-                )
+                raise UserError(self._changed(source))
         except FileNotFoundError:
             raise UserError(f"{source} was deleted meanwhile; push again.") from None
         kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
@@ -207,8 +209,17 @@ class Push:
                 attributes=None if self.url.startswith("file:") else {"Content-Type": kind},
                 use_multipart=not is_small, chunk_size=SMALL, max_concurrency=PARTS,
             )  # fmt: skip
+        # Without the whole body in memory, a change during the upload shows only afterwards.
+        if not is_small and files.sha256(source) != file.sha256:
+            raise UserError(self._changed(source))
         self.entries[path] = Entry(file.bytes, file.sha256, _bare(done["e_tag"]))
         return file.bytes
+
+    def _changed(self, source: Path) -> str:
+        return (
+            f"{source} is damaged or was changed meanwhile: its SHA-256 is not the expected one; "
+            f"push again, and if the error stays, delete {self.folder} and run `snakemake` again."
+        )
 
     def _delete(self, paths: Sequence[str]) -> None:
         for batch in itertools.batched(paths, BATCH):
@@ -234,8 +245,11 @@ def remove(copy: Copy) -> int:
         UserError: the store refuses.
     """
     ours = sorted(copy.entries.keys() & copy.objects.keys())
+    delete_unfinished(copy.url, [*copy.entries, COMPLETE, PARTIAL])
     # The manifests come last, because only they name the rest.
     last = [name for name in (COMPLETE, PARTIAL) if name in copy.objects]
+    if not copy.objects:
+        return 0
     with told(copy.url):
         store = open_store(copy.url, patient=True)
         for batch in itertools.batched([*ours, *last], BATCH):

@@ -58,6 +58,8 @@ def reason(text: str) -> str:
         return f"the service answers {status[1]}{f' ({code[1]})' if code else ''}"
     if _has(text, _UNREACHED):
         return "the service cannot be reached; check the network and AWS_ENDPOINT_URL"
+    if local := re.search(r"LocalFileSystem error: .*: (.+) \(os error \d+\)", text):
+        return f"the file system answers `{local[1]}`"
     first = text.partition("Debug source")[0]
     return " ".join(first.split())[:200].rstrip(".") or "the library gives no reason"
 
