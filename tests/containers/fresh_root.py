@@ -35,6 +35,7 @@ INSIDE = {
     "PIP_NO_INDEX": "1",
     "PIP_FIND_LINKS": "/wheels",
     "PIP_ROOT_USER_ACTION": "ignore",
+    "PIP_QUIET": "1",
 }
 
 
