@@ -107,3 +107,14 @@ def test_the_conda_environment_has_the_versions_of_the_lock():
 def test_a_lock_without_a_dependency_is_reported():
     with pytest.raises(UserError, match="lacks numpy"):
         generate.conda_environment('[project]\ndependencies = ["numpy>=2"]\n', "", "3.13")
+
+
+def test_the_changelog_lists_the_version_of_every_stage():
+    found = {}
+    for path in (ROOT / "src" / "witw").rglob("*.py"):
+        said = re.search(r"^VERSION = (\d+)$", path.read_text(), re.M)
+        if said and "demo" not in path.parts and int(said[1]) > 1:
+            found[path.parent.name if path.stem == "__main__" else path.stem] = said[1]
+    text = (ROOT / "CHANGELOG.md").read_text()
+    listed = re.search(r"have a new version \(`VERSION` of the module\) and rerun: (.*)\.", text)
+    assert dict(part.rsplit(" ", 1) for part in listed[1].split(", ")) == found

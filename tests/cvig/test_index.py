@@ -135,3 +135,13 @@ def test_an_area_outside_its_imagery_is_reported(trained, city, tmp_path):
     with pytest.raises(UserError, match=r"Area 'made': its mosaic has no imagery"):
         index.main(argv)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("count", "most"), [(1, 4), (4, 4), (5, 4), (963, 512), (10_000, 512)])
+def test_the_sample_for_the_packing_is_bounded_and_spread_evenly(count, most):
+    some = index._spread(np.arange(count), most)
+    assert len(some) == min(count, most)
+    ends = np.concatenate([[-1], some, [count]])
+    assert np.diff(ends).min() >= 1
+    assert np.diff(some, append=some[-1] + 1).max() <= -(-count // len(some))
+    assert abs(some[0] - (count - 1 - some[-1])) <= 1

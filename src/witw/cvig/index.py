@@ -23,10 +23,11 @@ from witw.cvig.search.compact import Packing
 from witw.ground import shapes
 from witw.settings.index import Index
 
-VERSION = 2
+VERSION = 3
 READS = ("index", "bbox_deg", "shape")
 
-SAMPLE_ROWS, SAMPLE_CELLS = 8, 512  # sample for the choice of the packing
+# At most, for the choice of the packing: each row is imagery to read, each cell to encode.
+SAMPLE_ROWS, SAMPLE_CELLS = 4, 512
 
 
 def run(
@@ -85,12 +86,17 @@ def _packing(trained: Model, mosaic: rasterio.DatasetReader, grid: Grid) -> Pack
     sample = np.zeros((1, shape.embed_dim, shape.headings), np.float32)
     if Packing.must_see(sample, vector_dim):
         rows = np.unique(grid.cells // grid.columns)
-        some = rows[:: max(1, len(rows) // SAMPLE_ROWS)]
-        cells = grid.cells[np.isin(grid.cells // grid.columns, some)]
-        cells = cells[:: max(1, len(cells) // SAMPLE_CELLS)]
+        cells = grid.cells[np.isin(grid.cells // grid.columns, _spread(rows, SAMPLE_ROWS))]
+        cells = _spread(cells, SAMPLE_CELLS)
         codes = encoded(trained, mosaic, replace(grid, cells=cells))
         sample = np.concatenate([code.columns.float().cpu().numpy() for _, code in codes])
     return Packing.fit(sample, vector_dim)
+
+
+def _spread(values: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return at most so many of the values, evenly spread, none at the ends if it can be helped."""
+    count = min(most, len(values))
+    return values[(np.arange(count) * 2 + 1) * len(values) // (2 * max(1, count))]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
