@@ -179,7 +179,7 @@ class Aoi(AoiDefaults):
         return self
 
     def has_photos_of(self, *kinds: str) -> bool:
-        """Whether the area has a source of one of these kinds."""
+        """Tell whether the area has a source of one of these kinds."""
         return any(source.kind in kinds for source in self.photos)
 
     @property
@@ -287,7 +287,7 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
 
 
 def _placed(aoi: str, body: dict[str, Any], source: str) -> dict[str, Any]:
-    """An area's keys with a box; without `bbox_deg` and `area`, the extent of its local imagery."""
+    """Add the extent of an area's local imagery to its keys, if they give no `bbox_deg` or `area`."""
     # An unknown key may be a misspelt `bbox_deg`: validation reports it first.
     if "bbox_deg" in body or body.get("area") or not Aoi.model_fields.keys() >= body.keys():
         return body
@@ -296,7 +296,7 @@ def _placed(aoi: str, body: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def _without_photos(defaults: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An area's sources replace those of `defaults`; a merge would mix a folder and a table."""
+    """Drop the sources of `defaults` if an area has its own; a merge would mix both."""
     return {k: v for k, v in defaults.items() if k != "photos" or "photos" not in body}
 
 

@@ -63,7 +63,7 @@ def token() -> str:
 
 
 def secrets() -> list[str]:
-    """Names of the secrets that are set, for Snakemake's ``envvars:``."""
+    """List the names of the secrets that are set, for Snakemake's ``envvars:``."""
     return [name for name in SECRETS if os.environ.get(name)]
 
 

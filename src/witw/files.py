@@ -97,7 +97,7 @@ def scratch(path: Path) -> Iterator[Path]:
 
 
 def _umask() -> int:
-    """The process's umask; `tempfile` ignores it and creates private files."""
+    """Return the process's umask; `tempfile` ignores it and creates private files."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

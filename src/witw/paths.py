@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path of a strip or checkpoint is an address rather than a local file."""
+    """Tell whether the path of a strip or checkpoint is an address, not a local file."""
     return "://" in path or path.startswith("/vsi")
 
 

@@ -300,7 +300,7 @@ def _wrapped(found: BaseGeometry) -> BaseGeometry:
 
 
 def boxes(bbox_deg: Sequence[float]) -> list[Box]:
-    """A box as boxes with longitudes from -180 to 180: two if it lies across the 180th meridian."""
+    """Split a box at the 180th meridian, if it crosses it; longitudes become -180 to 180."""
     west, south, east, north = _box(bbox_deg)
     if east <= 180:
         return [(west, south, east, north)]

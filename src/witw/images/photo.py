@@ -110,7 +110,7 @@ def open_photo(path: Path, sha256: str | None = None) -> Image.Image:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether a file is one upright JPEG of three bands, which every reader takes alike.
+    """Tell whether a file is one upright JPEG of three bands, which every reader decodes alike.
 
     Only its head is read.
 

@@ -92,7 +92,7 @@ class Locator(locator.Locator):
 
 
 def _network(model: str | Path) -> Path:
-    """The file of a network, fetched where it is an address."""
+    """Return the file of a network; fetch it if an address is given."""
     if isinstance(model, str) and "://" in model:
         from witw.locating.hub import fetch  # huggingface_hub takes half a second
 
@@ -101,7 +101,7 @@ def _network(model: str | Path) -> Path:
 
 
 def _scenes(checkpoint: str | Path | None) -> Scenes | None:
-    """The scene network of a checkpoint that is named outside a config.
+    """Open the scene network of a checkpoint that is given outside a config.
 
     Raises:
         UserError: it is of no use; without words of a config's keys.

@@ -50,7 +50,7 @@ class Prepared:
 
 
 def folder_of(imagery: Path, cache: Path | None = None) -> Path:
-    """Folder of what is made from some imagery: beside it, or in ``cache``."""
+    """Return the folder for the files made from imagery: beside it, or in ``cache``."""
     return (cache or imagery.parent) / f"{imagery.stem}.witw"
 
 
@@ -160,14 +160,14 @@ def warn_of_pixels(prepared: Prepared, model: Path) -> None:
 
 
 def index_key(model: Path, step_m: float) -> str:
-    """What an index depends on beside the imagery: the network, not what is told of it."""
+    """Hash what an index depends on beside the imagery: the network's tensors and shape."""
     facts = model_facts.read_facts(model)
     parts = facts["architecture"], facts["tensors_crc32"], step_m, spec.literals("index")[0]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    """What a folder was made from; empty where it holds nothing whole."""
+    """Read what a folder was made from; empty if its files are not complete."""
     try:
         state: dict[str, Any] = files.read_json(folder / STATE)
         files.check_xml(folder / MOSAIC)

@@ -94,7 +94,7 @@ def card(facts: Mapping[str, Any], repo: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
+    """Format a Markdown table."""
     lines = [list(header), ["---"] * len(header), *([_cell(v) for v in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -137,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def in_own_words(text: str, name: str) -> str:
-    """An error of the stages, which speak of areas and config keys, for who has neither."""
+    """Reword an error of a stage, which names areas and config keys, for a user who has neither."""
     for old, new in (
         (f"Area {name!r}: strip file ", "Imagery "),
         (f"Area {name!r}: no strip has", f"Imagery {name} does not have"),

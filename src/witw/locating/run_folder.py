@@ -90,7 +90,7 @@ def check(
 
 
 def _checkpoint(config: Config, name: str) -> Path | None:
-    """The area's Places365 checkpoint where it is at hand."""
+    """Return the area's Places365 checkpoint, if its file exists."""
     try:
         path = Path(paths.checkpoint_file(config, name))
     except UserError:
@@ -99,7 +99,7 @@ def _checkpoint(config: Config, name: str) -> Path | None:
 
 
 def searchable(first: str | None, config_file: Path = CONFIG_FILE) -> list[str]:
-    """Names of the areas in the working folder that have imagery.
+    """List the areas of the working folder that have imagery.
 
     Args:
         first: goes first; None: the only test area, or whichever is first by name.
@@ -155,7 +155,7 @@ def _make(path: Path) -> str:
 
 
 def _is_of(cells: Path, own: Path, model: Path) -> bool:
-    """Whether the run's index is there and newer than its network, which is the one wanted."""
+    """Tell whether the run's index is up to date, and of the wanted network."""
     if not (cells.is_file() and own.is_file()):
         return False
     is_wanted = index_key(own, 0) == index_key(model, 0)

@@ -26,5 +26,5 @@ class Scenes:
         self.looker = Looker(checkpoint, arch)
 
     def look(self, photos: Sequence[Photo]) -> list[Scene]:
-        """The scene of each photo."""
+        """Recognise the scene of each photo."""
         return [Scene(*found) for found in self.looker.look([p.picture for p in photos])]

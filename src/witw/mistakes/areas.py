@@ -37,7 +37,7 @@ class Neighbours:
 
 
 def neighbours(grounds: Mapping[str, Ground], groups: Mapping[str, str]) -> Iterator[Neighbours]:
-    """Every two areas of different groups.
+    """Yield every two areas of different groups.
 
     Args:
         grounds: where each area lies.
@@ -49,7 +49,7 @@ def neighbours(grounds: Mapping[str, Ground], groups: Mapping[str, str]) -> Iter
 
 
 def between(names: tuple[str, str], one: Ground, other: Ground) -> Neighbours:
-    """How two areas lie to each other: by their boxes, and where these meet by their shapes."""
+    """Compare the boxes of two areas and, where these meet, their shapes."""
     by_box = _boxes(names, one.bbox_deg, other.bbox_deg)
     if not by_box.is_overlap or (one.geometry is None and other.geometry is None):
         return by_box
@@ -99,7 +99,7 @@ def check_apart(grounds: Mapping[str, Ground], splits: Mapping[str, str], source
 
 
 def shared_strips(strips: Mapping[str, Sequence[str]], splits: Mapping[str, str]) -> list[str]:
-    """A sentence for every strip that areas of different splits name.
+    """Yield a sentence for every strip that areas of different splits share.
 
     Args:
         strips: paths of each area.
@@ -134,7 +134,7 @@ def no_training(splits: Mapping[str, str]) -> str:
 
 
 def card_sentence(areas: Mapping[str, Mapping[str, Any]]) -> str:
-    """What the data card says of the splits, from where the areas lie.
+    """Describe the splits for the data card, from the positions of the areas.
 
     Args:
         areas: ``bbox_deg``, ``shape`` where it is no box, ``split``, ``chip_px`` and ``gsd_m`` of

@@ -50,7 +50,7 @@ PER_AREA = ("loo", "locate", "index")
 
 
 def is_snakemake(program: str) -> bool:
-    """Whether a process's ``argv[0]`` is Snakemake's command line."""
+    """Tell whether a process's ``argv[0]`` is Snakemake's command line."""
     path = Path(program)
     return path.stem == "snakemake" or (
         path.name == "__main__.py" and path.parent.name == "snakemake"
@@ -62,7 +62,7 @@ def _all_words(argv: Sequence[str], names: Collection[str]) -> list[str]:
 
 
 def words(argv: Sequence[str], names: Collection[str]) -> list[list[str]]:
-    """The words that each use of an option takes, in the order of the command line."""
+    """Return the words that each use of an option takes, in the order of the command line."""
     found: list[list[str]] = []
     taking = False
     for word in argv:
@@ -199,7 +199,7 @@ def check_targets(argv: Sequence[str], aois: Collection[str], others: Collection
 
 
 def _check_area(word: str, aois: Collection[str], others: Collection[str]) -> None:
-    """A target below ``results/`` begins with the name of an area, or of a joint stage."""
+    """Check that a target below ``results/`` begins with an area or a joint stage."""
     top, *rest = word.removeprefix("./").split("/")
     if top != "results" or len(rest) < 2 or Path(word).exists():
         return

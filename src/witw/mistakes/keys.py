@@ -29,7 +29,7 @@ def sentence(
     where: tuple[str, ...],
     area: type[BaseModel],
 ) -> str:
-    """The finding that explains the others.
+    """Return the finding that explains the others.
 
     Args:
         error: what pydantic raised.
@@ -58,7 +58,7 @@ def sentence(
 
 
 def _name(loc: Sequence[int | str]) -> str:
-    """A key as it is told, entries counted from 1: `chips.size_px`, entry 3 of `bands`."""
+    """Format a key, with entries counted from 1: `chips.size_px`, entry 3 of `bands`."""
     told = ""
     keys: list[str] = []
     for part in loc:
@@ -92,14 +92,14 @@ def _unknown(
 
 
 def _beside(loc: Sequence[int | str], model: type[BaseModel], area: type[BaseModel]) -> list[str]:
-    """The keys of the section that a key stands in; of an area's keys all that stand in areas."""
+    """Return the keys of a key's section; for a key of an area, those of all areas."""
     outer = [str(part) for part in loc[:-1] if not isinstance(part, int)]
     paths = [path.split(".") for path in _paths(model, area)]
     return [path[-1] for path in paths if path[:-1] == outer]
 
 
 def _wrong(found: ErrorDetails, loc: Sequence[int | str]) -> str:
-    """A value that cannot be: which, and what it should be."""
+    """Describe an impossible value and what is expected."""
     key, kind, value = _name(loc), found["type"], found["input"]
     begin = f"{key}: " if key else ""
     if kind in ("value_error", "assertion_error"):
@@ -136,12 +136,12 @@ def _shown(value: Any) -> str:
 
 
 def _known_keys(model: type[BaseModel], area: type[BaseModel]) -> list[str]:
-    """Every key name of a model and of the sections below it."""
+    """Return every key name of a model and of the sections below it."""
     return [path.split(".")[-1] for path in _paths(model, area)]
 
 
 def _paths(model: type[BaseModel], area: type[BaseModel]) -> list[str]:
-    """The same with the sections that lead there; of an area's keys, inside the area."""
+    """Return the same with the sections above each key; for a key of an area, from the area on."""
     paths: list[str] = []
     for name, field in model.model_fields.items():
         paths.append(name)

@@ -89,7 +89,7 @@ def _is_template(node: yaml.Node) -> bool:
 def _mappings(
     node: yaml.Node, where: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], yaml.MappingNode]]:
-    """Every mapping below a node, with the keys that lead to it; an alias is followed once."""
+    """Yield every mapping below a node, with the keys above it; follow each alias once."""
     todo, seen = [(where, node)], set()
     while todo:
         where, node = todo.pop()

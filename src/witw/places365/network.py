@@ -49,12 +49,12 @@ def _table() -> tuple[tuple[str, ...], tuple[bool, ...]]:
 
 
 def categories() -> list[str]:
-    """Names of the 365 scenes, in the order of the networks' outputs."""
+    """Return the names of the 365 scenes, in the order of the networks' outputs."""
     return list(_table()[0])
 
 
 def indoor() -> NDArray[np.bool_]:
-    """Whether each scene is indoor, shape (365,); 160 are."""
+    """Mark the indoor scenes, shape (365,); 160 are."""
     return np.array(_table()[1], dtype=bool)
 
 

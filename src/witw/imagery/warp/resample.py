@@ -56,7 +56,7 @@ class _Code:
         return self.builder.load(self.builder.bitcast(at, VECTOR.as_pointer()), align=4)
 
     def splat(self, value: Any, count: int = LANES) -> Any:
-        """A float in every lane."""
+        """Set every lane to a float."""
         kind = ir.VectorType(ir.FloatType(), count)
         empty = ir.Constant(kind, ir.Undefined)
         one = self.builder.insert_element(empty, value, ir.Constant(ir.IntType(32), 0))
