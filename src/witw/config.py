@@ -287,7 +287,7 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
 
 
 def _placed(aoi: str, body: dict[str, Any], source: str) -> dict[str, Any]:
-    """Add the extent of an area's local imagery to its keys, if they give no `bbox_deg` or `area`."""
+    """Add the extent of its local imagery to an area without `bbox_deg` and `area`."""
     # An unknown key may be a misspelt `bbox_deg`: validation reports it first.
     if "bbox_deg" in body or body.get("area") or not Aoi.model_fields.keys() >= body.keys():
         return body
