@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import batched
+from itertools import batched, chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         type=file_or_address,
         metavar="FILE",
-        help="model file or hf://OWNER/NAME; default: the model of the run folder",
+        help="model file or hf://OWNER/NAME; default for an area: the model of the run folder",
     )
     where.add_argument("--around", metavar="LAT,LON,KM", help="search only this circle")
     where.add_argument("--within", type=Path, metavar="GEOJSON", help="search only these polygons")
@@ -96,6 +96,10 @@ def command(args: argparse.Namespace) -> None:
         return
     paths = photos_of(args.photos)
     _check_place(args)
+    opened = opened_ahead(paths, args.fov)
+    first = next(opened, None)
+    if first is None:
+        raise UserError("None of the files is a readable photo; name other files.")
     # Imported after the checks: the network's libraries take seconds.
     from witw.answer import terminal
     from witw.answer.write import Folder
@@ -104,15 +108,11 @@ def command(args: argparse.Namespace) -> None:
     within: Region | None = parse_around(args.around) if args.around else None
     within = read_polygons(args.within) if args.within else within
     locator = _locator(args)
-    opened = opened_ahead(paths, args.fov)
     folder = Folder(args.out)
-    for located in _located(locator, opened, args.together, within):
+    for located in _located(locator, chain([first], opened), args.together, within):
         folder.add(located)
         print("\n".join(terminal.lines(located)), end="\n\n")  # noqa: T201
-    pages = folder.close()
-    if not pages:
-        raise UserError("None of the files is a readable photo; name other files.")
-    print("Open " + ", ".join(shown(path) for path in pages))  # noqa: T201
+    print("Open " + ", ".join(shown(path) for path in folder.close()))  # noqa: T201
 
 
 def _serve(args: argparse.Namespace) -> None:
@@ -174,6 +174,8 @@ def _check_place(args: argparse.Namespace) -> None:
         model_facts.read_facts(args.model)
     if args.imagery:
         imagery.check(args.imagery, args.cache)
+        _bands(args.bands)
+        _nodata(args.nodata)
     else:
         run_folder.check(args.area, args.model)
 

@@ -262,6 +262,7 @@ def test_each_mistake_gives_one_sentence(home, tmp_path, monkeypatch):
         run(["locate", "photo.jpg", "--imagery", "city.tif"])
 
 
+OWN = ["--imagery", "../city.tif", "--model", "../witw.safetensors"]
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None  # importing it fails
@@ -282,6 +283,10 @@ except UserError as error:
         (["none.jpg", "--area", "rowan"], "Photo none.jpg does not exist; correct its path."),
         (["photo.jpg", "--imagery", "none.tif", "--model", "../witw.safetensors"], "none.tif does"),
         (["photo.jpg", "--imagery", "city.tif", "--model", "none.st"], "none.st does not exist"),
+        (["bad.jpg", *OWN], "bad.jpg is not a readable photo"),
+        (["bad.jpg", "bad.jpg", *OWN], "None of the files is a readable photo"),
+        (["photo.jpg", *OWN, "--bands", "1,2"], "--bands '1,2' must be three numbers"),
+        (["photo.jpg", *OWN, "--nodata", "white"], "--nodata 'white' must be a number"),
     ],
 )
 def test_a_mistake_is_reported_without_waiting_for_torch(home, options, said):
@@ -290,6 +295,7 @@ def test_a_mistake_is_reported_without_waiting_for_torch(home, options, said):
     area = {"bbox_deg": list(BBOX), "strips": ["made.tif"], "split": "test"}
     (folder / "config.yaml").write_text(yaml.safe_dump({"aois": {"rowan": area}}))
     shutil.copy(home / "photo.jpg", folder)
+    (folder / "bad.jpg").write_text("no photo")
     command = [sys.executable, "-c", WITHOUT_TORCH, "locate", *options]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert said in done.stdout
