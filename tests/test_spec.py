@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from witw import paths, spec
+from witw import stage as stage_module
 from witw.config import load
 from witw.errors import UserError
 
@@ -101,14 +102,16 @@ def test_every_stage_can_be_specified_for_the_committed_config():
     for name, area in config.aois.items():
         for stage in set(spec.STAGES) - set(JOINT) - {"weights"}:
             part = area.strips[0].name if stage in PER_STRIP else None
-            assert spec.parse(spec.build(config, stage, name, part), stage)["aoi"] == name
+            assert (
+                stage_module.parse_spec(spec.build(config, stage, name, part), stage)["aoi"] == name
+            )
 
 
 def test_a_foreign_or_broken_spec_is_refused():
     with pytest.raises(UserError, match="not a spec of stage 'chips'"):
-        spec.parse('{"stage": "pairs"}', "chips")
+        stage_module.parse_spec('{"stage": "pairs"}', "chips")
     with pytest.raises(UserError, match="not JSON"):
-        spec.parse("{", "chips")
+        stage_module.parse_spec("{", "chips")
 
 
 def of_sources(stage, photos):

@@ -22,7 +22,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from witw.errors import UserError
 from witw.forgotten import digest
 from witw.ground import shapes
 from witw.paths import folder_state, weights
@@ -271,18 +270,3 @@ def _put(out: dict[str, Any], path: str, value: Any) -> None:
     for part in parents:
         out = out.setdefault(part, {})
     out[last] = value
-
-
-def parse(text: str, stage: str) -> dict[str, Any]:
-    """Parse a ``--spec``.
-
-    Raises:
-        UserError: the text is not JSON, or the spec of another stage.
-    """
-    try:
-        spec = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"--spec is not JSON: {error}; give the spec of stage {stage!r}.") from None
-    if not isinstance(spec, dict) or spec.get("stage") != stage:
-        raise UserError(f"--spec is not a spec of stage {stage!r}; give the spec of this stage.")
-    return spec

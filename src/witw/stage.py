@@ -15,6 +15,7 @@ It therefore runs with and without Snakemake.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import signal
 import sys
@@ -26,7 +27,6 @@ from typing import Any
 from tqdm import tqdm
 
 from witw import files
-from witw import spec as spec_module
 from witw.errors import UserError, printable
 
 log = logging.getLogger("witw")
@@ -70,12 +70,29 @@ def arguments(
     for name in optional:
         parser.add_argument(f"--{name}", type=Path)
     args = parser.parse_args(argv)
-    args.spec = spec_module.parse(args.spec, stage)
+    args.spec = parse_spec(args.spec, stage)
     for name in outputs:
         Path(getattr(args, name)).parent.mkdir(parents=True, exist_ok=True)
     for name in inputs:
         _check_whole(getattr(args, name))
     return args
+
+
+def parse_spec(text: str, stage: str) -> dict[str, Any]:
+    """Parse a ``--spec``, which :func:`witw.spec.build` wrote.
+
+    It is here because :mod:`witw.spec` imports what only plans need.
+
+    Raises:
+        UserError: the text is not JSON, or the spec of another stage.
+    """
+    try:
+        spec = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--spec is not JSON: {error}; give the spec of stage {stage!r}.") from None
+    if not isinstance(spec, dict) or spec.get("stage") != stage:
+        raise UserError(f"--spec is not a spec of stage {stage!r}; give the spec of this stage.")
+    return spec
 
 
 def _check_whole(given: Path | list[Path]) -> None:
