@@ -5,7 +5,8 @@
 
 The dry run uses the real Snakefile. It has two peers in the same run. One is a bare Snakefile whose
 rules have the same shape, names and numbers of inputs but no logic, which gives Snakemake's own
-cost. The other has a single rule and the same number of jobs without dependencies.
+cost; it is run again with a `message:` in each rule, as witw's rules have. The other has a single
+rule and the same number of jobs without dependencies.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ rule pairs:
     output: "{{a}}/pairs"
     shell: "touch {{output}}"
 """
+MESSAGE = "Making {output} of {wildcards}"  # each of witw's rules has one
 SINGLE = """
 rule all:
     input: expand("out/{{n}}", n=range({jobs}))
@@ -166,11 +168,16 @@ def plans(count: int, shards: int) -> None:
         rows = {"witw": dry_run(places[0], REPO / "Snakefile")}
         rows["same graph, no logic"] = dry_run(places[1], places[1] / "Snakefile")
         (places[2] / "Snakefile").write_text(SINGLE.format(jobs=rows["witw"][0] - 1))
+        told = bare.replace("    shell:", "    message: " + repr(MESSAGE) + "\n    shell:")
+        (places[1] / "Snakefile").write_text(told)
+        rows["the same with messages"] = dry_run(places[1], places[1] / "Snakefile")
         rows["one rule, no dependencies"] = dry_run(places[2], places[2] / "Snakefile")
     for name, (jobs, wall, cpu, peak) in rows.items():
         print(f"{name:28}{jobs:8d}{wall:9.1f}{cpu:9.1f}{peak:9.0f}")
     ours, peer = rows["witw"], rows["same graph, no logic"]
     print(f"witw / same graph: CPU {ours[2] / peer[2]:.2f}, memory {ours[3] / peer[3]:.2f}")
+    peer = rows["the same with messages"]
+    print(f"witw / the same with messages: CPU {ours[2] / peer[2]:.2f}")
 
 
 def main() -> None:
