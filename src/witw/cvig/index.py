@@ -96,7 +96,7 @@ def _packing(trained: Model, mosaic: rasterio.DatasetReader, grid: Grid) -> Pack
 def _spread(values: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Return at most so many of the values, evenly spread, none at the ends if it can be helped."""
     count = min(most, len(values))
-    return values[(np.arange(count) * 2 + 1) * len(values) // (2 * max(1, count))]
+    return values[(np.arange(count) * 2 + 1) * len(values) // (2 * count)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,16 +8,13 @@ it has smaller errors than the best one (docs/figures.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import rasterio
 import torch
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
-from rasterio.transform import from_origin
-from rasterio.vrt import WarpedVRT
 
+from witw.cvig.grid import Grid, pictures
 from witw.cvig.network.model import Model, autocast, device
 from witw.cvig.network.towers import PhotoCode
 from witw.cvig.retrieval import Codes
@@ -72,7 +69,7 @@ def chips_around(
     chip_px: int,
     pixel_m: float,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Cut chips at a square of positions around a point, as :func:`witw.cvig.grid.pictures` does.
+    """Cut chips at a square of positions around a point: a grid of cells that are close together.
 
     Args:
         mosaic: the area's raster.
@@ -86,26 +83,12 @@ def chips_around(
         Chips ``(n, chip_px, chip_px, 3)``, black without imagery, and their centres ``(n, 2)`` [m],
         row by row from the north-west; ``n = (2 reach + 1)^2``.
     """
-    margin = reach * stride_px
-    size = chip_px + 2 * margin
-    west, north = middle + np.array([-1, 1]) * size / 2 * pixel_m
-    options: dict[str, Any] = {
-        "crs": mosaic.crs,
-        "transform": from_origin(west, north, pixel_m, pixel_m),
-        "width": size,
-        "height": size,
-        "resampling": Resampling.average,
-        "add_alpha": True,
-    }
-    with WarpedVRT(mosaic, **options) as view:
-        square = view.read((1, 2, 3))
-        square[:, view.read(view.count) == 0] = 0
-    square = square.transpose(1, 2, 0)
-    steps = np.arange(-reach, reach + 1)
-    row, column = (v.ravel() for v in np.meshgrid(steps, steps, indexing="ij"))
-    corners = zip((row + reach) * stride_px, (column + reach) * stride_px, strict=True)
-    chips = np.stack([square[y : y + chip_px, x : x + chip_px] for y, x in corners])
-    return chips, middle + np.stack([column, -row], axis=1) * stride_px * pixel_m
+    side, step_m = 2 * reach + 1, stride_px * pixel_m
+    west, north = middle + np.array([-1, 1]) * side / 2 * step_m
+    epsg, all_cells = mosaic.crs.to_epsg(), np.arange(side * side)
+    grid = Grid(epsg, step_m, west, north, side, side, all_cells)
+    chips = [chips for _, chips in pictures(mosaic, grid, chip_px, pixel_m)]
+    return np.concatenate(chips), grid.centres()
 
 
 @torch.inference_mode()
