@@ -251,6 +251,12 @@ def test_a_hidden_import_is_detected(tree, text, count):
 
 
 def test_no_two_files_of_tests_share_a_name():
-    """Pytest imports them by bare name, so the second of two could not be collected."""
-    names = sorted(path.name for path in (REPO / "tests").rglob("test_*.py"))
-    assert sorted(set(names)) == names
+    """Pytest imports them by bare name, so the second of two could not be imported."""
+    names = sorted(path.name for path in (REPO / "tests").rglob("*.py"))
+    assert len(set(names)) == len([name for name in names if name != "conftest.py"]) + 1
+
+
+def test_no_test_imports_a_conftest():
+    """Every folder has one of that name, so which one is found depends on the folders chosen."""
+    for name, path in modules(REPO / "tests").items():
+        assert "conftest" not in {target for target, *_ in imports(path, name, {})}, name

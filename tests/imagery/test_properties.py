@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_strips import Area, write_tif
 from PIL import Image
 from pyproj import Transformer
 
-from conftest import Area, write_tif
 from witw.geo import utm_epsg
 from witw.imagery import chips, mosaic, stats, stretch
 

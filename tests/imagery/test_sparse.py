@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_photos import write_photos
+from made_strips import write_tif
 from osgeo import gdal, osr
 from pyproj import Transformer
 from servers import ranges
 
-from conftest import write_tif
 from witw.imagery import mosaic, sparse
 from witw.imagery.strip import source
 from witw.imagery.strip.vrt import Raster

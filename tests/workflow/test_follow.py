@@ -13,8 +13,7 @@ import threading
 import time
 
 import pytest
-
-from conftest import KEY, REPO, STUB
+from workplace import KEY, REPO, STUB
 
 pytestmark = pytest.mark.workflow
 

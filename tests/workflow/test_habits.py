@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
+from workplace import REPO
 
-from conftest import REPO
 from made_town import AREA, KEY, WORLD, lay
 
 pytestmark = pytest.mark.workflow

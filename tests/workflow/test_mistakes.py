@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.transform import from_bounds
-
-from conftest import BASE, PLANNER, REPO, Run
+from workplace import BASE, PLANNER, REPO, Run
 
 pytestmark = pytest.mark.workflow
 
