@@ -20,6 +20,7 @@ from witw.errors import UserError
 from witw.flickr import search
 from witw.flickr.api.client import Client
 from witw.flickr.crawl.journal import Journal
+from witw.flickr.total import total_of
 from witw.ground import shapes
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -408,7 +409,7 @@ def test_an_area_of_any_shape_lists_and_queries_only_its_inside(tmp_path):
         spec = shaped(server, TRIANGLE)
         client = Client(server.api_url, KEY, SECRET, pause_s=0.01)
         found = run(spec, client)
-        total = search.total_of(spec, client)
+        total = total_of(spec, client)
         # The area has only a box again, and the same journal folder.
         again = run(spec, client)
     open_ones = [p for p in photos if p.license_id in OPEN and p.date_upload <= SNAPSHOT]
@@ -431,7 +432,7 @@ def test_an_area_across_the_180th_meridian_is_searched_on_both_sides(tmp_path):
         spec = spec_of(server) | {"bbox_deg": [179.0, -17.0, 181.0, -16.0]}
         client = Client(server.api_url, KEY, SECRET, pause_s=0.01)
         found = run(spec, client)
-        assert search.total_of(spec, client) == len(found.photos)
+        assert total_of(spec, client) == len(found.photos)
     expected = {p.id for p in photos if abs(p.lon) >= 179}
     assert {row["id"] for row in found.photos} == expected and 700 < len(expected) < 900
     assert found.summary["verdict"] == "complete"

@@ -17,7 +17,7 @@ from witw.commands.forecast import Training
 from witw.commands.imagery_size import Imagery
 from witw.config import Config
 from witw.flickr.api.client import Client
-from witw.flickr.search import total_of
+from witw.flickr.total import total_of
 from witw.ground import shapes
 from witw.sources.base import Place
 from witw.sources.search import read

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
-import os
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from functools import partial
 from typing import Any
 
 from witw import environment, forgotten, stage
-from witw.environment import CONFIRMED
-from witw.errors import UserError
 from witw.flickr import search_result
-from witw.flickr.api.client import Client, unwatched
+from witw.flickr.api.client import Client
 from witw.flickr.api.on_demand import Caller, OnDemand
 from witw.flickr.api.records import address
-from witw.flickr.crawl import probes
 from witw.flickr.crawl.audit import Audit, audit
 from witw.flickr.crawl.cover import Cover
 from witw.flickr.crawl.journal import Journal, needs_service, questions
-from witw.flickr.crawl.listing import OUTSIDE, Listing
-from witw.flickr.crawl.pages import Page, Query, query_of
+from witw.flickr.crawl.listing import Listing
+from witw.flickr.crawl.pages import Page, Query, whole
+from witw.flickr.crawl.probes import Probed
+from witw.flickr.crawl.probing import Probing
 from witw.flickr.crawl.quadtree import Tree, WalkRules, walk
-from witw.flickr.crawl.second_look import SecondLook
-from witw.flickr.crawl.service import Service, params
+from witw.flickr.crawl.second_look import SecondLook, confirmed
+from witw.flickr.crawl.service import Service
 from witw.flickr.search_result import Found, Rows, SearchResult
 from witw.ground import shapes
 from witw.settings.search import Search
@@ -73,57 +67,6 @@ def run(
     return _Run(spec, client, journal, workers).all()
 
 
-def total_of(spec: Mapping[str, Any], client: Client) -> int:
-    """Return the service's photo count for an area, with one call per box.
-
-    An area across the 180th meridian has two boxes.
-
-    Raises:
-        UserError: The service refuses or does not answer.
-    """
-    settings, ground = Search.model_validate(spec["search"]), shapes.ground(spec)
-    total = 0.0
-    for root in _roots(Cover(ground), settings):
-        asked = root._replace(take=-1)
-        listing = Listing(ground, root.high, settings.licenses, "")
-        read = partial(listing.read, query=asked)
-        page = client.call("flickr.photos.search", read, unwatched, **params(asked))
-        found = max(page.total, len(page.entries))
-        # In a box around a shape, the newest photos show which share lies inside the area.
-        share = sum(entry.flaw != OUTSIDE for entry in page.entries) / max(1, len(page.entries))
-        total += found * (share if ground.geometry is not None else 1)
-    return round(total)
-
-
-def _roots(cover: Cover, settings: Search) -> list[Query]:
-    licenses = tuple(settings.licenses)
-    return [Query(box, _seconds(settings.snapshot), licenses) for box in cover.roots]
-
-
-def _accuracy(totals: Mapping[int, int]) -> int:
-    """Return the accuracy to query with: none (0), unless another one yields more photos."""
-    return max(totals, key=lambda accuracy: (totals[accuracy], -accuracy))
-
-
-def _confirmed(aoi: str) -> datetime | None:
-    """Return the snapshot whose missed photos the user has confirmed to be gone.
-
-    Raises:
-        UserError: The environment variable contains no valid date.
-    """
-    told = os.environ.get(CONFIRMED) or "{}"
-    try:
-        return Search(confirm_gone=json.loads(told).get(aoi)).confirm_gone
-    except (ValueError, AttributeError):
-        raise UserError(
-            f"{CONFIRMED} is {told!r}, which gives no date for {aoi!r}; correct or unset it."
-        ) from None
-
-
-def _seconds(moment: datetime) -> int:
-    return math.floor(moment.timestamp())
-
-
 class _Run:
     """One search: sweeps, probes, audit, and photos that are gone."""
 
@@ -135,7 +78,7 @@ class _Run:
         self.ground = shapes.ground(spec)
         self.cover = Cover(self.ground)
         # Probes and audit vary the first query, so the widest box comes first.
-        roots = _roots(self.cover, self.settings)
+        roots = whole(self.cover.roots, self.settings.snapshot, self.settings.licenses)
         self.roots = sorted(roots, key=lambda one: one.box.west - one.box.east)
         self.client, self.journal, self.workers = client, journal, workers
         self.questions = questions(spec)
@@ -143,7 +86,7 @@ class _Run:
         self.listing = Listing(self.ground, self.root.high, self.settings.licenses, self.host)
         self.removed = forgotten.load()
         self.snapshot = self.settings.model_dump(mode="json")["snapshot"]
-        is_confirmed = _confirmed(self.aoi) == self.settings.snapshot
+        is_confirmed = confirmed(self.aoi) == self.settings.snapshot
         self.is_confirmed = is_confirmed or bool(journal.note("confirmed"))
         if journal.note("stopped") and not self.is_confirmed:
             journal.restart()
@@ -168,8 +111,6 @@ class _Run:
             self.ask = self.service.ask
             self.known = self.service.licenses(self.settings.licenses)
             accuracies = self._accuracies()
-            accuracy = _accuracy(accuracies)
-            self.roots = [root._replace(accuracy=accuracy) for root in self.roots]
             tree, probed = self._probed(self._sweeps())
             audited = self._audit(tree, probed)
             rows, by_id = self._rows(tree, audited, probed)
@@ -202,11 +143,17 @@ class _Run:
         )
 
     def _accuracies(self) -> dict[int, int]:
-        """Return totals by accuracy: whether an unset accuracy means all is undocumented."""
+        """Return totals by accuracy, and query with the accuracy that yields the most photos.
+
+        It is undocumented whether an unset accuracy (0) means all.
+        """
         asked = (0, *PROBES) if self.settings.audit > 0 else (0,)
-        self.by_accuracy = {a: self.root._replace(accuracy=a) for a in asked}
-        self.pages = {a: self.ask(query) for a, query in self.by_accuracy.items()}
-        return {a: page.total for a, page in self.pages.items()}
+        queries = {accuracy: self.root._replace(accuracy=accuracy) for accuracy in asked}
+        pages = {accuracy: self.ask(query) for accuracy, query in queries.items()}
+        best = max(asked, key=lambda accuracy: (pages[accuracy].total, -accuracy))
+        self.roots = [root._replace(accuracy=best) for root in self.roots]
+        self.other_accuracies = {queries[a]: page for a, page in pages.items() if a != best}
+        return {accuracy: page.total for accuracy, page in pages.items()}
 
     def _sweeps(self) -> Tree:
         tree = Tree({}, [])
@@ -231,59 +178,31 @@ class _Run:
             tree += walk(self.ask, root.box, licenses, rules, (name or "r") + "~" * number)
         return tree
 
-    def _probed(self, tree: Tree) -> tuple[Tree, probes.Probed]:
+    def _probed(self, tree: Tree) -> tuple[Tree, Probed]:
         """Query differently; search by single licence where lists of licences hide photos."""
         self.alone: list[int] = []
         if self.settings.audit == 0 and (tree.listed or len(self.settings.licenses) == 1):
-            return tree, probes.Probed()
-        answers = self._answers(tree)
-        hidden = sorted(
-            {
-                answer.probe.query.licenses[0]
-                for answer in answers
-                if answer.hides and len(answer.probe.query.licenses) == 1
-            }
+            return tree, Probed()
+        probing = Probing(
+            root=self.root,
+            accuracies=self.other_accuracies,
+            service=self.service,
+            journal=self.journal,
+            listing=self.listing,
+            cover=self.cover,
+            questions=self.questions,
         )
+        probing.send(tree)
+        self.alone = probing.hidden_licenses(tree)
         was_empty = not tree.listed
-        # Forgetting a photo must not change the search.
-        noted = self.journal.settled("alone " + self.questions, lambda: json.dumps(hidden))
-        self.alone = json.loads(noted)
         if len(self.settings.licenses) > 1:
             for number in self.alone:
                 tree += self._walked((number,), self.rules, f"{number}:r")
         if self.alone and was_empty:
-            answers += self._answers(tree)
-        known = probes.Known(self.listing.photos, tree.listed, self.cover.is_inside)
-        answers = [probes.judge(one.probe, self.pages_of[one.probe], known) for one in answers]
-        return tree, probes.summed(answers, self._slack())
+            probing.send(tree)
+        return tree, probing.summary(tree, len(self.listing.hidden) + len(self.listing.left_out))
 
-    def _answers(self, tree: Tree) -> list[probes.Answer]:
-        """Return the answers of the chosen probes and of the named accuracies."""
-        listed = [self.listing.photos[photo_id] for photo_id in sorted(tree.listed)]
-        listed = [photo for photo in listed if self.root.box.holds(photo.lon, photo.lat)]
-
-        def chosen() -> str:
-            made = probes.plan(self.root, listed)
-            return json.dumps([(kind, query.key) for kind, query in made])
-
-        name = f"probes {bool(tree.listed or self.listing.hidden)} {self.questions}"
-        noted = json.loads(self.journal.settled(name, chosen))
-        asked = [probes.Probe(kind, query_of(key)) for kind, key in noted]
-        pages = {probe: self.service.probe(probe.query) for probe in asked}
-        named = {
-            probes.Probe("accuracy", query): self.pages[accuracy]
-            for accuracy, query in self.by_accuracy.items()
-            if accuracy != self.root.accuracy
-        }
-        self.pages_of = getattr(self, "pages_of", {}) | pages | named
-        known = probes.Known(self.listing.photos, tree.listed, self.cover.is_inside)
-        return [probes.judge(one, page, known) for one, page in (pages | named).items()]
-
-    def _slack(self) -> int:
-        """Return the number of photos that are counted but not listed, for known reasons."""
-        return len(self.listing.hidden) + len(self.listing.left_out)
-
-    def _audit(self, tree: Tree, probed: probes.Probed) -> Audit:
+    def _audit(self, tree: Tree, probed: Probed) -> Audit:
         photos = (self.listing.photos[photo_id] for photo_id in tree.listed)
         box = self.root.box
         uploads = sorted(one.date_upload for one in photos if box.holds(one.lon, one.lat))
@@ -298,7 +217,7 @@ class _Run:
             lambda make: self.journal.settled(f"audit {self.questions}", make),
         )
 
-    def _rows(self, tree: Tree, audited: Audit, probed: probes.Probed) -> tuple[Rows, int]:
+    def _rows(self, tree: Tree, audited: Audit, probed: Probed) -> tuple[Rows, int]:
         """Return rows of all photos, also missed and gone ones, and the number found by id only."""
         cells = dict.fromkeys((*audited.unknown, *probed.unknown), "audit") | tree.listed
         before = {

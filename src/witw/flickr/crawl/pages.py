@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -49,6 +50,12 @@ def query_of(key: str) -> Query:
     """Parse a query from its :attr:`Query.key`."""
     box, low, high, licenses, accuracy, page, take = json.loads(key)
     return Query(Box.of(box), high, tuple(licenses), page, low, accuracy, take)
+
+
+def whole(boxes: Iterable[Box], snapshot: datetime, licenses: Sequence[int]) -> list[Query]:
+    """Return the query for all photos of each box up to a snapshot."""
+    high = math.floor(snapshot.timestamp())
+    return [Query(box, high, tuple(licenses)) for box in boxes]
 
 
 class Entry(NamedTuple):

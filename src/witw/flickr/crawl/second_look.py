@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
+from witw.environment import CONFIRMED
 from witw.errors import UserError
 from witw.flickr.crawl import refresh
 from witw.flickr.crawl.journal import Journal
 from witw.flickr.crawl.pages import Page, Query, query_of
 from witw.flickr.crawl.service import Service
 from witw.ground.shapes import Ground
+from witw.settings.search import Search
 
 Known = Sequence[Mapping[str, Any]]  # photos as kept from the previous search
 
@@ -29,6 +33,21 @@ class Settled(NamedTuple):
     cells: dict[str, str]
     rows: list[dict[str, Any]]
     by_id: int
+
+
+def confirmed(aoi: str) -> datetime | None:
+    """Return the snapshot whose missed photos the user has confirmed to be gone.
+
+    Raises:
+        UserError: The environment variable contains no valid date.
+    """
+    told = os.environ.get(CONFIRMED) or "{}"
+    try:
+        return Search(confirm_gone=json.loads(told).get(aoi)).confirm_gone
+    except (ValueError, AttributeError):
+        raise UserError(
+            f"{CONFIRMED} is {told!r}, which gives no date for {aoi!r}; correct or unset it."
+        ) from None
 
 
 @dataclass(frozen=True)
