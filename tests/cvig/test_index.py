@@ -12,6 +12,8 @@ from pyproj import Transformer
 from witw.cvig import index
 from witw.cvig.grid import pictures, plan
 from witw.cvig.network.model import Model
+from witw.cvig.network.towers import Network
+from witw.cvig.search import compact
 from witw.cvig.search.index_file import Index
 from witw.errors import UserError
 from witw.ground import shapes
@@ -145,3 +147,28 @@ def test_the_sample_for_the_packing_is_bounded_and_spread_evenly(count, most):
     assert np.diff(ends).min() >= 1
     assert np.diff(some, append=some[-1] + 1).max() <= -(-count // len(some))
     assert abs(some[0] - (count - 1 - some[-1])) <= 1
+
+
+def test_each_cell_of_a_small_area_is_encoded_once(trained, city, tmp_path, monkeypatch):
+    """The packing is chosen from codes of some cells, which are not computed a second time."""
+    network = Model.load(trained / "model.pt", torch.device("cpu")).network
+    shape, fixed = network.shape, 12 + network.vector_dim
+    # Enough for half of the values.
+    monkeypatch.setattr(compact, "CELL_BYTES", fixed + shape.embed_dim * shape.headings // 4)
+    encode, encoded = Network.encode_chips, []
+    monkeypatch.setattr(
+        Network,
+        "encode_chips",
+        lambda self, chips: encoded.append(len(chips)) or encode(self, chips),
+    )
+    model, mosaic = trained / "model.pt", city / "mosaic.tif"
+    grid = index.run(SPEC, model, mosaic, tmp_path / "held", threads=1)
+    assert sum(encoded) == len(grid.cells)
+    encoded.clear()
+    monkeypatch.setattr(index, "HELD", 0)
+    index.run(SPEC, model, mosaic, tmp_path / "anew", threads=1)
+    sample = sum(encoded) - len(grid.cells)
+    assert 0 < sample <= min(len(grid.cells), index.SAMPLE_CELLS)
+    held, anew = (Index.open(tmp_path / name).packing.basis for name in ("held", "anew"))
+    assert len(held) == shape.embed_dim // 2
+    np.testing.assert_allclose(held.T @ held, anew.T @ anew, atol=1e-3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import rasterio
 import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from witw import stage
 from witw.cvig import batches
@@ -28,6 +29,10 @@ READS = ("index", "bbox_deg", "shape")
 
 # At most, for the choice of the packing: each row is imagery to read, each cell to encode.
 SAMPLE_ROWS, SAMPLE_CELLS = 4, 512
+# Bytes of columns kept until the packing is chosen; the sample of a larger area is encoded twice.
+HELD = 2**28
+
+type Coded = tuple[NDArray[np.int64], ChipCode]  # positions of consecutive cells, and their codes
 
 
 def run(
@@ -55,18 +60,24 @@ def run(
     with rasterio.open(mosaic_path) as mosaic:
         pixel_m = shape.chip_m / shape.chip_px
         grid = plan(mosaic, shapes.ground(spec), step_m, pixel_m, spec["aoi"])
-        packing = _packing(trained, mosaic, grid)
-        bar = stage.bar("cells", len(grid.cells), " cells")
-        with bar, index_file.writer(cells, grid, packing, trained) as out:
-            for at, code in encoded(trained, mosaic, grid):
-                out.put(int(at[0]), code)
-                bar.update(len(at))
+        with stage.bar("cells", len(grid.cells), " cells") as bar:
+            codes = _counted(encoded(trained, mosaic, grid), bar)
+            if 4 * len(grid.cells) * shape.embed_dim * shape.headings <= HELD:
+                codes = held = list(codes)
+                packing = _packing(trained, grid, lambda cells: _some(held, grid, cells))
+            else:
+                packing = _packing(
+                    trained,
+                    grid,
+                    lambda cells: encoded(trained, mosaic, replace(grid, cells=cells)),
+                )
+            with index_file.writer(cells, grid, packing, trained) as out:
+                for at, code in codes:
+                    out.put(int(at[0]), code)
     return grid
 
 
-def encoded(
-    trained: Model, mosaic: rasterio.DatasetReader, grid: Grid
-) -> Iterator[tuple[NDArray[np.int64], ChipCode]]:
+def encoded(trained: Model, mosaic: rasterio.DatasetReader, grid: Grid) -> Iterator[Coded]:
     """Yield codes of consecutive cells, with their positions."""
     shape, where = trained.network.shape, device()
     for at, chips in batches.ahead(
@@ -77,8 +88,31 @@ def encoded(
         yield at, code
 
 
-def _packing(trained: Model, mosaic: rasterio.DatasetReader, grid: Grid) -> Packing:
-    """Choose the packing of this network's columns, from rows of cells all over the area."""
+def _counted(codes: Iterable[Coded], bar: tqdm[Any]) -> Iterable[Coded]:
+    """Yield the codes, and show how many there were."""
+    for at, code in codes:
+        bar.update(len(at))
+        yield at, code
+
+
+def _some(held: Iterable[Coded], grid: Grid, cells: NDArray[np.int64]) -> Iterable[Coded]:
+    """Yield the codes of some of the cells."""
+    for at, code in held:
+        among = np.flatnonzero(np.isin(grid.cells[at], cells))
+        if len(among):
+            yield at[among], ChipCode(code.columns[among], code.vector[among])
+
+
+def _packing(
+    trained: Model, grid: Grid, codes_of: Callable[[NDArray[np.int64]], Iterable[Coded]]
+) -> Packing:
+    """Choose the packing of this network's columns, from rows of cells all over the area.
+
+    Args:
+        trained: The network.
+        grid: All cells.
+        codes_of: Yields the codes of a choice of cells.
+    """
     shape = trained.network.shape
     vector_dim = trained.network.vector_dim
     if shape.head == "global":
@@ -87,8 +121,7 @@ def _packing(trained: Model, mosaic: rasterio.DatasetReader, grid: Grid) -> Pack
     if Packing.must_see(sample, vector_dim):
         rows = np.unique(grid.cells // grid.columns)
         cells = grid.cells[np.isin(grid.cells // grid.columns, _spread(rows, SAMPLE_ROWS))]
-        cells = _spread(cells, SAMPLE_CELLS)
-        codes = encoded(trained, mosaic, replace(grid, cells=cells))
+        codes = codes_of(_spread(cells, SAMPLE_CELLS))
         sample = np.concatenate([code.columns.float().cpu().numpy() for _, code in codes])
     return Packing.fit(sample, vector_dim)
 
