@@ -20,7 +20,12 @@ def test_blocks_are_squares_of_half_a_kilometre_whatever_the_area():
 
 
 @pytest.mark.parametrize(
-    ("blocks", "correlation", "sizes"), [(10, 0.0, "even"), (10, 0.3, "even"), (20, 0.1, "uneven")]
+    ("blocks", "correlation", "sizes"),
+    [
+        pytest.param(10, 0.0, "even", marks=pytest.mark.long),
+        (10, 0.3, "even"),
+        pytest.param(20, 0.1, "uneven", marks=pytest.mark.long),
+    ],
 )
 def test_intervals_have_the_stated_coverage(blocks, correlation, sizes):
     """Uses about the fewest blocks that get an interval, and a model other than the intervals' own.

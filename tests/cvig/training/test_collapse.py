@@ -19,7 +19,7 @@ def fit(folder, **changes):
     return [json.loads(line) for line in (folder / "m.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("pooling", ["attention", "gem"])
+@pytest.mark.parametrize("pooling", ["attention", pytest.param("gem", marks=pytest.mark.long)])
 def test_the_global_head_learns(tmp_path, monkeypatch, pooling):
     """On unseen areas; guessing gives a median percentile of 50, plus or minus 6."""
     monkeypatch.chdir(tmp_path)
