@@ -24,7 +24,8 @@ from witw.demo.fake_flickr.catalog.query import ApiError, Catalog
 from witw.demo.fake_flickr.catalog.records import LICENSES
 from witw.demo.fake_flickr.server import FlickrServer
 from witw.flickr import search
-from witw.flickr.api.client import Attempt, RefusedError
+from witw.flickr.api.client import Attempt
+from witw.flickr.api.refusals import RefusedError
 from witw.flickr.crawl.journal import Journal
 from witw.flickr.crawl.service import INFO
 

@@ -21,8 +21,9 @@ from urllib.parse import parse_qsl, quote, unquote
 import pytest
 
 from witw.errors import UserError
-from witw.flickr.api.client import Client, RefusedError
+from witw.flickr.api.client import Client
 from witw.flickr.api.quota import Quota
+from witw.flickr.api.refusals import RefusedError
 from witw.flickr.headers import retry_after_s, user_agent
 
 KEY = "0123456789abcdef0123456789abcdef"

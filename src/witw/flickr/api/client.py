@@ -6,18 +6,15 @@ when a signature is refused. This module adds or corrects all of these without p
 
 from __future__ import annotations
 
-import html
 import logging
 import os
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 
 import requests
 from flickrapi import FlickrAPI
@@ -26,53 +23,22 @@ from flickrapi.exceptions import FlickrError
 from witw.environment import KEY, NO_KEY, SECRET
 from witw.errors import UserError
 from witw.flickr.api.quota import Quota
+from witw.flickr.api.refusals import (
+    BusyError,
+    Judge,
+    RefusedError,
+    RefusedKeyError,
+    pause_s,
+    utc_in,
+)
 from witw.flickr.api.session import Session
-from witw.flickr.headers import retry_after_s
 from witw.flickr.hosts import is_loopback, origin
 
-# Codes of flickr.photos.search; 0 and 201 are undocumented and say "not currently available".
-KEY_CODES = frozenset({96, 97, 98, 99, 100})
-BUSY_CODES = frozenset({0, 10, 105, 201})
-PAST_END = 20  # "Excessive photo offset in search"
-# and 5xx; Flickr's gateway sends 403 for transient faults
-BUSY_STATUSES = frozenset({403, 408, 425, 429})
 TRIES = 16  # tries per call in an unattended run
 QUOTA_S = 3660.0  # a refused key may call again within an hour
 MORE_TRIES = 8  # while waiting for that hour, up to this many times the usual tries
-LONGEST_WAIT_S = 86_400.0  # a longer Retry-After ends the run
-IMPATIENT_S = 60.0  # the same limit at a terminal, where a person waits
-ERROR_IN_XML = re.compile(rb'<err code="(\d+)" msg="([^"]*)"')
-LONGEST_TEXT = 300  # characters of a service's error text that are shown
 
 log = logging.getLogger("witw")
-
-
-class RefusedError(UserError):
-    """The service understood the call and refused it; retrying would not help.
-
-    Attributes:
-        code: Flickr's error code.
-    """
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class _RefusedKeyError(UserError):
-    """The service does not accept the API key."""
-
-
-class _BusyError(Exception):
-    """A try failed for a reason that may pass."""
-
-    def __init__(
-        self, why: str, wait_s: float = 0.0, scale: int = 1, code: int | None = None
-    ) -> None:
-        super().__init__(why)
-        self.wait_s = wait_s
-        self.scale = scale
-        self.code = code
 
 
 @dataclass(frozen=True)
@@ -145,7 +111,7 @@ class Client:
         self.requests = 0
         self._counting = threading.Lock()
         self._url = url
-        self._secrets = [text for text in (key, secret) if text]
+        self._judge = Judge(url, tuple(text for text in (key, secret) if text), is_patient)
         self._tries, self._pause_s, self._max_pause_s = tries, pause_s, max_pause_s
         self._timeout_s = timeout_s
         self._quota = quota or Quota()
@@ -200,8 +166,8 @@ class Client:
         while True:
             try:
                 return self._watched(method, read, params, watch, number)
-            except _BusyError as busy:
-                why = self._clean(str(busy))
+            except BusyError as busy:
+                why = self._judge.clean(str(busy))
                 is_waiting = self._is_patient and busy.scale > 1 and over_quota_s < QUOTA_S
                 if number >= self._tries * (MORE_TRIES if is_waiting else 1):
                     break
@@ -219,7 +185,7 @@ class Client:
         Raises:
             UserError: The key is refused, or the address is not the API's.
         """
-        with suppress(_BusyError, RefusedError):
+        with suppress(BusyError, RefusedError):
             self._watched("flickr.test.echo", dict, {}, unwatched, 1)
 
     def _watched[T](
@@ -238,8 +204,8 @@ class Client:
 
         try:
             result = self._signed_or_not(method, read, params)
-        except (_BusyError, UserError) as error:
-            tell(False, self._clean(str(error)), getattr(error, "code", None))
+        except (BusyError, UserError) as error:
+            tell(False, self._judge.clean(str(error)), getattr(error, "code", None))
             raise
         tell(True)
         return result
@@ -250,7 +216,7 @@ class Client:
         """Send one request, or two if a server expects the key in flickrapi's own header."""
         try:
             return self._once(method, read, params)
-        except _RefusedKeyError as refused:
+        except RefusedKeyError as refused:
             unsigned, self._session.unsigned_key = self._session.unsigned_key, ""
             if not unsigned:
                 raise
@@ -270,7 +236,10 @@ class Client:
         try:
             answer = self._api.do_flickr_call(method, timeout=self._timeout_s, **params)
         except FlickrError as error:
-            self._judge(method, error)
+            refusal = self._judge.error(method, error, self._session.seen)
+            # It answers one request but applies to every thread and process with this key.
+            self._quota.close(pause_s(refusal))
+            raise refusal from None
         except (
             requests.exceptions.InvalidURL,
             requests.exceptions.InvalidSchema,
@@ -278,69 +247,19 @@ class Client:
         ):
             raise UserError(f"`flickr.api_url` {self._url} is not an http(s) address.") from None
         except requests.Timeout as error:
-            raise _BusyError(self._clean(str(error)) or "no answer in time") from None
+            raise BusyError(self._judge.clean(str(error)) or "no answer in time") from None
         except requests.RequestException as error:
-            raise _BusyError(f"the connection failed or broke, {type(error).__name__}") from None
+            raise BusyError(f"the connection failed or broke, {type(error).__name__}") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            self._judge_xml(method)
-            raise _BusyError("the response is not JSON of the API") from None
+            raise self._judge.xml(method, self._session.seen) from None
         try:
             if answer.get("stat") != "ok":
                 raise ValueError("no stat")
             return read(answer)
         except ValueError:
-            raise _BusyError("the response lacks the requested data") from None
+            raise BusyError("the response lacks the requested data") from None
 
-    def _judge(self, method: str, error: FlickrError) -> NoReturn:
-        """Raise a retryable or a final error for Flickr's error code."""
-        code, said = error.code, self._clean(str(error)).removeprefix("Error: ")
-        if code is None:
-            self._judge_status()
-        if code in BUSY_CODES:
-            raise _BusyError(f"error {said}", code=int(code)) from None
-        if code in KEY_CODES:
-            raise _RefusedKeyError(
-                f"Flickr does not accept {KEY} (error {said}); check it, and {SECRET} if you set "
-                "it, at https://www.flickr.com/services/apps/by/me."
-            ) from None
-        raise RefusedError(
-            f"{self._url} refuses {method} (error {said}); check `flickr.api_url`.", int(code)
-        ) from None
-
-    def _judge_xml(self, method: str) -> None:
-        """Judge an error that arrives as XML: some key refusals ignore the requested format."""
-        found = ERROR_IN_XML.search(self._session.seen.body)
-        if found:
-            code, said = int(found[1]), html.unescape(found[2].decode("utf-8", "replace"))
-            self._judge(method, FlickrError(f"Error: {code}: {said}", code=code))
-
-    def _judge_status(self) -> NoReturn:
-        seen = self._session.seen
-        status = seen.status
-        # One recorded case: HTTP 400 with the message of error 201.
-        is_away = b"not currently available" in seen.body
-        if status in BUSY_STATUSES or status >= 500 or is_away or status == 200:
-            # HTTP 429 refers to an hourly quota, so its pauses start longer.
-            wait_s = retry_after_s(seen.retry_after, seen.date) or 0.0
-            # A 429 answers one request but applies to every thread and process with this key.
-            self._quota.close(min(wait_s, LONGEST_WAIT_S))
-            if wait_s > (LONGEST_WAIT_S if self._is_patient else IMPATIENT_S):
-                raise UserError(
-                    f"{self._url} answers HTTP {status} and asks for a pause of {wait_s:,.0f} s, "
-                    f"until {_utc(wait_s)}; run again then."
-                ) from None
-            raise _BusyError(f"HTTP {status}", wait_s, 32 if status == 429 else 1) from None
-        if status == 401:
-            wrong = f"{SECRET} (or {KEY})" if b"signature" in seen.body else KEY
-            raise _RefusedKeyError(
-                f"Flickr does not accept {wrong} (HTTP 401); check it at "
-                "https://www.flickr.com/services/apps/by/me."
-            ) from None
-        raise UserError(
-            f"{self._url} answers HTTP {status}, unlike Flickr's API; check `flickr.api_url`."
-        ) from None
-
-    def _pause(self, number: int, busy: _BusyError, why: str) -> float:
+    def _pause(self, number: int, busy: BusyError, why: str) -> float:
         # A Retry-After replaces the guessed duration of a quota and is always respected.
         scale = 1 if busy.wait_s else busy.scale
         top_s = min(self._pause_s * scale * 2 ** (number - 1), self._max_pause_s)
@@ -353,20 +272,7 @@ class Client:
             number + 1,
             f" of {self._tries}" if number < self._tries else "",
             wait_s,
-            _utc(wait_s),
+            utc_in(wait_s),
         )
         self._sleep(wait_s)
         return wait_s
-
-    def _clean(self, message: str) -> str:
-        for secret in self._secrets:
-            message = message.replace(secret, "***")
-        return " ".join(message.split())[:LONGEST_TEXT]
-
-
-def _utc(seconds: float) -> str:
-    """Return the UTC time ``seconds`` from now, for a log."""
-    try:
-        return f"{datetime.now(UTC) + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S} UTC"
-    except OverflowError:
-        return "a time beyond the calendar"

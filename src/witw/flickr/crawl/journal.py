@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from witw.errors import UserError
-from witw.flickr.api.client import PAST_END, Attempt
+from witw.flickr.api.client import Attempt
 from witw.flickr.api.records import photos_of, text
+from witw.flickr.api.refusals import PAST_END
 from witw.flickr.crawl.journal_file import existing, explained, opened
 from witw.flickr.crawl.pages import Page
 from witw.flickr.crawl.refresh import KEPT

@@ -10,9 +10,10 @@ from typing import Any
 
 from witw.errors import UserError
 from witw.flickr.api import licenses
-from witw.flickr.api.client import PAST_END, Attempt, RefusedError
+from witw.flickr.api.client import Attempt
 from witw.flickr.api.on_demand import Caller
 from witw.flickr.api.records import Photo, text
+from witw.flickr.api.refusals import PAST_END, RefusedError
 from witw.flickr.crawl.journal import Journal
 from witw.flickr.crawl.listing import Listing
 from witw.flickr.crawl.pages import PER_PAGE, Page, Query
