@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from witw.errors import UserError
-from witw.flickr.crawl.audit import LEAST
+from witw.flickr.completeness.audit import LEAST
 from witw.flickr.crawl.pages import PER_PAGE
 from witw.flickr.search import PROBES
 from witw.settings.chips import Chips

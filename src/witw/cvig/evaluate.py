@@ -7,7 +7,7 @@ here. The test cities are only scored. :mod:`witw.cvig.scoring.protocols` define
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,65 +17,18 @@ import torch
 from numpy.typing import NDArray
 
 from witw import files, stage, tables
-from witw.cvig import retrieval
 from witw.cvig.network.model import Model, device
-from witw.cvig.network.towers import PhotoCode
-from witw.cvig.retrieval import Codes, Ranking
-from witw.cvig.scoring import assurance, calibration, heading, intervals, protocols, window
+from witw.cvig.retrieval import Ranking
+from witw.cvig.scoring import areas, assurance, calibration, heading, intervals, protocols, window
 from witw.cvig.scoring.calibration import Belief, Calibration
-from witw.cvig.scoring.localization import Placed
 from witw.cvig.scoring.plots import draw
-from witw.cvig.scoring.protocols import MapFigures, Ranked
-from witw.cvig.scoring.reliability import Outcome
+from witw.cvig.scoring.protocols import Ranked
 from witw.cvig.scoring.window import Windowed
-from witw.cvig.search.index_file import Index
 from witw.dataset.packed import Packed
-from witw.errors import UserError
 from witw.settings.evaluate import Evaluate
 
 VERSION = 5
 READS = ("evaluate",)
-
-
-@dataclass(frozen=True)
-class Area:
-    """An area's photos as codes, and its cells.
-
-    Attributes:
-        name: name of the area.
-        rows: rows of the packed split, ``(P,)``.
-        ids: ids of the photos.
-        codes: codes of photos and chips.
-        places: ``(P, 2)`` geotags [m].
-        asked: positions in ``P`` of the photos that are searched on the cells.
-        index: the cells.
-    """
-
-    name: str
-    rows: NDArray[np.int64]
-    ids: list[str]
-    codes: Codes
-    places: NDArray[np.float64]
-    asked: NDArray[np.int64]
-    index: Index
-
-    @property
-    def photos(self) -> PhotoCode:
-        """Codes of the photos that are searched on the cells."""
-        return self.codes.take(self.asked).photo_codes
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Results of the test areas under all protocols."""
-
-    found: Ranking
-    thinned: Ranked
-    placed: dict[str, Placed]
-    figures: dict[str, MapFigures]
-    outcomes: list[Outcome]  # one per area, in order
-    asked: dict[str, NDArray[np.int64]]  # rows of the split, of each area
-    windows: dict[str, Windowed]  # by protocol
 
 
 def run(
@@ -123,7 +76,7 @@ def run(
     val, test = Packed.open(val_dir, threads), Packed.open(test_dir, threads)
     fitted, told, own = _calibrated(model, val, cells, most)
     known = _known_headings(test, pairs)
-    scored = _scored(model, test, cells, fitted, known, most)
+    scored = areas.scored(model, test, cells, fitted, known, most)
     names = list(test.rows_by_area)
     block = intervals.blocks(test.lon_lat)
     ranked = Ranked(scored.found.rank, scored.found.gallery, test.areas, block)
@@ -132,7 +85,7 @@ def run(
     everywhere = np.concatenate([where[name] for name in names])
     told["test"] = _believed(believed, everywhere, fitted)
     train = Packed.open(train_dir) if train_dir else None
-    indexed = {name: _index(name, cells, model) for name in (*told["fitted_on"], *names)}
+    indexed = {name: areas.open_index(name, cells, model) for name in (*told["fitted_on"], *names)}
     values = {
         "model": about(model),
         "queries": _queries(scored, test, most),
@@ -165,13 +118,13 @@ def run(
     return values
 
 
-def _queries(scored: Scored, test: Packed, most: int) -> dict[str, Any]:
+def _queries(scored: areas.Scored, test: Packed, most: int) -> dict[str, Any]:
     """Return the number of photos and of queries of each area."""
-    areas = {
+    counts = {
         name: {"photos": len(rows), "asked": len(scored.asked[name])}
         for name, rows in test.rows_by_area.items()
     }
-    return {"most": most, "square_m": protocols.BUCKET_M, "areas": areas}
+    return {"most": most, "square_m": protocols.BUCKET_M, "areas": counts}
 
 
 def about(model: Model) -> dict[str, Any]:
@@ -187,40 +140,22 @@ def about(model: Model) -> dict[str, Any]:
     }
 
 
-def _area(model: Model, data: Packed, name: str, cells: Mapping[str, Path], most: int) -> Area:
-    """Encode an area's pairs and open its cells; one area at a time bounds the memory."""
-    rows = data.rows_by_area[name]
-    index = _index(name, cells, model)
-    ids = data.table["id"].iloc[rows].astype(str).tolist()
-    places = data.places[rows]
-    asked = protocols.chosen(ids, places, most)
-    codes = retrieval.encode(model.network, data, device(), rows)
-    return Area(name, rows, ids, codes, places, asked, index)
-
-
-def _index(name: str, cells: Mapping[str, Path], model: Model) -> Index:
-    """Open an area's cells."""
-    if name not in cells:
-        raise UserError(f"Area {name!r} has no index; give its file to `--cells`.")
-    return Index.open(cells[name], model)
-
-
 def _calibrated(
     model: Model, val: Packed, cells: Mapping[str, Path], most: int
 ) -> tuple[Calibration, dict[str, Any], dict[str, NDArray[np.float64]]]:
     """Fit on the validation areas; return the fit, its figures, and the signs of the photos."""
-    areas = [_area(model, val, name, cells, most) for name in val.rows_by_area]
+    own = [areas.encoded(model, val, name, cells, most) for name in val.rows_by_area]
     parts = [
         p
-        for a in areas
+        for a in own
         for p in protocols.evidence(a.photos, a.places[a.asked], a.index, model.blend)
     ]
     fitted = calibration.fit(parts)
     figures = {
         a.name: protocols.believed(a.photos, a.places[a.asked], a.index, model.blend, fitted)
-        for a in areas
+        for a in own
     }
-    asked = np.concatenate([a.rows[a.asked] for a in areas])
+    asked = np.concatenate([a.rows[a.asked] for a in own])
     block = intervals.blocks(val.lon_lat)[asked]
     found = Belief.join([one.belief for one in figures.values()])
     fitted = replace(fitted, held=calibration.levels(found))
@@ -243,52 +178,6 @@ def _windowed(found: Windowed, block: NDArray[np.int64]) -> dict[str, Any]:
         error = heading.metrics(found.turn_deg[at])
         told["heading"] = protocols.tell(error, heading.chance(), block[at])
     return told
-
-
-def _scored(
-    model: Model,
-    test: Packed,
-    cells: Mapping[str, Path],
-    fitted: Calibration,
-    known_deg: NDArray[np.float64],
-    most: int,
-) -> Scored:
-    """Score every test area under all protocols."""
-    rank, gallery = np.zeros((2, len(test)), np.int64)
-    turned, blend = np.zeros(len(test)), model.blend
-    block = intervals.blocks(test.lon_lat)
-    thinned, outcomes, placed, figures, asked = [], [], {}, {}, {}
-    windows: dict[str, list[Windowed]] = {"window": [], "window_several": []}
-    for name in test.rows_by_area:
-        area = _area(model, test, name, cells, most)
-        rows, one = area.rows, np.zeros(len(area.rows), np.int64)
-        found = retrieval.find(area.codes, one, blend)
-        rank[rows], gallery[rows], turned[rows] = found.rank, found.gallery, found.heading_deg
-        few = protocols.thin(area.ids, area.places)
-        alone = retrieval.find(area.codes.take(few), one[few], blend)
-        some = rows[few]
-        thinned.append(Ranked(alone.rank, alone.gallery, test.areas[some], block[some]))
-        placed[area.name], figures[area.name], outcome = protocols.on_grid(
-            area.photos, area.places[area.asked], area.index, blend, fitted
-        )
-        outcomes.append(outcome)
-        asked[area.name] = rows[area.asked]
-        for kind, queries in _window_queries(area).items():
-            windows[kind].append(
-                window.search(
-                    queries, area.ids, area.codes.photo_codes, area.places, known_deg[rows],
-                    area.index, blend, fitted,
-                )
-            )  # fmt: skip
-    joined = {kind: Windowed.join(parts) for kind, parts in windows.items()}
-    found = Ranking(rank, gallery, turned)
-    return Scored(found, Ranked.join(thinned), placed, figures, outcomes, asked, joined)
-
-
-def _window_queries(area: Area) -> dict[str, list[NDArray[np.int64]]]:
-    """Return the photos of each query: one photo, and up to eight photos of its place."""
-    several = window.groups(area.asked, area.places, protocols.BUCKET_M)
-    return {"window": [rows[:1] for rows in several], "window_several": several}
 
 
 def _known_headings(test: Packed, pairs: Sequence[Path]) -> NDArray[np.float64]:

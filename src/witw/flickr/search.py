@@ -12,13 +12,13 @@ from witw.flickr import search_result
 from witw.flickr.api.client import Client
 from witw.flickr.api.on_demand import Caller, OnDemand
 from witw.flickr.api.records import address
-from witw.flickr.crawl.audit import Audit, audit
+from witw.flickr.completeness.audit import Audit, audit
+from witw.flickr.completeness.probes import Probed
+from witw.flickr.completeness.probing import Probing
 from witw.flickr.crawl.cover import Cover
 from witw.flickr.crawl.journal import Journal, needs_service, questions
 from witw.flickr.crawl.listing import Listing
 from witw.flickr.crawl.pages import Page, Query, whole
-from witw.flickr.crawl.probes import Probed
-from witw.flickr.crawl.probing import Probing
 from witw.flickr.crawl.quadtree import Tree, WalkRules, walk
 from witw.flickr.crawl.second_look import SecondLook, confirmed
 from witw.flickr.crawl.service import Service

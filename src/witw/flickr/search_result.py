@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 from witw.flickr.api.licenses import License
 from witw.flickr.api.records import Photo
-from witw.flickr.crawl.audit import Audit
+from witw.flickr.completeness.audit import Audit
+from witw.flickr.completeness.probes import Probed
+from witw.flickr.completeness.verdict import verdict
 from witw.flickr.crawl.ledger import Ledger, summed
 from witw.flickr.crawl.pages import PER_PAGE
-from witw.flickr.crawl.probes import Probed
 from witw.flickr.crawl.quadtree import Cell, Tree
-from witw.flickr.crawl.verdict import verdict
 
 Rows = list[dict[str, Any]]
 

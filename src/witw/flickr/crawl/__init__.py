@@ -1,1 +1,1 @@
-"""The crawl behind search: quadtree, pages, journal, ledger, audit, verdict, second look."""
+"""The crawl behind search: quadtree, pages, journal, ledger, second look."""

@@ -3,7 +3,7 @@
 Consider two queries for one box, the second up to an earlier date. The total must fall by exactly
 the number of newer photos that the first query showed, and the last page must show its whole total.
 An unchanging service balances at every step, which proves the list complete. The kind of imbalance
-hints at its cause, see :mod:`witw.flickr.crawl.verdict`.
+hints at its cause, see :mod:`witw.flickr.completeness.verdict`.
 """
 
 from __future__ import annotations

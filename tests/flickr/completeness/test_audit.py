@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from answers import ROOT
 
-from witw.flickr.crawl import audit as module
-from witw.flickr.crawl.audit import LEAST, VIEWS, audit, wilson
+from witw.flickr.completeness import audit as module
+from witw.flickr.completeness.audit import LEAST, VIEWS, audit, wilson
 from witw.flickr.crawl.pages import PER_PAGE, Entry, Page
 
 NAMES = [str(number) for number in range(8_000)]

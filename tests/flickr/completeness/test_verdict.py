@@ -13,14 +13,14 @@ from witw.demo.fake_flickr.catalog.query import Catalog
 from witw.demo.fake_flickr.catalog.records import LICENSES as TABLE
 from witw.flickr import search
 from witw.flickr.api.client import Client
-from witw.flickr.crawl.audit import Audit
+from witw.flickr.completeness.audit import Audit
+from witw.flickr.completeness.probes import Probed
+from witw.flickr.completeness.verdict import balance, verdict
 from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.ledger import Ledger, summed
 from witw.flickr.crawl.listing import Listing
-from witw.flickr.crawl.probes import Probed
 from witw.flickr.crawl.quadtree import WalkRules, walk
 from witw.flickr.crawl.service import params
-from witw.flickr.crawl.verdict import balance, verdict
 from witw.ground.shapes import Ground
 
 QUIET = Audit(12, 1_000, [], 0.0, 0.0066)

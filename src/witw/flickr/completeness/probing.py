@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from witw.flickr.crawl import probes
+from witw.flickr.completeness import probes
+from witw.flickr.completeness.probes import Answer, Known, Probe, Probed
 from witw.flickr.crawl.cover import Cover
 from witw.flickr.crawl.journal import Journal
 from witw.flickr.crawl.listing import Listing
 from witw.flickr.crawl.pages import Page, Query, query_of
-from witw.flickr.crawl.probes import Answer, Known, Probe, Probed
 from witw.flickr.crawl.quadtree import Tree
 from witw.flickr.crawl.service import Service
 

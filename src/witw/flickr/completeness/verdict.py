@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from witw.flickr.crawl.audit import Audit
+from witw.flickr.completeness.audit import Audit
+from witw.flickr.completeness.probes import WORDS, Probed
 from witw.flickr.crawl.ledger import Ledger
-from witw.flickr.crawl.probes import WORDS, Probed
 
 # Below this share of photos listed, another sweep is worth its calls.
 GOOD = 0.999

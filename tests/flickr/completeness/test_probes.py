@@ -17,8 +17,9 @@ from witw.flickr import search
 from witw.flickr.api.client import Client
 from witw.flickr.api.on_demand import OnDemand
 from witw.flickr.api.records import Photo
+from witw.flickr.completeness import probes
 from witw.flickr.crawl import journal as journals
-from witw.flickr.crawl import probes, removal
+from witw.flickr.crawl import removal
 from witw.flickr.crawl.boxes import Box
 from witw.flickr.crawl.journal import Journal
 from witw.flickr.crawl.pages import Entry, Page, query_of

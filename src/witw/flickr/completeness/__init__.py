@@ -1,0 +1,1 @@
+"""Is a list complete? Audit, probes and the verdict."""
