@@ -10,15 +10,17 @@ from contextlib import contextmanager
 
 @contextmanager
 def slow(endpoint, seconds):
-    """Run the proxy; yield its host and port, and the list of requested paths."""
-    asked = []
+    """Run the proxy; yield its host and port, and for each request how many waited with it."""
+    waiting, together = set(), []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
-            asked.append(self.path)
+            waiting.add(self)
+            together.append(len(waiting))
             time.sleep(seconds)
+            waiting.discard(self)
             link = http.client.HTTPConnection(endpoint, timeout=60)
             headers = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
             link.request(self.command, self.path, headers=headers)
@@ -47,5 +49,5 @@ def slow(endpoint, seconds):
 
     with Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"127.0.0.1:{server.server_port}", asked
+        yield f"127.0.0.1:{server.server_port}", together
         server.shutdown()

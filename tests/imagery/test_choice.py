@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -75,14 +74,12 @@ def strip_path(config, aoi):
 
 
 def test_all_strips_of_all_areas_are_checked_in_parallel(bucket, monkeypatch):
-    with slow(bucket.endpoint, 0.2) as (endpoint, asked):
+    with slow(bucket.endpoint, 0.2) as (endpoint, together):
         monkeypatch.setenv("AWS_S3_ENDPOINT", endpoint)
-        begin = time.perf_counter()
         with pytest.raises(UserError) as caught:
             Choice(CONFIG).check(EVERY)
-        seconds = time.perf_counter() - begin
-    print(f"{len(EVERY)} strips, {len(asked)} requests of 200 ms: {seconds:.1f} s")
-    assert seconds < 10
+    assert len(together) >= len(EVERY)
+    assert max(together) >= len(EVERY) / 2
     head, *told = str(caught.value).splitlines()
     # Missing strips are named, with every location and the other files there; no others are named.
     assert head == "2 strips cannot be used."
