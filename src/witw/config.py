@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from witw.errors import UserError
-from witw.geo import utm_epsg
+from witw.geo import check_utm, utm_epsg
 from witw.ground import extent, shapes
 from witw.mistakes import areas
 from witw.mistakes.keys import sentence
@@ -38,7 +38,7 @@ from witw.settings.photos import PhotoSource, as_list, check_apart
 from witw.settings.scenes import Scenes
 from witw.settings.search import Search
 from witw.settings.stretch import Stretch
-from witw.settings.strip import Bands, Strip
+from witw.settings.strip import Bands, Nodata, Strip
 from witw.settings.train import Train
 from witw.settings.utm import Utm
 
@@ -58,6 +58,7 @@ RESERVED = frozenset(
     }
 )
 
+MOST_BUFFER_M = 100_000
 
 Photos = Annotated[
     list[PhotoSource], BeforeValidator(as_list), AfterValidator(check_apart), Field(min_length=1)
@@ -83,7 +84,7 @@ class AoiDefaults(Section):
         (5, 3, 2),
         description="Bands of red, green and blue, counted from 1, or one band, shown as grey.",
     )
-    nodata: float | Literal["auto", "none"] = Field(
+    nodata: Nodata = Field(
         "auto",
         description="Value of pixels without data. `auto`: as the file declares; `none`: every "
         "pixel is data; a number: pixels with this value in all three bands. With `auto` or a "
@@ -136,19 +137,25 @@ class Aoi(AoiDefaults):
         "GeoJSON geometry, a list of boxes (west, south, east, north each), or the corners of a "
         "polygon (lon, lat each). A changed file reruns its area.",
     )
-    buffer_m: float = Field(0, ge=0, description="Distance by which the area is enlarged [m].")
+    buffer_m: float = Field(
+        0, ge=0, le=MOST_BUFFER_M, description="Distance by which the area is enlarged [m]."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _shaped(cls, value: Any) -> Any:
         """Read the shape, and insert its bounding box."""
-        if not isinstance(value, Mapping) or not (value.get("area") or value.get("buffer_m")):
+        if not isinstance(value, Mapping):
             return value
         area, margin = value.get("area"), value.get("buffer_m") or 0
+        if area is None and not margin:
+            return value
+        if area is not None and not area and not isinstance(area, int):
+            raise ValueError(f"`area` is empty, its shape is missing: {shapes.EXAMPLE}")
         if area is not None and value.get("bbox_deg") is not None:
             raise ValueError("there are `bbox_deg` and `area`: give one of the two")
         is_box = shapes.is_box(value.get("bbox_deg"))
-        if not isinstance(margin, int | float) or margin < 0 or (area is None and not is_box):
+        if not _is_margin(margin) or (area is None and not is_box):
             return value  # reported as a mistake in `buffer_m` or `bbox_deg`
         if isinstance(area, str):
             area = as_the_shell(area)
@@ -160,6 +167,12 @@ class Aoi(AoiDefaults):
     @classmethod
     def _box(cls, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
         return shapes.checked_box(box)
+
+    @model_validator(mode="after")
+    def _in_its_zone(self) -> Self:
+        if self.epsg is not None:
+            check_utm(self.epsg, self.bbox_deg)
+        return self
 
     @model_validator(mode="after")
     def _distinct_strips(self) -> Self:
@@ -246,6 +259,12 @@ class Config(Section):
         return next(iter(sides))
 
 
+def _is_margin(value: Any) -> bool:
+    """Return whether a buffer is one that validation accepts."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= MOST_BUFFER_M
+
+
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``base`` overlaid with ``over``; mappings merge key by key, other values replace."""
     out = dict(base)
@@ -289,7 +308,11 @@ def load(raw: Mapping[str, Any], source: str = "config.yaml") -> Config:
 def _placed(aoi: str, body: dict[str, Any], source: str) -> dict[str, Any]:
     """Add the extent of its local imagery to an area without `bbox_deg` and `area`."""
     # An unknown key may be a misspelt `bbox_deg`: validation reports it first.
-    if "bbox_deg" in body or body.get("area") or not Aoi.model_fields.keys() >= body.keys():
+    if (
+        "bbox_deg" in body
+        or body.get("area") is not None
+        or not Aoi.model_fields.keys() >= body.keys()
+    ):
         return body
     box = extent.of_imagery(aoi, body, source)
     return body if box is None else {**body, "bbox_deg": box}
@@ -308,7 +331,7 @@ def _areas(data: Mapping[str, Any], source: str) -> Mapping[str, Mapping[str, An
     """
     aois = data.get("aois")
     if "aois" not in data:
-        near = difflib.get_close_matches("aois", [str(key) for key in data], n=1)
+        near = [key for key in data if difflib.get_close_matches(str(key).lower(), ["aois"])]
         found = f"the unknown key `{near[0]}` should be `aois`" if near else "it is missing"
         raise UserError(f"{source}: `aois` must name at least one area; {found}.")
     if isinstance(aois, list) and aois:
@@ -321,8 +344,8 @@ def _areas(data: Mapping[str, Any], source: str) -> Mapping[str, Mapping[str, An
     for name, body in aois.items():
         if not isinstance(name, str) or not NAME.fullmatch(name) or name in RESERVED:
             raise UserError(
-                f"{source}: area name {name!r} must be lower-case letters, digits and _, "
-                f"and none of {', '.join(sorted(RESERVED))}."
+                f"{source}: area name {name!r} must be at most 100 lower-case letters, digits and "
+                f"_, with a letter or digit first, and none of {', '.join(sorted(RESERVED))}."
             )
         if not isinstance(body, Mapping):
             raise UserError(

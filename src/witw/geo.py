@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 EARTH_RADIUS_M = 6_371_008.8  # mean radius of GRS80 (Moritz 1980)
+MOST_FROM_MIDDLE_DEG = 9  # of UTM: an area in the zone beside its own still has true lengths
 WGS84_AXIS_M, WGS84_FLATTENING = 6_378_137.0, 1 / 298.257223563
 
 
@@ -26,6 +27,37 @@ def utm_epsg(lon: float, lat: float) -> int:
     elif lat >= 72 and 0 <= lon < 42:
         zone = 31 + 2 * int((lon + 3) // 12)
     return (32600 if lat >= 0 else 32700) + zone
+
+
+def check_utm(epsg: int, bbox_deg: tuple[float, float, float, float]) -> None:
+    """Check that a CRS is a UTM zone on any datum, and that a box lies in or beside it.
+
+    Args:
+        epsg: EPSG code.
+        bbox_deg: west, south, east, north, EPSG:4326 [degrees].
+
+    Raises:
+        ValueError: it is another CRS or none, or the zone lies elsewhere.
+    """
+    # The import takes a third of a second, and few configs give a zone.
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    west, south, east, north = bbox_deg
+    lon, lat = (west + east) / 2, (south + north) / 2
+    remedy = f"leave it out, or set {utm_epsg(lon, lat)}"
+    try:
+        zone = CRS.from_epsg(epsg).utm_zone
+    except CRSError:
+        zone = None
+    if zone is None:
+        raise ValueError(f"`epsg` {epsg} is not a UTM zone: {remedy}")
+    middle = 6 * int(zone[:-1]) - 183
+    if abs((lon - middle + 180) % 360 - 180) > MOST_FROM_MIDDLE_DEG:
+        raise ValueError(
+            f"`epsg` {epsg} is UTM zone {zone}, around longitude {middle}, and the area lies at "
+            f"{lon:.1f}: {remedy}"
+        )
 
 
 def snap(low: float, high: float, step: float) -> tuple[float, float]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -83,6 +85,8 @@ def checked_box(values: Sequence[float]) -> Box:
         ValueError: The box is invalid.
     """
     west, south, east, north = values
+    if not all(map(math.isfinite, values)):
+        raise ValueError("each of the four must be a finite number: west, south, east, north")
     if west >= east and not (west > east and east + 360 - west < 180):
         raise ValueError(f"west {west} is not less than east {east}: give west, south, east, north")
     if south >= north:
@@ -94,6 +98,13 @@ def checked_box(values: Sequence[float]) -> Box:
         _refuse(west, south, beyond, north)
     if south < SOUTH or north > NORTH:
         _refuse(west, south, beyond, north)
+    # Read in the order of other tools, such a box of a continent is one of a town.
+    is_town = 0 < south - west < 2 and 0 < north - east < 2
+    if is_town and min(east - west, north - south) > 5:
+        raise ValueError(
+            "the numbers seem to be west, east, south, north: give west, south, east, north, "
+            f"[{west}, {east}, {south}, {north}]"
+        )
     return west, south, beyond, north
 
 
@@ -101,6 +112,8 @@ def _refuse(west: float, south: float, east: float, north: float) -> None:
     told = "the box exceeds longitude -180..180 or UTM's latitude -80..84"
     if west >= -80 and east <= 84 and south >= -180 and north <= 180:
         told += "; latitude and longitude seem swapped: give west, south, east, north"
+    elif max(map(abs, (west, south, east, north))) > 720:
+        told += "; its numbers seem to be metres: give degrees of EPSG:4326"
     raise ValueError(told)
 
 
@@ -128,6 +141,8 @@ def told(area: Any, buffer_m: float) -> dict[str, Any]:
     out: dict[str, Any] = {"area": area, "buffer_m": buffer_m}
     if isinstance(area, str):
         path = Path(area)
+        if path.is_dir():
+            raise ValueError(f"`area` {area} is a folder; give a file of polygons")
         if not path.is_file():
             raise ValueError(
                 f"`area` {area} does not exist (relative to {Path.cwd()}); correct the path or add "
@@ -175,7 +190,13 @@ def read(shape: str) -> Ground:
         ValueError: It contains no polygon, or lies where no area can be.
     """
     what = json.loads(shape)
-    found = _unwrapped(_geometry(what["area"]))
+    found = _geometry(what["area"])
+    if not found.is_empty and np.abs(found.bounds).max() > 720:
+        raise ValueError(
+            "the coordinates of `area` seem to be metres: give degrees of EPSG:4326, or a file "
+            "that names its CRS, such as a GeoPackage"
+        )
+    found = _unwrapped(found)
     if what["buffer_m"]:
         found = _unwrapped(_widened(found, what["buffer_m"]))
     found = shapely.union_all(
@@ -209,15 +230,20 @@ def _geometry(area: Any) -> BaseGeometry:
         return _of_geojson(area)
     rows = area if isinstance(area, list | tuple) else ()
     rows = [rows] if rows and all(isinstance(v, int | float) for v in rows) else rows
-    lengths = {len(row) if isinstance(row, list | tuple) else 0 for row in rows}
-    try:
-        if lengths == {4}:
-            return shapely.union_all([rectangle(*checked_box(row)) for row in rows])
-        if lengths == {2} and len(rows) > 2:
-            return shapely.Polygon(rows)
-    except TypeError:
-        pass
+    lengths = {_numbers(row) for row in rows}
+    if lengths == {4}:
+        return shapely.union_all([rectangle(*checked_box(row)) for row in rows])
+    if lengths == {2} and len(rows) > 2:
+        return shapely.Polygon(rows)
     raise ValueError(f"`area` is not a shape: {EXAMPLE}")
+
+
+def _numbers(row: Any) -> int:
+    """Return how many finite numbers a list holds; 0 if it holds anything else."""
+    values = row if isinstance(row, list | tuple) else [None]
+    return (
+        len(values) if all(isinstance(v, int | float) and math.isfinite(v) for v in values) else 0
+    )
 
 
 def _of_geojson(area: Mapping[str, Any]) -> BaseGeometry:
@@ -233,9 +259,14 @@ def _of_file(path: str) -> BaseGeometry:
     import geopandas
 
     try:
-        frame = geopandas.read_file(path)
+        # GDAL warns of faults that its exceptions tell too.
+        with warnings.catch_warnings(action="ignore"):
+            frame = geopandas.read_file(path)
     except Exception as error:  # pyogrio's exceptions depend on the driver
-        text = " ".join(str(error).split()).rstrip(".")
+        # GDAL's advice about drivers is for callers of its functions.
+        text = " ".join(str(error).split("; It might help")[0].split()).rstrip(".")
+        if "closed linestring" in text:
+            text = "a ring is not closed; repeat its first corner at its end"
         raise ValueError(f"`area` {path} cannot be read: {text}") from None
     if not isinstance(frame, geopandas.GeoDataFrame) or frame.geometry.isna().all():
         raise ValueError(f"`area` {path} contains no shapes")

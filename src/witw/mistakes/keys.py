@@ -20,6 +20,8 @@ LISTS = {
     "bands": "[red, green, blue]",
     "strips": "[imagery/one.tif, imagery/two.tif]",
 }
+# Kinds of findings about days and moments, whose own words tell of parsing.
+DAYS = ("date_", "datetime_", "timezone_")
 
 
 def sentence(
@@ -54,6 +56,13 @@ def sentence(
     if first["type"] == "missing" and not isinstance(inner[-1], int):
         key = _name(inner)
         return f"{begin}the key {key} is missing; docs/config.md says what it holds."
+    choices = [one for one in found if one["type"] == "literal_error"]
+    choices = [one for one in choices if one["loc"][:-1] == first["loc"][:-1]]
+    if inner and inner[-1] in BRANCHES and choices and first not in choices:
+        # The key takes a number or one of a few words, and pydantic reports each by itself.
+        expected = f"a number, {choices[0].get('ctx', {}).get('expected')}"
+        value = _shown(first["input"])
+        return f"{begin}{_name(inner)}: it is {value}, and must be {expected}."
     return begin + _wrong(first, inner)
 
 
@@ -118,7 +127,12 @@ def _wrong(found: ErrorDetails, loc: Sequence[int | str]) -> str:
         return f"{begin}it is {_shown(value)}, and must hold keys, each as `key: value`."
     if "bands" in loc and kind in ("greater_than_equal", "int_type", "int_parsing"):
         return f"{begin}it is {_shown(value)}, and bands are counted from 1."
+    if kind == "too_short":
+        return f"{begin}it is empty, and must have at least one entry: {form}."
+    if kind.startswith(DAYS):
+        return f"{begin}it is {_shown(value)}, and must be a day, such as 2026-11-01."
     text = str(found["msg"]).replace("Input should be", "must be", 1)
+    text = text.replace("String should match pattern", "must match the pattern", 1)
     text = re.sub(r", (unable to parse|got).*", "", text)
     return f"{begin}it is {_shown(value)}, and {text}."
 

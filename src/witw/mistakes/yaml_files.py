@@ -6,7 +6,9 @@ reads ``007``, ``yes`` and ``2024-01-01`` as something else than text.
 
 from __future__ import annotations
 
+import functools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,9 +38,14 @@ def read(path: Path, *, strict: bool = True) -> dict[str, Any]:
         value = _parse(text, path, strict)
     except yaml.YAMLError as error:
         try:
-            value = json.loads(text)  # tabs may indent JSON, and never YAML
+            # Tabs may indent JSON, and never YAML.
+            value = json.loads(text, object_pairs_hook=functools.partial(_distinct, path))
         except ValueError:
-            raise UserError(f"{path}{_syntax(error)}") from None
+            raise UserError(f"{path}{_syntax(error, text)}") from None
+    except RecursionError:
+        raise UserError(
+            f"{path} is not a config file: its keys or lists nest too deeply."
+        ) from None
     if value is None:
         raise UserError(f"{path} holds no keys: it is empty; docs/config.md lists the keys.")
     if not isinstance(value, Mapping):
@@ -79,6 +86,18 @@ def _parse(text: str, path: Path, strict: bool) -> Any:
         raise UserError(f"{path} is not readable YAML: {error}.") from None
     finally:
         loader.dispose()
+
+
+def _distinct(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the keys of a JSON object, each of which must be there once."""
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(
+                f"{path}: the key `{name}` is there twice in one mapping, and only the last would "
+                "count; rename or remove one of the two."
+            )
+    return dict(pairs)
 
 
 def _is_template(node: yaml.Node) -> bool:
@@ -129,15 +148,21 @@ def _check(
         lines[text] = line
 
 
-def _syntax(error: yaml.YAMLError) -> str:
+def _syntax(error: yaml.YAMLError, text: str) -> str:
     """Return where and why a file is not YAML, to follow its name."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
         return f" is not readable YAML: {' '.join(str(error).split())}."
+    for number in (mark.line, mark.line - 1):  # YAML notices some faults in the line below
+        line = (*text.splitlines(), "")[number]
+        if "\N{NO-BREAK SPACE}" in line:
+            return f", line {number + 1}: there is a no-break space; replace it with a space."
+        if re.match(r"\s*(- )?\w+:[^\s/]", line):
+            return f", line {number + 1}: a space is missing after the colon."
     place = f", line {mark.line + 1}, column {mark.column + 1}"
     problem = str(getattr(error, "problem", "") or "a mistake")
     if "'\\t'" in problem or "\t" in problem:
-        return f"{place} is not readable YAML: there is a tab; indent with spaces."
+        problem = "there is a tab; indent with spaces"
     return f"{place} is not readable YAML: {' '.join(problem.split())}."
 
 

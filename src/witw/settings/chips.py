@@ -13,7 +13,10 @@ class Chips(Section):
     """The square of imagery centred on a photo."""
 
     size_px: int = Field(
-        750, ge=16, description="Side [px]. Multiplied by `utm.gsd_m`, the default is 225 m."
+        750,
+        ge=16,
+        le=16_384,
+        description="Side [px]. Multiplied by `utm.gsd_m`, the default is 225 m.",
     )
     jpeg_quality: int = Field(95, ge=1, le=100, description="JPEG quality.")
     subsampling: Literal["4:4:4", "4:2:0"] = Field("4:4:4", description="JPEG chroma subsampling.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -48,6 +50,7 @@ class Flickr(Section):
     @field_validator("api_url")
     @classmethod
     def _http(cls, value: str) -> str:
-        if not re.match(r"https?://[^/\s]+", value):
-            raise ValueError(f"{value!r} is not an http(s) address")
-        return value
+        with suppress(ValueError):  # of brackets and ports
+            if re.match(r"https?://[^/\s]+", value) and urlsplit(value).port != 0:
+                return value
+        raise ValueError(f"{value!r} is not an http(s) address")

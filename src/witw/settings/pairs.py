@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from witw.settings.base import FilePath, Section, Share
 
@@ -99,3 +100,12 @@ class Pairs(Section):
             "the id [pairs]. All photos are still listed and fetched."
         ),
     )
+
+    @model_validator(mode="after")
+    def _some_days(self) -> Self:
+        if self.taken_from and self.taken_until and self.taken_from > self.taken_until:
+            raise ValueError(
+                f"`taken_from` {self.taken_from} is after `taken_until` {self.taken_until}, so no "
+                "photo would be left; swap the two"
+            )
+        return self

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from witw.settings.base import Moment, Numbers, Section, Share
 
+BEGIN = datetime(2004, 1, 1, tzinfo=UTC)  # Flickr opened in February 2004
 SKEW = timedelta(minutes=5)  # tolerated difference between the clocks of a cluster
 
 
@@ -66,4 +67,9 @@ class Search(Section):
     def _past(cls, value: datetime) -> datetime:
         if value > datetime.now(UTC) + SKEW:
             raise ValueError("lies in the future; set a moment in the past")
+        if value < BEGIN:
+            raise ValueError(
+                f"it is {value:%Y-%m-%d}, before Flickr's first photo; write a day, such as "
+                "2026-11-01"
+            )
         return value

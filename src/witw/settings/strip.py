@@ -23,7 +23,7 @@ Bands = Annotated[
     BeforeValidator(_grey, json_schema_input_type=tuple[Band, Band, Band] | tuple[Band]),
 ]
 Share100 = Annotated[float, Field(ge=0, le=100)]
-Nodata = float | Literal["auto", "none"]
+Nodata = Annotated[float, Field(allow_inf_nan=True)] | Literal["auto", "none"]
 
 
 class _Located(Section):
@@ -176,7 +176,10 @@ class Strip(Section):
     @classmethod
     def _plain(cls, value: str) -> str:
         if value and not NAME.fullmatch(value):
-            raise ValueError(f"{value!r} is not a name of lower-case letters, digits and _")
+            raise ValueError(
+                f"{value!r} is not a name of at most 100 lower-case letters, digits and _, with a "
+                "letter or digit first"
+            )
         return value
 
     @model_validator(mode="after")

@@ -12,7 +12,9 @@ from witw.settings.base import Section
 class Utm(Section):
     """Reprojection to the area's UTM zone."""
 
-    gsd_m: float = Field(0.3, gt=0, description="Pixel size; the grid is aligned to it [m].")
+    gsd_m: float = Field(
+        0.3, ge=0.01, le=1000, description="Pixel size; the grid is aligned to it [m]."
+    )
     resampling: Literal["lanczos", "cubic", "bilinear"] = Field(
         "lanczos", description="Resampling kernel."
     )
