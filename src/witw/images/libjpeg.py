@@ -1,7 +1,7 @@
 """Decode JPEG with libjpeg-turbo, and treat its warnings as errors.
 
-libjpeg fills missing data with grey, so a damaged photo still decodes. Its warnings are the only
-sign of the damage, and Pillow hides them.
+libjpeg fills missing data with grey, so a damaged photo still decodes. Its warnings are a sign of
+the damage, and Pillow hides them. Zeros that it takes without a warning are found in the file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import re
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
+
+from witw.images.scans import has_gap
 
 # Warnings (jerror.h) that mean wrong pixels; the others are about unusual headers.
 _DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG")
@@ -22,7 +24,7 @@ _MOST_PADDING = 16
 def decode_strictly(
     body: bytes, space: str, least: tuple[int, int] = (0, 0)
 ) -> NDArray[np.uint8] | None:
-    """Decode a JPEG, and raise an error if libjpeg reports corrupt data.
+    """Decode a JPEG, and raise an error if its data are corrupt.
 
     Damage also shows at an eighth of the size, because libjpeg decodes all coefficients.
 
@@ -40,6 +42,8 @@ def decode_strictly(
     Raises:
         OSError: the data are corrupt.
     """
+    if has_gap(body):
+        raise OSError("Corrupt JPEG data: a gap filled with zeros")
     try:
         return simplejpeg.decode_jpeg(  # type: ignore[no-any-return]
             body, space, min_width=least[0], min_height=least[1]
