@@ -18,10 +18,10 @@ from witw.errors import UserError
 from witw.ground import shapes
 from witw.imagery import sparse as needs
 from witw.imagery.sparse import Bools
-from witw.imagery.strip import blocks, datum, decoded_cache, remote, source
+from witw.imagery.strip import blocks, decoded_cache, remote, source
 from witw.imagery.strip.eight_bit import EightBit
 from witw.imagery.strip.vrt import Raster, describe_masked
-from witw.imagery.warp import sweep
+from witw.imagery.warp import datum, sweep
 from witw.imagery.warp.target_grid import TargetGrid
 from witw.settings.utm import Utm
 

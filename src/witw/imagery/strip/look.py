@@ -21,7 +21,7 @@ from shapely.geometry import box as rectangle
 
 from witw.errors import UserError
 from witw.ground import shapes
-from witw.imagery.strip import remote, source
+from witw.imagery.strip import declared, remote, source
 from witw.imagery.strip.footprint import MOST_SIDE_PX, Box, box_deg, near, sides_m, too_large
 from witw.imagery.strip.vrt import Raster
 from witw.paths import is_remote
@@ -144,7 +144,7 @@ def report(spec: Mapping[str, Any]) -> dict[str, Any]:
     except UserError as error:
         text = str(error)
         told = names | {"told": text, "is_unsure": remote.is_unsure(text)}
-        return told | ({"unlocated": True} if source.UNLOCATED in text else {})
+        return told | ({"unlocated": True} if declared.UNLOCATED in text else {})
     west, south, east, north = box_deg(raster) or (0.0, 0.0, 0.0, 0.0)
     path = (spec.get("sources") or [spec["strip"]])[number]["path"]
     return names | {

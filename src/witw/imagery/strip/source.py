@@ -14,7 +14,7 @@ from osgeo import gdal, osr
 
 from witw.errors import UserError
 from witw.files import read_json
-from witw.imagery.strip import formats, masks, remote
+from witw.imagery.strip import declared, formats, masks, remote
 from witw.imagery.strip.eight_bit import EightBit
 from witw.imagery.strip.footprint import grid
 from witw.imagery.strip.vrt import Part, Raster, Triple
@@ -27,9 +27,6 @@ MIN_GDAL = 3_10_00_00
 # Opening a remote tile waits for its server: a set of 500 would take minutes in sequence.
 OPENED_AT_ONCE = 16
 Nodata = float | str
-BITS = {"Byte": 8, "UInt16": 16, "UInt32": 32}
-UNLOCATED = "is not georeferenced"
-DTYPES = {"Byte", "Int8", "UInt16", "Int16", "UInt32", "Int32", "Float32", "Float64"}
 
 
 class MissingError(UserError):
@@ -130,14 +127,14 @@ def _tile(
     try:
         found = formats.opened(name, bands[0])
         ds = found.ds
-        _check(ds, bands, where)
+        declared.check(ds, bands, where)
     except RuntimeError as error:
         raise RuntimeError(remote.reason(name, str(error))) from None
     place, srs = tuple(ds.GetGeoTransform()), ds.GetSpatialRef()
     if usable:
         masks.check(usable, ds, where)
     part = replace(_part(ds, name, bands, nodata), block=found.block, usable=usable)
-    return _Tile(place, srs, part, bands, *_physical(ds, bands, where))
+    return _Tile(place, srs, part, bands, *declared.physical(ds, bands, where))
 
 
 def _assemble(tiles: list[_Tile]) -> Raster:
@@ -171,57 +168,6 @@ def _assemble(tiles: list[_Tile]) -> Raster:
         offset=first.offset,
         white=first.white,
     )
-
-
-def _physical(
-    ds: gdal.Dataset, bands: tuple[int, ...], where: str
-) -> tuple[Triple, Triple, int | None]:
-    """Return scale and offset of three bands, and the largest number of a negative.
-
-    A negative (MINISWHITE) is an image whose numbers count down from their largest.
-
-    Raises:
-        UserError: A negative has signed numbers or floats, so its largest number is unknown.
-    """
-    found = [ds.GetRasterBand(number) for number in bands]
-    scale = [float(band.GetScale() or 1) for band in found]
-    offset = [float(band.GetOffset() or 0) for band in found]
-    white = None
-    if ds.GetMetadataItem("MINISWHITE", "IMAGE_STRUCTURE") == "YES":
-        dtype = gdal.GetDataTypeName(found[0].DataType)
-        bits = found[0].GetMetadataItem("NBITS", "IMAGE_STRUCTURE") or BITS.get(dtype)
-        if not bits:
-            raise UserError(f"{where} is a negative (MINISWHITE) of {dtype} values; convert it.")
-        white = 2 ** int(bits) - 1
-        offset = [o + s * white for s, o in zip(scale, offset, strict=True)]
-        scale = [-s for s in scale]
-    return (scale[0], scale[1], scale[2]), (offset[0], offset[1], offset[2]), white
-
-
-def _check(ds: gdal.Dataset, bands: tuple[int, ...], where: str) -> None:
-    count = ds.RasterCount
-    if max(bands) > count:
-        advice = "set `bands` of the area or the strip, as in `bands: [1, 2, 3]`."
-        if count < 3:
-            advice = (
-                "it has no colours; to use it as grey set `bands: [1]` for the strip, else give a "
-                "file with red, green and blue."
-            )
-        raise UserError(
-            f"{where} has {count} band{'s' * (count != 1)}, but `bands` asks for {list(bands)}; "
-            f"{advice}"
-        )
-    if ds.GetGeoTransform(can_return_null=True) is None or ds.GetSpatialRef() is None:
-        raise UserError(f"{where} {UNLOCATED}; give it a CRS and a geotransform.")
-    dtype = gdal.GetDataTypeName(ds.GetRasterBand(bands[0]).DataType)
-    if dtype not in DTYPES:
-        raise UserError(f"{where} holds {dtype} values, which are not brightness; convert it.")
-    colours = (ds.GetRasterBand(number).GetColorInterpretation() for number in bands)
-    if gdal.GCI_PaletteIndex in colours:
-        raise UserError(
-            f"{where} holds colour table numbers, which are not brightness; convert it with "
-            "`gdal_translate -expand rgb`."
-        )
 
 
 def _part(ds: gdal.Dataset, name: str, bands: tuple[int, ...], nodata: Nodata) -> Part:
