@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import select
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from witw import __version__, stage
 from witw.errors import UserError
@@ -73,7 +77,37 @@ def run(argv: Sequence[str] | None = None) -> None:
 
 def main() -> None:
     """Entry point of the command `witw`."""
-    stage.execute(run)
+    with _read_or_silent():
+        stage.execute(run)
+
+
+@contextmanager
+def _read_or_silent() -> Iterator[None]:
+    """End without a word when nobody reads the output any more, as in `witw diff | head`."""
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
+        if not unread:  # a connection broke
+            raise
+        # The interpreter flushes both at its end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in unread:
+            os.dup2(nowhere, stream.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _is_unread(stream: TextIO | None) -> bool:
+    """Return whether a stream is a pipe whose reader has gone."""
+    if stream is None:
+        return False
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 if __name__ == "__main__":
