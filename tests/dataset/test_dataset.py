@@ -13,7 +13,7 @@ from tests.dataset.made_dataset import AREAS, FILES, NAMES, SPEC, build
 from witw import tables
 from witw.dataset import dataset
 from witw.dataset.card import cell
-from witw.dataset.credit import license_class, spdx
+from witw.dataset.credit import license_class, shown, spdx
 from witw.dataset.funnel import COLUMNS, funnel
 from witw.dataset.notices import FLICKR_NOTICE
 from witw.errors import UserError
@@ -185,6 +185,24 @@ def test_photos_in_several_splits_can_be_left_out(inputs, tmp_path, monkeypatch)
 def test_the_card_gives_a_contact(inputs, tmp_path, monkeypatch):
     monkeypatch.setitem(SPEC, "dataset", {"contact": "ann@example.org"})
     assert "write to ann@example.org" in (build(inputs, tmp_path / "d") / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ('=HYPERLINK("http://x.example","photo")', '\'=HYPERLINK("http://x.example","photo")'),
+        ("@SUM(A1:A9)", "'@SUM(A1:A9)"),
+        ("-2+3+cmd|' /C calc'!A0", "'-2+3+cmd|' /C calc'!A0"),
+        ("+A!B1", "'+A!B1"),
+        ("@jane", "@jane"),
+        ("- dusk -", "- dusk -"),
+        ("a=1", "a=1"),
+        ("", ""),
+    ],
+)
+def test_a_spreadsheet_computes_no_name(text, cell):
+    assert shown(text) == cell
 
 
 def test_credits_name_author_title_and_licence_of_every_pair(inputs, tmp_path):

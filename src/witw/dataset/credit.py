@@ -32,6 +32,15 @@ def clean(text: str) -> str:
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
+def shown(text: str) -> str:
+    """Return a text for a CSV cell, with an apostrophe before one that spreadsheets would compute.
+
+    Names such as ``@jane`` and ``- dusk -`` stay: without a call or a link they compute nothing.
+    """
+    is_formula = text.startswith("=") or (text[:1] in "+-@" and re.search(r"[(|!]", text))
+    return f"'{text}" if is_formula else text
+
+
 def credit(title: str, owner: str, license_name: str, page: str) -> str:
     """Return ``"Title" by Owner, LICENCE, page``, as Creative Commons recommends.
 
@@ -100,7 +109,8 @@ def credits_table(pairs: pd.DataFrame) -> pd.DataFrame:
         pairs: table ``pairs``.
 
     Returns:
-        Columns :data:`CREDITS`; ``license`` is an SPDX identifier.
+        Columns :data:`CREDITS`; ``license`` is an SPDX identifier. Authors and titles are as in
+        :func:`shown`, because people open this table with spreadsheets.
     """
     paired = pairs[pairs["status"] == Status.PAIRED]
     names, urls = (paired[key].fillna("").astype(str) for key in ("license", "license_url"))
@@ -109,8 +119,8 @@ def credits_table(pairs: pd.DataFrame) -> pd.DataFrame:
         {
             "id": paired["id"],
             "aoi": paired["aoi"],
-            "author": author.map(clean),
-            "title": paired["title"].fillna("").map(clean),
+            "author": author.map(clean).map(shown),
+            "title": paired["title"].fillna("").map(clean).map(shown),
             "license": [spdx(name, url) for name, url in zip(names, urls, strict=True)],
             "license_url": urls,
             "photo_page": paired["url"].fillna(""),

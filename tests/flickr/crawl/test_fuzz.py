@@ -303,6 +303,8 @@ def test_an_answer_cut_off_anywhere_is_asked_again(served, cut):
         b'{"stat":"fail","code":201,"message":"Sorry, not currently available.",}',
         b'{"stat":"fail","code":"201","message":"Sorry, not currently available."}',
         b'{"stat":"fail","code":"0","message":"Sorry, not currently available."}',
+        b'{"stat":"fail","code":1e999,"message":"Sorry, not currently available."}',
+        b'{"stat":"fail","code":NaN,"message":"Sorry, not currently available."}',
         b'jsonFlickrApi({"stat":"ok"})',
         b'{"photos":{},"stat":"ok"}',
         b'{"photos":{"photo":[]},"stat":"ok"}',

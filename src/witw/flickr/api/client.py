@@ -250,7 +250,14 @@ class Client:
             raise BusyError(self._judge.clean(str(error)) or "no answer in time") from None
         except requests.RequestException as error:
             raise BusyError(f"the connection failed or broke, {type(error).__name__}") from None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ):
             raise self._judge.xml(method, self._session.seen) from None
         try:
             if answer.get("stat") != "ok":
