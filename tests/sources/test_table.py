@@ -209,3 +209,39 @@ def test_a_million_rows_an_area_of_50_000(tmp_path, form):
     assert int(found) == inside
     assert float(seconds) < 30
     assert int(peak_kb) < 1_000_000
+
+
+def test_decimal_commas_are_read(tmp_path):
+    (tmp_path / "t.csv").write_text(
+        "lat;lon;path\n1,5;1,25;a.jpg\n-1,5;1,25;b.jpg\n1,500,000;1;c.jpg\n"
+    )
+    rows = listed(tmp_path / "t.csv").rows
+    assert rows["url"].str[-5:].tolist() == ["a.jpg", "c.jpg"]
+    assert (rows["lat"][0], rows["lon"][0]) == (1.5, 1.25)
+    assert rows["unusable"].tolist() == ["", "no_position"]
+
+
+def run(path, kind="table"):
+    return search.run(
+        {"aoi": "oslo", "bbox_deg": BOX, "sources": [source(path, kind=kind, hosts=None)]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lat,lon,path\n", "lists no photo"),
+        ("lat,lon,path\n59°55',10°45',a.jpg\n,,b.jpg\n", "any of its 2 photos; `lat` and `lon`"),
+    ],
+)
+def test_a_table_without_a_position_is_reported(tmp_path, text, words):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(UserError, match=words):
+        run(tmp_path / "t.csv")
+
+
+def test_a_table_that_is_none_is_not_repeated(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"lat,lon,path\n" + bytes(range(1, 256)) * 9)
+    with pytest.raises(UserError, match="cannot be read") as caught:
+        run(tmp_path / "t.csv")
+    assert str(caught.value).isprintable()

@@ -14,6 +14,7 @@ from witw.flickr import search as flickr
 from witw.ground import shapes
 from witw.sources import folder, ids, mapillary, table, yfcc100m
 from witw.sources.base import Listed, Place, Source, check_ids
+from witw.status import Status
 
 VERSION = 4
 # Each area reads a subset, by the kinds of its sources: see `SOURCE_READS` in witw.spec.
@@ -95,10 +96,24 @@ def _of_another(
             f"`bbox_deg` {list(place.bbox_deg)} (west, south, east, north); correct the box, or "
             "leave it out to use the box of the imagery."
         )
+    if not found.outside and source["kind"] in _OWN:
+        _check_positions(found, source, place)
     log.info(
         "%s: %d of %d records of %s lie in the area", place.aoi, usable, found.read, source["name"]
     )
     return rows, _one_cell(source, place, found), _said(source, found, rows, sum(hidden))
+
+
+def _check_positions(found: Listed, source: Source, place: Place) -> None:
+    """Check that a source of the user's own photos has any, and a position for one of them."""
+    where = f"Area {place.aoi!r}: {source['path']}"
+    if not found.read:
+        raise UserError(f"{where} lists no photo; it has no row below its header.")
+    if len(found.rows) and (found.rows["unusable"] == Status.NO_POSITION).all():
+        remedy = "`lat` and `lon` must be decimal degrees, such as 59.92"
+        if source["kind"] == "folder":
+            remedy = "their EXIF data must hold one, which many programs remove when they export"
+        raise UserError(f"{where} has no position for any of its {found.read:,} photos; {remedy}.")
 
 
 def read(source: Source, place: Place) -> Listed:

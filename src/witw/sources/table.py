@@ -6,6 +6,7 @@ The table is read in batches and only rows in the area are kept, which bounds th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from witw.sources.base import PIN, Listed, Place, Source, chosen, complete, ids,
 BLOCK = 8 << 20  # bytes of a CSV file per batch
 BATCH = 1 << 16  # rows of another file per batch
 CSV = (".csv", ".tsv", ".txt", ".gz", ".bz2")
+_COMMA = re.compile(r"^\s*([+-]?\d{1,3}),(\d+)\s*$")
 _NO_FILE = "neither path nor address"
 _TWICE = "a duplicate id"
 
@@ -149,7 +151,12 @@ def positions(
 
 
 def _numbers(values: pa.Array) -> np.ndarray:
-    found = pd.to_numeric(values.to_pandas(), errors="coerce")
+    given = values.to_pandas()
+    found = pd.to_numeric(given, errors="coerce")
+    unread = found.isna() & given.notna()
+    if unread.any():  # spreadsheets of many countries write 59,92
+        points = given[unread].astype(str).str.replace(_COMMA, r"\1.\2", regex=True)
+        found[unread] = pd.to_numeric(points, errors="coerce")
     return np.asarray(found.to_numpy(dtype=float, na_value=np.nan))
 
 
@@ -212,5 +219,7 @@ def explained(
     try:
         yield
     except (pa.ArrowException, UnicodeDecodeError, OSError, RuntimeError, ValueError) as error:
-        told = " ".join(str(error).split())[:200]
+        # Arrow repeats the bytes of a file that is no table, and GDAL adds advice for programmers.
+        told = " ".join(str(error).split("; It might help")[0].split())
+        told = "".join(c if c.isprintable() and c != "\ufffd" else "?" for c in told[:90])
         raise UserError(f"{where} cannot be read ({told}); it must be {wanted}.") from error
