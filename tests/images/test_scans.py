@@ -3,6 +3,7 @@
 import io
 import itertools
 import struct
+import time
 import timeit
 
 import numpy as np
@@ -81,6 +82,23 @@ def test_zeros_outside_the_coded_data_are_no_gap():
     comment = b"\xff\xfe" + struct.pack(">H", 500) + bytes(498)
     assert not has_gap(full[:2] + padding + comment + full[2:] + bytes(100_000))
     assert not has_gap(full + full[:-2] + bytes(5000) + b"\xff\xd9")  # a second picture
+
+
+def test_a_bomb_of_scans_is_not_decoded():
+    """Each scan of 100 bytes would take as long as the whole picture."""
+    full = jpeg(np.full((2000, 3000, 3), 99), "L", progressive=True, quality=50)
+    scan = full[full.rindex(b"\xff\xc4", 0, full.rindex(b"\xff\xda")) : -2]
+    assert len(scan) < 200
+    bomb = full[:-2] + scan * 400 + b"\xff\xd9"
+    began = time.monotonic()
+    with pytest.raises(photo.TooManyPixels, match="3000 x 2000 px in more than 100 scans"):
+        photo.examine(bomb)
+    with pytest.raises(photo.TooManyPixels):
+        photo.decode(bomb)
+    assert time.monotonic() - began < 1
+    assert photo.examine(full).bands == 1
+    # What follows the end marker is no part of the picture.
+    assert photo.examine(full + scan * 400).bands == 1
 
 
 def test_damaged_headers_are_left_to_the_decoder():

@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from witw.images.libjpeg import decode_strictly
+from witw.images.scans import MOST_SCANS, has_many_scans
 
 # Maximum pixels to decode. A larger JPEG is decoded at a half, a quarter or an eighth of its size.
 MAX_PIXELS = 50_000_000
@@ -176,6 +177,9 @@ def _opened(body: bytes, formats: tuple[str, ...]) -> Iterator[Image.Image]:
         opened = JpegImagePlugin.jpeg_factory(file) if is_jpeg else Image.open(file, "r", formats)
         with opened as picture:
             _check_size(picture, len(body))
+            if _is_jpeg(picture) and has_many_scans(body):
+                what = f"{picture.width} x {picture.height} px"
+                raise TooManyPixels(f"{what} in more than {MOST_SCANS} scans, unlike any camera's")
             yield picture
     except Image.DecompressionBombError:
         raise TooManyPixels(_too_many("a picture", MAX_PIXELS)) from None

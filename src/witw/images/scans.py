@@ -1,4 +1,4 @@
-"""Find runs of zero bytes in a JPEG's coded data that no picture can cause.
+"""Find what no camera writes in a JPEG's scans: gaps of zeros, and hundreds of scans.
 
 A lost disk sector or packet often becomes zeros. libjpeg decodes them as flat blocks, and reports
 nothing if the data behind them happen to end at the right block.
@@ -6,22 +6,27 @@ nothing if the data behind them happen to end at the right block.
 Huffman codes for JPEG are canonical, so each table has one code of zeros: that of its first
 symbol. Zeros therefore repeat one symbol of each table. In a picture, such a repetition is a flat
 area at most, and it is bounded by the number of blocks.
+
+A progressive JPEG is decoded as often as it has scans, each of which may take ten bytes, so that a
+small file could occupy a processor for hours.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 # Shorter runs occur in pictures: one block takes up to 63 symbols of 3 bits.
 SHORTEST = 64  # bytes
+MOST_SCANS = 100  # encoders write up to 20
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
-_DHT, _SOS = 0xC4, 0xDA
+_DHT, _EOI, _SOS = 0xC4, 0xD9, 0xDA
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a segment
 # Exceptions that reading damaged headers raises.
-_BROKEN = (LookupError, StopIteration, ValueError, ZeroDivisionError, struct.error)
+_BROKEN = (LookupError, ValueError, ZeroDivisionError, struct.error)
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
@@ -53,30 +58,52 @@ def has_gap(body: bytes) -> bool:
     Returns:
         False if the headers are damaged or the data are not Huffman-coded.
     """
-    head, place, zeros = _Head(), 2, -1
-    try:
-        while body[place] == 0xFF:
-            marker = body[place + 1]
-            if marker in _ALONE or marker == 0xFF:
-                place += 1 if marker == 0xFF else 2
-                continue
-            (size,) = struct.unpack_from(">H", body, place + 2)
-            segment, place = body[place + 4 : place + 2 + size], place + 2 + size
-            if marker != _SOS:
-                _read(head, marker, segment)
-                continue
+    zeros = -1
+    with suppress(*_BROKEN):
+        for head, scan, place in _scans(body):
             zeros = zeros if zeros >= place else body.find(bytes(SHORTEST), place)
             if zeros < 0 or head.frame not in (_BASELINE, _EXTENDED, _PROGRESSIVE):
                 return False
-            end = _END_OF_SCAN.search(body, place)
-            stop = end.start() if end else len(body)
-            longest = max(SHORTEST, _longest(head, segment))
-            if zeros < stop and body.find(bytes(longest + 1), place, stop) >= 0:
+            longest = max(SHORTEST, _longest(head, scan))
+            if body.find(bytes(longest + 1), zeros, _end(body, place)) >= 0:
                 return True
-            place = stop
-    except _BROKEN:
-        pass
     return False
+
+
+def has_many_scans(body: bytes) -> bool:
+    """Return whether a JPEG has more than :data:`MOST_SCANS` scans before its end marker."""
+    if body.count(bytes((0xFF, _SOS))) <= MOST_SCANS:
+        return False
+    count = 0
+    with suppress(*_BROKEN):
+        for _ in _scans(body):
+            count += 1
+    return count > MOST_SCANS
+
+
+def _scans(body: bytes) -> Iterator[tuple[_Head, bytes, int]]:
+    """Yield each scan of a JPEG: the headers before it, its own header, the place of its data."""
+    head, place = _Head(), 2
+    while body[place] == 0xFF:
+        marker = body[place + 1]
+        if marker == _EOI:
+            return
+        if marker in _ALONE or marker == 0xFF:
+            place += 1 if marker == 0xFF else 2
+            continue
+        (size,) = struct.unpack_from(">H", body, place + 2)
+        segment, place = body[place + 4 : place + 2 + size], place + 2 + size
+        if marker == _SOS:
+            yield head, segment, place
+            place = _end(body, place)
+        else:
+            _read(head, marker, segment)
+
+
+def _end(body: bytes, place: int) -> int:
+    """Return where the coded data of a scan end."""
+    found = _END_OF_SCAN.search(body, place)
+    return found.start() if found else len(body)
 
 
 def _read(head: _Head, marker: int, segment: bytes) -> None:
@@ -84,7 +111,7 @@ def _read(head: _Head, marker: int, segment: bytes) -> None:
     if marker == _DHT:
         while segment:
             counts = segment[1:17]
-            bits = next(bits for bits, count in enumerate(counts, 1) if count)
+            bits = 1 + [count > 0 for count in counts].index(True)
             head.tables[segment[0]] = segment[17], bits
             segment = segment[17 + sum(counts) :]
     elif 0xC0 <= marker <= 0xCF and marker not in (0xC8, 0xCC):
