@@ -163,5 +163,15 @@ def test_listed_photos_are_left_out(tmp_path, text):
     (tmp_path / "out.txt").write_text(text)
     assert excluded(str(tmp_path / "out.txt")) == {"7", "8"}
     assert excluded("") == set()
+    # A table from a spreadsheet or pandas, with other columns before the ids.
+    for text in (
+        ',title,id\n0,"A, b ""c""",7\n1,my nice photo,8\n',
+        'Title;ID\n"two\nlines; and more";7\nx y z;8 not this one\n',
+        "title\tid\nmy photo\t7\n\t8\n",
+        "id\n7\n8\n",
+        "7\n8 a comment, with a comma\n\n",
+    ):
+        (tmp_path / "table.csv").write_text(text)
+        assert excluded(str(tmp_path / "table.csv")) == {"7", "8"}, text
     with pytest.raises(UserError, match=r"`pairs.exclude`: .*none.txt cannot be read"):
         excluded(str(tmp_path / "none.txt"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 import re
 from collections.abc import Sequence
@@ -93,16 +95,22 @@ def excluded(path: str) -> set[str]:
     if not path:
         return set()
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError):
+        text = Path(path).read_text(encoding="utf-8-sig").lstrip()
+        first = text.partition("\n")[0]
+        # A title in a column before the ids may have commas, spaces and several lines.
+        rows = list(csv.reader(io.StringIO(text), delimiter=max("\t;,", key=first.count)))
+    except (OSError, UnicodeDecodeError, csv.Error):
         raise UserError(
             f"`pairs.exclude`: {path} cannot be read as text; it must hold a photo's id a line."
         ) from None
-    rows = [re.split(r"[,;\s]+", line.strip()) for line in lines if line.strip()]
-    head = [name.strip('"').lower() for name in rows[0]] if rows else []
-    place = head.index("id") if "id" in head else 0
-    rows = rows[1:] if "id" in head else rows
-    return {row[place].strip('"') for row in rows if len(row) > place}
+    head = [name.strip().lower() for name in rows[0]] if rows else []
+    if "id" in head:
+        place = head.index("id")
+        found = [row[place] for row in rows[1:] if len(row) > place]
+    else:
+        found = text.splitlines()
+    # Text after an id is a comment.
+    return {re.split(r"[,;\s]", one.strip())[0].strip('"') for one in found} - {""}
 
 
 def _edge_m(rows: pd.DataFrame, mosaic: Path, reach_m: float) -> np.ndarray:
