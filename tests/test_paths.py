@@ -64,3 +64,11 @@ def test_two_addresses_with_one_file_name_do_not_collide():
 
 def test_areas_are_grouped_by_their_number_of_shards(config):
     assert paths.by_shards(config) == {4: ["oslo"], 8: ["bern", "lima"]}
+
+
+def test_a_folder_for_a_strip_is_reported_as_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiles").mkdir()
+    area = {"bbox_deg": [10.7, 59.9, 10.8, 59.95], "strips": ["tiles/"]}
+    with pytest.raises(UserError, match=r"'oslo': strip file tiles/ is a folder; .* tiles/\*\.tif"):
+        paths.strip_files(load({"aois": {"oslo": area}}), "oslo", "tiles")

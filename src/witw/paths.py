@@ -81,10 +81,16 @@ def _missing(config: Config, aoi: str) -> list[tuple[str, str]]:
 
 def _sentence(missing: list[tuple[str, str]]) -> str:
     """Return the error message for all missing strips."""
-    told = [f"Area {aoi!r}: strip file {path} does not exist" for aoi, path in missing]
+    told = [f"Area {aoi!r}: strip file {path} {_fault(path)}" for aoi, path in missing]
     keys = " and ".join(dict.fromkeys(f"`aois.{aoi}.strips`" for aoi, _ in missing))
     end = f"(relative to {Path.cwd()}); correct {keys} in the config or put the files there."
     return f"{'; '.join(told)} {end}"
+
+
+def _fault(path: str) -> str:
+    if Path(path).is_dir():
+        return f"is a folder; as a set of tiles it would be {path.rstrip('/')}/*.tif"
+    return "does not exist"
 
 
 def photo_files(config: Config, aoi: str) -> list[str]:
