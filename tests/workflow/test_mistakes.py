@@ -274,6 +274,16 @@ COMMANDS = {
         "results/index/rome.safetensors -n --configfile mine.yaml",
         ["no area 'rome'", "its areas are oslo"],
     ),
+    "an area for a target": (
+        "oslo -n --configfile mine.yaml", ["Target oslo is an area", "results/oslo/pairs.parquet"],
+    ),
+    "an area's folder for a target": (
+        "-n --configfile mine.yaml -- results/oslo/", ["is an area", "results/oslo/pairs.parquet"],
+    ),
+    "a target by its whole path": (
+        "-n --configfile mine.yaml -- {folder}/results/oslo/pairs.parquet",
+        ["paths in the run folder", "write results/oslo/pairs.parquet"],
+    ),
     "no config.yaml": ("-n", ["{folder} has no config.yaml", "--configfile", "--directory"]),
 }  # fmt: skip
 
@@ -288,7 +298,7 @@ def test_a_mistake_in_the_command_gives_one_sentence(workplace, name):
     (folder / "results/oslo").mkdir(parents=True)
     (folder / "results/oslo/search.json").write_text('{"verdict": "complete"}')
     write_strip(folder / "strips/real.tif", (10.7, 59.9, 10.8, 59.95))
-    args = shlex.split(text.replace("{{", "{").replace("}}", "}"))
+    args = shlex.split(text.replace("{folder}", str(folder)).replace("{{", "{").replace("}}", "}"))
     done = command(folder, ["--snakefile", REPO / "Snakefile", *args], workplace.environment())
     assert_told(done, *[word.format(folder=folder) for word in words])
 

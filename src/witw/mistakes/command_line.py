@@ -10,11 +10,12 @@ import difflib
 import os
 import re
 from collections.abc import Collection, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 from witw.errors import UserError
 from witw.mistakes import yaml_files
+from witw.spec import STAGES
 
 CONFIG_FILES = ("--configfile", "--configfiles")
 CONFIG = ("--config", "-C")
@@ -194,8 +195,29 @@ def check_targets(argv: Sequence[str], aois: Collection[str], others: Collection
     """
     if not argv or not is_snakemake(argv[0]):
         return
-    for word in argv[1:]:
+    for before, word in pairwise(argv):
         _check_area(word, aois, others)
+        if before == "--" or not before.startswith("-"):
+            _check_result(word, aois)
+
+
+def _check_result(word: str, aois: Collection[str]) -> None:
+    """Check that a word which is no option's value does not name an area, or a result by its root.
+
+    Rules have the names of stages, and may be targets.
+    """
+    name = word.removeprefix("./").removeprefix(RESULTS).strip("/")
+    if name in aois and name not in STAGES:
+        raise UserError(
+            f"Target {word} is an area, and a target is a file: name one of its results, such as "
+            f"{RESULTS}{name}/pairs.parquet."
+        )
+    here = f"{Path.cwd()}/{RESULTS}"
+    if word.startswith(here):
+        raise UserError(
+            f"Target {word}: Snakemake knows results by their paths in the run folder; write "
+            f"{RESULTS}{word.removeprefix(here)}."
+        )
 
 
 def _check_area(word: str, aois: Collection[str], others: Collection[str]) -> None:
