@@ -193,3 +193,23 @@ def test_bytes_are_accepted_too(tmp_path):
     photo = open_query(out.getvalue(), name="dropped.png")
     assert_upright(photo)
     assert photo.name == "dropped.png"
+
+
+@pytest.mark.parametrize("name", ["AVIF", "DDS", "GIF", "HEIF", "JPEG", "PNG", "TIFF", "WEBP"])
+def test_damaged_bytes_of_any_format_give_one_sentence(name):
+    """Pillow's readers raise exceptions of many kinds."""
+    pillow_heif.register_heif_opener()
+    out = io.BytesIO()
+    quarters().save(out, name)
+    whole, rng = out.getvalue(), np.random.default_rng(1)
+    told = 0
+    for _ in range(60):
+        body = bytearray(whole)
+        for place in rng.integers(0, min(len(body), 600), 6):
+            body[place] = rng.integers(0, 256)
+        try:
+            open_query(bytes(body), "town.bin")
+        except UserError as error:
+            told += 1
+            assert str(error).startswith("town.bin is ") and "\n" not in str(error)
+    assert told

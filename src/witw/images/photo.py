@@ -14,6 +14,7 @@ import hashlib
 import io
 import math
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +50,10 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 # Exceptions other than OSError that Pillow's parsers raise for broken files.
-_BROKEN = (SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
+_BROKEN = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, RuntimeError,
+    SyntaxError, TypeError, ValueError, struct.error, zlib.error,
+)  # fmt: skip
 _LYING = (5, 6, 7, 8)  # orientations whose width and height change places
 _EXIF, _FOCAL_35MM = 0x8769, 0xA405  # EXIF 2.32, tables 3 and 8
 # Width and height of the picture [px], each with the pixels there are on the sensor by this unit.
