@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 EARTH_RADIUS_M = 6_371_008.8  # mean radius of GRS80 (Moritz 1980)
-MOST_FROM_MIDDLE_DEG = 9  # of UTM: an area in the zone beside its own still has true lengths
+MOST_UTM_ERROR = 0.02  # of lengths; states use one zone beyond its borders
 WGS84_AXIS_M, WGS84_FLATTENING = 6_378_137.0, 1 / 298.257223563
 
 
@@ -30,14 +30,15 @@ def utm_epsg(lon: float, lat: float) -> int:
 
 
 def check_utm(epsg: int, bbox_deg: tuple[float, float, float, float]) -> None:
-    """Check that a CRS is a UTM zone on any datum, and that a box lies in or beside it.
+    """Check that a CRS is a UTM zone on any datum, in which a box keeps its lengths.
 
     Args:
         epsg: EPSG code.
         bbox_deg: west, south, east, north, EPSG:4326 [degrees].
 
     Raises:
-        ValueError: it is another CRS or none, or the zone lies elsewhere.
+        ValueError: it is another CRS or none, or lengths are wrong by more than
+            :data:`MOST_UTM_ERROR`.
     """
     # The import takes a third of a second, and few configs give a zone.
     from pyproj import CRS
@@ -53,7 +54,8 @@ def check_utm(epsg: int, bbox_deg: tuple[float, float, float, float]) -> None:
     if zone is None:
         raise ValueError(f"`epsg` {epsg} is not a UTM zone: {remedy}")
     middle = 6 * int(zone[:-1]) - 183
-    if abs((lon - middle + 180) % 360 - 180) > MOST_FROM_MIDDLE_DEG:
+    apart_deg = abs((lon - middle + 180) % 360 - 180)
+    if (math.radians(apart_deg) * math.cos(math.radians(lat))) ** 2 / 2 > MOST_UTM_ERROR:
         raise ValueError(
             f"`epsg` {epsg} is UTM zone {zone}, around longitude {middle}, and the area lies at "
             f"{lon:.1f}: {remedy}"

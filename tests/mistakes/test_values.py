@@ -122,6 +122,7 @@ def test_values_beside_these_mistakes_are_accepted(tmp_path):
     """Another datum, a zone beside its own, a large box, and nodata that is no number."""
     assert read(tmp_path, with_key("epsg: 25832")).utm_epsg == 25832
     assert read(tmp_path, with_key("epsg: 32633")).utm_epsg == 32633
+    assert read(tmp_path, with_key("epsg: 32635")).utm_epsg == 32635  # lengths are right to 1.0 %
     assert read(tmp_path, with_box("[5, 58, 31, 71]")).bbox_deg == (5, 58, 31, 71)
     assert math.isnan(read(tmp_path, with_key("nodata: .nan")).nodata)
     assert read(tmp_path, with_key("nodata: '0'")).nodata == 0
