@@ -291,9 +291,13 @@ def test_the_advice_for_a_changed_picture_works(finished, calm, kind, rng):
     done = finished.run(targets=JOINT[:2])
     done.assert_told(name, "is not the file that its table tells of")
     said = next(line for line in done.complaints if name in line)
-    words = shlex.split(re.search(r"`snakemake (.*)`", said)[1])
-    path.unlink()
+    words, again = map(shlex.split, re.search(r"`snakemake (.*?)`, .* `(-R .*)`", said).groups())
+    copy = f"results/dataset/{kind}s/{AREA}/"
+    named = re.search(rf"({copy}\S+) cannot be read .*; delete it and (\S+), run", said).groups()
+    assert named[1] == name
+    for each in named:
+        (finished.folder / each).unlink()
     finished.finish(*words[:-1], targets=words[-1:])
-    finished.finish(targets=JOINT[:2])
+    finished.finish(*again, targets=JOINT[:2])
     have, want = finished.digest(), calm.digest()
     assert {name: have.get(name) for name in want} == want

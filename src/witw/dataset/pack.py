@@ -172,7 +172,7 @@ def _named(source: _Source) -> Iterator[None]:
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(
             f"{source.path} cannot be read ({error}); delete it and {source.made}, run `snakemake "
-            f"--cores 1 -R {source.rule} {source.table}`, and then run again."
+            f"--cores 1 -R {source.rule} {source.table}`, and then run again with `-R dataset`."
         ) from error
 
 
