@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import timm
 import torch
 import yaml
 from PIL import Image
@@ -128,12 +130,39 @@ def pretrained(args: argparse.Namespace) -> None:
     config = yaml.safe_load((args.run / "config.yaml").read_text())["train"]
     packs = (args.run / "results" / "pack").resolve()
     test = Packed.open(packs / args.split)
+    with tempfile.NamedTemporaryFile(suffix=".pth") as weights:
+        torch.save(timm_names(args.backbone, args.weights or packaged(args.backbone)), weights.name)
+        pretrained_rows(args, config, packs, test, Path(weights.name))
+
+
+def packaged(backbone: str) -> Path:
+    """Return the file of ImageNet weights in a package that `make test` installs."""
+    name = {"mobilenetv2_100": "mobilenet_v2", "tf_efficientnet_lite0": "efficientnet-lite0"}
+    found = sorted(Path(".weights/lib").glob(f"**/{name.get(backbone, '?')}-*.pth"))
+    if not found:
+        sys.exit(f".weights has no weights of {backbone}: run `make test` once, or give --weights.")
+    return found[0]
+
+
+def timm_names(backbone: str, path: Path) -> dict[str, torch.Tensor]:
+    """Return a file's tensors under timm's names; both list the layers in the same order."""
+    tensors = torch.load(path, weights_only=True)
+    own = timm.create_model(backbone).state_dict()
+    if [v.shape for v in tensors.values()] != [v.shape for v in own.values()]:
+        sys.exit(f"{path} does not hold the tensors of {backbone} in timm's order.")
+    return dict(zip(own, tensors.values(), strict=True))
+
+
+def pretrained_rows(
+    args: argparse.Namespace, config: dict[str, Any], packs: Path, test: Packed, weights: Path
+) -> None:
+    """Train all networks and print their figures."""
     # Geometry that these networks allow at the demo's sizes; the head's recipe is unchanged.
     common = {"backbone": args.backbone, "stride": 16, "headings": 32, "polar_rows": 0,
               "photo_rows": 0, "weight_decay": 0.05, "epochs": args.epochs}  # fmt: skip
     rows: dict[str, list[dict[str, Any]]] = {"pretrained": [], "scratch": [], "own": []}
     for seed in range(args.seeds):
-        first = Train(**config | common | {"weights": str(args.weights.resolve()), "seed": seed,
+        first = Train(**config | common | {"weights": str(weights), "seed": seed,
                       "learning_rate": 2e-3, "backbone_rate": 0.1})  # fmt: skip
         model, budget = fit(first, packs, args.threads)
         found = figures(model, test)
@@ -353,9 +382,7 @@ def main() -> None:
     part.add_argument("--run", type=Path, default=Path("demo-run"), help="a finished demo")
     part.add_argument("--split", default="test")
     part.add_argument("--backbone", default="mobilenetv2_100")
-    part.add_argument(
-        "--weights", type=Path, required=True, help="name of its weights file in timm"
-    )
+    part.add_argument("--weights", type=Path, help="default: those in a package of .weights")
     part.add_argument("--seeds", type=int, default=3)
     part.add_argument("--epochs", type=int, default=10)
     part.set_defaults(call=pretrained)
