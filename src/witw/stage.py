@@ -137,7 +137,8 @@ def bar(
     """Return a progress bar; without a terminal, it prints a line every 30 s."""
     if sys.stderr.isatty():
         return tqdm(items, desc=label, total=total, unit=unit, mininterval=0.2)
-    shape: dict[str, Any] = {"mininterval": 30, "ascii": True, "file": _Lines()}
+    # Equal intervals: otherwise tqdm also repeats a line, in a thread of its own.
+    shape: dict[str, Any] = {"mininterval": 30, "maxinterval": 30, "ascii": True, "file": _Lines()}
     return tqdm(items, desc=label, total=total, unit=unit, **shape)
 
 

@@ -9,7 +9,7 @@ from witw.follow.state import Failure, Job, State
 from witw.follow.view import headline
 
 # Least time between lines [s]: in the first two minutes, in the next eight, and so on.
-PACES = ((120.0, 30.0), (600.0, 60.0), (7200.0, 120.0), (float("inf"), 600.0))
+PACES = ((120.0, 30.0), (600.0, 120.0), (7200.0, 240.0), (float("inf"), 600.0))
 TOLD = ("train", "evaluate", "report")  # joint jobs that are reported even if they are short
 LEAST_S = 10.0
 
