@@ -17,7 +17,7 @@ from witw.mistakes import command_line
 environment.load()
 CONFIG = stop_on(load_config, config, preflight.config_name(workflow))
 environment.announce(CONFIG)
-stop_on(command_line.check_targets, sys.argv, CONFIG.aois, RESERVED)
+stop_on(command_line.check_targets, sys.argv, CONFIG.aois, RESERVED, spec_module.STAGES)
 
 for variable in environment.secrets():
 

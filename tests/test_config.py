@@ -153,6 +153,13 @@ def test_a_job_makes_only_the_models_of_the_sections_it_reads():
     assert found == ["witw.settings.base", "witw.settings.download"]
 
 
+def test_the_check_of_a_command_line_loads_no_models():
+    """Snakemake loads it with its logger plugins, at the start of every command."""
+    ask = "import json, sys, witw.mistakes.command_line; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, check=True)
+    assert not {"pydantic", "numpy", "witw.config"} & set(json.loads(done.stdout))
+
+
 def test_a_snapshot_in_the_future_is_refused():
     ahead = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     with pytest.raises(ValidationError, match="lies in the future"):

@@ -35,3 +35,8 @@ def stop_on[**P, T](call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         return call(*args, **kwargs)
     except UserError as error:
         sys.exit(f"witw: {error}")
+
+
+def one_line(error: Exception) -> str:
+    """Return a library's error in one line, without GDAL's advice to callers of its functions."""
+    return " ".join(str(error).split("; It might help")[0].split())

@@ -24,7 +24,7 @@ from shapely.geometry import box as rectangle
 from shapely.geometry import shape as geojson
 from shapely.geometry.base import BaseGeometry
 
-from witw.errors import UserError
+from witw.errors import UserError, one_line
 
 Box = tuple[float, float, float, float]
 SOUTH, NORTH = -80.0, 84.0  # limits of UTM
@@ -263,8 +263,7 @@ def _of_file(path: str) -> BaseGeometry:
         with warnings.catch_warnings(action="ignore"):
             frame = geopandas.read_file(path)
     except Exception as error:  # pyogrio's exceptions depend on the driver
-        # GDAL's advice about drivers is for callers of its functions.
-        text = " ".join(str(error).split("; It might help")[0].split()).rstrip(".")
+        text = one_line(error).rstrip(".")
         if "closed linestring" in text:
             text = "a ring is not closed; repeat its first corner at its end"
         raise ValueError(f"`area` {path} cannot be read: {text}") from None

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from witw.errors import UserError
 from witw.mistakes import yaml_files
-from witw.spec import STAGES
 
 CONFIG_FILES = ("--configfile", "--configfiles")
 CONFIG = ("--config", "-C")
@@ -182,13 +181,16 @@ def check_files(argv: Sequence[str]) -> None:
             )
 
 
-def check_targets(argv: Sequence[str], aois: Collection[str], others: Collection[str]) -> None:
+def check_targets(
+    argv: Sequence[str], aois: Collection[str], others: Collection[str], rules: Collection[str]
+) -> None:
     """Say which target names an area that the config does not have.
 
     Args:
         argv: of the process, its program first; anything but Snakemake's is not looked at.
         aois: names of the config's areas.
         others: folders of ``results/`` that are no area.
+        rules: names that are targets, also where an area has the same name.
 
     Raises:
         UserError: one sentence.
@@ -198,16 +200,13 @@ def check_targets(argv: Sequence[str], aois: Collection[str], others: Collection
     for before, word in pairwise(argv):
         _check_area(word, aois, others)
         if before == "--" or not before.startswith("-"):
-            _check_result(word, aois)
+            _check_result(word, aois, rules)
 
 
-def _check_result(word: str, aois: Collection[str]) -> None:
-    """Check that a word which is no option's value does not name an area, or a result by its root.
-
-    Rules have the names of stages, and may be targets.
-    """
+def _check_result(word: str, aois: Collection[str], rules: Collection[str]) -> None:
+    """Check that a word, no option's value, names neither an area nor a result by its root."""
     name = word.removeprefix("./").removeprefix(RESULTS).strip("/")
-    if name in aois and name not in STAGES:
+    if name in aois and name not in rules:
         raise UserError(
             f"Target {word} is an area, and a target is a file: name one of its results, such as "
             f"{RESULTS}{name}/pairs.parquet."

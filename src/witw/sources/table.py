@@ -20,7 +20,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from witw import stage
-from witw.errors import UserError
+from witw.errors import UserError, one_line
 from witw.sources import columns
 from witw.sources.base import PIN, Listed, Place, Source, chosen, complete, ids, is_local
 
@@ -219,7 +219,7 @@ def explained(
     try:
         yield
     except (pa.ArrowException, UnicodeDecodeError, OSError, RuntimeError, ValueError) as error:
-        # Arrow repeats the bytes of a file that is no table, and GDAL adds advice for programmers.
-        told = " ".join(str(error).split("; It might help")[0].split())
-        told = "".join(c if c.isprintable() and c != "\ufffd" else "?" for c in told[:90])
+        # Arrow repeats the bytes of a file that is no table.
+        told = one_line(error)[:90]
+        told = "".join(c if c.isprintable() and c != "\ufffd" else "?" for c in told)
         raise UserError(f"{where} cannot be read ({told}); it must be {wanted}.") from error
